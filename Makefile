@@ -1,0 +1,52 @@
+# Everything runs in .venv, made with the first Python >= 3.10 that is found.
+VENV := .venv
+BIN := $(VENV)/bin
+SERVE ?= 1
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test docs lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## replay a real university's registrations, then serve (SERVE=0: end)
+	$(BIN)/python example_project/manage.py demo $(if $(filter 0,$(SERVE)),--no-serve) $(ARGS)
+
+test: $(VENV)/.test ## run the tests on SQLite and on the servers that answer
+	$(BIN)/python -m tools.run_tests $(ARGS)
+
+docs: $(VENV)/.docs ## build the documentation, warnings being errors
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+lint: $(VENV)/.lint ## check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove what the other commands have made
+	rm -rf $(VENV) .tox build dist docs/_build *.egg-info .coverage .coverage.*
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name '*.sqlite3*' -delete
+
+# A stamp file says that its extras are installed as pyproject.toml now has them.
+$(VENV)/.demo: EXTRAS := progress
+$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,test
+$(VENV)/.docs: EXTRAS := jwt,oauth,openapi,docs
+$(VENV)/.lint: EXTRAS := jwt,oauth,openapi,progress,test,lint
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(BIN)/python:
+	@for python in python3 python3.13 python3.12 python3.11 python3.10; do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+			echo "Making $(VENV) with $$python"; \
+			exec $$python -m venv $(VENV); \
+		fi; \
+	done; \
+	echo 'No Python 3.10 or newer with venv was found (on Debian: apt install python3-venv).' >&2; \
+	exit 1
