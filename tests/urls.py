@@ -1,0 +1,11 @@
+"""What both test hosts serve."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/enrollment/v1/", include("django_enrollments.urls")),
+]
