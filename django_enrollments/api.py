@@ -1,0 +1,584 @@
+"""
+The use cases by name: usernames and course ids in, plain dictionaries out.
+
+The functions of the behaviour rules' section API go through the module named by
+``ENROLLMENTS_DATA_API``; ``explain_enrollment`` and ``bulk_enroll`` go straight to the
+rules. Every dictionary returned passes ``json.dumps``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from importlib import import_module
+from itertools import chain
+from typing import Any, TypeVar
+
+from django_enrollments import details_cache
+from django_enrollments.calls import current_origin, one_call, origin_of
+from django_enrollments.conf import conf
+from django_enrollments.enrolling import access, bulk
+from django_enrollments.enrolling.attributes import clean_attributes
+from django_enrollments.enrolling.catalog import find_offer, get_offer
+from django_enrollments.enrolling.learners import get_user
+from django_enrollments.enrolling.modes import default_slug, unavailable_text
+from django_enrollments.enrolling.proctoring import proctored_modes
+from django_enrollments.enrolling.transactions import (
+    until_settled,
+    write_alias,
+    write_transaction,
+)
+from django_enrollments.errors import (
+    CourseModeNotFoundError,
+    EnrollmentApiLoadError,
+    EnrollmentNotFoundError,
+)
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    CourseMode,
+    get_course_adapter,
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def _data_api() -> Any:
+    """
+    Import the data layer that is configured now (API-01).
+
+    Raises:
+        EnrollmentApiLoadError: ``ENROLLMENTS_DATA_API`` cannot be imported.
+    """
+    path = conf.ENROLLMENTS_DATA_API
+    try:
+        return import_module(path)
+    except (ImportError, ValueError) as error:
+        raise EnrollmentApiLoadError(path) from error
+
+
+def get_enrollments(
+    username: str, include_inactive: bool = False, *, include_expired: bool = False
+) -> list[dict[str, Any]]:
+    """
+    List a learner's enrollments, oldest first (API-02).
+
+    Args:
+        username: What ``user.get_username()`` gives; an unknown one has none.
+        include_inactive: Whether those the learner left are listed too.
+        include_expired: Whether expired modes are listed in the courses.
+
+    Returns:
+        Enrollment dictionaries (V1-SER-01).
+
+    Raises:
+        EnrollmentApiLoadError: The data layer cannot be imported.
+        EnrollmentNotAllowed: A ``queryset`` filter vetoed.
+    """
+    listed: list[dict[str, Any]] = _data_api().get_course_enrollments(
+        username, include_inactive, **_expired_too(include_expired)
+    )
+    return listed
+
+
+def get_verified_enrollments(
+    username: str, include_inactive: bool = False
+) -> list[dict[str, Any]]:
+    """
+    List a learner's enrollments in verified modes (API-03, MODE-11).
+
+    Args:
+        username: What ``user.get_username()`` gives; an unknown one has none.
+        include_inactive: Whether those the learner left are listed too.
+
+    Raises:
+        EnrollmentApiLoadError: The data layer cannot be imported.
+        EnrollmentNotAllowed: A ``queryset`` filter vetoed.
+    """
+    verified = conf.ENROLLMENTS_VERIFIED_MODES
+    enrollments = get_enrollments(username, include_inactive)
+    return [one for one in enrollments if one["mode"] in verified]
+
+
+def get_enrollment(
+    username: str, course_id: str, *, include_expired: bool = False
+) -> dict[str, Any] | None:
+    """
+    Give a learner's enrollment in a course, active or not (API-04).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        include_expired: Whether expired modes are listed in the course.
+
+    Returns:
+        The enrollment dictionary, or ``None`` when there is none.
+
+    Raises:
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    enrollment: dict[str, Any] | None = _data_api().get_course_enrollment(
+        username, course_id, **_expired_too(include_expired)
+    )
+    return enrollment
+
+
+def _expired_too(include_expired: bool) -> dict[str, bool]:
+    # A replaced data layer needs to know the keyword only when it is asked for.
+    return {"include_expired": True} if include_expired else {}
+
+
+def add_enrollment(
+    username: str,
+    course_id: str,
+    mode: str | None = None,
+    is_active: bool = True,
+    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    enterprise_uuid: str | None = None,
+    force_enrollment: bool = False,
+    include_expired: bool = False,
+) -> dict[str, Any]:
+    """
+    Enroll a learner in a course, with attributes or not at all (API-05…09).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        mode: Mode slug; ``None`` for the default (MODE-06).
+        is_active: Whether the learner is in the course afterwards.
+        enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
+            that replace all attributes; ``None`` touches none.
+        enterprise_uuid: The enterprise customer behind it, if any.
+        force_enrollment: Whether window and invitations are lifted.
+        include_expired: Whether expired modes count as offered.
+
+    Returns:
+        The enrollment dictionary.
+
+    Raises:
+        CourseModeNotFoundError: The course does not offer the mode now.
+        CourseNotFoundError: No course has this id; told before anything of the user.
+        UserNotFoundError: No user has this name.
+        CourseEnrollmentClosedError: The learner may not enroll now.
+        CourseEnrollmentFullError: No seat is left.
+        CourseEnrollmentExistsError: The learner is in already; ``enrollment`` is the
+            enrollment as it is.
+        EnrollmentNotAllowed: A filter or permission backend vetoed.
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    data = _data_api()
+    if enrollment_attributes is not None:
+        clean_attributes(enrollment_attributes)
+    with one_call():
+        if mode is None and is_active is False:
+            # Asked to be inactive, an inactive one stays as it is (B-05).
+            existing: dict[str, Any] | None = data.get_course_enrollment(
+                username, course_id
+            )
+            if existing and not existing["is_active"]:
+                return existing
+        slug = _mode_to_enroll_in(
+            username, course_id, mode, is_active, include_expired
+        )
+
+        def write() -> dict[str, Any]:
+            enrollment: dict[str, Any] = data.create_course_enrollment(
+                username,
+                course_id,
+                slug,
+                is_active,
+                enterprise_uuid,
+                force_enrollment=force_enrollment,
+            )
+            if enrollment_attributes is not None:
+                data.add_or_update_enrollment_attr(
+                    username, course_id, enrollment_attributes
+                )
+            return enrollment
+
+        return _as_a_whole(write, enrollment_attributes is not None)
+
+
+def _mode_to_enroll_in(
+    username: str,
+    course_id: str,
+    mode: str | None,
+    is_active: bool,
+    include_expired: bool,
+) -> str | None:
+    """
+    Choose and check the mode of a new enrollment (API-06).
+
+    Raises:
+        CourseModeNotFoundError: The course does not offer it, and the learner is not
+            in already; for who is, no mode at all is as good as any (B-14).
+    """
+    data = _data_api()
+    if mode is not None:
+        validate_course_mode(course_id, mode, is_active, include_expired)
+        return mode
+    info = data.get_course_enrollment_info(course_id, include_expired=False)
+    slugs = [one["slug"] for one in info["course_modes"]]
+    chosen = default_slug([slug for slug in slugs if slug != CourseMode.CREDIT])
+    if slugs == [CourseMode.CREDIT] or chosen not in slugs:
+        existing = data.get_course_enrollment(username, course_id)
+        if not (existing and existing["is_active"]):
+            validate_course_mode(course_id, chosen, is_active, include_expired)
+    return chosen
+
+
+def _as_a_whole(write: Callable[[], T], has_attributes: bool) -> T:
+    """Put enrollment and attributes into one transaction where there are both."""
+    if not has_attributes:
+        return write()
+    using = write_alias()
+
+    def attempt(_lock: bool) -> T:
+        with write_transaction(using):
+            return write()
+
+    return until_settled(attempt, using=using)
+
+
+def update_enrollment(
+    username: str,
+    course_id: str,
+    mode: str | None = None,
+    is_active: bool | None = None,
+    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    include_expired: bool = False,
+) -> dict[str, Any]:
+    """
+    Change mode, activation or attributes of an enrollment (API-10…13).
+
+    Asks for no access; whatever becomes active needs a seat.
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        mode: Mode slug; ``None`` leaves it.
+        is_active: Whether the learner is in the course; ``None`` leaves it.
+        enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
+            that replace all attributes; ``None`` touches none.
+        include_expired: Whether expired modes count as offered.
+
+    Returns:
+        The enrollment dictionary.
+
+    Raises:
+        CourseModeNotFoundError: The course does not offer the mode now.
+        CourseNotFoundError: A mode was given and no course has this id.
+        UserNotFoundError: No user has this name.
+        EnrollmentNotFoundError: The learner has never been in the course.
+        CourseEnrollmentFullError: It would become active and no seat is left.
+        EnrollmentNotAllowed: A filter vetoed.
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    data = _data_api()
+    logger.info("Starting an enrollment update in course %s.", course_id)
+    if enrollment_attributes is not None:
+        clean_attributes(enrollment_attributes)
+    with one_call():
+        if mode is not None:
+            validate_course_mode(course_id, mode, is_active, include_expired)
+
+        def write() -> dict[str, Any]:
+            enrollment: dict[str, Any] | None = data.update_course_enrollment(
+                username, course_id, mode=mode, is_active=is_active
+            )
+            if enrollment is None:
+                raise EnrollmentNotFoundError(
+                    f"Course Enrollment not found for user {username} "
+                    f"in course {course_id}"
+                )
+            if enrollment_attributes is not None:
+                data.add_or_update_enrollment_attr(
+                    username, course_id, enrollment_attributes
+                )
+            return enrollment
+
+        enrollment = _as_a_whole(write, enrollment_attributes is not None)
+    logger.info("Finished an enrollment update in course %s.", course_id)
+    return enrollment
+
+
+def get_course_enrollment_details(
+    course_id: str, include_expired: bool = False
+) -> dict[str, Any]:
+    """
+    Give a course as enrolling sees it, from a short-lived cache (API-14, CACHE).
+
+    Args:
+        course_id: The course id.
+        include_expired: Whether expired modes are listed too.
+
+    Returns:
+        The course dictionary (V1-SER-05).
+
+    Raises:
+        CourseNotFoundError: No course has this id, or it is no course id.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    data = _data_api()
+    include_expired = bool(include_expired)
+    with one_call() as call:
+        text = str(course_id)
+        details = details_cache.find_details(text, include_expired)
+        if details is None:
+            details = data.get_course_enrollment_info(
+                course_id, include_expired=include_expired
+            )
+            details_cache.keep_details(text, include_expired, details, at=call.at)
+        return details
+
+
+def set_enrollment_attributes(
+    username: str, course_id: str, attributes: Sequence[dict[str, Any]]
+) -> None:
+    """
+    Replace all attributes of an enrollment; nothing happens without one (API-15).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
+
+    Raises:
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        UserNotFoundError: No user has this name.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
+
+
+def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, str]]:
+    """
+    List the attributes of an enrollment (API-16).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+
+    Returns:
+        Dictionaries with ``namespace``, ``name`` and ``value``; none without an
+        enrollment.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    listed: list[dict[str, str]] = _data_api().get_enrollment_attributes(
+        username, course_id
+    )
+    return listed
+
+
+def validate_course_mode(
+    course_id: str,
+    mode: str,
+    is_active: bool | None = None,
+    include_expired: bool = False,
+) -> None:
+    """
+    Check that a course offers a mode now (API-17, MODE-08…10).
+
+    Args:
+        course_id: The course id.
+        mode: Mode slug.
+        is_active: ``False`` when the learner is to leave, for which an expired mode
+            will do.
+        include_expired: Whether expired modes count anyway.
+
+    Raises:
+        CourseModeNotFoundError: It does not; ``data`` is the course dictionary with
+            the modes considered.
+        CourseNotFoundError: No course has this id, or it is no course id.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    with one_call():
+        info = _data_api().get_course_enrollment_info(
+            course_id, include_expired=bool(include_expired) or is_active is False
+        )
+    offered = [one["slug"] for one in info["course_modes"]]
+    if mode not in offered:
+        text = unavailable_text(mode, info["course_id"], offered)
+        raise CourseModeNotFoundError(text, info)
+
+
+def unenroll_user_from_all_courses(username: str) -> list[str]:
+    """
+    Take a learner out of every course, all or none (API-18).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+
+    Returns:
+        The organisations of the courses left, sorted, each once.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    left = _data_api().unenroll_user_from_all_courses(username)
+    return sorted(set(get_course_adapter().orgs_of(left)))
+
+
+def get_user_roles(username: str) -> set[CourseAccessRole]:
+    """
+    Give all course and organisation roles of a user (API-19).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    roles: set[CourseAccessRole] = _data_api().get_user_roles(username)
+    return roles
+
+
+def serialize_enrollments(
+    enrollments: Iterable[CourseEnrollment],
+) -> list[dict[str, Any]]:
+    """
+    Give enrollments as :func:`get_enrollments` does, deleted courses too (API-20).
+
+    Args:
+        enrollments: A queryset or any iterable of instances.
+
+    Raises:
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    listed: list[dict[str, Any]] = _data_api().serialize_enrollments(enrollments)
+    return listed
+
+
+def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool:
+    """
+    Tell whether a learner may sit proctored exams of a course (API-21, PROC).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id, or anything whose ``str()`` it is.
+
+    Raises:
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    if not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
+        return False
+    with one_call() as call:
+        enrollment = get_enrollment(username, str(course_id))
+        if enrollment is None or not enrollment["is_active"]:
+            return False
+        offer = find_offer(course_id, call)
+        if offer is None or not offer.facts.enable_proctored_exams:
+            return False
+        return enrollment["mode"] in proctored_modes(offer.facts)
+
+
+def explain_enrollment(
+    username: str, course_id: str, mode: str | None = None
+) -> dict[str, Any]:
+    """
+    Tell whether a learner may enroll, and every reason why not.
+
+    Runs the very rules that enrolling runs, filters included, and writes nothing.
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        mode: Mode slug asked for; ``None`` for the default (MODE-06).
+
+    Returns:
+        ``{"allowed": bool, "reasons": [{"code", "message", "changes_at"}], "seats":
+        {"capacity", "taken", "left"}, "mode"}``; ``changes_at`` is when a refusal ends
+        by itself, as ISO 8601 text, or ``None``.
+
+    Raises:
+        CourseNotFoundError: No course has this id, or it is no course id.
+        UserNotFoundError: No user has this name.
+    """
+    with one_call() as call:
+        offer = get_offer(course_id, call)
+        user = get_user(username)
+        source = current_origin().source
+        return access.explain(user, offer, mode=mode, call=call, source=source)
+
+
+def bulk_enroll(
+    course_id: object,
+    usernames: Iterable[str] = (),
+    emails: Iterable[str] = (),
+    mode: str | None = None,
+    action: str = "enroll",
+    *,
+    force: bool = False,
+    over_capacity: bool = False,
+    skip_refund: bool = False,
+    actor: Any = None,
+    reason: str = "",
+    source: str = "bulk",
+    at: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """
+    Enroll or unenroll many learners in one course, batch by batch.
+
+    A bad row never stops a good one; queries grow with the batches, not with the rows;
+    rules, history and signals are those of enrolling one by one. Each batch is
+    committed by itself.
+
+    Args:
+        course_id: The course id.
+        usernames: Names of learners.
+        emails: Addresses of learners; one without an account is invited, and enrolled
+            when the account appears.
+        mode: Mode slug for all; ``None`` for the default. An explicit mode changes
+            that of learners who are in already.
+        action: ``enroll`` or ``unenroll``.
+        force: Whether window and invitations are lifted.
+        over_capacity: Whether seats are.
+        skip_refund: Whether whoever refunds should leave those who go alone.
+        actor: The acting user, as an instance or primary key.
+        reason: Words for whoever reads the history later.
+        source: One of :data:`django_enrollments.calls.SOURCES`.
+        at: When, aware; the clock is read when ``None``.
+
+    Returns:
+        One result per row, usernames first, in order: ``{"identifier", "status",
+        "code", "message"}`` with the statuses ``created``, ``reactivated``,
+        ``mode_changed``, ``unchanged``, ``deactivated``, ``invited``, ``uninvited``
+        and ``error``.
+
+    Raises:
+        CourseNotFoundError: No course has this id, or it is no course id.
+        CourseModeNotFoundError: The course does not offer the mode now.
+        CourseEnrollmentError: The action is unknown.
+        TypeError: Names or addresses are one string rather than a list.
+    """
+    if isinstance(usernames, str | bytes) or isinstance(emails, str | bytes):
+        raise TypeError("usernames and emails are lists; wrap a single one in [ ].")
+    rows = chain(
+        (bulk.Row(username, "username") for username in usernames),
+        (bulk.Row(email, "email") for email in emails),
+    )
+    origin = origin_of(actor=actor, source=source, reason=reason)
+    with one_call(at) as call:
+        return list(
+            bulk.run(
+                rows,
+                course_id,
+                action=action,
+                mode=mode,
+                force=force,
+                over_capacity=over_capacity,
+                skip_refund=skip_refund,
+                origin=origin,
+                call=call,
+            )
+        )

@@ -1,0 +1,1 @@
+"""What a host may swap by a setting, with the implementations that are shipped."""

@@ -1,0 +1,275 @@
+"""How enrollments read a course model that they did not define."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db.models import Field, Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+
+from django_enrollments.keys import org_of, run_of
+from django_enrollments.models.courses import get_course_model
+from django_enrollments.moments import as_moment
+
+#: What one name of an adapter may be.
+Source = str | None | Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class CourseFacts:
+    """
+    What enrollments know of a course; the fields of ``AbstractCourse``.
+
+    Attributes:
+        course_id: The id in every URL and payload.
+        org: Organisation, ``""`` when there is none.
+        display_name: Title for people.
+        start: When the course begins, aware; ``None`` is at once.
+        end: When the course ends, aware; ``None`` is never.
+        enrollment_start: When enrollment opens, aware; ``None`` is at once.
+        enrollment_end: When enrollment closes, aware; ``None`` is never.
+        invitation_only: Whether only invited learners may enroll.
+        max_student_enrollments_allowed: Number of seats; ``None`` is no limit.
+        self_paced: Whether learners set their own pace.
+        enable_proctored_exams: Whether the course has proctored exams.
+        proctoring_provider: Key of ``ENROLLMENTS_PROCTORING_BACKENDS``, or ``""``.
+    """
+
+    course_id: str
+    org: str = ""
+    display_name: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+    enrollment_start: datetime | None = None
+    enrollment_end: datetime | None = None
+    invitation_only: bool = False
+    max_student_enrollments_allowed: int | None = None
+    self_paced: bool = False
+    enable_proctored_exams: bool = False
+    proctoring_provider: str = ""
+
+    def enrollment_has_begun(self, at: datetime) -> bool:
+        """
+        Tell whether enrollment has opened by ``at`` (ACC-07).
+
+        Args:
+            at: Aware datetime; the very moment of opening is not yet open.
+        """
+        return self.enrollment_start is None or self.enrollment_start < at
+
+    def enrollment_has_ended(self, at: datetime) -> bool:
+        """
+        Tell whether enrollment has closed by ``at`` (ACC-07).
+
+        Args:
+            at: Aware datetime; the very moment of closing is closed.
+        """
+        return self.enrollment_end is not None and self.enrollment_end <= at
+
+
+#: Every name that an adapter maps, in the order of the contract.
+NAMES = tuple(CourseFacts.__dataclass_fields__)
+
+_DATES = frozenset({"start", "end", "enrollment_start", "enrollment_end"})
+_FLAGS = frozenset({"invitation_only", "self_paced", "enable_proctored_exams"})
+
+
+class CourseAdapter:
+    """
+    Says which attribute of the host's course model holds what.
+
+    Subclass it and name what differs. A value is a field name, a ``__`` path through
+    foreign keys, ``None`` where the host has nothing of the kind (the default value is
+    used), or a method that takes the course. Field names and paths are read by the
+    listing queries themselves; a method makes listings load whole courses.
+
+    ``course_id`` must be a unique text field of the course model.
+    """
+
+    course_id: ClassVar[str] = "id"
+    org: ClassVar[Source] = "org"
+    display_name: ClassVar[Source] = "display_name"
+    start: ClassVar[Source] = "start"
+    end: ClassVar[Source] = "end"
+    enrollment_start: ClassVar[Source] = "enrollment_start"
+    enrollment_end: ClassVar[Source] = "enrollment_end"
+    invitation_only: ClassVar[Source] = "invitation_only"
+    max_student_enrollments_allowed: ClassVar[Source] = (
+        "max_student_enrollments_allowed"
+    )
+    self_paced: ClassVar[Source] = "self_paced"
+    enable_proctored_exams: ClassVar[Source] = "enable_proctored_exams"
+    proctoring_provider: ClassVar[Source] = "proctoring_provider"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Give the courses that learners may be enrolled in; override to narrow."""
+        return get_course_model()._default_manager.all()
+
+    def sources(self) -> Mapping[str, Source]:
+        """Give the source of every name: a path, ``None`` or a bound method."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    def paths(self, names: Iterable[str] = NAMES) -> dict[str, str]:
+        """
+        Give the names that a query can read, with their paths from the course.
+
+        Args:
+            names: Which names are wanted.
+        """
+        sources = self.sources()
+        return {
+            name: source
+            for name in names
+            if isinstance(source := sources[name], str)
+        }
+
+    def needs_instance(self, names: Iterable[str] = NAMES) -> bool:
+        """
+        Tell whether a method must see the course to answer one of ``names``.
+
+        Args:
+            names: Which names are wanted.
+        """
+        sources = self.sources()
+        return any(callable(sources[name]) for name in names)
+
+    def related(self) -> list[str]:
+        """List the foreign keys that the paths go through, for ``select_related``."""
+        return sorted(
+            {
+                path.rpartition(LOOKUP_SEP)[0]
+                for path in self.paths().values()
+                if LOOKUP_SEP in path
+            }
+        )
+
+    def find_course(self, course_id: str, using: str | None = None) -> Any | None:
+        """
+        Give the host's course with this id, or ``None``.
+
+        Args:
+            course_id: A valid course id.
+            using: Database alias; ``None`` lets the router choose.
+        """
+        courses = self.get_queryset()
+        if using:
+            courses = courses.using(using)
+        related = self.related()
+        if related:
+            courses = courses.select_related(*related)
+        course = courses.filter(**{self.course_id: course_id}).first()
+        # A case-insensitive collation also finds ids that merely look alike.
+        if course is None or self.course_id_of(course) != course_id:
+            return None
+        return course
+
+    def orgs_of(self, course_ids: Collection[str]) -> list[str]:
+        """
+        Give the organisation of each course; a deleted one's as its id tells.
+
+        Args:
+            course_ids: Course ids as text.
+        """
+        names = ("course_id", "org")
+        related = self.related()
+        courses = self.get_queryset().filter(**{f"{self.course_id}__in": course_ids})
+        if self.needs_instance(names):
+            facts = map(self.facts, courses.select_related(*related))
+        else:
+            paths = self.paths(names)
+            facts = (
+                self.facts_from(dict(zip(paths, values, strict=True)))
+                for values in courses.values_list(*paths.values())
+            )
+        known = {course.course_id: course.org for course in facts}
+        return [known.get(one, org_of(one)) for one in course_ids]
+
+    def course_id_of(self, course: Any) -> str:
+        """
+        Give the id of a course as text.
+
+        Args:
+            course: An instance of the host's course model.
+        """
+        return str(_follow(course, self.course_id))
+
+    def facts(self, course: Any) -> CourseFacts:
+        """
+        Read everything that enrollments need to know of a course.
+
+        Args:
+            course: An instance of the host's course model.
+        """
+        values: dict[str, Any] = {}
+        for name, source in self.sources().items():
+            if callable(source):
+                values[name] = source(course)
+            elif source is not None:
+                values[name] = _follow(course, source)
+        return self.facts_from(values)
+
+    def facts_from(self, values: Mapping[str, Any]) -> CourseFacts:
+        """
+        Make facts of raw values, filling in what the host leaves out.
+
+        Args:
+            values: Values by name, as the host's model holds them.
+        """
+        course_id = str(values["course_id"])
+        capacity = values.get("max_student_enrollments_allowed")
+        display_name = values.get("display_name")
+        facts: dict[str, Any] = {
+            "course_id": course_id,
+            "org": str(values.get("org") or org_of(course_id)),
+            "display_name": (
+                run_of(course_id).replace("_", " ")
+                if display_name is None
+                else str(display_name)
+            ),
+            "max_student_enrollments_allowed": (
+                None if capacity is None else int(capacity)
+            ),
+            "proctoring_provider": str(values.get("proctoring_provider") or ""),
+        }
+        for name in _DATES:
+            facts[name] = as_moment(values.get(name))
+        for name in _FLAGS:
+            facts[name] = bool(values.get(name))
+        return CourseFacts(**facts)
+
+
+def _follow(instance: Any, path: str) -> Any:
+    """Follow a ``__`` path; a null on the way gives ``None``."""
+    for part in path.split(LOOKUP_SEP):
+        if instance is None:
+            return None
+        instance = getattr(instance, part)
+    return instance
+
+
+def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
+    """
+    Give the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
+
+    Args:
+        model: Where the path starts.
+        path: Names joined by ``__``; every part but the last is a foreign key.
+    """
+    *keys, last = path.split(LOOKUP_SEP)
+    for key in keys:
+        field = _concrete_field(model, key)
+        if field is None or field.related_model is None:
+            return None
+        model = field.related_model
+    return _concrete_field(model, last)
+
+
+def _concrete_field(model: type[Model], name: str) -> Field[Any, Any] | None:
+    if name == "pk":
+        return model._meta.pk
+    return next(
+        (field for field in model._meta.concrete_fields if field.name == name), None
+    )

@@ -1,0 +1,172 @@
+"""The permission backends that are shipped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+
+from django_enrollments.calls import moment
+from django_enrollments.conf import conf
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollmentAllowed,
+    get_course_adapter,
+)
+from django_enrollments.models.invitations import email_of
+from django_enrollments.permissions import (
+    CREATE_ENROLLMENT,
+    DEACTIVATE_ENROLLMENT,
+    ENROLL_IN_COURSE,
+    RETIRE_USER,
+    VIEW_ENROLLMENT_DATA,
+)
+
+logger = logging.getLogger(__name__)
+
+_GLOBAL_STAFF = frozenset(
+    {VIEW_ENROLLMENT_DATA, CREATE_ENROLLMENT, DEACTIVATE_ENROLLMENT}
+)
+
+
+class CourseRoleBackend:
+    """
+    Grants by ``is_staff``, by course roles, and by the enrollment rules ACC-01…14.
+
+    Global staff is exactly ``is_staff`` (V1-AUTH-17); superusers and the configured
+    service user may retire others (V1-AUTH-18); the course team may read its learners
+    (V1-LIST-06…12).
+    """
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        """
+        Tell whether the rules grant ``perm``; this backend never vetoes.
+
+        Args:
+            user: An instance of any user model, or an anonymous user.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+            course: The host's own course object, or ``None`` for "everywhere".
+        """
+        return bool(self.grants([user], perm, course))
+
+    def grants(self, users: Iterable[Any], perm: str, course: Any = None) -> set[Any]:
+        """
+        Give the primary keys of those whom the rules grant ``perm``.
+
+        Args:
+            users: Instances of the user model, or anonymous users.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+            course: The host's own course object, or ``None`` for "everywhere".
+        """
+        known = [user for user in users if user.is_authenticated]
+        if perm == ENROLL_IN_COURSE:
+            return set() if course is None else self._may_enroll(known, course)
+        if perm == RETIRE_USER:
+            return {user.pk for user in known if self._may_retire(user)}
+        if perm in _GLOBAL_STAFF and course is None:
+            return {user.pk for user in known if is_global_staff(user)}
+        if perm == VIEW_ENROLLMENT_DATA:
+            return self._course_team(known, course)
+        return set()
+
+    def _may_enroll(self, users: list[Any], course: Any) -> set[Any]:
+        """Apply ACC-01…07 to everybody at once; the cheapest rule answers first."""
+        facts = get_course_adapter().facts(course)
+        at = moment()
+        everybody = {user.pk for user in users}
+        by_invitation = conf.ENROLLMENTS_INVITE_ONLY or facts.invitation_only
+        window_is_open = facts.enrollment_has_begun(
+            at
+        ) and not facts.enrollment_has_ended(at)
+        if window_is_open and not by_invitation:
+            return everybody
+        granted = {user.pk for user in users if is_global_staff(user)}
+        emails = {user.pk: email_of(user) for user in users}
+        invitations = CourseEnrollmentAllowed.objects.filter(
+            course_id=facts.course_id, email__in={*emails.values()} - {""}
+        )
+        used_by = dict(invitations.values_list("email", "user_id"))
+        # Used by somebody else, it lets nobody in a second time (ACC-02).
+        granted |= {
+            key
+            for key, email in emails.items()
+            if email in used_by and used_by[email] in (None, key)
+        }
+        roles = CourseAccessRole.objects.reaching(facts.course_id, facts.org)
+        roles = roles.filter(user__in=everybody - granted)
+        for user_id, on_course, role in roles.values_list("user", "course_id", "role"):
+            team = (
+                CourseAccessRole.COURSE_TEAM if on_course else CourseAccessRole.ORG_TEAM
+            )
+            if role in team:
+                granted.add(user_id)
+        return granted
+
+    def _course_team(self, users: list[Any], course: Any) -> set[Any]:
+        """Apply V1-LIST-09…12: roles on exactly this course, of active accounts."""
+        course_id = get_course_adapter().course_id_of(course)
+        granted = {user.pk for user in users if is_global_staff(user)}
+        active = {user.pk for user in users if user.is_active}
+        roles = CourseAccessRole.objects.filter(
+            user__in=active - granted,
+            course_id=course_id,
+            role__in=CourseAccessRole.COURSE_TEAM,
+        )
+        return granted | set(roles.values_list("user", flat=True))
+
+    def _may_retire(self, user: Any) -> bool:
+        service = conf.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME
+        named = service is not None and user.get_username() == service
+        return named or bool(getattr(user, "is_superuser", False))
+
+
+class DjangoAuthBackend:
+    """
+    Grants what Django's own permission system grants on the host's course model.
+
+    Object-permission packages tie a permission to the object's own app, so a course of
+    app ``catalog`` is asked for ``catalog.enroll_in_course`` too. An auth backend that
+    raises about an object it does not know counts as no.
+    """
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        """
+        Ask ``user.has_perm(perm, course)``, then the same in the course's app.
+
+        Args:
+            user: An instance of any user model, or an anonymous user.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+            course: The host's own course object, or ``None`` for "everywhere".
+
+        Raises:
+            PermissionDenied: An auth backend vetoed.
+        """
+        names = [perm]
+        if course is not None:
+            codename = perm.rpartition(".")[2]
+            names.append(f"{course._meta.app_label}.{codename}")
+        return any(self._asks(user, name, course) for name in names)
+
+    def _asks(self, user: Any, name: str, course: Any) -> bool:
+        ask = getattr(user, "has_perm", None)
+        if ask is None:
+            return False
+        try:
+            return bool(ask(name, course))
+        except PermissionDenied:
+            raise
+        except Exception:
+            logger.warning("An auth backend failed on %s.", name, exc_info=True)
+            return False
+
+
+def is_global_staff(user: Any) -> bool:
+    """
+    Tell whether a user is global staff: exactly ``is_staff`` (V1-AUTH-17).
+
+    Args:
+        user: An instance of any user model, or an anonymous user.
+    """
+    return bool(getattr(user, "is_staff", False))

@@ -1,0 +1,137 @@
+"""
+What one call from outside has in common: its moment, its origin, what it has read.
+
+A call starts at a door, in ``api``, ``data`` or the service object. Everything it
+leads to shares one clock reading, one answer to "who did this, from where and why",
+and one reading of each course. Rules take ``at`` and ``origin`` as arguments; only
+code whose signature belongs to hosts (permission backends, a replaced data layer)
+needs :func:`moment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django_enrollments import moments
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.keys import is_storable
+
+#: Every value that ``source`` may have in an event.
+SOURCES = (
+    "api",
+    "service",
+    "rest",
+    "admin",
+    "command",
+    "bulk",
+    "invitation",
+    "retirement",
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """
+    Who makes a change, from where and why.
+
+    Attributes:
+        actor_id: Primary key of the acting user; ``None`` when a program acts.
+        source: One of ``SOURCES``.
+        reason: Words for whoever reads the history later.
+    """
+
+    actor_id: Any = None
+    source: str = "api"
+    reason: str = ""
+
+
+def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Origin:
+    """
+    Make an origin of what a caller said.
+
+    Args:
+        actor: The acting user, as an instance or primary key; ``None`` or an anonymous
+            user when a program acts.
+        source: One of ``SOURCES``.
+        reason: Words for whoever reads the history later.
+
+    Raises:
+        ValueError: The source is none of ``SOURCES``.
+        CourseEnrollmentError: The reason is no text that can be stored.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"{source!r} is no source; choose one of {SOURCES}.")
+    if not is_storable(reason):
+        raise CourseEnrollmentError("The reason must be a text without NUL characters.")
+    return Origin(getattr(actor, "pk", actor) if actor else None, source, reason)
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    One call from outside.
+
+    Attributes:
+        at: When it happens.
+        readings: What has been read for it so far, by whoever reads.
+    """
+
+    at: datetime
+    readings: dict[Any, Any] = field(default_factory=dict)
+
+
+_call: ContextVar[Call | None] = ContextVar("enrollments_call", default=None)
+_origin: ContextVar[Origin | None] = ContextVar("enrollments_origin", default=None)
+
+
+@contextmanager
+def one_call(at: datetime | None = None) -> Iterator[Call]:
+    """
+    Join the call that is under way, or begin one now.
+
+    Args:
+        at: The moment of a call that begins here, aware; the clock is read when
+            ``None``. A given moment always begins a call of its own.
+    """
+    call = _call.get()
+    if call is not None and at is None:
+        yield call
+        return
+    token = _call.set(Call(at or moments.now()))
+    try:
+        yield _call.get()  # type: ignore[misc]  # It has just been set.
+    finally:
+        _call.reset(token)
+
+
+def moment() -> datetime:
+    """Give the moment of the call that is under way, or the time now."""
+    call = _call.get()
+    return call.at if call else moments.now()
+
+
+@contextmanager
+def attributed(origin: Origin) -> Iterator[None]:
+    """
+    Attribute every change made inside to ``origin``.
+
+    Doors use it around ``api`` calls, whose signatures know nothing of actors.
+
+    Args:
+        origin: Who, from where and why.
+    """
+    token = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+def current_origin() -> Origin:
+    """Give the origin set by :func:`attributed`; a plain ``api`` one otherwise."""
+    return _origin.get() or Origin()

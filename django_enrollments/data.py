@@ -1,0 +1,624 @@
+"""
+Rows to plain dictionaries and back; the module behind :mod:`django_enrollments.api`.
+
+``ENROLLMENTS_DATA_API`` may name another module with the functions of contract §5 and
+the same signatures (DATA-14). Every dictionary returned passes ``json.dumps``; all
+dates in it are ISO 8601 text in UTC, ending in ``Z``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import F, QuerySet
+
+from django_enrollments.backends.courses import CourseFacts
+from django_enrollments.calls import Call, current_origin, one_call, origin_of
+from django_enrollments.enrolling import lifecycle
+from django_enrollments.enrolling.attributes import (
+    clean_attributes,
+    list_attributes,
+    replace_attributes,
+)
+from django_enrollments.enrolling.catalog import (
+    CourseOffer,
+    course_data,
+    find_offer,
+    get_offer,
+    orphan_offer,
+)
+from django_enrollments.enrolling.filters import apply_filters, get_filters
+from django_enrollments.enrolling.history import clean_enterprise_uuid
+from django_enrollments.enrolling.learners import find_user, get_user
+from django_enrollments.enrolling.modes import MODE_COLUMNS, Mode, usable_modes
+from django_enrollments.enrolling.transactions import (
+    lock_enrollment,
+    write_alias,
+    write_transaction,
+)
+from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
+from django_enrollments.keys import find_course_id, is_storable
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    CourseMode,
+    EnrollmentEvent,
+    get_course_adapter,
+    get_course_model,
+)
+from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+from django_enrollments.moments import to_iso
+
+logger = logging.getLogger(__name__)
+
+#: What a course dictionary needs to know of a course.
+_COURSE_NAMES = (
+    "course_id",
+    "display_name",
+    "start",
+    "end",
+    "enrollment_start",
+    "enrollment_end",
+    "invitation_only",
+    "self_paced",
+)
+
+#: Most keys in one ``IN``; SQLite allows 32,766 parameters.
+_KEYS_PER_QUERY = 5_000
+
+
+def get_course_enrollments(
+    username: str, include_inactive: bool = False, *, include_expired: bool = False
+) -> list[dict[str, Any]]:
+    """
+    List a learner's enrollments, oldest first, in two queries (DATA-01, V1-LIST).
+
+    Enrollments of deleted courses are left out, with a warning in the log.
+
+    Args:
+        username: What ``user.get_username()`` gives; an unknown one has none.
+        include_inactive: Whether those the learner left are listed too.
+        include_expired: Whether expired modes are listed in the courses.
+
+    Returns:
+        Enrollment dictionaries (V1-SER-01).
+
+    Raises:
+        EnrollmentNotAllowed: A ``queryset`` filter vetoed.
+    """
+    if not is_storable(username) or not username:
+        return []
+    with one_call() as call:
+        enrollments = CourseEnrollment.objects.of_username(username)
+        if not include_inactive:
+            enrollments = enrollments.active()
+        if get_filters():
+            user = find_user(username)
+            if user is None:
+                return []
+            shown = apply_filters("queryset", user=user, queryset=enrollments)
+            enrollments = shown["queryset"]
+        listed = _list_enrollments(
+            enrollments.order_by("created", "pk"), call, include_expired
+        )
+        return [
+            enrollment
+            for enrollment in _without_orphans(listed)
+            if enrollment["user"] == username
+        ]
+
+
+def get_course_enrollment(
+    username: str, course_id: str, *, include_expired: bool = False
+) -> dict[str, Any] | None:
+    """
+    Give a learner's enrollment in a course, active or not (DATA-02).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        include_expired: Whether expired modes are listed in the course.
+
+    Returns:
+        The enrollment dictionary, or ``None`` when there is none.
+    """
+    if not is_storable(username) or not username:
+        return None
+    with one_call() as call:
+        enrollments = CourseEnrollment.objects.of_username(username)
+        listed = _list_enrollments(
+            enrollments.in_course(course_id).order_by("pk"), call, include_expired
+        )
+        wanted = (username, find_course_id(course_id))
+        for enrollment in listed:
+            details = enrollment["course_details"]
+            found = details["course_id"] if details else wanted[1]
+            # A case-insensitive collation also finds what merely looks alike.
+            if (enrollment["user"], found) == wanted:
+                return enrollment
+        return None
+
+
+def get_user_enrollments(course_key: object) -> QuerySet[CourseEnrollment]:
+    """
+    Give the active enrollments of a course, oldest first (DATA-03).
+
+    Args:
+        course_key: The course id, or anything whose ``str()`` it is.
+
+    Returns:
+        A queryset, empty when there is none.
+    """
+    enrollments = CourseEnrollment.objects.in_course(course_key).active()
+    return enrollments.order_by("created", "pk")
+
+
+def create_course_enrollment(
+    username: str,
+    course_id: str,
+    mode: str | None,
+    is_active: bool | None,
+    enterprise_uuid: str | None = None,
+    force_enrollment: bool = False,
+) -> dict[str, Any]:
+    """
+    Enroll a learner without asking whether the course offers the mode (DATA-04).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        mode: Mode slug; ``None`` for the default (MODE-06).
+        is_active: Whether the learner is in the course afterwards; ``None`` is yes.
+        enterprise_uuid: The enterprise customer behind it, if any.
+        force_enrollment: Whether window and invitations are lifted.
+
+    Returns:
+        The enrollment dictionary.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+        CourseNotFoundError: No course has this id.
+        CourseModeNotFoundError: The mode is no slug that a row can hold.
+        CourseEnrollmentExistsError: The learner is in already; ``enrollment`` is the
+            enrollment as it is.
+        CourseEnrollmentClosedError: The learner may not enroll now.
+        CourseEnrollmentFullError: No seat is left.
+        EnrollmentNotAllowed: A filter or permission backend vetoed.
+        CourseEnrollmentError: An argument has the wrong type.
+    """
+    using = write_alias()
+    is_active = True if is_active is None else _checked_flag(is_active)
+    with one_call() as call:
+        user = get_user(username, using)
+        offer = get_offer(course_id, call, using)
+        (outcome,) = lifecycle.enroll(
+            [user],
+            offer,
+            mode=mode,
+            terms=lifecycle.Terms(access=not force_enrollment, offered_mode=False),
+            origin=current_origin(),
+            at=call.at,
+            using=using,
+            is_active=is_active,
+            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+        )
+        try:
+            enrollment = outcome.unwrap()
+        except CourseEnrollmentExistsError as error:
+            error.enrollment.user = user
+            existing = enrollment_data(error.enrollment, offer, call)
+            logger.warning(
+                "User %s is already enrolled in course %s.", user.pk, offer.course_id
+            )
+            raise CourseEnrollmentExistsError(str(error), existing) from error
+        return enrollment_data(enrollment, offer, call)
+
+
+def update_course_enrollment(
+    username: str,
+    course_id: str,
+    mode: str | None = None,
+    is_active: bool | None = None,
+) -> dict[str, Any] | None:
+    """
+    Change mode or activation of an enrollment (DATA-06).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        mode: Mode slug; ``None`` leaves it.
+        is_active: Whether the learner is in the course; ``None`` leaves it.
+
+    Returns:
+        The enrollment dictionary, or ``None`` when there is no such enrollment.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+        CourseModeNotFoundError: The mode is no slug that a row can hold.
+        CourseEnrollmentFullError: It would become active and no seat is left.
+        EnrollmentNotAllowed: A filter vetoed.
+        CourseEnrollmentError: An argument has the wrong type.
+    """
+    using = write_alias()
+    if is_active is not None:
+        _checked_flag(is_active)
+    with one_call() as call:
+        row = _find_row(username, course_id, using)
+        if row is None:
+            get_user(username, using)
+            return None
+        offer = find_offer(course_id, call, using) or orphan_offer(
+            row.course_id, str(course_id)
+        )
+        row = lifecycle.change(
+            row,
+            offer,
+            mode=mode,
+            is_active=is_active,
+            origin=current_origin(),
+            at=call.at,
+            using=using,
+        )
+        return enrollment_data(row, offer, call)
+
+
+def add_or_update_enrollment_attr(
+    username: str, course_id: str, attributes: Sequence[dict[str, Any]]
+) -> None:
+    """
+    Replace all attributes of an enrollment; nothing happens without one (DATA-07).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
+
+    Raises:
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        UserNotFoundError: No user has this name.
+    """
+    cleaned = clean_attributes(attributes)
+    using = write_alias()
+    row = _find_row(username, course_id, using)
+    if row is None:
+        get_user(username, using)
+        return
+    with write_transaction(using):
+        lock_enrollment(row, using=using)
+        replace_attributes(row, cleaned, using=using)
+
+
+def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, str]]:
+    """
+    List the attributes of an enrollment (DATA-08).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+
+    Returns:
+        Dictionaries with ``namespace``, ``name`` and ``value``; none without an
+        enrollment.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+    """
+    row = _find_row(username, course_id, None)
+    if row is None:
+        get_user(username)
+        return []
+    return list_attributes(row.pk)
+
+
+def unenroll_user_from_all_courses(username: str) -> list[str]:
+    """
+    Take a learner out of every course, all or none (DATA-09, V1-UNENR-07…11).
+
+    Filters are not asked. Enrollments of deleted courses count.
+
+    Args:
+        username: What ``user.get_username()`` gives.
+
+    Returns:
+        The ids of the courses left, sorted; only enrollments that were active count.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+    """
+    using = write_alias()
+    with one_call() as call:
+        user = get_user(username, using)
+        path = f"course__{get_course_adapter().course_id}"
+        enrollments = CourseEnrollment.objects.using(using).filter(user=user).active()
+        rows = list(
+            enrollments.keeping_orphans()
+            .annotate(enrollments_course_id=F(path))
+            .order_by("pk")
+        )
+        for row in rows:
+            row.user = user
+        course_ids = {
+            row.course_id: row.enrollments_course_id
+            for row in rows
+            if row.enrollments_course_id is not None
+        }
+        orphans = [row for row in rows if row.course_id not in course_ids]
+        course_ids.update(_last_known_ids(orphans, using))
+        outcomes = lifecycle.deactivate(
+            rows,
+            course_ids,
+            origin=_retirement_origin(),
+            at=call.at,
+            using=using,
+        )
+        return sorted(
+            course_ids[row.course_id]
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if outcome.status == "deactivated"
+        )
+
+
+def get_course_enrollment_info(
+    course_id: str, include_expired: bool = False
+) -> dict[str, Any]:
+    """
+    Give a course as enrolling sees it (DATA-10).
+
+    Args:
+        course_id: The course id.
+        include_expired: Whether expired modes are listed too.
+
+    Returns:
+        The course dictionary (V1-SER-05).
+
+    Raises:
+        CourseNotFoundError: No course has this id, or it is no course id.
+    """
+    with one_call() as call:
+        offer = get_offer(course_id, call)
+        return offer.as_data(at=call.at, include_expired=bool(include_expired))
+
+
+def get_user_roles(username: str) -> set[CourseAccessRole]:
+    """
+    Give all course and organisation roles of a user (DATA-11).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+    """
+    user = get_user(username)
+    return set(CourseAccessRole.objects.filter(user=user).order_by())
+
+
+def serialize_enrollments(
+    enrollments: Iterable[CourseEnrollment], *, include_expired: bool = False
+) -> list[dict[str, Any]]:
+    """
+    Give enrollments as dictionaries, in their order, in a few queries (DATA-12).
+
+    Args:
+        enrollments: A queryset or any iterable of instances; those of deleted courses
+            stay, with ``course_details`` of ``None`` (API-20).
+        include_expired: Whether expired modes are listed in the courses.
+    """
+    with one_call() as call:
+        can_be_joined = (
+            isinstance(enrollments, CourseEnrollmentQuerySet)
+            and not enrollments.query.is_sliced
+            and enrollments._result_cache is None
+        )
+        if can_be_joined:
+            return _list_enrollments(enrollments, call, include_expired)
+        return _serialize_instances(list(enrollments), call, include_expired)
+
+
+def enrollment_data(
+    enrollment: CourseEnrollment,
+    offer: CourseOffer,
+    call: Call,
+    *,
+    include_expired: bool = False,
+) -> dict[str, Any]:
+    """
+    Give one enrollment as a dictionary, from what is loaded already.
+
+    Args:
+        enrollment: The row, with its user.
+        offer: Its course.
+        call: The call under way.
+        include_expired: Whether expired modes are listed in the course.
+    """
+    details = offer.course and offer.as_data(
+        at=call.at, include_expired=include_expired
+    )
+    return _row_data(
+        enrollment.created,
+        enrollment.mode,
+        enrollment.is_active,
+        details,
+        enrollment.username,
+    )
+
+
+def _row_data(
+    created: Any, mode: str, is_active: bool, details: Any, username: str
+) -> dict[str, Any]:
+    return {
+        "created": to_iso(created),
+        "mode": mode,
+        "is_active": is_active,
+        "course_details": details,
+        "user": username,
+    }
+
+
+def _checked_flag(is_active: object) -> bool:
+    if not isinstance(is_active, bool):
+        raise CourseEnrollmentError(
+            f"'{is_active}' is an invalid enrollment activation status."
+        )
+    return is_active
+
+
+def _find_row(
+    username: object, course_id: object, using: str | None
+) -> CourseEnrollment | None:
+    """Give a learner's row with its user, in one query."""
+    if not isinstance(username, str) or not is_storable(username):
+        return None
+    rows = CourseEnrollment.objects.all()
+    if using:
+        rows = rows.using(using)
+    rows = rows.in_course(course_id).of_username(username).select_related("user")
+    for row in rows.order_by("pk"):
+        if row.username == username:
+            return row
+    return None
+
+
+def _retirement_origin() -> Any:
+    origin = current_origin()
+    if origin.source == "retirement":
+        return origin
+    return origin_of(
+        actor=origin.actor_id, source="retirement", reason=origin.reason
+    )
+
+
+def _last_known_ids(
+    orphans: Sequence[CourseEnrollment], using: str
+) -> dict[Any, str]:
+    """Give the ids that deleted courses had, as history tells."""
+    ids = {row.course_id: str(row.course_id) for row in orphans}
+    if orphans:
+        keys = {row.pk: row.course_id for row in orphans}
+        events = EnrollmentEvent.objects.using(using).filter(enrollment__in=keys)
+        told = events.order_by("pk").values_list("enrollment", "course_id")
+        ids.update((keys[enrollment], course_id) for enrollment, course_id in told)
+    return ids
+
+
+def _without_orphans(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    known = [entry for entry in listed if entry["course_details"] is not None]
+    if len(known) < len(listed):
+        # V1-LIST-04
+        logger.warning(
+            "%d enrollments of deleted courses are left out of a list.",
+            len(listed) - len(known),
+        )
+    return known
+
+
+def _list_enrollments(
+    enrollments: CourseEnrollmentQuerySet, call: Call, include_expired: bool
+) -> list[dict[str, Any]]:
+    """Serialize a queryset: one query for rows and courses, one for all modes."""
+    adapter = get_course_adapter()
+    enrollments = enrollments.keeping_orphans()
+    if adapter.needs_instance(_COURSE_NAMES):
+        related = [f"course__{name}" for name in adapter.related()]
+        rows = list(enrollments.select_related("user", "course", *related))
+        return _serialize_instances(rows, call, include_expired)
+    paths = adapter.paths(_COURSE_NAMES)
+    name_field = f"user__{get_user_model().USERNAME_FIELD}"
+    rows = list(
+        enrollments.values_list(
+            "course",
+            "created",
+            "mode",
+            "is_active",
+            name_field,
+            *(f"course__{path}" for path in paths.values()),
+        )
+    )
+    names = list(paths)
+    id_position = names.index("course_id")
+    facts: dict[Any, CourseFacts] = {}
+    for key, _created, _mode, _is_active, _username, *values in rows:
+        if key not in facts and values[id_position] is not None:
+            facts[key] = adapter.facts_from(dict(zip(names, values, strict=True)))
+    courses = _Courses(facts, call, include_expired)
+    return [
+        _row_data(created, mode, is_active, courses.details(key), str(username))
+        for key, created, mode, is_active, username, *_ in rows
+    ]
+
+
+def _serialize_instances(
+    rows: Sequence[CourseEnrollment], call: Call, include_expired: bool
+) -> list[dict[str, Any]]:
+    """Serialize instances, loading what is not loaded yet for all of them at once."""
+    adapter = get_course_adapter()
+    field = CourseEnrollment._meta.get_field("course")
+    loaded = {
+        row.course_id: field.get_cached_value(row)
+        for row in rows
+        if field.is_cached(row)
+    }
+    unread = {row.course_id for row in rows} - loaded.keys()
+    if unread:
+        courses = get_course_model()._base_manager.select_related(*adapter.related())
+        loaded |= courses.in_bulk(unread)
+    facts = {
+        key: adapter.facts(course)
+        for key, course in loaded.items()
+        if course is not None  # Joined and not there: the course is deleted.
+    }
+    names = _names_of(rows)
+    details = _Courses(facts, call, include_expired)
+    return [
+        _row_data(
+            row.created,
+            row.mode,
+            row.is_active,
+            details.details(row.course_id),
+            names[row.user_id],
+        )
+        for row in rows
+    ]
+
+
+def _names_of(rows: Sequence[CourseEnrollment]) -> dict[Any, str]:
+    is_cached = CourseEnrollment._meta.get_field("user").is_cached
+    names = {row.user_id: row.username for row in rows if is_cached(row)}
+    missing = {row.user_id for row in rows} - names.keys()
+    if missing:
+        users = get_user_model()._base_manager.in_bulk(missing)
+        names |= {key: user.get_username() for key, user in users.items()}
+    return names
+
+
+class _Courses:
+    """Course dictionaries for many rows; modes are read once for all of them."""
+
+    def __init__(
+        self, facts: dict[Any, CourseFacts], call: Call, include_expired: bool
+    ) -> None:
+        modes: dict[Any, list[Mode]] = {}
+        keys = list(facts)
+        for start in range(0, len(keys), _KEYS_PER_QUERY):
+            rows = CourseMode.objects.filter(
+                course__in=keys[start : start + _KEYS_PER_QUERY]
+            ).order_by("pk")
+            for key, *columns in rows.values_list("course", *MODE_COLUMNS):
+                modes.setdefault(key, []).append(Mode._make(columns))
+        self._offers = {
+            key: (
+                known,
+                usable_modes(
+                    modes.get(key, ()), at=call.at, include_expired=include_expired
+                ),
+            )
+            for key, known in facts.items()
+        }
+
+    def details(self, key: Any) -> dict[str, Any] | None:
+        """Give a course as a dictionary of its own; ``None`` when it is deleted."""
+        offer = self._offers.get(key)
+        return course_data(*offer) if offer else None

@@ -1,0 +1,82 @@
+"""
+Keeps course details for a moment, so that a popular page costs no query (CACHE).
+
+A cache that is broken never fails a call (B-17), a course or mode that is saved shows
+at once, and nothing outlives the expiration of a mode it lists (B-18).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import datetime
+from typing import Any
+
+from django.core.cache import cache
+
+from django_enrollments.conf import conf
+
+logger = logging.getLogger(__name__)
+
+
+def _key(course_id: str, include_expired: bool) -> str:
+    # Course ids may be longer than memcached's keys and hold what it refuses.
+    name = hashlib.sha256(f"{conf.ENROLLMENTS_DATA_API}:{course_id}".encode())
+    return f"django_enrollments:course:{name.hexdigest()}:{int(include_expired)}"
+
+
+def find_details(course_id: str, include_expired: bool) -> dict[str, Any] | None:
+    """
+    Give the details kept for a course, or ``None``.
+
+    Args:
+        course_id: The course id as text.
+        include_expired: Whether expired modes are listed.
+    """
+    if not conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS:
+        return None
+    try:
+        return cache.get(_key(course_id, include_expired))  # type: ignore[no-any-return]
+    except Exception:
+        logger.exception("Course details could not be read from the cache.")
+        return None
+
+
+def keep_details(
+    course_id: str, include_expired: bool, details: dict[str, Any], *, at: datetime
+) -> None:
+    """
+    Keep the details of a course, but not beyond the next expiration of a mode.
+
+    Args:
+        course_id: The course id as text.
+        include_expired: Whether expired modes are listed.
+        details: The course dictionary.
+        at: When it was made, aware.
+    """
+    seconds: float = conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS
+    for mode in details["course_modes"]:
+        if not include_expired and mode["expiration_datetime"]:
+            expires = datetime.fromisoformat(
+                mode["expiration_datetime"].replace("Z", "+00:00")
+            )
+            seconds = min(seconds, (expires - at).total_seconds())
+    if seconds < 1:
+        return
+    try:
+        cache.set(_key(course_id, include_expired), details, int(seconds))
+    except Exception:
+        logger.exception("Course details could not be written to the cache.")
+
+
+def drop_details(course_id: str) -> None:
+    """
+    Forget the details of a course.
+
+    Args:
+        course_id: The course id as text.
+    """
+    try:
+        cache.delete_many([_key(course_id, True), _key(course_id, False)])
+    except Exception:
+        logger.exception("Course details could not be dropped from the cache.")

@@ -1,0 +1,171 @@
+"""One reading of a course and its modes, shared by everything one call does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import router
+
+from django_enrollments.backends.courses import CourseFacts
+from django_enrollments.calls import Call
+from django_enrollments.enrolling.modes import (
+    MODE_COLUMNS,
+    Mode,
+    default_slug,
+    usable_modes,
+)
+from django_enrollments.errors import CourseNotFoundError
+from django_enrollments.keys import find_course_id
+from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
+from django_enrollments.moments import to_iso
+
+
+@dataclass
+class CourseOffer:
+    """
+    A course as enrolling sees it.
+
+    Attributes:
+        key: Primary key of the host's course.
+        facts: What the adapter read.
+        course: The host's own course object; ``None`` where a model method enrolls
+            into a course that does not exist (MDL-04).
+        using: Database alias it was read from; ``None`` where the router chose.
+    """
+
+    key: Any
+    facts: CourseFacts
+    course: Any | None
+    using: str | None = None
+    _modes: tuple[Mode, ...] | None = field(default=None, repr=False)
+
+    @property
+    def course_id(self) -> str:
+        """The course id as text."""
+        return self.facts.course_id
+
+    def modes(self) -> tuple[Mode, ...]:
+        """Give all modes in creation order (MODE-18); one query the first time."""
+        if self._modes is None:
+            rows = CourseMode.objects.filter(course=self.key).order_by("pk")
+            if self.using:
+                rows = rows.using(self.using)
+            self._modes = tuple(map(Mode._make, rows.values_list(*MODE_COLUMNS)))
+        return self._modes
+
+    def usable(self, *, at: datetime, include_expired: bool = False) -> list[Mode]:
+        """
+        Give the modes that count, credit included (MODE-05).
+
+        Args:
+            at: When, aware.
+            include_expired: Whether expired ones count too.
+        """
+        return usable_modes(self.modes(), at=at, include_expired=include_expired)
+
+    def default_slug(self, *, at: datetime) -> str:
+        """
+        Give the mode of a learner who names none (MODE-06).
+
+        Args:
+            at: When, aware.
+        """
+        selectable = usable_modes(self.modes(), at=at, only_selectable=True)
+        return default_slug([mode.slug for mode in selectable])
+
+    def as_data(self, *, at: datetime, include_expired: bool = False) -> dict[str, Any]:
+        """
+        Give the course as it is on the wire (V1-SER-05).
+
+        Args:
+            at: When, aware.
+            include_expired: Whether expired modes are listed too.
+        """
+        return course_data(
+            self.facts, self.usable(at=at, include_expired=include_expired)
+        )
+
+
+def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> dict[str, Any]:
+    """
+    Give a course as it is on the wire (V1-SER-05…11).
+
+    Args:
+        facts: What the adapter read.
+        modes: The modes to list.
+    """
+    return {
+        "course_id": facts.course_id,
+        "course_name": facts.display_name,
+        "enrollment_start": to_iso(facts.enrollment_start),
+        "enrollment_end": to_iso(facts.enrollment_end),
+        "course_start": to_iso(facts.start),
+        "course_end": to_iso(facts.end),
+        "invite_only": facts.invitation_only,
+        "course_modes": [mode.as_data() for mode in modes],
+        "pacing_type": "Self Paced" if facts.self_paced else "Instructor Paced",
+    }
+
+
+def find_offer(
+    course_id: object, call: Call, using: str | None = None
+) -> CourseOffer | None:
+    """
+    Give the course with this id, or ``None``; one query for one call.
+
+    Args:
+        course_id: The course id, anything whose ``str()`` it is, or an instance of
+            the host's course model.
+        call: The call under way, which remembers the reading.
+        using: Database alias; ``None`` lets the router choose.
+    """
+    adapter = get_course_adapter()
+    if isinstance(course_id, get_course_model()):
+        facts = adapter.facts(course_id)
+        return CourseOffer(course_id.pk, facts, course_id, using)
+    text = find_course_id(course_id)
+    if text is None:
+        return None
+    using = using or router.db_for_read(get_course_model())
+    known = (CourseOffer, text, using)
+    if known not in call.readings:
+        course = adapter.find_course(text, using)
+        call.readings[known] = course and CourseOffer(
+            course.pk, adapter.facts(course), course, using
+        )
+    offer: CourseOffer | None = call.readings[known]
+    return offer
+
+
+def orphan_offer(key: Any, course_id: str) -> CourseOffer:
+    """
+    Stand in for a course that does not exist, so that its enrollments can change.
+
+    Args:
+        key: What the enrollments hold as the key of their course.
+        course_id: The course id as text.
+    """
+    return CourseOffer(key, CourseFacts(course_id), None, _modes=())
+
+
+def get_offer(course_id: object, call: Call, using: str | None = None) -> CourseOffer:
+    """
+    Give the course with this id.
+
+    Args:
+        course_id: As :func:`find_offer` takes it.
+        call: The call under way, which remembers the reading.
+        using: Database alias; ``None`` lets the router choose.
+
+    Raises:
+        CourseNotFoundError: There is none (DATA-10), or it is no course id (DATA-13).
+    """
+    offer = find_offer(course_id, call, using)
+    if offer is None:
+        raise CourseNotFoundError(
+            f"Requested enrollment information for unknown course {course_id}"
+        )
+    return offer

@@ -1,0 +1,161 @@
+"""Finding users of any model, by name, key or e-mail address."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.db.models.functions import Lower
+
+from django_enrollments.errors import UserNotFoundError
+from django_enrollments.keys import is_storable, normalize_email
+
+
+def _users(using: str | None = None) -> QuerySet[Any]:
+    users = get_user_model()._default_manager.all()
+    return users.using(using) if using else users
+
+
+def find_user(username: object, using: str | None = None) -> Any | None:
+    """
+    Give the user with exactly this name, or ``None``.
+
+    Case counts on every database, so that a look-alike never acts on another's
+    account (B-26).
+
+    Args:
+        username: What ``user.get_username()`` gives; anything else finds nobody.
+        using: Database alias; ``None`` lets the router choose.
+    """
+    if not isinstance(username, str):
+        return None
+    return find_users_by_name([username], using).get(username)
+
+
+def get_user(username: object, using: str | None = None) -> Any:
+    """
+    Give the user with exactly this name.
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        using: Database alias; ``None`` lets the router choose.
+
+    Raises:
+        UserNotFoundError: There is none (DATA-05).
+    """
+    user = find_user(username, using)
+    if user is None:
+        raise UserNotFoundError(f"Not user with username '{username}' found.")
+    return user
+
+
+def get_user_by_key(user: Any, using: str | None = None) -> Any:
+    """
+    Give a saved user, from an instance or a primary key.
+
+    Args:
+        user: An instance of the user model, taken as it is, or a primary key.
+        using: Database alias; ``None`` lets the router choose.
+
+    Raises:
+        UserNotFoundError: No user has this key, or the instance is not saved.
+    """
+    if isinstance(user, get_user_model()):
+        if user.pk is not None and not user._state.adding:
+            return user
+        raise UserNotFoundError("The user has not been saved.")
+    found = find_users_by_key([user], using).get(user) if _is_key(user) else None
+    if found is None:
+        raise UserNotFoundError(f"No user with key '{user}' found.")
+    return found
+
+
+def _is_key(key: object) -> bool:
+    """Tell whether ``key`` could be a primary key of a user at all."""
+    if key is None or isinstance(key, bool | Model | list | dict | set | bytes):
+        return False
+    return not isinstance(key, str) or is_storable(key)
+
+
+def find_users_by_name(
+    usernames: Iterable[object], using: str | None = None
+) -> dict[Any, Any]:
+    """
+    Give the users with exactly these names, in one query.
+
+    Args:
+        usernames: Names; what cannot be one is passed over.
+        using: Database alias; ``None`` lets the router choose.
+    """
+    wanted = {name for name in usernames if is_storable(name) and name}
+    if not wanted:
+        return {}
+    field = get_user_model().USERNAME_FIELD
+    users = _users(using).filter(**{f"{field}__in": wanted})
+    # A case-insensitive collation also finds names that merely look alike.
+    by_name = {user.get_username(): user for user in users}
+    return {name: user for name, user in by_name.items() if name in wanted}
+
+
+def find_users_by_key(
+    keys: Iterable[object], using: str | None = None
+) -> dict[Any, Any]:
+    """
+    Give the users with these primary keys, in one query.
+
+    Args:
+        keys: Primary keys, or their text; what cannot be one is passed over.
+        using: Database alias; ``None`` lets the router choose.
+
+    Returns:
+        Users by the very keys that were given.
+    """
+    field = get_user_model()._meta.pk
+    given: dict[Any, Any] = {}
+    for key in filter(_is_key, keys):
+        try:
+            given[key] = field.to_python(key)
+            # An integer that no column holds is an error of the database's otherwise.
+            field.run_validators(given[key])
+        except (ValidationError, TypeError, ValueError, OverflowError):
+            given[key] = None
+    found = _users(using).in_bulk({key for key in given.values() if key is not None})
+    return {key: found[stored] for key, stored in given.items() if stored in found}
+
+
+def email_field() -> str | None:
+    """Give the name of the user model's e-mail field, ``None`` when it has none."""
+    model = get_user_model()
+    name = getattr(model, "get_email_field_name", lambda: "email")()
+    known = {field.name for field in model._meta.get_fields()}
+    return name if name in known else None
+
+
+def find_users_by_email(
+    emails: Collection[str], using: str | None = None
+) -> dict[str, list[Any]]:
+    """
+    Give the users with these addresses, whatever their case, in one query.
+
+    A host with many users makes it quick with an index on ``Lower(<e-mail field>)``.
+
+    Args:
+        emails: Addresses as somebody typed them.
+        using: Database alias; ``None`` lets the router choose.
+
+    Returns:
+        All users of an address, oldest key first, by the address in stored form.
+    """
+    field = email_field()
+    spellings = {address for address in emails if is_storable(address) and address}
+    wanted = {normalize_email(address) for address in spellings} - {""}
+    found: dict[str, list[Any]] = {}
+    if field is None or not wanted:
+        return found
+    users = _users(using).annotate(enrollments_email=Lower(field)).order_by("pk")
+    for user in users.filter(enrollments_email__in=wanted):
+        found.setdefault(normalize_email(getattr(user, field)), []).append(user)
+    return found

@@ -1,0 +1,167 @@
+"""
+How a change becomes one whole transaction, however many are at it at once.
+
+Note [Decide first, write once]: a change is decided from plain reads, then written in
+one short transaction whose statements prove that what was read still holds: a unique
+constraint for a new row, the old values in the ``WHERE`` of an update, a lock for
+seats. A proof that fails is a :class:`Conflict`: everything is rolled back, read and
+decided anew. No lock is held while deciding, and SQLite, which refuses a transaction
+that reads first and writes later, always sees the write first.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from django.db import OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F, Model
+
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.models import CourseEnrollment
+
+T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=Model)
+
+#: How often a change is decided anew before the caller is told to try again.
+ATTEMPTS = 12
+
+#: Longest pause before deciding anew, in seconds per attempt made so far.
+PAUSE_SECONDS = 0.01
+
+#: What SQLite allows in one statement since version 3.32.
+_SQLITE_PARAMETERS = 32_766
+
+#: Deadlock, lock wait time-out, and "record has changed since last read".
+_MYSQL_CONFLICTS = frozenset({1020, 1205, 1213})
+#: Serialization failure and deadlock.
+_POSTGRESQL_CONFLICTS = frozenset({"40001", "40P01"})
+
+
+class Conflict(Exception):  # noqa: N818 - an event, not an error for callers.
+    """Somebody else changed what a decision rests on; it must be made anew."""
+
+
+def write_alias() -> str:
+    """Give the database alias that enrollments are written to."""
+    return router.db_for_write(CourseEnrollment)
+
+
+@contextmanager
+def write_transaction(using: str) -> Iterator[None]:
+    """
+    Open a transaction that may read before its first write.
+
+    SQLite begins transactions as readers and refuses to make a reader a writer once
+    somebody else has written, so the write lock is taken first.
+
+    Args:
+        using: Database alias.
+    """
+    with transaction.atomic(using=using):
+        if connections[using].vendor == "sqlite":
+            take_sqlite_write_lock(using)
+        yield
+
+
+def take_sqlite_write_lock(using: str) -> None:
+    """
+    Make the transaction SQLite's only writer, waiting as long as the host's timeout.
+
+    Args:
+        using: Alias of a SQLite database, within a transaction.
+    """
+    # An update that matches no row changes nothing and takes the lock all the same.
+    CourseEnrollment._base_manager.using(using).filter(pk=0).update(mode=F("mode"))
+
+
+def insert_all(rows: Iterable[ModelT], *, using: str) -> list[ModelT]:
+    """
+    Insert rows in as few statements as the database really takes.
+
+    Before version 6.1 Django splits at 999 parameters on SQLite, a limit that SQLite
+    itself raised to 32,766 in 2020.
+
+    Args:
+        rows: New instances of one model.
+        using: Database alias.
+
+    Returns:
+        The instances, with keys where the database returns them.
+    """
+    new = list(rows)
+    if not new:
+        return new
+    manager = type(new[0])._base_manager.using(using)
+    connection = connections[using]
+    if connection.vendor != "sqlite" or sqlite3.sqlite_version_info < (3, 32):
+        return manager.bulk_create(new)
+    features = connection.features
+    known = features.max_query_params
+    features.max_query_params = max(known or 0, _SQLITE_PARAMETERS)
+    try:
+        return manager.bulk_create(new)
+    finally:
+        features.max_query_params = known
+
+
+def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
+    """
+    Keep everybody else from changing an enrollment until commit.
+
+    Args:
+        enrollment: The saved row.
+        using: Database alias, within :func:`write_transaction`.
+    """
+    if connections[using].features.has_select_for_update:
+        rows = CourseEnrollment._base_manager.using(using).filter(pk=enrollment.pk)
+        list(rows.order_by().select_for_update().values_list("pk"))
+
+
+def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
+    """
+    Call ``attempt`` until it meets no conflict.
+
+    Args:
+        attempt: Decides and writes; its argument tells whether to lock the rows it
+            reads, which a repeated attempt within somebody else's transaction must,
+            to see beyond that transaction's snapshot.
+        using: Database alias it writes to.
+
+    Returns:
+        What ``attempt`` returned.
+
+    Raises:
+        CourseEnrollmentError: Conflicts did not end.
+        OperationalError: The database failed otherwise, or ended a transaction that
+            was begun by the caller, who alone can repeat it.
+    """
+    connection = connections[using]
+    is_ours = not connection.in_atomic_block
+    conflict: Exception
+    for number in range(ATTEMPTS):
+        try:
+            return attempt(number > 0 and not is_ours)
+        except Conflict as error:
+            conflict = error
+        except OperationalError as error:
+            if not (is_ours and _is_conflict(connection, error)):
+                raise
+            conflict = error
+        if is_ours:
+            time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
+    raise CourseEnrollmentError(
+        "Too many changes at once; try again in a moment."
+    ) from conflict
+
+
+def _is_conflict(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:
+    if connection.vendor == "mysql":
+        return bool(error.args) and error.args[0] in _MYSQL_CONFLICTS
+    cause = error.__cause__
+    return getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS

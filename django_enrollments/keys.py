@@ -1,0 +1,92 @@
+"""What a course id, a username or any other text from outside must look like."""
+
+from __future__ import annotations
+
+import re
+
+from django_enrollments.conf import conf
+
+#: ``course-v1:org+number+run`` or ``org/number/run``.
+_THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
+
+#: What fits a text column everywhere; the longest that MariaDB can index whole.
+MAX_TEXT = 255
+
+
+def is_storable(text: object, max_length: int | None = None) -> bool:
+    """
+    Tell whether every database stores ``text`` as it is.
+
+    PostgreSQL refuses NUL, no driver encodes a lone surrogate, and a column has its
+    length.
+
+    Args:
+        text: Anything.
+        max_length: The most characters allowed; ``None`` for no limit.
+    """
+    if not isinstance(text, str) or "\x00" in text:
+        return False
+    if max_length is not None and len(text) > max_length:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def find_course_id(course_id: object) -> str | None:
+    """
+    Give the text of a course id, or ``None`` when it is no valid one.
+
+    Anything whose ``str()`` is the id will do (PROC-06, B-16).
+
+    Args:
+        course_id: A string or a key object; checked against
+            ``ENROLLMENTS_COURSE_ID_PATTERN``.
+    """
+    if course_id is None or isinstance(course_id, bytes | list | tuple | dict | set):
+        return None
+    text = str(course_id)
+    if not is_storable(text, MAX_TEXT) or not text.isprintable():
+        return None
+    return text if re.fullmatch(conf.ENROLLMENTS_COURSE_ID_PATTERN, text) else None
+
+
+def is_username(text: str) -> bool:
+    """
+    Tell whether ``text`` may be a username in a URL or a list filter.
+
+    Args:
+        text: Checked against ``ENROLLMENTS_USERNAME_PATTERN``.
+    """
+    pattern = conf.ENROLLMENTS_USERNAME_PATTERN
+    return is_storable(text) and bool(re.fullmatch(pattern, text))
+
+
+def org_of(course_id: str) -> str:
+    """
+    Give the organisation that a course id names, ``""`` when it names none.
+
+    Args:
+        course_id: A course id in any form.
+    """
+    match = _THREE_PARTS.fullmatch(course_id)
+    return match[1] if match else ""
+
+
+def run_of(course_id: str) -> str:
+    """
+    Give the run that a course id names, or the whole id when it names none.
+
+    Args:
+        course_id: A course id in any form.
+    """
+    match = _THREE_PARTS.fullmatch(course_id)
+    return match[3] if match else course_id
+
+
+def normalize_email(address: str) -> str:
+    """
+    Give the form in which e-mail addresses are stored and compared (ACC-12).
+
+    Args:
+        address: As somebody typed it.
+    """
+    return address.strip().lower()

@@ -1,0 +1,36 @@
+"""What is stored. Hosts link to these models and query them."""
+
+from __future__ import annotations
+
+from django_enrollments.models.courses import (
+    AbstractCourse,
+    Course,
+    CourseMode,
+    get_course_adapter,
+    get_course_model,
+)
+from django_enrollments.models.enrollments import (
+    CourseEnrollment,
+    CourseEnrollmentAttribute,
+    SentNotification,
+)
+from django_enrollments.models.events import EnrollmentEvent
+from django_enrollments.models.invitations import CourseEnrollmentAllowed
+from django_enrollments.models.people import EmailOptIn, UserRetirementStatus
+from django_enrollments.models.roles import CourseAccessRole
+
+__all__ = [
+    "AbstractCourse",
+    "Course",
+    "CourseAccessRole",
+    "CourseEnrollment",
+    "CourseEnrollmentAllowed",
+    "CourseEnrollmentAttribute",
+    "CourseMode",
+    "EmailOptIn",
+    "EnrollmentEvent",
+    "SentNotification",
+    "UserRetirementStatus",
+    "get_course_adapter",
+    "get_course_model",
+]

@@ -1,0 +1,265 @@
+"""Courses and the modes in which they can be taken."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from django.apps import apps as django_apps
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_comma_separated_integer_list
+from django.db import models
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+from model_utils.models import TimeStampedModel
+
+from django_enrollments.conf import conf
+from django_enrollments.keys import MAX_TEXT, org_of
+from django_enrollments.models.fields import LowercaseCharField
+
+if TYPE_CHECKING:
+    from django_enrollments.backends.courses import CourseAdapter
+
+
+def get_course_model() -> type[Any]:
+    """
+    Give the class named by ``ENROLLMENTS_COURSE_MODEL``.
+
+    Returns:
+        The active course model: ours or the host's.
+
+    Raises:
+        ImproperlyConfigured: The setting names no installed model.
+    """
+    label = conf.ENROLLMENTS_COURSE_MODEL
+    try:
+        return django_apps.get_model(label, require_ready=False)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"ENROLLMENTS_COURSE_MODEL must be 'app_label.ModelName', not {label!r}."
+        ) from error
+    except LookupError as error:
+        raise ImproperlyConfigured(
+            f"ENROLLMENTS_COURSE_MODEL names {label!r}, which is not installed."
+        ) from error
+
+
+def get_course_adapter() -> CourseAdapter:
+    """
+    Give the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
+
+    Raises:
+        ImproperlyConfigured: The path cannot be imported.
+    """
+    return _adapter(conf.ENROLLMENTS_COURSE_ADAPTER)
+
+
+@lru_cache(maxsize=8)
+def _adapter(path: str) -> CourseAdapter:
+    try:
+        return cast("CourseAdapter", import_string(path)())
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"ENROLLMENTS_COURSE_ADAPTER names {path!r}, which cannot be imported."
+        ) from error
+
+
+class AbstractCourse(TimeStampedModel):
+    """
+    A course run that learners enroll in. Holds no personal data.
+
+    Extend it to add fields of your own, or keep your own model and write a
+    :class:`~django_enrollments.backends.courses.CourseAdapter` for it.
+    """
+
+    id = models.CharField(
+        _("course id"),
+        primary_key=True,
+        max_length=MAX_TEXT,
+        help_text=_("For example course-v1:edX+DemoX+Demo_Course or django-101."),
+    )
+    org = models.CharField(
+        _("organization"),
+        max_length=MAX_TEXT,
+        blank=True,
+        help_text=_("Taken from the course id when left blank."),
+    )
+    display_name = models.CharField(  # noqa: DJ001 - None means "derived from the id".
+        _("display name"), max_length=MAX_TEXT, null=True, blank=True
+    )
+    start = models.DateTimeField(_("course start"), null=True, blank=True)
+    end = models.DateTimeField(_("course end"), null=True, blank=True)
+    enrollment_start = models.DateTimeField(
+        _("enrollment opens"), null=True, blank=True
+    )
+    enrollment_end = models.DateTimeField(_("enrollment closes"), null=True, blank=True)
+    invitation_only = models.BooleanField(_("invitation only"), default=False)
+    max_student_enrollments_allowed = models.PositiveIntegerField(
+        _("seats"),
+        null=True,
+        blank=True,
+        help_text=_("Most active learners, course staff aside; empty is no limit."),
+    )
+    self_paced = models.BooleanField(_("self-paced"), default=False)
+    enable_proctored_exams = models.BooleanField(_("proctored exams"), default=False)
+    proctoring_provider = models.CharField(
+        _("proctoring provider"), max_length=MAX_TEXT, blank=True
+    )
+
+    class Meta:
+        abstract = True
+        ordering = ("id",)
+        verbose_name = _("course")
+        verbose_name_plural = _("courses")
+
+    def __str__(self) -> str:
+        """Give the course id."""
+        return str(self.pk)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, taking a blank organisation from the id first."""
+        if not self.org:
+            self.org = org_of(str(self.pk))
+            if self.org and kwargs.get("update_fields"):
+                kwargs["update_fields"] = {*kwargs["update_fields"], "org"}
+        super().save(*args, **kwargs)
+
+
+class Course(AbstractCourse):
+    """The stock course model, used unless ``ENROLLMENTS_COURSE_MODEL`` swaps it."""
+
+    class Meta(AbstractCourse.Meta):
+        abstract = False
+        swappable = "ENROLLMENTS_COURSE_MODEL"
+
+
+class CourseModeQuerySet(models.QuerySet["CourseMode"]):
+    """Chainable filters that name sets of modes."""
+
+    def of_course(self, course_id: str) -> CourseModeQuerySet:
+        """
+        Keep the modes of one course, in creation order (MODE-18).
+
+        Args:
+            course_id: The course id as text.
+        """
+        path = f"course__{get_course_adapter().course_id}"
+        return self.filter(**{path: course_id}).order_by("pk")
+
+
+class CourseMode(models.Model):
+    """A way to take a course, with its price. Holds no personal data."""
+
+    AUDIT = "audit"
+    HONOR = "honor"
+    VERIFIED = "verified"
+    PROFESSIONAL = "professional"
+    NO_ID_PROFESSIONAL = "no-id-professional"
+    CREDIT = "credit"
+    MASTERS = "masters"
+    EXECUTIVE_EDUCATION = "executive-education"
+
+    #: Slugs that may not expire (MODE-14).
+    NEVER_EXPIRING = frozenset({PROFESSIONAL, NO_ID_PROFESSIONAL})
+
+    course = models.ForeignKey(
+        conf.ENROLLMENTS_COURSE_MODEL,
+        on_delete=models.CASCADE,
+        related_name="django_enrollments_%(class)s_set",
+        # The unique constraint's index begins with the course.
+        db_index=False,
+        verbose_name=_("course"),
+    )
+    mode_slug = models.CharField(_("mode"), max_length=100)
+    mode_display_name = models.CharField(_("name"), max_length=MAX_TEXT, blank=True)
+    min_price = models.PositiveIntegerField(_("minimum price"), default=0)
+    suggested_prices = models.CharField(
+        _("suggested prices"),
+        max_length=MAX_TEXT,
+        blank=True,
+        default="",
+        validators=[validate_comma_separated_integer_list],
+        help_text=_("Whole numbers separated by commas."),
+    )
+    currency = LowercaseCharField(_("currency"), max_length=8, default="usd")
+    expiration_datetime = models.DateTimeField(
+        _("offered until"), null=True, blank=True
+    )
+    description = models.TextField(  # noqa: DJ001 - null on the wire (V1-SER-13).
+        _("description"), null=True, blank=True
+    )
+    sku = models.CharField(  # noqa: DJ001 - null on the wire (V1-SER-13).
+        _("SKU"), max_length=MAX_TEXT, null=True, blank=True
+    )
+    bulk_sku = models.CharField(  # noqa: DJ001 - null on the wire (V1-SER-13).
+        _("bulk SKU"), max_length=MAX_TEXT, null=True, blank=True
+    )
+
+    objects = CourseModeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("course mode")
+        verbose_name_plural = _("course modes")
+        constraints = (
+            # Closes the race of two operators adding one mode; serves "modes of a
+            # course" as well, being led by the course.
+            models.UniqueConstraint(
+                fields=("course", "mode_slug", "currency"),
+                name="django_enrollments_coursemode_unique",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Give course key, slug and price."""
+        return f"{self.course_id}: {self.mode_slug} ({self.min_price} {self.currency})"
+
+    @property
+    def slug(self) -> str:
+        """The slug, by the name it has on the wire."""
+        return self.mode_slug
+
+    @property
+    def name(self) -> str:
+        """The display name, by the name it has on the wire."""
+        return self.mode_display_name
+
+    def clean(self) -> None:
+        """
+        Refuse an expiration where the mode may have none (MODE-14).
+
+        Raises:
+            ValidationError: A professional mode has an expiration.
+        """
+        super().clean()
+        if self.expiration_datetime and self.mode_slug in self.NEVER_EXPIRING:
+            raise ValidationError(
+                {
+                    "expiration_datetime": _(
+                        "Professional education modes are not allowed to have "
+                        "expiration_datetime set."
+                    )
+                }
+            )
+
+    @classmethod
+    def modes_for_course(
+        cls,
+        course_id: object,
+        include_expired: bool = False,
+        only_selectable: bool = True,
+    ) -> list[CourseMode]:
+        """
+        List the modes of a course, the default mode when there are none (MODE-03…05).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+            include_expired: Whether modes past their expiration count.
+            only_selectable: Whether to leave out credit, which nobody picks at first.
+
+        Returns:
+            Instances in creation order; an unsaved one for the default mode.
+        """
+        from django_enrollments.models import shortcuts
+
+        return shortcuts.modes_for_course(course_id, include_expired, only_selectable)

@@ -1,0 +1,296 @@
+"""Who is in which course, in which mode, and what was noted about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import models
+from django.db.models import Count, Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+from model_utils.models import TimeStampedModel
+
+from django_enrollments.conf import conf
+from django_enrollments.keys import MAX_TEXT, find_course_id
+from django_enrollments.models.courses import get_course_adapter, get_course_model
+from django_enrollments.models.roles import CourseAccessRole
+from django_enrollments.models.shortcuts import EnrollmentShortcuts
+
+
+def default_mode() -> str:
+    """Give the slug a row has when nobody names one."""
+    return conf.ENROLLMENTS_DEFAULT_MODE
+
+
+class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
+    """Chainable filters that name sets of enrollments."""
+
+    def active(self) -> CourseEnrollmentQuerySet:
+        """Keep those of learners who are in the course now."""
+        return self.filter(is_active=True)
+
+    def in_course(self, course_id: object) -> CourseEnrollmentQuerySet:
+        """
+        Keep those of one course; none when it is no valid course id.
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+        """
+        text = find_course_id(course_id)
+        if text is None:
+            return self.none()
+        path = get_course_adapter().course_id
+        if path in {"pk", get_course_model()._meta.pk.name}:
+            # The key is the id: no join, and a deleted course's enrollments too.
+            return self.filter(course=text)
+        return self.filter(**{f"course__{path}": text})
+
+    def of_username(self, username: str) -> CourseEnrollmentQuerySet:
+        """
+        Keep those of one learner.
+
+        Args:
+            username: The learner's name; a database that ignores case may return
+                those of a look-alike too, so compare the name of what comes back.
+        """
+        return self.filter(**{f"user__{get_user_model().USERNAME_FIELD}": username})
+
+    def keeping_orphans(self) -> CourseEnrollmentQuerySet:
+        """
+        Join the course so that enrollments of deleted courses stay in the result.
+
+        The foreign key is not null, so Django joins it INNER; a null test across the
+        relation makes it join LEFT, and the test itself is always true.
+        """
+        path = f"course__{get_course_adapter().course_id}__isnull"
+        return self.filter(Q(**{path: True}) | Q(**{path: False}))
+
+    def holding_seats(self, course_key: Any, course_id: str) -> CourseEnrollmentQuerySet:
+        """
+        Keep the active ones that take a seat: course staff aside (CAP-03).
+
+        Args:
+            course_key: Primary key of the course.
+            course_id: The course id as text.
+        """
+        staff = CourseAccessRole.objects.outside_the_count(course_id)
+        return self.active().filter(
+            ~Exists(staff.filter(user_id=OuterRef("user_id"))), course=course_key
+        )
+
+    def is_course_full(self, course: Any) -> bool:
+        """
+        Tell whether no seat is left, as things stand now (CAP-01, CAP-02).
+
+        Only enrolling itself decides under a lock; this is for display.
+
+        Args:
+            course: An instance of the host's course model, or a course id.
+        """
+        adapter = get_course_adapter()
+        if not isinstance(course, get_course_model()):
+            course_id = find_course_id(course)
+            course = adapter.find_course(course_id) if course_id else None
+            if course is None:
+                return False
+        facts = adapter.facts(course)
+        capacity = facts.max_student_enrollments_allowed
+        if capacity is None:
+            return False
+        return self.holding_seats(course.pk, facts.course_id).count() >= capacity
+
+    def enrollment_counts(self, course_id: object) -> dict[str, int]:
+        """
+        Count the active enrollments of a course by mode (MDL-12).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+
+        Returns:
+            Counts by mode slug and under ``total``; a missing mode reads as 0.
+        """
+        counts: dict[str, int] = _Counts(
+            self.in_course(course_id)
+            .active()
+            .order_by()
+            .values_list("mode")
+            .annotate(Count("pk"))
+        )
+        counts["total"] = sum(counts.values())
+        return counts
+
+    def users_enrolled_in(
+        self,
+        course_id: object,
+        include_inactive: bool = False,
+        verified_only: bool = False,
+    ) -> models.QuerySet[Any]:
+        """
+        Give the users in a course (MDL-11).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+            include_inactive: Whether those who left count.
+            verified_only: Whether only verified modes count (MODE-11).
+        """
+        enrollments = self.in_course(course_id)
+        if not include_inactive:
+            enrollments = enrollments.active()
+        if verified_only:
+            enrollments = enrollments.filter(mode__in=conf.ENROLLMENTS_VERIFIED_MODES)
+        users = get_user_model()._default_manager.all()
+        return users.filter(pk__in=enrollments.order_by().values("user"))
+
+
+class _Counts(dict[str, int]):
+    """Counts by key, 0 where there is none."""
+
+    def __missing__(self, key: str) -> int:
+        return 0
+
+
+CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
+
+
+class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
+    """
+    A learner's place in a course.
+
+    Only :mod:`django_enrollments.enrolling.lifecycle` changes it, so that seats,
+    history and signals cannot be by-passed. Holds personal data: which user is in
+    which course. Deleted with the user; its history stays.
+
+    The course is no database constraint: deleting a course deletes and alters no
+    enrollment (MDL-01, MDL-29), and reading ``enrollment.course`` then raises
+    ``DoesNotExist``.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="django_enrollments_%(class)s_set",
+        # The unique constraint's index begins with the user.
+        db_index=False,
+        verbose_name=_("user"),
+    )
+    course = models.ForeignKey(
+        conf.ENROLLMENTS_COURSE_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="django_enrollments_%(class)s_set",
+        # Both indexes below begin with the course.
+        db_index=False,
+        verbose_name=_("course"),
+    )
+    mode = models.CharField(_("mode"), max_length=100, default=default_mode)
+    is_active = models.BooleanField(_("active"), default=True)
+
+    objects = CourseEnrollmentManager()
+
+    class Meta:
+        ordering = ("user_id", "course_id")
+        verbose_name = _("course enrollment")
+        verbose_name_plural = _("course enrollments")
+        constraints = (
+            # Closes the race of two enrollments at once (B-06); serves "enrollments
+            # of a user" and "the enrollment of a user in a course".
+            models.UniqueConstraint(
+                fields=("user", "course"),
+                name="django_enrollments_courseenrollment_unique",
+            ),
+        )
+        indexes = (
+            # Serves "enrollments of a course, in order of creation".
+            models.Index(
+                fields=("course", "created", "id"), name="enrollments_course_created_idx"
+            ),
+            # Serves the seat count, from the index alone: it runs under the lock.
+            models.Index(
+                fields=("course", "is_active", "user"), name="enrollments_course_seats_idx"
+            ),
+            # Serves "all enrollments, newest first", page by page.
+            models.Index(fields=("created", "id"), name="enrollments_created_idx"),
+        )
+
+    def __str__(self) -> str:
+        """Give the keys; names are personal."""
+        return f"{self.user_id}: {self.course_id} ({self.mode})"
+
+    @property
+    def username(self) -> str:
+        """The learner's name, whatever field of the user model holds it."""
+        return str(self.user.get_username())
+
+
+class CourseEnrollmentAttribute(models.Model):
+    """
+    Something a host noted about an enrollment: ``namespace:name = value``.
+
+    May hold personal data, as the host decides. Deleted with the enrollment.
+    """
+
+    enrollment = models.ForeignKey(
+        CourseEnrollment,
+        on_delete=models.CASCADE,
+        related_name="attributes",
+        # The unique constraint's index begins with the enrollment.
+        db_index=False,
+        verbose_name=_("enrollment"),
+    )
+    namespace = models.CharField(_("namespace"), max_length=MAX_TEXT)
+    name = models.CharField(_("name"), max_length=MAX_TEXT)
+    value = models.CharField(_("value"), max_length=MAX_TEXT, blank=True)
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("enrollment attribute")
+        verbose_name_plural = _("enrollment attributes")
+        constraints = (
+            # Closes the race of two lists written at once (B-23); serves "attributes
+            # of an enrollment".
+            models.UniqueConstraint(
+                fields=("enrollment", "namespace", "name"),
+                name="django_enrollments_attribute_unique",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Give namespace and name; the value may be personal."""
+        return f"{self.namespace}:{self.name}"
+
+
+class SentNotification(models.Model):
+    """
+    That a learner was told of a deadline, so that nobody is told twice.
+
+    Holds personal data only through the enrollment. Deleted with it.
+    """
+
+    enrollment = models.ForeignKey(
+        CourseEnrollment,
+        on_delete=models.CASCADE,
+        related_name="sent_notifications",
+        # The unique constraint's index begins with the enrollment.
+        db_index=False,
+        verbose_name=_("enrollment"),
+    )
+    notification_type = models.CharField(_("type"), max_length=100)
+    deadline = models.DateTimeField(_("deadline"))
+    sent = models.DateTimeField(_("sent"))
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("sent notification")
+        verbose_name_plural = _("sent notifications")
+        constraints = (
+            # Closes the race of two runs of send_expiry_notifications.
+            models.UniqueConstraint(
+                fields=("enrollment", "notification_type", "deadline"),
+                name="django_enrollments_sentnotification_unique",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Give type and enrollment key."""
+        return f"{self.notification_type}: {self.enrollment_id}"

@@ -1,0 +1,163 @@
+"""Who may enroll before having an account, or into a course that is closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+from model_utils.fields import AutoCreatedField
+
+from django_enrollments.keys import MAX_TEXT, normalize_email
+from django_enrollments.models.fields import LowercaseCharField
+
+#: What overwrites an address just before its invitation is deleted (MDL-26).
+REDACTED_EMAIL = "redacted-before-delete@safe.com"
+
+
+def email_of(user: Any) -> str:
+    """
+    Give a user's e-mail address in its stored form, ``""`` when there is none.
+
+    Args:
+        user: An instance of any user model.
+    """
+    field = getattr(get_user_model(), "get_email_field_name", lambda: "email")()
+    return normalize_email(str(getattr(user, field, None) or ""))
+
+
+class CourseEnrollmentAllowedQuerySet(models.QuerySet["CourseEnrollmentAllowed"]):
+    """Chainable filters that name sets of invitations."""
+
+    def for_email(self, email: str) -> CourseEnrollmentAllowedQuerySet:
+        """
+        Keep the invitations of one address, whatever its case (ACC-12).
+
+        Args:
+            email: An e-mail address.
+        """
+        return self.filter(email=email)
+
+    def unused(self) -> CourseEnrollmentAllowedQuerySet:
+        """Keep those that nobody has enrolled by yet."""
+        return self.filter(user=None)
+
+    def usable_by(self, user: Any) -> CourseEnrollmentAllowedQuerySet:
+        """
+        Keep those for the user's address that are unused or their own (MDL-14).
+
+        Args:
+            user: A saved user; one without an address has none.
+        """
+        email = email_of(user)
+        if not email:
+            return self.none()
+        own = models.Q(user=None) | models.Q(user_id=user.pk)
+        return self.filter(own, email=email)
+
+
+class CourseEnrollmentAllowed(models.Model):
+    """
+    An invitation: this address may enroll in this course.
+
+    Holds personal data: an e-mail address and, once used, the user. Retired by
+    :meth:`retire`, deleted with the user.
+    """
+
+    email = LowercaseCharField(_("e-mail address"), max_length=MAX_TEXT)
+    course_id = models.CharField(
+        _("course id"),
+        max_length=MAX_TEXT,
+        help_text=_("The course may not exist yet."),
+    )
+    auto_enroll = models.BooleanField(
+        _("enroll at once"),
+        default=False,
+        help_text=_("Enroll as soon as an account with this address appears."),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="django_enrollments_%(class)s_set",
+        verbose_name=_("user"),
+        help_text=_("Who enrolled by it; empty until then."),
+    )
+    created = AutoCreatedField(_("created"))
+
+    objects = CourseEnrollmentAllowedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = (
+            # Closes the race of two invitations (V1-CEA-12); serves "invitations of
+            # an address" and "the invitation of an address to a course".
+            models.UniqueConstraint(
+                fields=("email", "course_id"),
+                name="django_enrollments_courseenrollmentallowed_unique",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Give the course; the address is personal."""
+        return f"{_('Invitation')} {self.pk}: {self.course_id}"
+
+    def valid_for_user(self, user: Any) -> bool:
+        """
+        Tell whether the invitation is unused or the user's own (MDL-14).
+
+        Args:
+            user: A saved user.
+        """
+        return self.user_id is None or self.user_id == user.pk
+
+    @classmethod
+    def for_user(cls, user: Any) -> CourseEnrollmentAllowedQuerySet:
+        """
+        Give the invitations that a user may enroll by (MDL-14).
+
+        Args:
+            user: A saved user.
+        """
+        return cls.objects.usable_by(user)
+
+    @classmethod
+    def may_enroll_and_unenrolled(
+        cls, course_id: object
+    ) -> CourseEnrollmentAllowedQuerySet:
+        """
+        Give the invitations to a course that nobody has used (MDL-14, MDL-27).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+        """
+        return cls.objects.unused().filter(course_id=str(course_id))
+
+    @classmethod
+    def retire(cls, email: str) -> bool:
+        """
+        Delete every invitation of an address, overwriting it first (MDL-26).
+
+        The address is overwritten so that no trace stays in pages that a database
+        has freed but not cleared.
+
+        Args:
+            email: The address of a person who retires.
+
+        Returns:
+            Whether there was any.
+        """
+        with transaction.atomic(using=cls.objects.db):
+            invitations = cls.objects.for_email(email)
+            keys = list(invitations.values_list("pk", flat=True))
+            for key in keys:
+                # One by one, each with its own text: (email, course_id) is unique
+                # and another retired row of the course may not be deleted yet.
+                cls.objects.filter(pk=key).update(email=f"{key}-{REDACTED_EMAIL}")
+            cls.objects.filter(pk__in=keys).delete()
+        return bool(keys)

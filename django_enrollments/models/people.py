@@ -1,0 +1,87 @@
+"""Tables of the default retirement and e-mail opt-in backends."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from model_utils import Choices
+from model_utils.fields import AutoLastModifiedField
+from model_utils.models import TimeStampedModel
+
+from django_enrollments.keys import MAX_TEXT
+
+
+class UserRetirementStatus(TimeStampedModel):
+    """
+    That a user asked to be retired, and how far it is.
+
+    Holds personal data: the user and the name they had. Kept when the user is
+    deleted, with the user unlinked.
+    """
+
+    STATES = Choices(
+        ("pending", _("pending")),
+        ("in_progress", _("in progress")),
+        ("complete", _("complete")),
+        ("aborted", _("aborted")),
+    )
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="django_enrollments_%(class)s_set",
+        verbose_name=_("user"),
+    )
+    original_username = models.CharField(
+        _("original username"), max_length=MAX_TEXT, db_index=True
+    )
+    state = models.CharField(
+        _("state"), max_length=32, choices=STATES, default=STATES.pending
+    )
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("user retirement status")
+        verbose_name_plural = _("user retirement statuses")
+
+    def __str__(self) -> str:
+        """Give user key and state; the name is personal."""
+        return f"{self.user_id}: {self.state}"
+
+
+class EmailOptIn(models.Model):
+    """
+    Whether a learner wants mail from an organisation.
+
+    Holds personal data: the learner's choice. Deleted with the user.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="django_enrollments_%(class)s_set",
+        # The unique constraint's index begins with the user.
+        db_index=False,
+        verbose_name=_("user"),
+    )
+    org = models.CharField(_("organization"), max_length=MAX_TEXT, blank=True)
+    opted_in = models.BooleanField(_("opted in"))
+    modified = AutoLastModifiedField(_("modified"))
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name = _("e-mail opt-in")
+        verbose_name_plural = _("e-mail opt-ins")
+        constraints = (
+            # Closes the race of two choices at once; serves "choices of a user".
+            models.UniqueConstraint(
+                fields=("user", "org"), name="django_enrollments_emailoptin_unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        """Give user key and organisation."""
+        return f"{self.user_id}: {self.org}"

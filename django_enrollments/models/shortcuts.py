@@ -1,0 +1,483 @@
+"""
+The use cases on the model classes themselves, as hosts write them.
+
+The only part of the ground that calls upward: the contract puts ``enroll()`` and its
+kin on :class:`~django_enrollments.models.CourseEnrollment`, and the rules live in
+``enrolling``, which needs the models. So each function imports what it calls.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+
+from django_enrollments.calls import current_origin, one_call, origin_of
+from django_enrollments.errors import (
+    CourseEnrollmentError,
+    UserNotFoundError,
+)
+from django_enrollments.keys import find_course_id
+
+if TYPE_CHECKING:
+    from django_enrollments.calls import Call, Origin
+    from django_enrollments.enrolling.catalog import CourseOffer
+    from django_enrollments.models.courses import CourseMode
+    from django_enrollments.models.enrollments import CourseEnrollment
+
+logger = logging.getLogger(__name__)
+
+
+def modes_for_course(
+    course_id: object, include_expired: bool, only_selectable: bool
+) -> list[CourseMode]:
+    """
+    List the modes of a course as ``CourseMode.modes_for_course`` describes it.
+
+    Args:
+        course_id: The course id, or anything whose ``str()`` it is.
+        include_expired: Whether modes past their expiration count.
+        only_selectable: Whether to leave out credit.
+    """
+    from django_enrollments.enrolling.modes import default_mode
+    from django_enrollments.models.courses import CourseMode
+    from django_enrollments.moments import as_moment
+
+    text = find_course_id(course_id)
+    stored = CourseMode.objects.of_course(text) if text else CourseMode.objects.none()
+    with one_call() as call:
+        usable = [
+            mode
+            for mode in stored
+            if include_expired
+            or mode.expiration_datetime is None
+            or as_moment(mode.expiration_datetime) >= call.at
+        ]
+    if only_selectable:
+        usable = [mode for mode in usable if mode.mode_slug != CourseMode.CREDIT]
+    if usable:
+        return usable
+    default = default_mode()
+    return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
+
+
+class EnrollmentShortcuts:
+    """Class and instance methods of ``CourseEnrollment``; each ends in ``lifecycle``."""
+
+    @classmethod
+    def enroll(
+        cls,
+        user: Any,
+        course_id: object,
+        mode: str | None = None,
+        check_access: bool = False,
+        can_upgrade: bool = False,
+        enterprise_uuid: str | None = None,
+        *,
+        over_capacity: bool = False,
+        actor: Any = None,
+        reason: str = "",
+        source: str | None = None,
+    ) -> CourseEnrollment:
+        """
+        Enroll a user (MDL-02…04, MDL-24).
+
+        Args:
+            user: The learner; one that is not saved yet is saved first.
+            course_id: The course id; without ``check_access`` the course need not
+                exist, where its id is its key.
+            mode: Mode slug, offered or not; ``None`` for the default (MODE-06).
+            check_access: Whether the learner's rules apply. Without it, a learner who
+                is in already is moved to ``mode``.
+            can_upgrade: Whether a closed course is open to this learner.
+            enterprise_uuid: The enterprise customer behind it, if any.
+            over_capacity: Whether seats are lifted; the reason tells so when none is
+                given. Without it a seat is needed, ``check_access`` or not.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`.
+
+        Returns:
+            The enrollment.
+
+        Raises:
+            UserNotFoundError: The user is anonymous.
+            CourseNotFoundError: There is no such course.
+            CourseModeNotFoundError: The mode is no slug that a row can hold.
+            CourseEnrollmentClosedError: The learner may not enroll now.
+            CourseEnrollmentFullError: No seat is left.
+            CourseEnrollmentExistsError: With ``check_access``, the learner is in.
+            EnrollmentNotAllowed: A filter or permission backend vetoed.
+        """
+        from django_enrollments.enrolling import lifecycle
+        from django_enrollments.enrolling.history import clean_enterprise_uuid
+        from django_enrollments.enrolling.transactions import write_alias
+
+        using = write_alias()
+        if not isinstance(user, get_user_model()):
+            raise UserNotFoundError("Only a saved user can be enrolled.")
+        if user._state.adding:
+            user.save()
+        origin = _origin(actor, reason, source)
+        if over_capacity and not origin.reason:
+            origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
+        with one_call() as call:
+            offer = _offer_or_stand_in(course_id, call, using, must_exist=check_access)
+            (outcome,) = lifecycle.enroll(
+                [user],
+                offer,
+                mode=mode,
+                terms=lifecycle.Terms(
+                    access=check_access and not can_upgrade,
+                    offered_mode=False,
+                    seats=not over_capacity,
+                    if_active="refuse" if check_access else "change_mode",
+                ),
+                origin=origin,
+                at=call.at,
+                using=using,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+            )
+        return outcome.unwrap()
+
+    @classmethod
+    def unenroll(
+        cls,
+        user: Any,
+        course_id: object,
+        skip_refund: bool = False,
+        *,
+        actor: Any = None,
+        reason: str = "",
+        source: str | None = None,
+    ) -> None:
+        """
+        Take a user out of a course; one who was never in is only logged (MDL-08).
+
+        Args:
+            user: The learner.
+            course_id: The course id.
+            skip_refund: Whether whoever refunds should leave this one alone.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`.
+
+        Raises:
+            EnrollmentNotAllowed: A filter vetoed; the user is still in.
+        """
+        row = _find_row(user, course_id)
+        if row is None:
+            logger.warning("User %s was never in course %s.", user.pk, course_id)
+            return
+        row._change(
+            is_active=False,
+            skip_refund=skip_refund,
+            origin=_origin(actor, reason, source),
+        )
+
+    @classmethod
+    def enroll_by_email(
+        cls,
+        email: str,
+        course_id: object,
+        mode: str | None = None,
+        ignore_errors: bool = True,
+    ) -> CourseEnrollment | None:
+        """
+        Enroll the user with an e-mail address, without asking for access (MDL-09).
+
+        Args:
+            email: The address, in any case.
+            course_id: The course id.
+            mode: Mode slug; ``None`` for the default (MODE-06).
+            ignore_errors: Whether what goes wrong is only logged.
+
+        Returns:
+            The enrollment; ``None`` when something was logged.
+
+        Raises:
+            CourseEnrollmentError: Something went wrong and is not to be ignored.
+        """
+        try:
+            return cls.enroll(_user_by_email(email), course_id, mode)
+        except CourseEnrollmentError as error:
+            if not ignore_errors:
+                raise
+            logger.warning("Not enrolled in course %s: %s.", course_id, error.code)
+            return None
+
+    @classmethod
+    def unenroll_by_email(cls, email: str, course_id: object) -> None:
+        """
+        Take the user with an e-mail address out; an unknown one is logged (MDL-09).
+
+        Args:
+            email: The address, in any case.
+            course_id: The course id.
+
+        Raises:
+            EnrollmentNotAllowed: A filter vetoed; the user is still in.
+        """
+        try:
+            user = _user_by_email(email)
+        except UserNotFoundError as error:
+            logger.warning("Not unenrolled from course %s: %s.", course_id, error.code)
+            return
+        cls.unenroll(user, course_id)
+
+    @classmethod
+    def get_or_create_enrollment(cls, user: Any, course_id: object) -> CourseEnrollment:
+        """
+        Give a user's row, making an inactive one in the default mode (MDL-23).
+
+        Args:
+            user: The learner; one that is not saved yet is saved first.
+            course_id: The course id.
+
+        Raises:
+            UserNotFoundError: The user is anonymous.
+            CourseNotFoundError: There is no such course.
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        from django_enrollments.enrolling import lifecycle
+        from django_enrollments.enrolling.transactions import write_alias
+
+        using = write_alias()
+        if not isinstance(user, get_user_model()):
+            raise UserNotFoundError("Only a saved user can be enrolled.")
+        if user._state.adding:
+            user.save()
+        with one_call() as call:
+            offer = _offer_or_stand_in(course_id, call, using, must_exist=False)
+            (outcome,) = lifecycle.enroll(
+                [user],
+                offer,
+                mode=None,
+                terms=lifecycle.Terms(
+                    access=False, offered_mode=False, if_active="keep"
+                ),
+                origin=current_origin(),
+                at=call.at,
+                using=using,
+                is_active=False,
+            )
+        return outcome.unwrap()
+
+    @classmethod
+    def is_enrolled(cls, user: Any, course_id: object) -> bool:
+        """
+        Tell whether a user is in a course now (MDL-10).
+
+        Args:
+            user: A user; an anonymous one is in no course.
+            course_id: The course id, or anything whose ``str()`` it is.
+        """
+        row = _find_row(user, course_id)
+        return row is not None and row.is_active
+
+    @classmethod
+    def is_enrolled_by_partial(cls, user: Any, course_id_partial: object) -> bool:
+        """
+        Tell whether a user is in any run of a course (MDL-25).
+
+        Args:
+            user: A user; an anonymous one is in no course.
+            course_id_partial: A course id without its run, such as
+                ``course-v1:edX+DemoX`` or ``edX/DemoX``.
+        """
+        from django_enrollments.models.courses import get_course_adapter
+        from django_enrollments.models.enrollments import CourseEnrollment
+
+        partial = find_course_id(course_id_partial)
+        if partial is None or not getattr(user, "is_authenticated", False):
+            return False
+        separator = "+" if "+" in partial else "/"
+        path = f"course__{get_course_adapter().course_id}__startswith"
+        active = CourseEnrollment.objects.active().filter(user=user.pk)
+        return active.filter(**{path: f"{partial}{separator}"}).exists()
+
+    @classmethod
+    def enrollment_mode_for_user(
+        cls, user: Any, course_id: object
+    ) -> tuple[str, bool] | tuple[None, None]:
+        """
+        Give mode and activation of a user's enrollment (MDL-10).
+
+        Args:
+            user: A user; an anonymous one is in no course.
+            course_id: The course id, or anything whose ``str()`` it is.
+
+        Returns:
+            ``(mode, is_active)``, or ``(None, None)`` when there is none.
+        """
+        row = _find_row(user, course_id)
+        return (row.mode, row.is_active) if row else (None, None)
+
+    def update_enrollment(
+        self,
+        mode: str | None = None,
+        is_active: bool | None = None,
+        skip_refund: bool = False,
+        enterprise_uuid: str | None = None,
+    ) -> None:
+        """
+        Change mode or activation; nothing is written where nothing changes (MDL-07).
+
+        Args:
+            mode: Mode slug, offered or not; ``None`` leaves it.
+            is_active: Whether it is active afterwards; ``None`` leaves it.
+            skip_refund: Whether whoever refunds should leave this one alone.
+            enterprise_uuid: The enterprise customer behind it, if any.
+
+        Raises:
+            CourseModeNotFoundError: The mode is no slug that a row can hold.
+            CourseEnrollmentFullError: It would become active and no seat is left.
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        self._change(
+            mode=mode,
+            is_active=is_active,
+            skip_refund=skip_refund,
+            enterprise_uuid=enterprise_uuid,
+            origin=current_origin(),
+        )
+
+    def activate(self) -> None:
+        """
+        Make the enrollment active; nothing happens when it is (MDL-23).
+
+        Raises:
+            CourseEnrollmentFullError: No seat is left.
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        self.update_enrollment(is_active=True)
+
+    def deactivate(self) -> None:
+        """
+        Make the enrollment inactive; nothing happens when it is (MDL-23).
+
+        Raises:
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        self.update_enrollment(is_active=False)
+
+    def change_mode(self, mode: str) -> None:
+        """
+        Change the mode; nothing happens when it is this one already (MDL-23).
+
+        Args:
+            mode: Mode slug, offered or not.
+
+        Raises:
+            CourseModeNotFoundError: The mode is no slug that a row can hold.
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        self.update_enrollment(mode=mode)
+
+    def _change(
+        self: Any,
+        *,
+        origin: Origin,
+        mode: str | None = None,
+        is_active: bool | None = None,
+        skip_refund: bool = False,
+        enterprise_uuid: str | None = None,
+    ) -> None:
+        from django_enrollments.enrolling import lifecycle
+        from django_enrollments.enrolling.history import clean_enterprise_uuid
+        from django_enrollments.enrolling.transactions import write_alias
+
+        using = write_alias()
+        with one_call() as call:
+            row = lifecycle.change(
+                self,
+                _offer_of(self, call, using),
+                mode=mode,
+                is_active=is_active,
+                origin=origin,
+                at=call.at,
+                using=using,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+                skip_refund=skip_refund,
+            )
+        self.mode, self.is_active, self.modified = (
+            row.mode,
+            row.is_active,
+            row.modified,
+        )
+
+
+def _origin(actor: Any, reason: str, source: str | None) -> Origin:
+    if actor is None and not reason and source is None:
+        return current_origin()
+    return origin_of(
+        actor=actor, reason=reason, source=source or current_origin().source
+    )
+
+
+def _user_by_email(email: str) -> Any:
+    from django_enrollments.enrolling.learners import find_users_by_email
+    from django_enrollments.keys import normalize_email
+
+    users = find_users_by_email([email]).get(normalize_email(str(email)), [])
+    if not users:
+        raise UserNotFoundError("No user has this e-mail address.")
+    return users[0]
+
+
+def _find_row(user: Any, course_id: object) -> CourseEnrollment | None:
+    from django_enrollments.models.enrollments import CourseEnrollment
+
+    if not isinstance(user, get_user_model()) or user.pk is None:
+        return None
+    row = CourseEnrollment.objects.filter(user=user.pk).in_course(course_id).first()
+    if row is not None:
+        row.user = user
+    return row
+
+
+def _offer_or_stand_in(
+    course_id: object, call: Call, using: str, *, must_exist: bool
+) -> CourseOffer:
+    """
+    Give the course, or a stand-in for one that need not exist (MDL-04).
+
+    Raises:
+        CourseNotFoundError: There is none and it must exist, or its key is not its id.
+    """
+    from django_enrollments.enrolling.catalog import (
+        find_offer,
+        get_offer,
+        orphan_offer,
+    )
+    from django_enrollments.models.courses import get_course_adapter, get_course_model
+
+    offer = find_offer(course_id, call, using)
+    if offer is not None:
+        return offer
+    text = find_course_id(course_id)
+    key_is_id = get_course_adapter().course_id in {
+        "pk",
+        get_course_model()._meta.pk.name,
+    }
+    if text is None or must_exist or not key_is_id:
+        return get_offer(course_id, call, using)
+    return orphan_offer(text, text)
+
+
+def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
+    """Give the course of a row, or a stand-in for a deleted one."""
+    from django_enrollments.enrolling.catalog import find_offer, orphan_offer
+    from django_enrollments.models.courses import get_course_model
+    from django_enrollments.models.events import EnrollmentEvent
+
+    courses = get_course_model()._base_manager.using(using)
+    course = courses.filter(pk=row.course_id).first()
+    offer = course and find_offer(course, call, using)
+    if offer:
+        return offer
+    told = EnrollmentEvent.objects.using(using).filter(enrollment=row.pk)
+    last = told.order_by("-pk").values_list("course_id", flat=True).first()
+    return orphan_offer(row.course_id, last or str(row.course_id))

@@ -1,0 +1,56 @@
+"""Datetimes at the border: whatever a host stores, aware inside, ISO 8601 outside."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from datetime import timezone as fixed_timezone
+
+from django.conf import settings
+from django.utils import timezone
+
+
+def as_moment(value: datetime | date | None) -> datetime | None:
+    """
+    Give an aware datetime for whatever kind of date a host stores.
+
+    Args:
+        value: An aware or naive datetime, a date (its first moment) or ``None``;
+            what is naive is meant in the project's time zone.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time.min)
+    if timezone.is_naive(value):
+        value = timezone.make_aware(value, timezone.get_default_timezone())
+    return value
+
+
+def now() -> datetime:
+    """Read the clock; aware even where ``USE_TZ`` is off."""
+    return datetime.now(fixed_timezone.utc)
+
+
+def for_database(at: datetime) -> datetime:
+    """
+    Give a moment in the form that the project's databases take.
+
+    Args:
+        at: Aware datetime; made naive where ``USE_TZ`` is off.
+    """
+    if settings.USE_TZ:
+        return at
+    return timezone.make_naive(at, timezone.get_default_timezone())
+
+
+def to_iso(value: datetime | date | None) -> str | None:
+    """
+    Give the ISO 8601 text of a moment in UTC, ending in ``Z`` (V1-SER-02).
+
+    Args:
+        value: As :func:`as_moment` takes it; microseconds show when not zero.
+    """
+    moment = as_moment(value)
+    if moment is None:
+        return None
+    return moment.astimezone(fixed_timezone.utc).isoformat().replace("+00:00", "Z")

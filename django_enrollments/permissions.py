@@ -1,0 +1,147 @@
+"""
+Who may do what, asked in one place.
+
+``has_perm`` and ``decide`` ask the backends of ``ENROLLMENTS_PERMISSION_BACKENDS`` in
+order: ``True`` grants, ``False`` lets the next one answer, ``PermissionDenied`` vetoes
+whatever comes after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from django.core.exceptions import PermissionDenied
+from django.utils.module_loading import import_string
+
+from django_enrollments.conf import conf
+
+logger = logging.getLogger(__name__)
+
+#: Whether a learner may enroll in a course; asked about the learner, never the caller.
+ENROLL_IN_COURSE = "django_enrollments.enroll_in_course"
+#: Reading others' enrollments: without a course of anyone, with one of its learners.
+VIEW_ENROLLMENT_DATA = "django_enrollments.view_enrollment_data"
+#: Acting for others, in any mode, and with force.
+CREATE_ENROLLMENT = "django_enrollments.create_enrollment"
+#: Deactivating the enrollments of others.
+DEACTIVATE_ENROLLMENT = "django_enrollments.deactivate_enrollment"
+#: Taking somebody out of all courses for good.
+RETIRE_USER = "django_enrollments.retire_user"
+
+
+class PermissionBackend(Protocol):
+    """
+    What a permission backend is.
+
+    It may also have ``grants(users, perm, course) -> set of primary keys``, which
+    answers for many users at once; bulk enrolling uses it to keep its number of
+    queries constant, and asks ``has_perm`` user by user otherwise.
+    """
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        """
+        Tell whether ``user`` has ``perm``.
+
+        Args:
+            user: An instance of any user model, or an anonymous user.
+            perm: One of this module's constants.
+            course: The host's own course object, or ``None`` for "everywhere".
+
+        Raises:
+            PermissionDenied: No, whatever the backends after this one say.
+        """
+
+
+@dataclass(frozen=True)
+class Decision:
+    """
+    What the backends say together.
+
+    Attributes:
+        granted: Whether one of them granted.
+        veto: The text of a veto; ``None`` when there was none.
+    """
+
+    granted: bool
+    veto: str | None = None
+
+
+class _DenyingBackend:
+    """Stands in for backends that cannot be loaded; nobody may do anything."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        return False
+
+
+def get_backends() -> Sequence[PermissionBackend]:
+    """
+    Give the configured backends.
+
+    One that cannot be imported might have vetoed, so then nothing is granted; the
+    system check ``django_enrollments.E002`` names it.
+    """
+    return _backends(tuple(conf.ENROLLMENTS_PERMISSION_BACKENDS))
+
+
+@lru_cache(maxsize=32)
+def _backends(paths: tuple[str, ...]) -> Sequence[PermissionBackend]:
+    try:
+        return [import_string(path)() for path in paths]
+    except ImportError:
+        logger.exception("ENROLLMENTS_PERMISSION_BACKENDS cannot be imported.")
+        return [_DenyingBackend()]
+
+
+def has_perm(user: Any, perm: str, course: Any = None) -> bool:
+    """
+    Tell whether a user has a permission.
+
+    Args:
+        user: An instance of any user model, or an anonymous user.
+        perm: One of this module's constants.
+        course: The host's own course object, or ``None`` for "everywhere".
+
+    Returns:
+        Whether a backend granted it; a veto is a no.
+    """
+    return decide([user], perm, course)[0].granted
+
+
+def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision]:
+    """
+    Ask the backends about several users at once.
+
+    Args:
+        users: Instances of the user model.
+        perm: One of this module's constants.
+        course: The host's own course object, or ``None`` for "everywhere".
+
+    Returns:
+        One decision per user, in order.
+    """
+    users = list(users)
+    decisions: dict[int, Decision] = {}
+    undecided = list(enumerate(users))
+    for backend in get_backends():
+        if not undecided:
+            break
+        grants = getattr(backend, "grants", None)
+        if grants and len(undecided) > 1:
+            granted = grants([user for _, user in undecided], perm, course)
+            for position, user in undecided:
+                if user.pk in granted:
+                    decisions[position] = Decision(granted=True)
+        else:
+            for position, user in undecided:
+                try:
+                    if backend.has_perm(user, perm, course):
+                        decisions[position] = Decision(granted=True)
+                except PermissionDenied as veto:
+                    decisions[position] = Decision(granted=False, veto=str(veto))
+        undecided = [pair for pair in undecided if pair[0] not in decisions]
+    denied = Decision(granted=False)
+    return [decisions.get(position, denied) for position in range(len(users))]

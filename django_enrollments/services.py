@@ -1,0 +1,405 @@
+"""The one object that host code holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+
+from django_enrollments.calls import Call, one_call, origin_of
+from django_enrollments.enrolling import access, bulk, lifecycle
+from django_enrollments.enrolling.attributes import clean_attributes
+from django_enrollments.enrolling.catalog import (
+    CourseOffer,
+    find_offer,
+    get_offer,
+    orphan_offer,
+)
+from django_enrollments.enrolling.history import clean_enterprise_uuid
+from django_enrollments.enrolling.learners import email_field, get_user_by_key
+from django_enrollments.enrolling.proctoring import proctored_modes
+from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
+from django_enrollments.keys import is_storable
+from django_enrollments.models import CourseEnrollment, get_course_model
+from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+
+
+class EnrollmentsService:
+    """
+    Enrollments for host code: users and courses in, instances out.
+
+    Users are instances or primary keys, courses instances or course ids. Every change
+    takes ``actor``, ``reason`` and ``source`` for the history, and ``at`` for imports
+    of what happened earlier. Stateless; make as many as you like.
+    """
+
+    def get_active_enrollments_by_course(
+        self, course_id: object
+    ) -> CourseEnrollmentQuerySet:
+        """
+        Give the active enrollments of a course (SVC-01).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+
+        Returns:
+            A queryset; empty for an unknown course.
+        """
+        return CourseEnrollment.objects.in_course(course_id).active()
+
+    def get_active_enrollments_by_course_and_user(
+        self, course_id: object, user_id: Any
+    ) -> CourseEnrollment | None:
+        """
+        Give a user's active enrollment in a course, or ``None`` (SVC-02).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+            user_id: Primary key of the user.
+
+        Raises:
+            AssertionError: No user has this key (SVC-03).
+        """
+        try:
+            user = get_user_by_key(user_id)
+        except UserNotFoundError as error:
+            raise AssertionError(str(error)) from error
+        active = self.get_active_enrollments_by_course(course_id)
+        return active.filter(user=user).first()
+
+    def get_enrollments_can_take_proctored_exams(
+        self, course_id: object, text_search: str | None = None
+    ) -> CourseEnrollmentQuerySet | None:
+        """
+        Give the enrollments whose learners may sit proctored exams (SVC-04…08).
+
+        Args:
+            course_id: The course id, or anything whose ``str()`` it is.
+            text_search: Part of a username or e-mail address, in any case.
+
+        Returns:
+            A queryset with users, by user, evaluated in one query; ``None`` when the
+            course is unknown or has no proctored exams.
+        """
+        with one_call() as call:
+            offer = find_offer(course_id, call)
+        if offer is None or not offer.facts.enable_proctored_exams:
+            return None
+        enrollments = CourseEnrollment.objects.filter(
+            course=offer.key, is_active=True, mode__in=proctored_modes(offer.facts)
+        )
+        if text_search:
+            enrollments = _search(enrollments, text_search)
+        return enrollments.select_related("user").order_by("user_id", "course_id")
+
+    def enroll(
+        self,
+        user: Any,
+        course: Any,
+        mode: str | None = None,
+        *,
+        force: bool = False,
+        over_capacity: bool = False,
+        attributes: Sequence[dict[str, Any]] | None = None,
+        enterprise_uuid: str | None = None,
+        actor: Any = None,
+        reason: str = "",
+        source: str = "service",
+        at: datetime | None = None,
+    ) -> CourseEnrollment:
+        """
+        Enroll a learner by the learner's rules; one already in stays as they are.
+
+        Args:
+            user: The learner.
+            course: The course.
+            mode: Mode slug; ``None`` for the default (MODE-06).
+            force: Whether window and invitations are lifted.
+            over_capacity: Whether seats are; the reason tells so when none is given.
+            attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
+            enterprise_uuid: The enterprise customer behind it, if any.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`.
+            at: When, aware; the clock is read when ``None``.
+
+        Returns:
+            The enrollment, new, re-activated or as it was.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            CourseNotFoundError: There is no such course.
+            CourseModeNotFoundError: The course does not offer the mode now.
+            CourseEnrollmentClosedError: The learner may not enroll now.
+            CourseEnrollmentFullError: No seat is left.
+            EnrollmentNotAllowed: A filter or permission backend vetoed.
+            InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        """
+        using = write_alias()
+        origin = origin_of(actor=actor, source=source, reason=reason)
+        if over_capacity and not origin.reason:
+            origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
+        cleaned = None if attributes is None else clean_attributes(attributes)
+        with one_call(at) as call:
+            offer = get_offer(course, call, using)
+            learner = get_user_by_key(user, using)
+            (outcome,) = lifecycle.enroll(
+                [learner],
+                offer,
+                mode=mode,
+                terms=lifecycle.Terms(
+                    access=not force, seats=not over_capacity, if_active="keep"
+                ),
+                origin=origin,
+                at=call.at,
+                using=using,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+                attributes=cleaned,
+            )
+        return outcome.unwrap()
+
+    def unenroll(
+        self,
+        user: Any,
+        course: Any,
+        *,
+        skip_refund: bool = False,
+        actor: Any = None,
+        reason: str = "",
+        source: str = "service",
+        at: datetime | None = None,
+    ) -> CourseEnrollment:
+        """
+        Take a learner out of a course; one already out stays as they are.
+
+        Args:
+            user: The learner.
+            course: The course; a deleted one by its id, where the id is its key.
+            skip_refund: Whether whoever refunds should leave this one alone.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`.
+            at: When, aware; the clock is read when ``None``.
+
+        Returns:
+            The enrollment, inactive.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            CourseNotFoundError: There is no such course, nor an enrollment in it.
+            EnrollmentNotFoundError: The learner has never been in the course.
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        using = write_alias()
+        origin = origin_of(actor=actor, source=source, reason=reason)
+        with one_call(at) as call:
+            row, offer = _get_row(user, course, call, using)
+            (outcome,) = lifecycle.deactivate(
+                [row],
+                {row.course_id: offer.course_id},
+                origin=origin,
+                at=call.at,
+                using=using,
+                course=offer.course,
+                skip_refund=skip_refund,
+            )
+        return outcome.unwrap()
+
+    def change_mode(
+        self,
+        user: Any,
+        course: Any,
+        mode: str,
+        *,
+        include_expired: bool = False,
+        actor: Any = None,
+        reason: str = "",
+        source: str = "service",
+        at: datetime | None = None,
+    ) -> CourseEnrollment:
+        """
+        Move an enrollment, active or not, to another mode of its course.
+
+        Args:
+            user: The learner.
+            course: The course.
+            mode: Mode slug.
+            include_expired: Whether expired modes count as offered.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`.
+            at: When, aware; the clock is read when ``None``.
+
+        Returns:
+            The enrollment in its new mode.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            CourseNotFoundError: There is no such course.
+            CourseModeNotFoundError: The course does not offer the mode now.
+            EnrollmentNotFoundError: The learner has never been in the course.
+            EnrollmentNotAllowed: A filter vetoed.
+        """
+        using = write_alias()
+        origin = origin_of(actor=actor, source=source, reason=reason)
+        with one_call(at) as call:
+            offer = get_offer(course, call, using)
+            refusal = access.judge_mode(
+                mode, offer, at=call.at, include_expired=include_expired
+            )
+            if refusal:
+                raise refusal.error
+            row, offer = _get_row(user, offer.course, call, using, offer)
+            return lifecycle.change(
+                row,
+                offer,
+                mode=mode,
+                is_active=None,
+                origin=origin,
+                at=call.at,
+                using=using,
+            )
+
+    def is_enrolled(self, user: Any, course: Any) -> bool:
+        """
+        Tell whether a user is in a course now.
+
+        Args:
+            user: The user; an anonymous one is in no course.
+            course: The course; nobody is in an unknown one.
+        """
+        if isinstance(course, get_course_model()):
+            enrollments = CourseEnrollment.objects.filter(course=course.pk)
+        else:
+            enrollments = CourseEnrollment.objects.in_course(course)
+        try:
+            learner = user if _has_key(user) else get_user_by_key(user)
+        except UserNotFoundError:
+            return False
+        return enrollments.active().filter(user=learner.pk).exists()
+
+    def bulk_enroll(
+        self,
+        course: Any,
+        users: Iterable[Any],
+        mode: str | None = None,
+        *,
+        action: str = "enroll",
+        force: bool = False,
+        over_capacity: bool = False,
+        skip_refund: bool = False,
+        actor: Any = None,
+        reason: str = "",
+        source: str = "bulk",
+        at: datetime | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        Enroll or unenroll many users, as :func:`django_enrollments.api.bulk_enroll`.
+
+        Args:
+            course: The course.
+            users: The learners, read as the batches need them.
+            mode: Mode slug for all; ``None`` for the default.
+            action: ``enroll`` or ``unenroll``.
+            force: Whether window and invitations are lifted.
+            over_capacity: Whether seats are.
+            skip_refund: Whether whoever refunds should leave those who go alone.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`.
+            at: When, aware; the clock is read when ``None``.
+
+        Returns:
+            One result per user, in order; ``identifier`` is the username of an
+            instance, or the key as given.
+
+        Raises:
+            CourseNotFoundError: There is no such course.
+            CourseModeNotFoundError: The course does not offer the mode now.
+            CourseEnrollmentError: The action is unknown.
+        """
+        origin = origin_of(actor=actor, source=source, reason=reason)
+        with one_call(at) as call:
+            return list(
+                bulk.run(
+                    (bulk.Row(user, "key") for user in users),
+                    course,
+                    action=action,
+                    mode=mode,
+                    force=force,
+                    over_capacity=over_capacity,
+                    skip_refund=skip_refund,
+                    origin=origin,
+                    call=call,
+                )
+            )
+
+    def explain(
+        self, user: Any, course: Any, mode: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Tell whether a user may enroll, as ``api.explain_enrollment``.
+
+        Args:
+            user: The user.
+            course: The course.
+            mode: Mode slug asked for; ``None`` for the default (MODE-06).
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            CourseNotFoundError: There is no such course.
+        """
+        with one_call() as call:
+            offer = get_offer(course, call)
+            learner = get_user_by_key(user)
+            return access.explain(
+                learner, offer, mode=mode, call=call, source="service"
+            )
+
+
+def _has_key(user: Any) -> bool:
+    return isinstance(user, get_user_model()) and user.pk is not None
+
+
+def _search(
+    enrollments: CourseEnrollmentQuerySet, text: str
+) -> CourseEnrollmentQuerySet:
+    """Keep those whose username or e-mail address contains a text (SVC-06)."""
+    if not is_storable(text):
+        return enrollments.none()
+    found = Q(**{f"user__{get_user_model().USERNAME_FIELD}__icontains": text})
+    email = email_field()
+    if email:
+        found |= Q(**{f"user__{email}__icontains": text})
+    return enrollments.filter(found)
+
+
+def _get_row(
+    user: Any, course: Any, call: Call, using: str, offer: CourseOffer | None = None
+) -> tuple[CourseEnrollment, CourseOffer]:
+    """
+    Give a learner's row in a course with its user, and the course.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+        CourseNotFoundError: There is no such course, nor an enrollment in it.
+        EnrollmentNotFoundError: The learner has never been in the course.
+    """
+    offer = offer or find_offer(course, call, using)
+    learner = get_user_by_key(user, using)
+    rows = CourseEnrollment.objects.using(using).filter(user=learner.pk)
+    if offer is not None:
+        row = rows.filter(course=offer.key).first()
+    else:
+        row = rows.in_course(course).first()
+    if row is None and offer is None:
+        get_offer(course, call, using)
+    if row is None:
+        raise EnrollmentNotFoundError("The learner has never been in the course.")
+    row.user = learner
+    return row, offer or orphan_offer(row.course_id, str(course))
