@@ -50,7 +50,7 @@ def find_fault(name: str) -> str | None:
 
 def run(database: str, settings: str, arguments: list[str]) -> bool:
     """
-    Run pytest once, adding to the coverage data.
+    Run pytest once, leaving its coverage data in a file of its own.
 
     Args:
         database: What ``ENROLLMENTS_TEST_DATABASE`` is to be.
@@ -60,12 +60,27 @@ def run(database: str, settings: str, arguments: list[str]) -> bool:
     Returns:
         Whether every test passed.
     """
-    # The floor is for the runs together.
-    coverage = ["--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0"]
     command = [sys.executable, "-m", "pytest", "-n", "2", "--ds", settings]
-    environment = os.environ | {"ENROLLMENTS_TEST_DATABASE": database}
+    # The floor is for the runs together.
+    coverage = ["--cov", "--cov-report=", "--cov-fail-under=0"]
+    environment = os.environ | {
+        "COVERAGE_FILE": f".coverage.{database}.{settings}",
+        "ENROLLMENTS_TEST_DATABASE": database,
+    }
     done = subprocess.run([*command, *coverage, *arguments], env=environment)
     return done.returncode == 0
+
+
+def report_coverage() -> bool:
+    """
+    Put the runs together and print one report.
+
+    Returns:
+        Whether enough is covered.
+    """
+    command = [sys.executable, "-m", "coverage"]
+    steps = ("combine", "--quiet"), ("report",)
+    return all(subprocess.run([*command, *step]).returncode == 0 for step in steps)
 
 
 def main(arguments: list[str]) -> int:
@@ -95,9 +110,9 @@ def main(arguments: list[str]) -> int:
             good = run(database, settings, arguments)
             passed = passed and good
             lines.append(f"{database}, {host}: {'passed' if good else 'FAILED'}")
-    report = subprocess.run([sys.executable, "-m", "coverage", "report"])
+    covered = report_coverage()
     print("", *lines, sep="\n")
-    return 0 if passed and report.returncode == 0 else 1
+    return 0 if passed and covered else 1
 
 
 if __name__ == "__main__":
