@@ -34,6 +34,7 @@ from django_enrollments.errors import (
     EnrollmentApiLoadError,
     EnrollmentNotFoundError,
 )
+from django_enrollments.keys import find_course_id
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -224,7 +225,7 @@ def _mode_to_enroll_in(
     info = data.get_course_enrollment_info(course_id, include_expired=False)
     slugs = [one["slug"] for one in info["course_modes"]]
     chosen = default_slug([slug for slug in slugs if slug != CourseMode.CREDIT])
-    if slugs == [CourseMode.CREDIT] or chosen not in slugs:
+    if chosen not in slugs:
         existing = data.get_course_enrollment(username, course_id)
         if not (existing and existing["is_active"]):
             validate_course_mode(course_id, chosen, is_active, include_expired)
@@ -327,13 +328,14 @@ def get_course_enrollment_details(
     data = _data_api()
     include_expired = bool(include_expired)
     with one_call() as call:
-        text = str(course_id)
-        details = details_cache.find_details(text, include_expired)
-        if details is None:
+        text = find_course_id(course_id)
+        details = text and details_cache.find_details(text, include_expired)
+        if not details:
             details = data.get_course_enrollment_info(
                 course_id, include_expired=include_expired
             )
-            details_cache.keep_details(text, include_expired, details, at=call.at)
+            if text:
+                details_cache.keep_details(text, include_expired, details, at=call.at)
         return details
 
 

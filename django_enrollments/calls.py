@@ -95,14 +95,14 @@ def one_call(at: datetime | None = None) -> Iterator[Call]:
     Join the call that is under way, or begin one now.
 
     Args:
-        at: The moment of a call that begins here, aware; the clock is read when
-            ``None``. A given moment always begins a call of its own.
+        at: The moment of a call that begins here; the clock is read when ``None``. A
+            given moment always begins a call of its own.
     """
     call = _call.get()
     if call is not None and at is None:
         yield call
         return
-    token = _call.set(Call(at or moments.now()))
+    token = _call.set(Call(moments.as_moment(at) or moments.now()))
     try:
         yield _call.get()  # type: ignore[misc]  # It has just been set.
     finally:

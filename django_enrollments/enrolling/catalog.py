@@ -124,6 +124,8 @@ def find_offer(
     """
     adapter = get_course_adapter()
     if isinstance(course_id, get_course_model()):
+        if course_id._state.adding:
+            return None
         facts = adapter.facts(course_id)
         return CourseOffer(course_id.pk, facts, course_id, using)
     text = find_course_id(course_id)

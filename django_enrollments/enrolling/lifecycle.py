@@ -455,6 +455,7 @@ def _ask_filters(plan: _Plan, course: Any, origin: Origin) -> None:
 
 def _find_invitations(plans: Sequence[_Plan], *, using: str) -> None:
     """Find the unused invitations that these learners use up (ACC-10)."""
+    plans = [plan for plan in plans if plan.change.creates or plan.change.activates]
     emails = {plan.change.user.pk: email_of(plan.change.user) for plan in plans}
     wanted = {*emails.values()} - {""}
     if not wanted:

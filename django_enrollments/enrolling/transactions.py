@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import django
 from django.db import OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Model
@@ -36,6 +37,11 @@ PAUSE_SECONDS = 0.01
 
 #: What SQLite allows in one statement since version 3.32.
 _SQLITE_PARAMETERS = 32_766
+
+_DJANGO_SPLITS_TOO_OFTEN = django.VERSION < (
+    6,
+    0,
+) and sqlite3.sqlite_version_info >= (3, 32)
 
 #: Deadlock, lock wait time-out, and "record has changed since last read".
 _MYSQL_CONFLICTS = frozenset({1020, 1205, 1213})
@@ -84,8 +90,8 @@ def insert_all(rows: Iterable[ModelT], *, using: str) -> list[ModelT]:
     """
     Insert rows in as few statements as the database really takes.
 
-    Before version 6.1 Django splits at 999 parameters on SQLite, a limit that SQLite
-    itself raised to 32,766 in 2020.
+    Before version 6.0 Django splits at 999 parameters on SQLite, a limit that SQLite
+    itself raised to 32,766 in 2020; later versions ask SQLite.
 
     Args:
         rows: New instances of one model.
@@ -99,11 +105,11 @@ def insert_all(rows: Iterable[ModelT], *, using: str) -> list[ModelT]:
         return new
     manager = type(new[0])._base_manager.using(using)
     connection = connections[using]
-    if connection.vendor != "sqlite" or sqlite3.sqlite_version_info < (3, 32):
+    if connection.vendor != "sqlite" or not _DJANGO_SPLITS_TOO_OFTEN:
         return manager.bulk_create(new)
     features = connection.features
     known = features.max_query_params
-    features.max_query_params = max(known or 0, _SQLITE_PARAMETERS)
+    features.max_query_params = _SQLITE_PARAMETERS
     try:
         return manager.bulk_create(new)
     finally:

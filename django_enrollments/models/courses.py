@@ -54,6 +54,12 @@ def get_course_adapter() -> CourseAdapter:
     return _adapter(conf.ENROLLMENTS_COURSE_ADAPTER)
 
 
+def course_key_is_id() -> bool:
+    """Tell whether the course id is the primary key of the course model itself."""
+    key = get_course_model()._meta.pk.name
+    return get_course_adapter().course_id in {"pk", key}
+
+
 @lru_cache(maxsize=8)
 def _adapter(path: str) -> CourseAdapter:
     try:

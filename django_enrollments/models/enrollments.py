@@ -13,7 +13,11 @@ from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
 from django_enrollments.keys import MAX_TEXT, find_course_id
-from django_enrollments.models.courses import get_course_adapter, get_course_model
+from django_enrollments.models.courses import (
+    course_key_is_id,
+    get_course_adapter,
+    get_course_model,
+)
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
 
@@ -40,11 +44,10 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         text = find_course_id(course_id)
         if text is None:
             return self.none()
-        path = get_course_adapter().course_id
-        if path in {"pk", get_course_model()._meta.pk.name}:
-            # The key is the id: no join, and a deleted course's enrollments too.
+        if course_key_is_id():
+            # No join is needed, and enrollments of a deleted course are found too.
             return self.filter(course=text)
-        return self.filter(**{f"course__{path}": text})
+        return self.filter(**{f"course__{get_course_adapter().course_id}": text})
 
     def of_username(self, username: str) -> CourseEnrollmentQuerySet:
         """

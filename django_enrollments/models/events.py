@@ -95,7 +95,8 @@ class EnrollmentEvent(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    username = models.CharField(_("username"), max_length=MAX_TEXT)
+    # Whatever length the host's user model allows.
+    username = models.TextField(_("username"))
     course_id = models.CharField(_("course id"), max_length=MAX_TEXT)
     mode_before = models.CharField(  # noqa: DJ001 - None means "there was no row".
         _("mode before"), max_length=100, null=True

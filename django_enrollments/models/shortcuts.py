@@ -452,17 +452,13 @@ def _offer_or_stand_in(
         get_offer,
         orphan_offer,
     )
-    from django_enrollments.models.courses import get_course_adapter, get_course_model
+    from django_enrollments.models.courses import course_key_is_id
 
     offer = find_offer(course_id, call, using)
     if offer is not None:
         return offer
     text = find_course_id(course_id)
-    key_is_id = get_course_adapter().course_id in {
-        "pk",
-        get_course_model()._meta.pk.name,
-    }
-    if text is None or must_exist or not key_is_id:
+    if text is None or must_exist or not course_key_is_id():
         return get_offer(course_id, call, using)
     return orphan_offer(text, text)
 
