@@ -9,11 +9,9 @@ rules. Every dictionary returned passes ``json.dumps``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from importlib import import_module
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
@@ -41,6 +39,10 @@ from django_enrollments.models import (
     CourseMode,
     get_course_adapter,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
 logger = logging.getLogger(__name__)
 
@@ -182,9 +184,7 @@ def add_enrollment(
             )
             if existing and not existing["is_active"]:
                 return existing
-        slug = _mode_to_enroll_in(
-            username, course_id, mode, is_active, include_expired
-        )
+        slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
 
         def write() -> dict[str, Any]:
             enrollment: dict[str, Any] = data.create_course_enrollment(

@@ -10,16 +10,18 @@ needs :func:`moment`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django_enrollments import moments
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import is_storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
 
 #: Every value that ``source`` may have in an event.
 SOURCES = (

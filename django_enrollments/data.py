@@ -9,13 +9,11 @@ dates in it are ISO 8601 text in UTC, ending in ``Z``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import F, QuerySet
 
-from django_enrollments.backends.courses import CourseFacts
 from django_enrollments.calls import Call, current_origin, one_call, origin_of
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.attributes import (
@@ -51,6 +49,11 @@ from django_enrollments.models import (
 )
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from django_enrollments.backends.courses import CourseFacts
 
 logger = logging.getLogger(__name__)
 
@@ -333,7 +336,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         user = get_user(username, using)
         path = f"course__{get_course_adapter().course_id}"
         enrollments = CourseEnrollment.objects.using(using).filter(user=user).active()
-        rows = list(
+        rows: list[Any] = list(
             enrollments.keeping_orphans()
             .annotate(enrollments_course_id=F(path))
             .order_by("pk")
@@ -408,14 +411,17 @@ def serialize_enrollments(
         include_expired: Whether expired modes are listed in the courses.
     """
     with one_call() as call:
-        can_be_joined = (
-            isinstance(enrollments, CourseEnrollmentQuerySet)
-            and not enrollments.query.is_sliced
-            and enrollments._result_cache is None
-        )
-        if can_be_joined:
+        if isinstance(enrollments, CourseEnrollmentQuerySet) and _can_be_joined(
+            enrollments
+        ):
             return _list_enrollments(enrollments, call, include_expired)
         return _serialize_instances(list(enrollments), call, include_expired)
+
+
+def _can_be_joined(enrollments: CourseEnrollmentQuerySet) -> bool:
+    """Tell whether a queryset may still be told to read users and courses too."""
+    is_read = enrollments._result_cache is not None
+    return not (is_read or enrollments.query.is_sliced)
 
 
 def enrollment_data(
@@ -486,14 +492,10 @@ def _retirement_origin() -> Any:
     origin = current_origin()
     if origin.source == "retirement":
         return origin
-    return origin_of(
-        actor=origin.actor_id, source="retirement", reason=origin.reason
-    )
+    return origin_of(actor=origin.actor_id, source="retirement", reason=origin.reason)
 
 
-def _last_known_ids(
-    orphans: Sequence[CourseEnrollment], using: str
-) -> dict[Any, str]:
+def _last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any, str]:
     """Give the ids that deleted courses had, as history tells."""
     ids = {row.course_id: str(row.course_id) for row in orphans}
     if orphans:
@@ -523,11 +525,11 @@ def _list_enrollments(
     enrollments = enrollments.keeping_orphans()
     if adapter.needs_instance(_COURSE_NAMES):
         related = [f"course__{name}" for name in adapter.related()]
-        rows = list(enrollments.select_related("user", "course", *related))
-        return _serialize_instances(rows, call, include_expired)
+        instances = list(enrollments.select_related("user", "course", *related))
+        return _serialize_instances(instances, call, include_expired)
     paths = adapter.paths(_COURSE_NAMES)
     name_field = f"user__{get_user_model().USERNAME_FIELD}"
-    rows = list(
+    rows: list[tuple[Any, ...]] = list(
         enrollments.values_list(
             "course",
             "created",

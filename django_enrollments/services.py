@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
@@ -26,7 +24,12 @@ from django_enrollments.enrolling.transactions import write_alias
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.keys import is_storable
 from django_enrollments.models import CourseEnrollment, get_course_model
-from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
 
 class EnrollmentsService:

@@ -9,12 +9,14 @@ enrollment signal comes with one row of
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.dispatch import Signal
+
+if TYPE_CHECKING:
+    import uuid
+    from datetime import datetime
 
 
 @dataclass(frozen=True)

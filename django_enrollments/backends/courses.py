@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db.models import Field, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 
 from django_enrollments.keys import org_of, run_of
 from django_enrollments.models.courses import get_course_model
 from django_enrollments.moments import as_moment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import Field, Model, QuerySet
 
 #: What one name of an adapter may be.
 Source = str | None | Callable[[Any], Any]
@@ -106,7 +109,8 @@ class CourseAdapter:
 
     def get_queryset(self) -> QuerySet[Any]:
         """Give the courses that learners may be enrolled in; override to narrow."""
-        return get_course_model()._default_manager.all()
+        courses: QuerySet[Any] = get_course_model()._default_manager.all()
+        return courses
 
     def sources(self) -> Mapping[str, Source]:
         """Give the source of every name: a path, ``None`` or a bound method."""
@@ -121,9 +125,7 @@ class CourseAdapter:
         """
         sources = self.sources()
         return {
-            name: source
-            for name in names
-            if isinstance(source := sources[name], str)
+            name: source for name in names if isinstance(source := sources[name], str)
         }
 
     def needs_instance(self, names: Iterable[str] = NAMES) -> bool:
@@ -176,6 +178,7 @@ class CourseAdapter:
         names = ("course_id", "org")
         related = self.related()
         courses = self.get_queryset().filter(**{f"{self.course_id}__in": course_ids})
+        facts: Iterable[CourseFacts]
         if self.needs_instance(names):
             facts = map(self.facts, courses.select_related(*related))
         else:
@@ -261,9 +264,10 @@ def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
     *keys, last = path.split(LOOKUP_SEP)
     for key in keys:
         field = _concrete_field(model, key)
-        if field is None or field.related_model is None:
+        related = field and field.related_model
+        if not isinstance(related, type):
             return None
-        model = field.related_model
+        model = related
     return _concrete_field(model, last)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from django_enrollments.calls import Call
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.catalog import CourseOffer
 from django_enrollments.enrolling.filters import apply_filters
 from django_enrollments.enrolling.modes import is_mode_slug, unavailable_text
 from django_enrollments.enrolling.seats import look_at_seats, outside_the_count
@@ -25,6 +22,12 @@ from django_enrollments.errors import (
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.moments import to_iso
 from django_enrollments.permissions import ENROLL_IN_COURSE, Decision, decide
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django_enrollments.calls import Call
+    from django_enrollments.enrolling.catalog import CourseOffer
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django_enrollments.calls import Call, Origin
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.access import judge_mode
 from django_enrollments.enrolling.catalog import CourseOffer, get_offer
@@ -21,6 +19,11 @@ from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
 from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.moments import for_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from django_enrollments.calls import Call, Origin
 
 #: How many rows are decided and committed together.
 ROWS_PER_BATCH = 500
@@ -94,6 +97,13 @@ class _Batch:
             "code": getattr(error, "code", None),
             "message": str(error) if error else "",
         }
+
+    def repeat(self, earlier: int, position: int) -> None:
+        """Give a row the refusal of an earlier one, or tell that it changes nothing."""
+        self.say(position, "unchanged")
+        told, result = self.results[earlier], self.results[position]
+        if told and result and told["status"] == "error":
+            result.update(told, identifier=result["identifier"])
 
 
 def run(
@@ -288,12 +298,8 @@ def _repeat_results(
 ) -> None:
     """A learner named twice is unchanged the second time, or refused again."""
     for position, user in in_order.items():
-        earlier = batch.results[first[user.pk]]
-        if position != first[user.pk] and earlier is not None:
-            batch.say(position, "unchanged")
-            if earlier["status"] == "error":
-                result = batch.results[position]
-                batch.results[position] = {**earlier, "identifier": result["identifier"]}  # type: ignore[index]  # It has just been given.
+        if position != first[user.pk]:
+            batch.repeat(first[user.pk], position)
 
 
 def _enroll_all(

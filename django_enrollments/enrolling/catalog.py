@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import router
 
 from django_enrollments.backends.courses import CourseFacts
-from django_enrollments.calls import Call
 from django_enrollments.enrolling.modes import (
     MODE_COLUMNS,
     Mode,
@@ -21,6 +18,12 @@ from django_enrollments.errors import CourseNotFoundError
 from django_enrollments.keys import find_course_id
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
 from django_enrollments.moments import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from django_enrollments.calls import Call
 
 
 @dataclass

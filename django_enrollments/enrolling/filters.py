@@ -35,7 +35,9 @@ def _import_filter(path: str) -> Filter:
     try:
         return import_string(path)  # type: ignore[no-any-return]
     except ImportError:
-        logger.exception("ENROLLMENTS_FILTERS names %r, which cannot be imported.", path)
+        logger.exception(
+            "ENROLLMENTS_FILTERS names %r, which cannot be imported.", path
+        )
         return refuse_everything
 
 

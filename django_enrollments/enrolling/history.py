@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.dispatch import Signal
 
-from django_enrollments.calls import Origin
 from django_enrollments.enrolling.transactions import insert_all
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, is_storable
@@ -23,6 +19,14 @@ from django_enrollments.signals import (
     enrollment_deactivated,
     enrollment_mode_changed,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from django.dispatch import Signal
+
+    from django_enrollments.calls import Origin
 
 _SIGNALS: dict[str, Signal] = {
     "created": enrollment_created,
@@ -120,7 +124,7 @@ def describe(change: Change) -> list[dict[str, Any]]:
             "active_after": change.is_active,
         }
         return [created]
-    events = []
+    events: list[dict[str, Any]] = []
     if row.is_active != change.is_active:
         switched = {
             "type": "activated" if change.is_active else "deactivated",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -12,6 +11,9 @@ from django.db.models.functions import Lower
 
 from django_enrollments.errors import UserNotFoundError
 from django_enrollments.keys import is_storable, normalize_email
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 
 def _users(using: str | None = None) -> QuerySet[Any]:

@@ -8,16 +8,13 @@ Note [Decide first, write once] in ``transactions``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.db.models import Case, QuerySet, Value, When
 
-from django_enrollments.calls import Origin
 from django_enrollments.enrolling.access import (
     Refusal,
     already_enrolled,
@@ -28,7 +25,6 @@ from django_enrollments.enrolling.access import (
     vetoed,
 )
 from django_enrollments.enrolling.attributes import replace_attributes
-from django_enrollments.enrolling.catalog import CourseOffer
 from django_enrollments.enrolling.filters import apply_filters
 from django_enrollments.enrolling.history import Change, describe, record
 from django_enrollments.enrolling.modes import is_mode_slug
@@ -43,6 +39,13 @@ from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.models.invitations import email_of
 from django_enrollments.moments import for_database
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from django_enrollments.calls import Origin
+    from django_enrollments.enrolling.catalog import CourseOffer
 
 Status = Literal["created", "reactivated", "mode_changed", "unchanged", "deactivated"]
 
@@ -581,7 +584,7 @@ def _status(planned: Change) -> Status:
 
 def _read_missing_keys(rows: Sequence[CourseEnrollment], *, using: str) -> None:
     """Read the keys of new rows where the database does not return them (MySQL)."""
-    if not rows or rows[0].pk is not None:
+    if all(row.pk for row in rows):
         return
     stored = CourseEnrollment.objects.using(using).order_by()
     stored = stored.filter(
@@ -604,7 +607,7 @@ def _use_up_invitations(plans: Sequence[_Plan], *, using: str) -> None:
     linked = unused.filter(pk__in=users).update(
         user=Case(
             *(When(pk=key, then=Value(user)) for key, user in users.items()),
-            output_field=field.target_field,  # type: ignore[union-attr]  # A foreign key.
+            output_field=field.target_field,
         )
     )
     if linked != len(users):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_enrollments.conf import conf
 from django_enrollments.keys import is_storable
 from django_enrollments.models import CourseMode
 from django_enrollments.moments import as_moment, to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
 #: Columns of ``CourseMode`` in the order of :class:`Mode`.
 MODE_COLUMNS = (
@@ -136,9 +138,7 @@ def is_mode_slug(slug: object) -> bool:
     Args:
         slug: Anything.
     """
-    return (
-        isinstance(slug, str) and bool(slug.strip()) and is_storable(slug, MAX_SLUG)
-    )
+    return isinstance(slug, str) and bool(slug.strip()) and is_storable(slug, MAX_SLUG)
 
 
 def unavailable_text(slug: object, course_id: str, offered: Iterable[str]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from django_enrollments.backends.courses import CourseFacts
+from typing import TYPE_CHECKING
+
 from django_enrollments.conf import conf
 from django_enrollments.models import CourseMode
+
+if TYPE_CHECKING:
+    from django_enrollments.backends.courses import CourseFacts
 
 
 def proctored_modes(facts: CourseFacts) -> list[str]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, F, Subquery
 
-from django_enrollments.enrolling.catalog import CourseOffer
 from django_enrollments.enrolling.transactions import take_sqlite_write_lock
 from django_enrollments.models import (
     CourseAccessRole,
@@ -18,6 +15,13 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from django_enrollments.enrolling.catalog import CourseOffer
 
 
 @dataclass(frozen=True)

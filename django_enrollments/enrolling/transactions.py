@@ -14,17 +14,20 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import django
 from django.db import OperationalError, connections, router, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Model
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=Model)

@@ -69,7 +69,9 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         path = f"course__{get_course_adapter().course_id}__isnull"
         return self.filter(Q(**{path: True}) | Q(**{path: False}))
 
-    def holding_seats(self, course_key: Any, course_id: str) -> CourseEnrollmentQuerySet:
+    def holding_seats(
+        self, course_key: Any, course_id: str
+    ) -> CourseEnrollmentQuerySet:
         """
         Keep the active ones that take a seat: course staff aside (CAP-03).
 
@@ -206,11 +208,13 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
         indexes = (
             # Serves "enrollments of a course, in order of creation".
             models.Index(
-                fields=("course", "created", "id"), name="enrollments_course_created_idx"
+                fields=("course", "created", "id"),
+                name="enrollments_course_created_idx",
             ),
             # Serves the seat count, from the index alone: it runs under the lock.
             models.Index(
-                fields=("course", "is_active", "user"), name="enrollments_course_seats_idx"
+                fields=("course", "is_active", "user"),
+                name="enrollments_course_seats_idx",
             ),
             # Serves "all enrollments, newest first", page by page.
             models.Index(fields=("created", "id"), name="enrollments_created_idx"),

@@ -52,8 +52,8 @@ def modes_for_course(
             mode
             for mode in stored
             if include_expired
-            or mode.expiration_datetime is None
-            or as_moment(mode.expiration_datetime) >= call.at
+            or (expires := as_moment(mode.expiration_datetime)) is None
+            or expires >= call.at
         ]
     if only_selectable:
         usable = [mode for mode in usable if mode.mode_slug != CourseMode.CREDIT]
@@ -64,7 +64,7 @@ def modes_for_course(
 
 
 class EnrollmentShortcuts:
-    """Class and instance methods of ``CourseEnrollment``; each ends in ``lifecycle``."""
+    """Methods of ``CourseEnrollment``; each that changes ends in ``lifecycle``."""
 
     @classmethod
     def enroll(
@@ -402,11 +402,8 @@ class EnrollmentShortcuts:
                 enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
                 skip_refund=skip_refund,
             )
-        self.mode, self.is_active, self.modified = (
-            row.mode,
-            row.is_active,
-            row.modified,
-        )
+        for name in ("mode", "is_active", "modified"):
+            setattr(self, name, getattr(row, name))
 
 
 def _origin(actor: Any, reason: str, source: str | None) -> Origin:
