@@ -14,7 +14,7 @@ from django_enrollments.enrolling.learners import (
     find_users_by_key,
     find_users_by_name,
 )
-from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.enrolling.transactions import insert_all, write_alias
 from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
 from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -351,8 +351,8 @@ def _invite_strangers(batch: _Batch, terms: BulkTerms) -> None:
         for address in batch.strangers.values()
         if address not in settled and address not in waiting
     )
-    invitations.bulk_create(
-        [
+    insert_all(
+        (
             CourseEnrollmentAllowed(
                 email=address,
                 course_id=course_id,
@@ -360,7 +360,8 @@ def _invite_strangers(batch: _Batch, terms: BulkTerms) -> None:
                 created=for_database(terms.call.at),
             )
             for address in new
-        ],
+        ),
+        using=terms.using,
         # Somebody else may be inviting the same address just now.
         ignore_conflicts=True,
     )

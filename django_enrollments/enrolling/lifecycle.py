@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
 
 from django_enrollments.enrolling.access import (
     Refusal,
@@ -523,7 +523,7 @@ def _write(plans: Sequence[_Plan], writing: _Writing) -> None:
     described = [describe(plan.change) for plan in plans]
     rows: list[CourseEnrollment] = []
     new: list[CourseEnrollment] = []
-    groups: dict[tuple[str, bool, str, bool], list[CourseEnrollment]] = {}
+    targets: dict[tuple[str | None, bool], dict[tuple[str, bool], list[Any]]] = {}
     for plan in plans:
         planned = plan.change
         plan.outcome.status = _status(planned)
@@ -539,21 +539,18 @@ def _write(plans: Sequence[_Plan], writing: _Writing) -> None:
             )
             new.append(row)
         else:
-            step = (row.mode, row.is_active, planned.mode, planned.is_active)
-            groups.setdefault(step, []).append(row)
+            # Whoever only leaves keeps the mode, so all who do share one statement.
+            leaves = planned.deactivates and not planned.changes_mode
+            target = (None if leaves else planned.mode, planned.is_active)
+            as_read = targets.setdefault(target, {})
+            as_read.setdefault((row.mode, row.is_active), []).append(row.pk)
         row.user = planned.user
         plan.outcome.enrollment = row
         rows.append(row)
     insert_all(new, using=using)
     _read_missing_keys(new, using=using)
-    for (mode, is_active, new_mode, new_is_active), group in groups.items():
-        as_read = CourseEnrollment.objects.using(using).order_by()
-        as_read = as_read.filter(
-            pk__in=[row.pk for row in group], mode=mode, is_active=is_active
-        )
-        written = as_read.update(mode=new_mode, is_active=new_is_active, modified=at)
-        if written != len(group):
-            raise Conflict
+    for (mode, is_active), as_read in targets.items():
+        _update_as_read(as_read, mode=mode, is_active=is_active, at=at, using=using)
     if writing.attributes is not None:
         for row in rows:
             replace_attributes(row, writing.attributes, using=using)
@@ -572,6 +569,38 @@ def _write(plans: Sequence[_Plan], writing: _Writing) -> None:
         enterprise_uuid=writing.enterprise_uuid,
         skip_refund=writing.skip_refund,
     )
+
+
+def _update_as_read(
+    as_read: Mapping[tuple[str, bool], Sequence[Any]],
+    *,
+    mode: str | None,
+    is_active: bool,
+    at: datetime,
+    using: str,
+) -> None:
+    """
+    Bring rows into one new state in one statement, which proves the old ones.
+
+    Args:
+        as_read: Primary keys by the mode and activation that were read.
+        mode: The new mode; ``None`` leaves each row its own.
+        is_active: The new activation.
+        at: When, as the database takes it.
+        using: Database alias.
+
+    Raises:
+        Conflict: A row is no longer as it was read.
+    """
+    unchanged = Q()
+    for (old_mode, was_active), keys in as_read.items():
+        unchanged |= Q(pk__in=keys, mode=old_mode, is_active=was_active)
+    values: dict[str, Any] = {"is_active": is_active, "modified": at}
+    if mode is not None:
+        values["mode"] = mode
+    rows = CourseEnrollment.objects.using(using).order_by()
+    if rows.filter(unchanged).update(**values) != sum(map(len, as_read.values())):
+        raise Conflict
 
 
 def _status(planned: Change) -> Status:

@@ -112,7 +112,7 @@ def _count_seats(offer: CourseOffer, *, using: str) -> Seats:
     path = get_course_adapter().max_student_enrollments_allowed
     if not isinstance(path, str):
         return Seats(capacity, holders.count())
-    taken = holders.values("course").annotate(taken=Count("pk")).values("taken")
+    taken = holders.values("course").annotate(taken=Count("*")).values("taken")
     courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
     row = courses.values_list(path, Subquery(taken)).first()
     return Seats(row[0], row[1] or 0) if row else Seats(capacity, holders.count())

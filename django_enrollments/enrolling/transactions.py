@@ -89,7 +89,9 @@ def take_sqlite_write_lock(using: str) -> None:
     CourseEnrollment._base_manager.using(using).filter(pk=0).update(mode=F("mode"))
 
 
-def insert_all(rows: Iterable[ModelT], *, using: str) -> list[ModelT]:
+def insert_all(
+    rows: Iterable[ModelT], *, using: str, ignore_conflicts: bool = False
+) -> list[ModelT]:
     """
     Insert rows in as few statements as the database really takes.
 
@@ -99,6 +101,7 @@ def insert_all(rows: Iterable[ModelT], *, using: str) -> list[ModelT]:
     Args:
         rows: New instances of one model.
         using: Database alias.
+        ignore_conflicts: Whether to pass over those that are there already.
 
     Returns:
         The instances, with keys where the database returns them.
@@ -109,12 +112,12 @@ def insert_all(rows: Iterable[ModelT], *, using: str) -> list[ModelT]:
     manager = type(new[0])._base_manager.using(using)
     connection = connections[using]
     if connection.vendor != "sqlite" or not _DJANGO_SPLITS_TOO_OFTEN:
-        return manager.bulk_create(new)
+        return manager.bulk_create(new, ignore_conflicts=ignore_conflicts)
     features = connection.features
     known = features.max_query_params
     features.max_query_params = _SQLITE_PARAMETERS
     try:
-        return manager.bulk_create(new)
+        return manager.bulk_create(new, ignore_conflicts=ignore_conflicts)
     finally:
         features.max_query_params = known
 
