@@ -1,0 +1,1 @@
+"""What the example project's schools teach, and when."""

@@ -1,0 +1,22 @@
+"""How enrollments read a course run."""
+
+from __future__ import annotations
+
+from django_enrollments.backends.courses import CourseAdapter
+
+
+class CourseRunAdapter(CourseAdapter):
+    """Names the fields of ``CourseRun``; what it has nothing of is ``None``."""
+
+    course_id = "code"
+    org = "school__code"
+    display_name = "title"
+    start = "starts_on"
+    end = "ends_on"
+    enrollment_start = "registration_opens_on"
+    enrollment_end = "registration_closes_on"
+    max_student_enrollments_allowed = "seats"
+    invitation_only = None
+    self_paced = None
+    enable_proctored_exams = None
+    proctoring_provider = None

@@ -1,0 +1,18 @@
+"""Where everything is."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.staticfiles.views import serve
+from django.urls import include, path
+
+from catalog.views import home
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("accounts/", include("django.contrib.auth.urls")),
+    path("admin/", admin.site.urls),
+    path("api/enrollment/v1/", include("django_enrollments.urls")),
+    # A real host lets its web server do this.
+    path("static/<path:path>", serve, {"insecure": True}),
+]

@@ -1,0 +1,1 @@
+"""Replays what happened at a real university, and shows the result."""

@@ -1,0 +1,249 @@
+"""
+Reads the Open University Learning Analytics dataset, see ``data/oulad/README.md``.
+
+The files give days relative to the start of a presentation and no time of day; every
+moment made of them is midnight UTC.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "data" / "oulad"
+
+#: In which month the presentations of a letter start; always on its first day.
+_START_MONTHS = {"B": 2, "J": 10}
+
+#: What the history says about each call of the replay.
+REPLAYED = "Replayed from OULAD"
+DATE_UNKNOWN = f"{REPLAYED}; the date of registration is not recorded"
+
+
+class DataError(Exception):
+    """A file is not what the dataset's files are."""
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """
+    A module in one term.
+
+    Attributes:
+        module: Such as ``AAA``.
+        term: Such as ``2013J``.
+        days: How many days it lasts.
+    """
+
+    module: str
+    term: str
+    days: int
+
+    @property
+    def code(self) -> str:
+        """Module and term, such as ``AAA-2013J``."""
+        return f"{self.module}-{self.term}"
+
+    @property
+    def starts_on(self) -> date:
+        """The first of February or of October."""
+        return date(int(self.term[:4]), _START_MONTHS[self.term[4:]], 1)
+
+    @property
+    def ends_on(self) -> date:
+        """The first day after the last one."""
+        return self.starts_on + timedelta(days=self.days)
+
+    @property
+    def title(self) -> str:
+        """What people may call it; the dataset keeps the real titles to itself."""
+        return f"Module {self.module}, {self.starts_on:%B %Y}"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """
+    One row of ``studentRegistration.csv``.
+
+    Attributes:
+        presentation: What the student registered for.
+        student: The student's number.
+        day: Day of the registration; ``None`` where it is not recorded.
+        last_day: Day of the withdrawal; ``None`` for who stayed.
+    """
+
+    presentation: Presentation
+    student: int
+    day: int | None
+    last_day: int | None
+
+    def registered_at(self) -> datetime:
+        """
+        Tell when the student registered.
+
+        Where that is not recorded, the first day of the presentation stands in, or the
+        day of the withdrawal where that was earlier.
+        """
+        if self.day is not None:
+            return self._moment(self.day)
+        return self._moment(0 if self.last_day is None else min(0, self.last_day))
+
+    def withdrew_at(self) -> datetime | None:
+        """Tell when the student withdrew, if ever."""
+        return None if self.last_day is None else self._moment(self.last_day)
+
+    def _moment(self, day: int) -> datetime:
+        start = datetime.combine(self.presentation.starts_on, time(), timezone.utc)
+        return start + timedelta(days=day)
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One call of the replay.
+
+    Attributes:
+        at: When it happened.
+        action: What the student did.
+        student: The student's number.
+        code: The course run.
+        reason: Words for the history.
+    """
+
+    at: datetime
+    action: Literal["enroll", "unenroll"]
+    student: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """
+    What has been published about the data, and must come out in the end.
+
+    Attributes:
+        course_runs: How many presentations there are.
+        learners: How many students.
+        enrollments: How many registrations.
+        active: How many of these were never withdrawn.
+    """
+
+    course_runs: int
+    learners: int
+    enrollments: int
+    active: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """
+    Everything that is in a folder.
+
+    Attributes:
+        folder: Where it was read from.
+        presentations: All presentations, by code.
+        registrations: All registrations, in the order of the file.
+        known: What must come out.
+    """
+
+    folder: Path
+    presentations: dict[str, Presentation]
+    registrations: list[Registration]
+    known: KnownAnswers
+
+    def students(self) -> set[int]:
+        """Give the numbers of all students."""
+        return {registration.student for registration in self.registrations}
+
+    def steps(self) -> list[Step]:
+        """
+        Give all that happened, in the order in which it did.
+
+        Of what happened in one moment, registrations come first.
+        """
+        steps = list(_steps(self.registrations))
+        # Sorting keeps the order of the file where nothing else decides.
+        steps.sort(key=lambda step: (step.at, step.action != "enroll"))
+        return steps
+
+
+def _steps(registrations: Iterable[Registration]) -> Iterator[Step]:
+    for one in registrations:
+        who = one.student, one.presentation.code
+        reason = REPLAYED if one.day is not None else DATE_UNKNOWN
+        yield Step(one.registered_at(), "enroll", *who, reason)
+        withdrew_at = one.withdrew_at()
+        if withdrew_at is not None:
+            yield Step(withdrew_at, "unenroll", *who, REPLAYED)
+
+
+def read(folder: Path) -> Dataset:
+    """
+    Read the dataset, or a part of it in the same form.
+
+    Args:
+        folder: Where the files are.
+
+    Raises:
+        DataError: A file is missing, or a row of it means nothing; the message names
+            file and line.
+    """
+    presentations = {}
+    for row, where in _rows(folder / "courses.csv", columns=3):
+        module, term, days = row
+        if term[4:] not in _START_MONTHS or not term[:4].isdecimal():
+            raise DataError(f"{where}: {term!r} is no presentation.")
+        one = Presentation(module, term, _number(days, where))
+        presentations[one.code] = one
+    registrations = []
+    for row, where in _rows(folder / "studentRegistration.csv", columns=5):
+        module, term, student, day, last_day = row
+        code = f"{module}-{term}"
+        if code not in presentations:
+            raise DataError(f"{where}: courses.csv knows nothing of {code}.")
+        registration = Registration(
+            presentations[code],
+            _number(student, where),
+            _number(day, where) if day else None,
+            _number(last_day, where) if last_day else None,
+        )
+        registrations.append(registration)
+    return Dataset(folder, presentations, registrations, _known_answers(folder))
+
+
+def _rows(path: Path, *, columns: int) -> Iterator[tuple[list[str], str]]:
+    """Give the rows of a file below its heading, and where each is."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            next(reader, None)
+            for row in reader:
+                where = f"{path.name}, line {reader.line_num}"
+                if len(row) != columns:
+                    raise DataError(f"{where}: there must be {columns} values.")
+                yield row, where
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _number(text: str, where: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise DataError(f"{where}: {text!r} is no whole number.") from error
+
+
+def _known_answers(folder: Path) -> KnownAnswers:
+    path = folder / "known_answers.json"
+    try:
+        return KnownAnswers(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,157 @@
+"""Compares what the database holds with what the files and the publication say."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, Q
+
+from django_enrollments.models import CourseEnrollment, EnrollmentEvent
+
+if TYPE_CHECKING:
+    from demo.oulad import Dataset
+
+
+@dataclass(frozen=True)
+class Line:
+    """
+    One course run in numbers.
+
+    Attributes:
+        code: The course run.
+        enrollments: How many learners have ever been in it.
+        active: How many of these are.
+        left: How many are not any more.
+        events: How many changes the history knows.
+    """
+
+    code: str
+    enrollments: int
+    active: int
+    left: int
+    events: int
+
+
+def count(codes: list[str]) -> list[Line]:
+    """
+    Count what the database holds.
+
+    Args:
+        codes: The course runs, in the order of the lines.
+    """
+    rows = CourseEnrollment.objects.filter(course__code__in=codes).order_by()
+    enrollments = {
+        code: (active, left)
+        for code, active, left in rows.values("course__code")
+        .annotate(
+            active=Count("pk", filter=Q(is_active=True)),
+            left=Count("pk", filter=Q(is_active=False)),
+        )
+        .values_list("course__code", "active", "left")
+    }
+    history = EnrollmentEvent.objects.filter(course_id__in=codes).order_by()
+    events = dict(history.values_list("course_id").annotate(Count("pk")))
+    lines = []
+    for code in codes:
+        active, left = enrollments.get(code, (0, 0))
+        lines.append(Line(code, active + left, active, left, events.get(code, 0)))
+    return lines
+
+
+def find_faults(dataset: Dataset, lines: list[Line]) -> list[str]:
+    """
+    Check totals, course runs, learners and history.
+
+    Args:
+        dataset: What has been replayed.
+        lines: What :func:`count` gave.
+
+    Returns:
+        One sentence per fault; none when all is as it should be.
+    """
+    return [
+        *_compare_totals(dataset, lines),
+        *_compare_with_file(dataset, lines),
+        *_fold_history(dataset),
+    ]
+
+
+def _compare_totals(dataset: Dataset, lines: list[Line]) -> list[str]:
+    known = dataset.known
+    learners = CourseEnrollment.objects.filter(
+        course__code__in=list(dataset.presentations)
+    )
+    found = {
+        "course_runs": len(lines),
+        "learners": learners.order_by().values("user").distinct().count(),
+        "enrollments": sum(line.enrollments for line in lines),
+        "active": sum(line.active for line in lines),
+    }
+    return [
+        f"{name.replace('_', ' ')}: {number:,} instead of {getattr(known, name):,}."
+        for name, number in found.items()
+        if number != getattr(known, name)
+    ]
+
+
+def _compare_with_file(dataset: Dataset, lines: list[Line]) -> list[str]:
+    """Read the file once more, by other means, and compare runs and learners."""
+    expected: dict[tuple[str, int], bool] = {}
+    with (dataset.folder / "studentRegistration.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            code = f"{row['code_module']}-{row['code_presentation']}"
+            stayed = not row["date_unregistration"]
+            expected[code, int(row["id_student"])] = stayed
+    faults = []
+    ever = Counter(code for code, _ in expected)
+    active = Counter(code for (code, _), stayed in expected.items() if stayed)
+    for line in lines:
+        wanted = ever[line.code], active[line.code]
+        if (line.enrollments, line.active) != wanted:
+            faults.append(
+                f"{line.code}: {line.enrollments:,} enrollments, {line.active:,} "
+                f"active, instead of {wanted[0]:,} and {wanted[1]:,}."
+            )
+    rows = CourseEnrollment.objects.filter(course__code__in=dataset.presentations)
+    rows = rows.order_by().values_list(
+        "course__code", "user__student_number", "is_active"
+    )
+    found = {(code, student): is_active for code, student, is_active in rows}
+    wrong = {key for key, _ in found.items() ^ expected.items()}
+    if wrong:
+        faults.append(f"{len(wrong):,} enrollments are not as the file says.")
+    return faults
+
+
+def _fold_history(dataset: Dataset) -> list[str]:
+    """Play every learner's events in order; the last state must be the row's."""
+    codes = list(dataset.presentations)
+    events = EnrollmentEvent.objects.filter(course_id__in=codes).order_by("pk")
+    folded: dict[tuple[int, str], tuple[str, bool]] = {}
+    broken = set()
+    for user, code, mode_before, active_before, *after in events.values_list(
+        "user",
+        "course_id",
+        "mode_before",
+        "active_before",
+        "mode_after",
+        "active_after",
+    ):
+        before = folded.get((user, code), (None, None))
+        if before != (mode_before, active_before):
+            broken.add((user, code))
+        folded[user, code] = tuple(after)
+    rows = CourseEnrollment.objects.filter(course__code__in=codes).order_by()
+    stored = {
+        (user, code): (mode, is_active)
+        for user, code, mode, is_active in rows.values_list(
+            "user", "course__code", "mode", "is_active"
+        )
+    }
+    broken |= {key for key, _ in folded.items() ^ stored.items()}
+    if not broken:
+        return []
+    return [f"{len(broken):,} enrollments are not what their history says."]
