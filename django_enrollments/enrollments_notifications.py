@@ -1,0 +1,73 @@
+"""Tells learners about their enrollments (section NOTIF)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import IntegerField
+
+from django_enrollments.backends.loading import get_notification_backend
+from django_enrollments.backends.notifications import NotificationData
+from django_enrollments.conf import conf
+from django_enrollments.models import get_course_adapter
+from django_enrollments.signals import notification_requested
+
+#: What learners are told of a course they audit.
+AUDIT_ACCESS_EXPIRING_SOON = "audit_access_expiring_soon"
+
+
+class EnrollmentNotificationSender:
+    """
+    Tells one learner something about one course (NOTIF-01).
+
+    Attributes:
+        course: An instance of the host's course model.
+        user_id: Primary key of the learner, or its text.
+        audit_access_expiry: When audit access ends, as the payload is to hold it; text
+            keeps the payload fit for JSON.
+    """
+
+    def __init__(self, course: Any, user_id: Any, audit_access_expiry: Any) -> None:
+        self.course = course
+        self.user_id = user_id
+        self.audit_access_expiry = audit_access_expiry
+
+    def send_audit_access_expiring_soon_notification(self) -> None:
+        """
+        Tell the learner that audit access ends soon (NOTIF-02).
+
+        Sends ``notification_requested`` once, then hands the very same data to the
+        backend of ``ENROLLMENTS_NOTIFICATION_BACKEND``.
+
+        Raises:
+            ImproperlyConfigured: The backend cannot be imported.
+            Exception: What the backend raised; the learner has not been told.
+        """
+        facts = get_course_adapter().facts(self.course)
+        base = conf.ENROLLMENTS_LEARNING_BASE_URL.rstrip("/")
+        notification_data = NotificationData(
+            user_ids=[_plain_key(self.user_id)],
+            notification_type=AUDIT_ACCESS_EXPIRING_SOON,
+            app_name="enrollments",
+            course_key=facts.course_id,
+            content_url=f"{base}/course/{facts.course_id}/home",
+            context={
+                "course": facts.display_name,
+                "audit_access_expiry": self.audit_access_expiry,
+            },
+        )
+        # A receiver that raises is logged; it keeps nobody from being told.
+        notification_requested.send_robust(
+            type(self), notification_data=notification_data
+        )
+        get_notification_backend().send(notification_data)
+
+
+def _plain_key(user_id: Any) -> int | str:
+    """Give a user's key as JSON can hold it: an integer where keys are integers."""
+    field: Any = get_user_model()._meta.pk
+    while field.remote_field:
+        # A user model that extends another one has its key.
+        field = field.target_field
+    return int(user_id) if isinstance(field, IntegerField) else str(user_id)
