@@ -91,7 +91,7 @@ class Demo:
     def enrollments(self) -> list[tuple[object, ...]]:
         """Every enrollment without its keys, in order."""
         return self.query(
-            "SELECT username, code, is_active, mode, created, modified "
+            "SELECT username, code, enrollment.is_active, mode, created, modified "
             "FROM django_enrollments_courseenrollment AS enrollment "
             "JOIN accounts_user ON accounts_user.id = user_id "
             "JOIN catalog_courserun ON catalog_courserun.id = course_id "
@@ -286,8 +286,8 @@ class TestDemo:
 
         assert done.returncode == 1
         assert f"active: {ACTIVE - 1} instead of {ACTIVE}." in done.stderr
-        assert "1 enrollments are not as the file says." in done.stderr
-        assert "1 enrollments are not what their history says." in done.stderr
+        assert "enrollments that differ from the file: 1." in done.stderr
+        assert "enrollments that differ from their history: 1." in done.stderr
 
     def test_names_the_line_of_a_broken_row(self, demo, tmp_path):
         demo.data = shutil.copytree(demo.data, tmp_path / "broken")

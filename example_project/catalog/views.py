@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, F, Max, Q
 from django.shortcuts import render
 from django.utils import timezone
 
@@ -61,10 +61,10 @@ def home(request: HttpRequest) -> HttpResponse:
         .values_list("course", "active", "left")
     }
     schools: dict[School, list[_Line]] = {}
-    # Schools whose courses are yet to come first.
-    runs = CourseRun.objects.select_related("school")
-    newest = Max("school__runs__starts_on")
-    for run in runs.annotate(newest=newest).order_by("-newest", "school", "code"):
+    # What can be begun at any time comes first, what is long over last.
+    latest = Max("school__runs__starts_on")
+    runs = CourseRun.objects.select_related("school").annotate(latest=latest)
+    for run in runs.order_by(F("latest").desc(nulls_first=True), "school", "code"):
         schools.setdefault(run.school, []).append(
             _Line(run, *counts.get(run.pk, (0, 0)))
         )

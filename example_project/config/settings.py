@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import django
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = "public, like everything in the example project"
@@ -66,9 +68,9 @@ DATABASES = {
         # Each enrollment opens the short transactions it needs by itself.
         "ATOMIC_REQUESTS": False,
         "OPTIONS": {
-            # The demo commits some hundred calls together, which takes a second or
-            # two; whoever writes meanwhile waits for that long and then some.
-            "timeout": 20,
+            # Seconds. While the demo replays it writes nearly all the time, and whoever
+            # else wants to write has to wait for a gap.
+            "timeout": 60,
             # Transactions here are for writing; one that begins as a reader could not
             # become a writer after somebody else has written.
             "transaction_mode": "IMMEDIATE",
@@ -106,7 +108,11 @@ STATIC_URL = "static/"
 SESSION_COOKIE_NAME = "example_session"
 
 # What would be sent is printed.
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+_PRINTED = "django.core.mail.backends.console.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": _PRINTED}}
+else:
+    EMAIL_BACKEND = _PRINTED
 
 # Errors and warnings go to the terminal, whether DEBUG is on or not.
 LOGGING = {

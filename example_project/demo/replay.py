@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.hashers import make_password
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
     from demo.oulad import Presentation, Step
 
-#: How many calls are committed together. Each call is whole by itself; a commit is what
-#: makes it last, and is the slowest part of it.
-CALLS_PER_COMMIT = 500
+#: How many calls are committed together: a commit each would make the disk the measure
+#: of everything, and too many would keep others from writing for too long.
+CALLS_PER_COMMIT = 100
+
+#: SQLite does not queue those who wait to write; without a breath between commits they
+#: would rarely come in.
+_BREATH_SECONDS = 0.002
 
 #: Where the history says that the replayed changes come from.
 SOURCE = "command"
@@ -147,3 +152,4 @@ def replay(
             return made
         made += len(batch)
         progress(done + len(batch))
+        time.sleep(_BREATH_SECONDS)

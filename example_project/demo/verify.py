@@ -122,7 +122,7 @@ def _compare_with_file(dataset: Dataset, lines: list[Line]) -> list[str]:
     found = {(code, student): is_active for code, student, is_active in rows}
     wrong = {key for key, _ in found.items() ^ expected.items()}
     if wrong:
-        faults.append(f"{len(wrong):,} enrollments are not as the file says.")
+        faults.append(f"enrollments that differ from the file: {len(wrong):,}.")
     return faults
 
 
@@ -154,4 +154,4 @@ def _fold_history(dataset: Dataset) -> list[str]:
     broken |= {key for key, _ in folded.items() ^ stored.items()}
     if not broken:
         return []
-    return [f"{len(broken):,} enrollments are not what their history says."]
+    return [f"enrollments that differ from their history: {len(broken):,}."]

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-#: As wide as a line, and as long as a text, may be before it is cut.
+#: As wide as a line, and as long as an answer, may be before it is cut.
 _WIDTH = 88
-_LONGEST = 420
+_LONGEST = 240
 
 _HIGHEST_PORT = 65_535
 
@@ -215,8 +215,10 @@ class Command(BaseCommand):
             for exchange in client.enroll(
                 site.url, showcase.LEARNER, showcase.OPEN_COURSE
             ):
-                answer = json.dumps(exchange.answer)
-                self._say(exchange.request, f"{exchange.status} {answer}")
+                answer = f"{exchange.status} {json.dumps(exchange.answer)}"
+                self._say(
+                    exchange.request, shorten(answer, _LONGEST, placeholder=" ...")
+                )
             if stay:
                 self._invite(site)
                 self._wait(site)
@@ -249,11 +251,10 @@ class Command(BaseCommand):
 
     def _say(self, *sentences: str) -> None:
         for sentence in sentences:
-            text = shorten(sentence, _LONGEST, placeholder=" ...")
             # The rest of a sentence stands a little to the right of its beginning.
             self.stdout.write(
                 fill(
-                    text,
+                    sentence,
                     _WIDTH,
                     initial_indent="  ",
                     subsequent_indent="    ",
