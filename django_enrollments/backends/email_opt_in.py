@@ -6,7 +6,9 @@ from typing import Any
 
 from django.db import connections, router
 
+from django_enrollments.calls import moment
 from django_enrollments.models import EmailOptIn
+from django_enrollments.moments import for_database
 
 
 class ModelBackend:
@@ -26,8 +28,14 @@ class ModelBackend:
         using = router.db_for_write(EmailOptIn)
         # MySQL takes any unique key of the table and must not be told which.
         names_key = connections[using].features.supports_update_conflicts_with_target
+        choice = EmailOptIn(
+            user_id=user.pk,
+            org=org,
+            opted_in=opted_in,
+            modified=for_database(moment()),
+        )
         EmailOptIn._default_manager.using(using).bulk_create(
-            [EmailOptIn(user_id=user.pk, org=org, opted_in=opted_in)],
+            [choice],
             update_conflicts=True,
             update_fields=("opted_in", "modified"),
             unique_fields=("user", "org") if names_key else None,
