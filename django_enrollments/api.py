@@ -59,7 +59,8 @@ def _data_api() -> Any:
     path = conf.ENROLLMENTS_DATA_API
     try:
         return import_module(path)
-    except (ImportError, ValueError) as error:
+    except Exception as error:
+        # Whatever a module raises while it is imported.
         raise EnrollmentApiLoadError(path) from error
 
 
@@ -183,6 +184,10 @@ def add_enrollment(
                 username, course_id
             )
             if existing and not existing["is_active"]:
+                if enrollment_attributes is not None:
+                    data.add_or_update_enrollment_attr(
+                        username, course_id, enrollment_attributes
+                    )
                 return existing
         slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_enrollments import moments
 from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.keys import is_storable
+from django_enrollments.keys import find_user_key, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,13 +64,18 @@ def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Or
 
     Raises:
         ValueError: The source is none of ``SOURCES``.
-        CourseEnrollmentError: The reason is no text that can be stored.
+        CourseEnrollmentError: The actor can be no user, or the reason is no text that
+            can be stored.
     """
     if source not in SOURCES:
         raise ValueError(f"{source!r} is no source; choose one of {SOURCES}.")
     if not is_storable(reason):
         raise CourseEnrollmentError("The reason must be a text without NUL characters.")
-    return Origin(getattr(actor, "pk", actor) if actor else None, source, reason)
+    key = getattr(actor, "pk", actor)
+    actor_id = find_user_key(key)
+    if actor_id is None and key is not None:
+        raise CourseEnrollmentError("The actor must be a user or the key of one.")
+    return Origin(actor_id, source, reason)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,21 @@ def one_call(at: datetime | None = None) -> Iterator[Call]:
     token = _call.set(Call(moments.as_moment(at) or moments.now()))
     try:
         yield _call.get()  # type: ignore[misc]  # It has just been set.
+    finally:
+        _call.reset(token)
+
+
+@contextmanager
+def between_calls() -> Iterator[None]:
+    """
+    Leave the call that is under way, for code that begins calls of its own.
+
+    Receivers of signals act after the call's changes, so neither its moment nor what
+    it has read holds for them.
+    """
+    token = _call.set(None)
+    try:
+        yield
     finally:
         _call.reset(token)
 

@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import F, QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from django_enrollments.calls import Call, current_origin, one_call, origin_of
 from django_enrollments.enrolling import lifecycle
@@ -334,12 +334,12 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     using = write_alias()
     with one_call() as call:
         user = get_user(username, using)
-        path = f"course__{get_course_adapter().course_id}"
+        # A subquery rather than a join, which would lose those of deleted courses.
+        courses = get_course_model()._base_manager.filter(pk=OuterRef("course"))
+        course_id = Subquery(courses.values(get_course_adapter().course_id))
         enrollments = CourseEnrollment.objects.using(using).filter(user=user).active()
         rows: list[Any] = list(
-            enrollments.keeping_orphans()
-            .annotate(enrollments_course_id=F(path))
-            .order_by("pk")
+            enrollments.annotate(enrollments_course_id=course_id).order_by("pk")
         )
         for row in rows:
             row.user = user
@@ -520,66 +520,30 @@ def _without_orphans(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _list_enrollments(
     enrollments: CourseEnrollmentQuerySet, call: Call, include_expired: bool
 ) -> list[dict[str, Any]]:
-    """Serialize a queryset: one query for rows and courses, one for all modes."""
-    adapter = get_course_adapter()
-    enrollments = enrollments.keeping_orphans()
-    if adapter.needs_instance(_COURSE_NAMES):
-        related = [f"course__{name}" for name in adapter.related()]
-        instances = list(enrollments.select_related("user", "course", *related))
-        return _serialize_instances(instances, call, include_expired)
-    paths = adapter.paths(_COURSE_NAMES)
+    """Serialize a queryset: one query for its rows, one for all their courses."""
     name_field = f"user__{get_user_model().USERNAME_FIELD}"
     rows: list[tuple[Any, ...]] = list(
-        enrollments.values_list(
-            "course",
-            "created",
-            "mode",
-            "is_active",
-            name_field,
-            *(f"course__{path}" for path in paths.values()),
-        )
+        enrollments.values_list("course", "created", "mode", "is_active", name_field)
     )
-    names = list(paths)
-    id_position = names.index("course_id")
-    facts: dict[Any, CourseFacts] = {}
-    for key, _created, _mode, _is_active, _username, *values in rows:
-        if key not in facts and values[id_position] is not None:
-            facts[key] = adapter.facts_from(dict(zip(names, values, strict=True)))
-    courses = _Courses(facts, call, include_expired)
+    courses = _Courses({key for key, *_ in rows}, call, include_expired)
     return [
         _row_data(created, mode, is_active, courses.details(key), str(username))
-        for key, created, mode, is_active, username, *_ in rows
+        for key, created, mode, is_active, username in rows
     ]
 
 
 def _serialize_instances(
     rows: Sequence[CourseEnrollment], call: Call, include_expired: bool
 ) -> list[dict[str, Any]]:
-    """Serialize instances, loading what is not loaded yet for all of them at once."""
-    adapter = get_course_adapter()
-    field = CourseEnrollment._meta.get_field("course")
-    loaded = {
-        row.course_id: field.get_cached_value(row)
-        for row in rows
-        if field.is_cached(row)
-    }
-    unread = {row.course_id for row in rows} - loaded.keys()
-    if unread:
-        courses = get_course_model()._base_manager.select_related(*adapter.related())
-        loaded |= courses.in_bulk(unread)
-    facts = {
-        key: adapter.facts(course)
-        for key, course in loaded.items()
-        if course is not None  # Joined and not there: the course is deleted.
-    }
+    """Serialize instances, reading what they lack for all of them at once."""
     names = _names_of(rows)
-    details = _Courses(facts, call, include_expired)
+    courses = _Courses({row.course_id for row in rows}, call, include_expired)
     return [
         _row_data(
             row.created,
             row.mode,
             row.is_active,
-            details.details(row.course_id),
+            courses.details(row.course_id),
             names[row.user_id],
         )
         for row in rows
@@ -597,30 +561,53 @@ def _names_of(rows: Sequence[CourseEnrollment]) -> dict[Any, str]:
 
 
 class _Courses:
-    """Course dictionaries for many rows; modes are read once for all of them."""
+    """Course dictionaries for many rows, read with their modes in one query."""
 
-    def __init__(
-        self, facts: dict[Any, CourseFacts], call: Call, include_expired: bool
-    ) -> None:
-        modes: dict[Any, list[Mode]] = {}
-        keys = list(facts)
-        for start in range(0, len(keys), _KEYS_PER_QUERY):
-            rows = CourseMode.objects.filter(
-                course__in=keys[start : start + _KEYS_PER_QUERY]
-            ).order_by("pk")
-            for key, *columns in rows.values_list("course", *MODE_COLUMNS):
-                modes.setdefault(key, []).append(Mode._make(columns))
-        self._offers = {
-            key: (
-                known,
-                usable_modes(
-                    modes.get(key, ()), at=call.at, include_expired=include_expired
-                ),
-            )
-            for key, known in facts.items()
-        }
+    def __init__(self, keys: set[Any], call: Call, include_expired: bool) -> None:
+        self._at = call.at
+        self._include_expired = include_expired
+        self._facts: dict[Any, CourseFacts] = {}
+        self._modes: dict[Any, list[Mode]] = {}
+        unread = list(keys)
+        for start in range(0, len(unread), _KEYS_PER_QUERY):
+            self._read(unread[start : start + _KEYS_PER_QUERY])
+
+    def _read(self, keys: Sequence[Any]) -> None:
+        """Read courses joined with their modes: a course comes once for each."""
+        adapter = get_course_adapter()
+        modes = CourseMode._meta.get_field("course").remote_field.name
+        courses = get_course_model()._base_manager.filter(pk__in=keys)
+        courses = courses.order_by(f"{modes}__pk")
+        columns = [f"{modes}__{column}" for column in MODE_COLUMNS]
+        if adapter.needs_instance(_COURSE_NAMES):
+            named = {f"enrollments_{path}": F(path) for path in columns}
+            related = adapter.related()
+            for course in courses.select_related(*related).annotate(**named):
+                if course.pk not in self._facts:
+                    self._facts[course.pk] = adapter.facts(course)
+                self._add_mode(course.pk, [vars(course)[name] for name in named])
+            return
+        paths = adapter.paths(_COURSE_NAMES)
+        for key, *values in courses.values_list("pk", *paths.values(), *columns):
+            if key not in self._facts:
+                # Stops where the names do, before the mode.
+                named = dict(zip(paths, values, strict=False))
+                self._facts[key] = adapter.facts_from(named)
+            self._add_mode(key, values[len(paths) :])
+
+    def _add_mode(self, key: Any, columns: Sequence[Any]) -> None:
+        mode = Mode._make(columns)
+        if mode.slug is not None:  # A course without modes comes once all the same.
+            self._modes.setdefault(key, []).append(mode)
 
     def details(self, key: Any) -> dict[str, Any] | None:
         """Give a course as a dictionary of its own; ``None`` when it is deleted."""
-        offer = self._offers.get(key)
-        return course_data(*offer) if offer else None
+        facts = self._facts.get(key)
+        if facts is None:
+            return None
+        modes = usable_modes(
+            self._modes.get(key, ()),
+            at=self._at,
+            include_expired=self._include_expired,
+        )
+        return course_data(facts, modes)

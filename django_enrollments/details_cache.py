@@ -56,10 +56,9 @@ def keep_details(
     """
     seconds: float = conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS
     for mode in details["course_modes"]:
-        if not include_expired and mode["expiration_datetime"]:
-            expires = datetime.fromisoformat(
-                mode["expiration_datetime"].replace("Z", "+00:00")
-            )
+        expiration = mode.get("expiration_datetime")
+        if expiration and not include_expired:
+            expires = datetime.fromisoformat(expiration.replace("Z", "+00:00"))
             seconds = min(seconds, (expires - at).total_seconds())
     if seconds < 1:
         return

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 
 from django_enrollments.conf import conf
 
@@ -58,6 +62,30 @@ def is_username(text: str) -> bool:
     """
     pattern = conf.ENROLLMENTS_USERNAME_PATTERN
     return is_storable(text) and bool(re.fullmatch(pattern, text))
+
+
+def find_user_key(key: object) -> Any | None:
+    """
+    Give the primary key of a user as the user model holds it.
+
+    Args:
+        key: A key, or its text.
+
+    Returns:
+        The key, whether or not a user has it; ``None`` when it cannot be one.
+    """
+    if key is None or isinstance(key, bool | float | bytes):
+        return None
+    if isinstance(key, str) and not is_storable(key):
+        return None
+    field = get_user_model()._meta.pk
+    try:
+        value = field.to_python(key)
+        # An integer that no column holds is an error of the database's otherwise.
+        field.run_validators(value)
+    except (ValidationError, TypeError, ValueError, OverflowError):
+        return None
+    return value
 
 
 def org_of(course_id: str) -> str:

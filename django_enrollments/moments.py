@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from datetime import timezone as fixed_timezone
+from typing import overload
 
 from django.conf import settings
 from django.utils import timezone
+
+
+@overload
+def as_moment(value: datetime | date) -> datetime: ...
+
+
+@overload
+def as_moment(value: datetime | date | None) -> datetime | None: ...
 
 
 def as_moment(value: datetime | date | None) -> datetime | None:

@@ -281,7 +281,7 @@ class EnrollmentsService:
         else:
             enrollments = CourseEnrollment.objects.in_course(course)
         try:
-            learner = user if _has_key(user) else get_user_by_key(user)
+            learner = get_user_by_key(user)
         except UserNotFoundError:
             return False
         return enrollments.active().filter(user=learner.pk).exists()
@@ -363,10 +363,6 @@ class EnrollmentsService:
             return access.explain(
                 learner, offer, mode=mode, call=call, source="service"
             )
-
-
-def _has_key(user: Any) -> bool:
-    return isinstance(user, get_user_model()) and user.pk is not None
 
 
 def _search(

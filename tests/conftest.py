@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from django.conf import settings
+from django.core.cache import cache
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> None:
+    """Begin every test with nothing remembered of the one before."""
+    cache.clear()
 
 
 def pytest_report_header() -> str:

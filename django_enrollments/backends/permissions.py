@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from django.contrib import auth
 from django.core.exceptions import PermissionDenied
 
 from django_enrollments.calls import moment
@@ -97,7 +98,7 @@ class CourseRoleBackend:
             if email in used_by and used_by[email] in (None, key)
         }
         roles = CourseAccessRole.objects.reaching(facts.course_id, facts.org)
-        roles = roles.filter(user__in=everybody - granted)
+        roles = roles.filter(user__in=_active(users) - granted)
         for user_id, on_course, role in roles.values_list("user", "course_id", "role"):
             team = (
                 CourseAccessRole.COURSE_TEAM if on_course else CourseAccessRole.ORG_TEAM
@@ -110,9 +111,8 @@ class CourseRoleBackend:
         """Apply V1-LIST-09…12: roles on exactly this course, of active accounts."""
         course_id = get_course_adapter().course_id_of(course)
         granted = {user.pk for user in users if is_global_staff(user)}
-        active = {user.pk for user in users if user.is_active}
         roles = CourseAccessRole.objects.filter(
-            user__in=active - granted,
+            user__in=_active(users) - granted,
             course_id=course_id,
             role__in=CourseAccessRole.COURSE_TEAM,
         )
@@ -130,7 +130,8 @@ class DjangoAuthBackend:
 
     Object-permission packages tie a permission to the object's own app, so a course of
     app ``catalog`` is asked for ``catalog.enroll_in_course`` too. An auth backend that
-    raises about an object it does not know counts as no.
+    raises about an object it does not know counts as no, and the others are asked all
+    the same.
     """
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
@@ -160,8 +161,26 @@ class DjangoAuthBackend:
         except PermissionDenied:
             raise
         except Exception:
-            logger.warning("An auth backend failed on %s.", name, exc_info=True)
-            return False
+            logger.info("An auth backend failed on %s.", name, exc_info=True)
+            return self._asks_each(user, name, course)
+
+    def _asks_each(self, user: Any, name: str, course: Any) -> bool:
+        """Ask the auth backends as Django does, passing over one that raises."""
+        for backend in auth.get_backends():
+            ask = getattr(backend, "has_perm", None)
+            try:
+                if ask and ask(user, name, course):
+                    return True
+            except PermissionDenied:
+                return False
+            except Exception:
+                logger.warning("%r failed on %s.", backend, name, exc_info=True)
+        return False
+
+
+def _active(users: Iterable[Any]) -> set[Any]:
+    """Give the keys of active accounts; the others hold no role (MDL-19)."""
+    return {user.pk for user in users if user.is_active}
 
 
 def is_global_staff(user: Any) -> bool:

@@ -201,6 +201,8 @@ def explain(
                 source=source,
             )
             wanted = shown["mode"]
+            if not is_mode_slug(wanted):
+                refusals.append(impossible_mode(wanted, offer.course_id))
         except EnrollmentNotAllowed as veto:
             refusals.append(vetoed(veto))
         decision = decide([user], ENROLL_IN_COURSE, offer.course)[0]

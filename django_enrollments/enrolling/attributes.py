@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import IntegrityError, transaction
+
 from django_enrollments.conf import conf
 from django_enrollments.errors import InvalidEnrollmentAttribute
 from django_enrollments.keys import MAX_TEXT, is_storable
@@ -72,13 +74,23 @@ def replace_attributes(
         enrollment: The saved enrollment.
         attributes: What :func:`clean_attributes` returned.
         using: Database alias of the transaction.
+
+    Raises:
+        InvalidEnrollmentAttribute: To the database, two of them are the same.
     """
     manager = CourseEnrollmentAttribute._default_manager.using(using)
     manager.filter(enrollment=enrollment).delete()
-    manager.bulk_create(
-        CourseEnrollmentAttribute(enrollment=enrollment, **attribute)
-        for attribute in attributes
-    )
+    try:
+        with transaction.atomic(using=using):
+            manager.bulk_create(
+                CourseEnrollmentAttribute(enrollment=enrollment, **attribute)
+                for attribute in attributes
+            )
+    except IntegrityError as error:
+        # A collation may ignore case and accents.
+        raise InvalidEnrollmentAttribute(
+            "Two enrollment attributes have the same namespace and name"
+        ) from error
 
 
 def list_attributes(enrollment_key: Any) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from django_enrollments.enrolling.learners import (
     find_users_by_email,
     find_users_by_key,
     find_users_by_name,
+    is_saved,
 )
 from django_enrollments.enrolling.transactions import insert_all, write_alias
 from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
@@ -234,12 +235,16 @@ def _resolve(batch: _Batch, using: str) -> None:
 
 
 def _is_hashable(identifier: object) -> bool:
-    return getattr(identifier, "__hash__", None) is not None
+    try:
+        hash(identifier)
+    except TypeError:
+        return False
+    return True
 
 
 def _find_by_key(identifiers: Iterable[Any], using: str) -> dict[Any, Any]:
     identifiers = [one for one in identifiers if _is_hashable(one)]
-    given = {one: one for one in identifiers if hasattr(one, "get_username")}
+    given = {one: one for one in identifiers if is_saved(one)}
     keys = [one for one in identifiers if one not in given]
     return {**given, **find_users_by_key(keys, using)}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from django_enrollments.calls import between_calls
 from django_enrollments.enrolling.transactions import insert_all
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, is_storable
@@ -199,6 +200,7 @@ def _announce(
 ) -> None:
     extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
     # send_robust logs what a receiver raises and goes on with the next one.
-    _SIGNALS[event.type].send_robust(
-        CourseEnrollment, enrollment=enrollment, event=event.as_record(), **extra
-    )
+    with between_calls():
+        _SIGNALS[event.type].send_robust(
+            CourseEnrollment, enrollment=enrollment, event=event.as_record(), **extra
+        )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
 from django.db.models.functions import Lower
 
 from django_enrollments.errors import UserNotFoundError
-from django_enrollments.keys import is_storable, normalize_email
+from django_enrollments.keys import find_user_key, is_storable, normalize_email
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from django.db.models import QuerySet
 
 
 def _users(using: str | None = None) -> QuerySet[Any]:
@@ -66,20 +66,24 @@ def get_user_by_key(user: Any, using: str | None = None) -> Any:
         UserNotFoundError: No user has this key, or the instance is not saved.
     """
     if isinstance(user, get_user_model()):
-        if user.pk is not None and not user._state.adding:
+        if is_saved(user):
             return user
         raise UserNotFoundError("The user has not been saved.")
-    found = find_users_by_key([user], using).get(user) if _is_key(user) else None
-    if found is None:
+    found = find_users_by_key([user], using)
+    if not found:
         raise UserNotFoundError(f"No user with key '{user}' found.")
-    return found
+    return found[user]
 
 
-def _is_key(key: object) -> bool:
-    """Tell whether ``key`` could be a primary key of a user at all."""
-    if key is None or isinstance(key, bool | Model | list | dict | set | bytes):
-        return False
-    return not isinstance(key, str) or is_storable(key)
+def is_saved(user: Any) -> bool:
+    """
+    Tell whether ``user`` is an instance of the user model that is stored.
+
+    Args:
+        user: Anything.
+    """
+    is_instance = isinstance(user, get_user_model())
+    return is_instance and user.pk is not None and not user._state.adding
 
 
 def find_users_by_name(
@@ -102,9 +106,7 @@ def find_users_by_name(
     return {name: user for name, user in by_name.items() if name in wanted}
 
 
-def find_users_by_key(
-    keys: Iterable[object], using: str | None = None
-) -> dict[Any, Any]:
+def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:
     """
     Give the users with these primary keys, in one query.
 
@@ -115,16 +117,14 @@ def find_users_by_key(
     Returns:
         Users by the very keys that were given.
     """
-    field = get_user_model()._meta.pk
     given: dict[Any, Any] = {}
-    for key in filter(_is_key, keys):
-        try:
-            given[key] = field.to_python(key)
-            # An integer that no column holds is an error of the database's otherwise.
-            field.run_validators(given[key])
-        except (ValidationError, TypeError, ValueError, OverflowError):
-            given[key] = None
-    found = _users(using).in_bulk({key for key in given.values() if key is not None})
+    for key in keys:
+        stored = find_user_key(key)
+        if stored is not None:
+            given[key] = stored
+    if not given:
+        return {}
+    found = _users(using).in_bulk({*given.values()})
     return {key: found[stored] for key, stored in given.items() if stored in found}
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils import Choices
 
 from django_enrollments.keys import MAX_TEXT
+from django_enrollments.moments import as_moment
 from django_enrollments.signals import EventRecord
 
 _APPEND_ONLY = "Enrollment events are history: they are added, never changed."
@@ -164,7 +165,7 @@ class EnrollmentEvent(models.Model):
         return EventRecord(
             event_id=self.event_id,
             type=self.type,
-            time=self.time,
+            time=as_moment(self.time),
             user_id=self.user_id,
             username=self.username,
             course_id=self.course_id,

@@ -293,10 +293,12 @@ class EnrollmentShortcuts:
         partial = find_course_id(course_id_partial)
         if partial is None or not getattr(user, "is_authenticated", False):
             return False
-        separator = "+" if "+" in partial else "/"
-        path = f"course__{get_course_adapter().course_id}__startswith"
+        start = f"{partial}{'+' if '+' in partial else '/'}"
+        path = f"course__{get_course_adapter().course_id}"
         active = CourseEnrollment.objects.active().filter(user=user.pk)
-        return active.filter(**{path: f"{partial}{separator}"}).exists()
+        runs = active.filter(**{f"{path}__startswith": start})
+        # SQLite ignores case there.
+        return any(run.startswith(start) for run in runs.values_list(path, flat=True))
 
     @classmethod
     def enrollment_mode_for_user(

@@ -1,0 +1,1 @@
+"""Collaborators that a host wrote knowing nothing but the contract."""

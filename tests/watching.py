@@ -1,0 +1,93 @@
+"""Looks at what a call has done: rows, events, signals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.dispatch import Signal
+
+from django_enrollments import signals
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseEnrollmentAttribute,
+    EnrollmentEvent,
+)
+
+SIGNALS: dict[str, Signal] = {
+    "created": signals.enrollment_created,
+    "activated": signals.enrollment_activated,
+    "deactivated": signals.enrollment_deactivated,
+    "mode_changed": signals.enrollment_mode_changed,
+}
+
+_TABLES = (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseEnrollmentAttribute,
+    EnrollmentEvent,
+)
+
+
+def stored() -> dict[str, list[dict[str, Any]]]:
+    """Give every row that enrolling may touch."""
+    return {
+        model.__name__: list(model._base_manager.order_by("pk").values())
+        for model in _TABLES
+    }
+
+
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """Assert that a block leaves every row as it is and adds none."""
+    before = stored()
+    yield
+    assert stored() == before
+
+
+@contextmanager
+def listening() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """List the signals of a block in order, by type, with what they carry."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+    receivers = []
+    for name, signal in SIGNALS.items():
+
+        def receive(*, _name: str = name, **carried: Any) -> None:
+            heard.append((_name, carried))
+
+        signal.connect(receive)
+        receivers.append((signal, receive))
+    try:
+        yield heard
+    finally:
+        for signal, receive in receivers:
+            signal.disconnect(receive)
+
+
+def row_of(user: Any, course: Any) -> CourseEnrollment:
+    """Give a learner's row as it is stored now."""
+    return CourseEnrollment.objects.get(user=user, course=course)
+
+
+def state_of(user: Any, course: Any) -> tuple[str, bool]:
+    """Give mode and activation of a learner as stored now."""
+    row = row_of(user, course)
+    return row.mode, row.is_active
+
+
+def event_types(**filters: Any) -> list[str]:
+    """List the types of the stored events in order."""
+    events = EnrollmentEvent.objects.filter(**filters).order_by("pk")
+    return list(events.values_list("type", flat=True))
+
+
+def fold(**filters: Any) -> tuple[str, bool] | None:
+    """Give the state that the stored events add up to."""
+    state: tuple[str, bool] | None = None
+    for event in EnrollmentEvent.objects.filter(**filters).order_by("pk"):
+        before = (event.mode_before, event.active_before)
+        assert before == (state or (None, None)), event.type
+        state = (event.mode_after, event.active_after)
+    return state
