@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
+from django.apps import apps as django_apps
+from django.contrib.auth import get_user_model
+from django.core.checks import register
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_delete, post_save, pre_save
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.conf import conf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.models import Model
+
+logger = logging.getLogger(__name__)
 
 
 class EnrollmentsConfig(AppConfig):
@@ -14,10 +29,91 @@ class EnrollmentsConfig(AppConfig):
 
     name = "django_enrollments"
     label = "django_enrollments"
-    verbose_name = "Enrollments"
+    verbose_name = _("Enrollments")
     default_auto_field = "django.db.models.BigAutoField"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Make the swappable setting exist before any model is loaded."""
         super().__init__(*args, **kwargs)
         conf.complete_swappable_setting()
+
+    def ready(self) -> None:
+        """Connect receivers, register checks, hand out the service (SVC-09)."""
+        connect_receivers()
+        register_checks()
+        register_service()
+
+
+def connect_receivers() -> None:
+    """Listen to users (ACC-13), and to courses and their modes (B-18)."""
+    from django_enrollments import receivers
+    from django_enrollments.models import CourseMode, get_course_model
+
+    for user_model in _family(get_user_model()):
+        pre_save.connect(
+            receivers.find_invitations,
+            sender=user_model,
+            dispatch_uid="django_enrollments.find_invitations",
+        )
+        post_save.connect(
+            receivers.enroll_invited,
+            sender=user_model,
+            dispatch_uid="django_enrollments.enroll_invited",
+        )
+    pre_save.connect(
+        receivers.forget_course_of_mode_before,
+        sender=CourseMode,
+        dispatch_uid="django_enrollments.forget_course_of_mode_before",
+    )
+    for signal in (post_save, post_delete):
+        signal.connect(
+            receivers.forget_course_of_mode,
+            sender=CourseMode,
+            dispatch_uid="django_enrollments.forget_course_of_mode",
+        )
+    try:
+        course_models = list(_family(get_course_model()))
+    except ImproperlyConfigured:
+        # The system check django_enrollments.E003 names it.
+        return
+    for course_model in course_models:
+        pre_save.connect(
+            receivers.forget_course_before,
+            sender=course_model,
+            dispatch_uid="django_enrollments.forget_course_before",
+        )
+        for signal in (post_save, post_delete):
+            signal.connect(
+                receivers.forget_course,
+                sender=course_model,
+                dispatch_uid="django_enrollments.forget_course",
+            )
+
+
+def _family(model: type[Model]) -> Iterator[type[Model]]:
+    """Give a model with its proxies and children, which send signals of their own."""
+    return (one for one in django_apps.get_models() if issubclass(one, model))
+
+
+def register_checks() -> None:
+    """Register every system check of the app."""
+    from django_enrollments.checks import CHECKS
+
+    for check in CHECKS:
+        register(check, "django_enrollments")
+
+
+def register_service() -> None:
+    """Hand the service to the proctoring runtime where there are special exams."""
+    path = conf.ENROLLMENTS_SERVICE_REGISTRAR
+    if path is None or not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
+        return
+    try:
+        registrar = import_string(path)
+    except Exception:
+        # The system check django_enrollments.E002 names it.
+        logger.exception("ENROLLMENTS_SERVICE_REGISTRAR cannot be imported.")
+        return
+    from django_enrollments.services import EnrollmentsService
+
+    registrar("enrollments", EnrollmentsService())

@@ -1,0 +1,256 @@
+"""
+System checks of the settings: whatever is misconfigured is told before it is used.
+
+========================== ==========================================================
+id                         what is wrong
+========================== ==========================================================
+django_enrollments.E001    a setting has the wrong type, or a pattern does not compile
+django_enrollments.E002    a dotted path cannot be imported
+django_enrollments.E003    ``ENROLLMENTS_COURSE_MODEL`` is not installed
+django_enrollments.E004    the course adapter maps a name to a missing field
+django_enrollments.E005    the adapter's ``course_id`` is not a unique text field
+django_enrollments.E006    ``ENROLLMENTS_DATA_API`` lacks a function
+django_enrollments.E007    a dotted path names something that cannot do its job
+django_enrollments.W001    a setting of this name does not exist
+django_enrollments.W002    an API key is blank
+========================== ==========================================================
+
+Every check is a pure function of the settings; ``apps`` registers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import CharField, Field, Model, TextField
+from django.db.models.constants import LOOKUP_SEP
+from django.utils.module_loading import import_string
+
+from django_enrollments.conf import SPECS, conf
+from django_enrollments.models import get_course_adapter, get_course_model
+
+AppConfigs = Sequence[AppConfig] | None
+
+#: What ``ENROLLMENTS_DATA_API`` must offer (contract §5).
+DATA_FUNCTIONS = (
+    "get_course_enrollments",
+    "get_course_enrollment",
+    "get_user_enrollments",
+    "create_course_enrollment",
+    "update_course_enrollment",
+    "add_or_update_enrollment_attr",
+    "get_enrollment_attributes",
+    "unenroll_user_from_all_courses",
+    "get_course_enrollment_info",
+    "get_user_roles",
+    "serialize_enrollments",
+)
+
+#: The method that a class needs to do its job, by the setting that names it.
+METHODS = {
+    "ENROLLMENTS_COURSE_ADAPTER": "sources",
+    "ENROLLMENTS_PERMISSION_BACKENDS": "has_perm",
+    "ENROLLMENTS_AUTHENTICATION_CLASSES": "authenticate",
+    "ENROLLMENTS_NOTIFICATION_BACKEND": "send",
+    "ENROLLMENTS_RETIREMENT_BACKEND": "find_retiring_user",
+    "ENROLLMENTS_EMAIL_OPT_IN_BACKEND": "set_opt_in",
+    "ENROLLMENTS_COHORT_BACKEND": "add_user",
+    "ENROLLMENTS_ENTERPRISE_BACKEND": "record_enrollment",
+}
+
+_DATA_API = "ENROLLMENTS_DATA_API"
+_API_KEYS = "ENROLLMENTS_API_KEYS"
+
+
+def check_names(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Report every ``ENROLLMENTS_…`` setting that does not exist (W001)."""
+    found: list[CheckMessage] = []
+    for name in conf.names_set_by_host():
+        if name not in SPECS:
+            (nearest,) = get_close_matches(name, SPECS, n=1, cutoff=0)
+            message = f"{name} is no setting of django_enrollments and does nothing."
+            hint = f"Did you mean {nearest}?"
+            found.append(Warning(message, hint=hint, id="django_enrollments.W001"))
+    return found
+
+
+def check_types(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Report every setting whose value has the wrong type (E001)."""
+    found: list[CheckMessage] = []
+    for name, spec in SPECS.items():
+        value = conf.raw(name)
+        if not spec.accepts(value):
+            # Keys are secrets, and what checks print ends up in logs.
+            kind = type(value).__name__
+            shown = f"a {kind} (hidden)" if name == _API_KEYS else repr(value)
+            message = f"{name} must be {spec.expected}, not {shown}."
+            hint = f"Write {name} = {spec.default!r}, for example."
+            found.append(Error(message, hint=hint, id="django_enrollments.E001"))
+    return found
+
+
+def check_paths(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Report dotted paths that do not import (E002) or do not fit (E007)."""
+    found: list[CheckMessage] = []
+    for name in SPECS:
+        for path in _dotted_paths(name):
+            try:
+                target = _import(name, path)
+            except Exception as error:  # noqa: BLE001 - any module may be named.
+                message = f"{name} names {path!r}, which cannot be imported: {error}"
+                kind = "package.module"
+                if name != _DATA_API:
+                    kind += ".Name"
+                hint = f"Write a path like '{kind}' that Python can import here."
+                found.append(Error(message, hint=hint, id="django_enrollments.E002"))
+            else:
+                found += _check_target(name, path, target)
+    return found
+
+
+def check_api_keys(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """Report blank API keys, which never match (W002)."""
+    if all(key.strip() for key in conf.ENROLLMENTS_API_KEYS):
+        return []
+    message = f"{_API_KEYS} holds a blank key, which lets nobody in."
+    hint = "Remove it; if it comes from the environment, set the variable."
+    return [Warning(message, hint=hint, id="django_enrollments.W002")]
+
+
+def check_course_model(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Report a course model that is not installed (E003)."""
+    try:
+        get_course_model()
+    except ImproperlyConfigured as error:
+        hint = "Write 'app_label.ModelName' of a model in INSTALLED_APPS."
+        return [Error(str(error), hint=hint, id="django_enrollments.E003")]
+    return []
+
+
+def check_course_adapter(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Report a mapping that does not fit the course model (E004, E005)."""
+    try:
+        adapter = get_course_adapter()
+        model = get_course_model()
+        sources = adapter.sources()
+    except Exception:  # noqa: BLE001 - E002, E003 or E007 tells.
+        return []
+    where = f"{type(adapter).__module__}.{type(adapter).__qualname__}"
+    found: list[CheckMessage] = []
+    for name, source in sources.items():
+        fits = source is None or callable(source) or _find_field(model, source)
+        if name != "course_id" and not fits:
+            message = f"{where}.{name} is {source!r}, no field of {model.__name__}."
+            hint = "Name a field, a path of foreign keys joined by '__', or None."
+            found.append(Error(message, hint=hint, id="django_enrollments.E004"))
+    if not _is_unique_text(model, sources["course_id"]):
+        message = (
+            f"{where}.course_id is {sources['course_id']!r}, no unique text field of "
+            f"{model.__name__}."
+        )
+        hint = "Name a CharField or TextField of the model that has unique=True."
+        found.append(Error(message, hint=hint, id="django_enrollments.E005"))
+    return found
+
+
+#: What ``apps`` registers.
+CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
+    check_names,
+    check_types,
+    check_paths,
+    check_api_keys,
+    check_course_model,
+    check_course_adapter,
+)
+
+
+def _dotted_paths(name: str) -> Iterator[str]:
+    """Give the dotted paths in a setting; none where its type is wrong."""
+    value = conf.raw(name)
+    if SPECS[name].dotted and SPECS[name].accepts(value):
+        for path in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(path, str):
+                yield path
+
+
+def _import(name: str, path: str) -> Any:
+    return import_module(path) if name == _DATA_API else import_string(path)
+
+
+def _check_target(name: str, path: str, target: Any) -> list[CheckMessage]:
+    """Report what a path leads to when it cannot do its job (E006, E007)."""
+    if name == _DATA_API:
+        missing = [one for one in DATA_FUNCTIONS if not _has(target, one)]
+        if not missing:
+            return []
+        message = f"{name} names {path!r}, which lacks {', '.join(missing)}."
+        hint = "Define them as in django_enrollments.data, or import them from there."
+        return [Error(message, hint=hint, id="django_enrollments.E006")]
+    if name in METHODS:
+        fault = _fault_of_class(target, METHODS[name])
+        if fault is None:
+            return []
+        message = f"{name} names {path!r}, {fault}."
+        hint = f"Name a class with {METHODS[name]}() that needs no arguments to make."
+    elif callable(target):
+        return []
+    else:
+        message = f"{name} names {path!r}, which cannot be called."
+        hint = "Name a function."
+    return [Error(message, hint=hint, id="django_enrollments.E007")]
+
+
+def _fault_of_class(target: Any, method: str) -> str | None:
+    """Tell why a backend cannot be made of this, or ``None`` when it can."""
+    if not isinstance(target, type):
+        return "which is no class"
+    if not _has(target, method):
+        return f"a class without {method}()"
+    try:
+        target()
+    except Exception as error:  # noqa: BLE001 - any class may be named.
+        return f"which cannot be made: {error}"
+    return None
+
+
+def _has(target: Any, name: str) -> bool:
+    return callable(getattr(target, name, None))
+
+
+def _find_field(model: type[Model], path: object) -> Field[Any, Any] | None:
+    """Give the field at the end of a path that queries can follow, if there is one."""
+    field: Any = None
+    following: Any = model
+    for part in path.split(LOOKUP_SEP) if isinstance(path, str) else ():
+        if following is None:
+            return None
+        try:
+            options = following._meta
+            field = options.pk if part == "pk" else options.get_field(part)
+        except FieldDoesNotExist:
+            return None
+        if not field.concrete:
+            return None
+        following = field.related_model
+    return field  # type: ignore[no-any-return]  # A field, after at least one part.
+
+
+def _is_unique_text(model: type[Model], source: object) -> bool:
+    """Tell whether a source is one unique text column of the course itself."""
+    if not isinstance(source, str) or LOOKUP_SEP in source:
+        return False
+    field = _find_field(model, source)
+    if not isinstance(field, CharField | TextField):
+        return False
+    constraints = model._meta.total_unique_constraints
+    return field.unique or any(one.fields == (field.name,) for one in constraints)

@@ -1,0 +1,509 @@
+"""What follows when users, courses and modes are saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.core.serializers import deserialize, serialize
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models.signals import post_save, pre_save
+
+from django_enrollments import api, details_cache
+from django_enrollments.apps import connect_receivers
+from django_enrollments.errors import CourseNotFoundError, EnrollmentNotAllowed
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseMode,
+    EnrollmentEvent,
+)
+from django_enrollments.moments import now
+from django_enrollments.services import EnrollmentsService
+from django_enrollments.signals import enrollment_created
+from tests.factories import (
+    DAY,
+    course_id_of,
+    is_default_host,
+    make_course,
+    make_mode,
+    make_user,
+)
+
+ADDRESS = "ada@example.org"
+
+
+def invite(course: Any, email: str = ADDRESS, **fields: Any) -> CourseEnrollmentAllowed:
+    """Invite an address to a course, to be enrolled as soon as it appears."""
+    course_id = course if isinstance(course, str) else course_id_of(course)
+    fields.setdefault("auto_enroll", True)
+    return CourseEnrollmentAllowed.objects.create(
+        email=email, course_id=course_id, **fields
+    )
+
+
+def is_in(user: Any, course: Any) -> bool:
+    return EnrollmentsService().is_enrolled(user, course)
+
+
+def veto(action: str, **context: Any) -> None:
+    raise EnrollmentNotAllowed("Not today.")
+
+
+@pytest.mark.django_db
+class TestAccountThatAppears:
+    def test_acc_13_is_enrolled_by_its_invitations(self):
+        courses = [make_course("django-101"), make_course("edX/DemoX/2014T2")]
+        invitations = [invite(course) for course in courses]
+
+        ada = make_user("ada")
+
+        assert all(is_in(ada, course) for course in courses)
+        for invitation in invitations:
+            invitation.refresh_from_db()
+            assert invitation.user == ada
+
+    def test_acc_13_gets_the_default_mode_and_a_history(self):
+        course = make_course()
+        make_mode(course, "honor")
+        make_mode(course, "verified")
+        invite(course)
+
+        ada = make_user("ada")
+
+        event = EnrollmentEvent.objects.get()
+        assert CourseEnrollment.objects.get().mode == "honor"
+        assert (event.type, event.source) == ("created", "invitation")
+        assert (event.user_id, event.actor_id) == (ada.pk, None)
+
+    def test_acc_13_ignores_the_case_of_the_address(self):
+        course = make_course()
+        invite(course, "ADA@Example.org")
+
+        ada = make_user("ada", email="Ada@example.ORG")
+
+        assert is_in(ada, course)
+
+    def test_acc_13_comes_in_though_the_course_is_closed_to_others(self):
+        course = make_course(invitation_only=True, enrollment_end=now() - DAY)
+        invite(course)
+
+        assert is_in(make_user("ada"), course)
+
+    def test_is_enrolled_when_save_returns_and_announced_after_commit(
+        self, django_capture_on_commit_callbacks
+    ):
+        course = make_course()
+        invite(course)
+        heard = []
+
+        def hear(event: Any, **payload: Any) -> None:
+            heard.append(event.type)
+
+        enrollment_created.connect(hear)
+        try:
+            with django_capture_on_commit_callbacks(execute=True):
+                assert is_in(make_user("ada"), course)
+                assert heard == []
+        finally:
+            enrollment_created.disconnect(hear)
+
+        assert heard == ["created"]
+
+    def test_is_left_alone_by_an_invitation_without_auto_enroll(self):
+        course = make_course()
+        invite(course, auto_enroll=False)
+
+        assert not is_in(make_user("ada"), course)
+
+    def test_is_left_alone_by_an_invitation_that_somebody_used(self):
+        course = make_course()
+        invite(course, user=make_user("bob"))
+
+        assert not is_in(make_user("ada"), course)
+
+    def test_is_left_alone_while_it_is_inactive(self):
+        course = make_course()
+        invite(course)
+
+        assert not is_in(make_user("ada", is_active=False), course)
+
+    def test_is_left_alone_without_an_address(self):
+        invite(make_course(), "")
+
+        make_user("ada", email="")
+
+        assert not CourseEnrollment.objects.exists()
+
+    def test_is_left_alone_when_a_fixture_is_loaded(self):
+        course = make_course()
+        fixture = serialize("json", [make_user("ada")])
+        get_user_model().objects.all().delete()
+        invite(course)
+
+        for one in deserialize("json", fixture):
+            one.save()
+
+        assert get_user_model().objects.count() == 1
+        assert not CourseEnrollment.objects.exists()
+
+    def test_goes_when_the_hosts_save_is_rolled_back(self):
+        invite(make_course())
+
+        with transaction.atomic():
+            make_user("ada")
+            transaction.set_rollback(True)
+
+        assert not CourseEnrollment.objects.exists()
+        assert not EnrollmentEvent.objects.exists()
+        assert CourseEnrollmentAllowed.objects.get().user is None
+
+    @pytest.mark.parametrize(
+        "refusal", ["course_full", "not_allowed", "course_not_found"]
+    )
+    def test_acc_13_waits_invited_when_it_is_refused(self, refusal, settings, caplog):
+        course: Any = make_course(max_student_enrollments_allowed=0)
+        if refusal == "not_allowed":
+            settings.ENROLLMENTS_FILTERS = [veto]
+        if refusal == "course_not_found":
+            course = "course-v1:edX+Later+2030"
+        invitation = invite(course)
+
+        ada = make_user("ada")
+
+        invitation.refresh_from_db()
+        assert invitation.user is None
+        assert not CourseEnrollment.objects.exists()
+        assert caplog.messages == [
+            f"User {ada.pk}, invited to course {invitation.course_id}, "
+            f"was not enrolled: {refusal}."
+        ]
+
+    def test_a_refusal_does_not_stop_the_other_invitations(self):
+        full, open_ = (
+            make_course("full", max_student_enrollments_allowed=0),
+            make_course("open"),
+        )
+        invite(full)
+        invite(open_)
+
+        ada = make_user("ada")
+
+        assert (is_in(ada, full), is_in(ada, open_)) == (False, True)
+
+
+@pytest.mark.django_db
+class TestAccountThatChanges:
+    def test_acc_13_to_an_invited_address_is_enrolled(self):
+        course = make_course()
+        invite(course)
+        user = make_user("bob")
+
+        user.email = ADDRESS
+        user.save()
+
+        assert is_in(user, course)
+
+    def test_acc_13_to_an_invited_address_alone_is_enrolled(self):
+        course = make_course()
+        invite(course)
+        user = make_user("bob")
+
+        user.email = ADDRESS
+        user.save(update_fields=["email"])
+
+        assert is_in(user, course)
+
+    @pytest.mark.parametrize("update_fields", [None, ["is_active"], {"is_active"}])
+    def test_acc_13_to_active_is_enrolled(self, update_fields):
+        course = make_course()
+        invite(course)
+        user = make_user("ada", is_active=False)
+
+        user.is_active = True
+        user.save(update_fields=update_fields)
+
+        assert is_in(user, course)
+
+    def test_to_an_address_that_is_not_written_is_left_alone(self):
+        course = make_course()
+        invite(course)
+        user = make_user("bob", is_active=False)
+
+        user.email, user.is_active = ADDRESS, True
+        user.save(update_fields=["is_active"])
+
+        assert not is_in(user, course)
+
+    def test_to_active_that_is_not_written_is_left_alone(self):
+        course = make_course()
+        invite(course)
+        user = make_user("bob", is_active=False)
+
+        user.email, user.is_active = ADDRESS, True
+        user.save(update_fields=["email"])
+
+        assert not is_in(user, course)
+
+    def test_only_in_the_case_of_its_address_is_left_alone(self):
+        course = make_course()
+        user = make_user("ada", email="Ada@example.org")
+        invite(course)
+
+        user.email = ADDRESS
+        user.save()
+
+        assert not is_in(user, course)
+
+    def test_acc_13_otherwise_is_not_put_back_into_a_course_it_left(self):
+        course = make_course()
+        user = make_user("ada")
+        EnrollmentsService().enroll(user, course)
+        EnrollmentsService().unenroll(user, course)
+        invite(course)
+
+        user.set_password("another")
+        user.save()
+        get_user_model().objects.get(pk=user.pk).save()
+
+        assert not is_in(user, course)
+
+    def test_acc_13_is_skipped_where_it_is_enrolled_already(self):
+        course = make_course()
+        user = make_user("bob")
+        make_mode(course, "verified")
+        EnrollmentsService().enroll(user, course, "verified")
+        invitation = invite(course)
+
+        user.email = ADDRESS
+        user.save()
+
+        invitation.refresh_from_db()
+        assert invitation.user is None
+        assert CourseEnrollment.objects.get().mode == "verified"
+        assert EnrollmentEvent.objects.count() == 1
+
+    def test_twice_is_enrolled_once(self):
+        course = make_course()
+        user = make_user("bob")
+        invite(course)
+
+        user.email = ADDRESS
+        user.save()
+        user.save()
+
+        assert EnrollmentEvent.objects.count() == 1
+
+    def test_after_a_save_that_failed_is_looked_at_anew(self):
+        course = make_course()
+        invite(course)
+        user = make_user("bob")
+        user.email = ADDRESS
+        with pytest.raises(IntegrityError), transaction.atomic():
+            user.save(force_insert=True)
+
+        user.email = "bob@example.org"
+        user.save()
+
+        assert not is_in(user, course)
+
+
+@pytest.mark.django_db
+class TestOrdinarySave:
+    def test_costs_one_query_more(self, django_assert_num_queries):
+        user = make_user("ada")
+
+        with django_assert_num_queries(2):
+            user.save()
+
+    def test_costs_nothing_when_other_fields_are_written(
+        self, django_assert_num_queries
+    ):
+        user = make_user("ada")
+
+        with django_assert_num_queries(1):
+            user.save(update_fields=["last_login"])
+
+    def test_costs_nothing_while_the_account_is_inactive(
+        self, django_assert_num_queries
+    ):
+        user = make_user("ada", is_active=False)
+
+        with django_assert_num_queries(1):
+            user.save()
+
+    def test_costs_nothing_when_what_matters_has_not_been_loaded(
+        self, django_assert_num_queries
+    ):
+        make_user("ada")
+        user = get_user_model().objects.only("last_login").get()
+
+        with django_assert_num_queries(1):
+            user.save()
+
+
+@pytest.mark.django_db
+class TestUserModelOfAnotherKind:
+    def test_without_a_field_for_the_address_is_saved_as_ever(self, monkeypatch):
+        course = make_course()
+        invite(course)
+        monkeypatch.setattr(
+            get_user_model(), "get_email_field_name", classmethod(lambda cls: "nowhere")
+        )
+
+        assert not is_in(make_user("ada"), course)
+
+    def test_acc_13_is_heard_through_a_proxy(self):
+        course = make_course()
+        invite(course)
+        user_model = get_user_model()
+
+        class Alumna(user_model):
+            class Meta:
+                proxy = True
+                app_label = "django_enrollments"
+
+        try:
+            connect_receivers()
+            user = Alumna.objects.get(pk=make_user("bob").pk)
+            user.email = ADDRESS
+            user.save()
+        finally:
+            forget_model(Alumna)
+
+        assert is_in(user, course)
+
+
+def forget_model(model: type[models.Model]) -> None:
+    """Let a model that was made for one test vanish again."""
+    for signal, name in [(pre_save, "find_invitations"), (post_save, "enroll_invited")]:
+        signal.disconnect(sender=model, dispatch_uid=f"django_enrollments.{name}")
+    registry = model._meta.apps
+    del registry.all_models[model._meta.app_label][model._meta.model_name]
+    registry.clear_cache()
+
+
+@pytest.mark.django_db
+class TestCacheOfCourseDetails:
+    @pytest.fixture(autouse=True)
+    def _empty_cache(self):
+        cache.clear()
+        yield
+        cache.clear()
+
+    def slugs(self, course_id: str = "django-101") -> list[str]:
+        details = api.get_course_enrollment_details(course_id)
+        return [mode["slug"] for mode in details["course_modes"]]
+
+    def test_cache_03_spares_the_queries(self, django_assert_num_queries):
+        make_course("django-101")
+        self.slugs()
+
+        with django_assert_num_queries(0):
+            assert self.slugs() == ["audit"]
+
+    def test_b_18_shows_a_saved_course_at_once(self):
+        course = make_course("django-101")
+        self.slugs()
+
+        setattr(course, "display_name" if is_default_host() else "title", "New name")
+        course.save()
+
+        details = api.get_course_enrollment_details("django-101")
+        assert details["course_name"].endswith("New name")
+
+    def test_b_18_forgets_a_deleted_course_at_once(self):
+        course = make_course("django-101")
+        self.slugs()
+
+        course.delete()
+
+        with pytest.raises(CourseNotFoundError):
+            self.slugs()
+
+    @pytest.mark.skipif(
+        is_default_host(), reason="The id of a shipped course is its key."
+    )
+    def test_b_18_forgets_the_id_that_a_course_had_before(self):
+        course = make_course("django-101")
+        self.slugs()
+
+        course.slug = "django-102"
+        course.save()
+
+        with pytest.raises(CourseNotFoundError):
+            self.slugs("django-101")
+        assert self.slugs("django-102") == ["audit"]
+
+    def test_b_18_shows_a_new_mode_at_once(self):
+        course = make_course("django-101")
+        self.slugs()
+
+        make_mode(course, "honor")
+
+        assert self.slugs() == ["honor"]
+
+    def test_b_18_shows_a_changed_mode_at_once(self):
+        mode = make_mode(make_course("django-101"), "honor")
+        self.slugs()
+
+        mode.mode_slug = "verified"
+        mode.save()
+
+        assert self.slugs() == ["verified"]
+
+    def test_b_18_forgets_a_deleted_mode_at_once(self):
+        mode = make_mode(make_course("django-101"), "honor")
+        self.slugs()
+
+        CourseMode.objects.get(pk=mode.pk).delete()
+
+        assert self.slugs() == ["audit"]
+
+    def test_b_18_forgets_the_course_that_a_mode_is_taken_from(self):
+        mode = make_mode(make_course("django-101"), "honor")
+        other = make_course("django-102")
+        self.slugs("django-101")
+        self.slugs("django-102")
+
+        mode.course = other
+        mode.save()
+
+        assert self.slugs("django-101") == ["audit"]
+        assert self.slugs("django-102") == ["honor"]
+
+    def test_b_18_forgets_again_after_commit(self, django_capture_on_commit_callbacks):
+        course = make_course("django-101")
+        old = api.get_course_enrollment_details("django-101")
+
+        with django_capture_on_commit_callbacks(execute=True):
+            make_mode(course, "honor")
+            # Somebody who does not see the new mode yet, nor could before commit.
+            details_cache.keep_details("django-101", False, old, at=now())
+
+        assert self.slugs() == ["honor"]
+
+    def test_a_fixture_of_modes_is_shown_at_once(self):
+        mode = make_mode(make_course("django-101"), "honor")
+        fixture = serialize("json", [mode])
+        CourseMode.objects.all().delete()
+        self.slugs()
+
+        for one in deserialize("json", fixture):
+            one.save()
+
+        assert self.slugs() == ["honor"]
+
+    def test_a_fixture_may_bring_modes_before_their_course(self):
+        course = make_course("django-101")
+        fixture = serialize("json", [make_mode(course, "honor")])
+        course.delete()
+
+        # As loaddata does.
+        with transaction.atomic(), connection.constraint_checks_disabled():
+            for one in deserialize("json", fixture):
+                one.save()
+            assert CourseMode.objects.exists()
+            transaction.set_rollback(True)
