@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Case, Q, QuerySet, Value, When
 
 from django_enrollments.enrolling.access import (
@@ -33,6 +33,7 @@ from django_enrollments.enrolling.transactions import (
     Conflict,
     insert_all,
     until_settled,
+    write_transaction,
 )
 from django_enrollments.errors import EnrollmentNotAllowed, UserNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -479,7 +480,7 @@ def _write_all(
         return
     using = writing.using
     try:
-        with transaction.atomic(using=using):
+        with write_transaction(using, reads_first=False):
             if seats_of is not None:
                 _allot_seats(plans, seats_of, using=using)
             granted = _pending(plans)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.models import Count, F, Subquery
+from django.db.models import CharField, Count, F, Func, Subquery, Value
+from django.db.models.constants import LOOKUP_SEP
 
-from django_enrollments.enrolling.transactions import take_sqlite_write_lock
+from django_enrollments.enrolling.transactions import (
+    is_repeated,
+    take_sqlite_write_lock,
+)
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -22,6 +26,13 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from django_enrollments.enrolling.catalog import CourseOffer
+
+#: The level that a transaction of PostgreSQL runs at.
+_ISOLATION_LEVEL = Func(
+    Value("transaction_isolation"),
+    function="current_setting",
+    output_field=CharField(),
+)
 
 
 @dataclass(frozen=True)
@@ -82,17 +93,26 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     if connection.vendor == "sqlite":
         take_sqlite_write_lock(using)
     else:
-        courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
-        if _keeps_snapshot(connection) and connection.vendor == "postgresql":
-            # A row lock would be granted and the count still see the old snapshot;
-            # a write is refused as a serialization failure, and decided anew.
-            key = courses.model._meta.pk.attname
-            courses.update(**{key: F(key)})
-        else:
-            no_key = connection.features.has_select_for_no_key_update
-            locked = courses.order_by().select_for_update(no_key=no_key)
-            list(locked.values_list("pk"))
+        _lock_course(offer, connection)
     return _count_seats(offer, using=using)
+
+
+def _lock_course(offer: CourseOffer, connection: BaseDatabaseWrapper) -> None:
+    courses = get_course_model()._base_manager.using(connection.alias)
+    courses = courses.filter(pk=offer.key).order_by()
+    no_key = connection.features.has_select_for_no_key_update
+    locked = courses.select_for_update(no_key=no_key)
+    if connection.vendor != "postgresql":
+        list(locked.values_list("pk"))
+        return
+    # The server itself is asked, since Django's settings need not name its level.
+    level = locked.values_list(_ISOLATION_LEVEL, flat=True).first()
+    if level and (level != "read committed" or is_repeated()):
+        # The lock is granted to a transaction whose snapshot is older than the last
+        # seat taken; a write is not, provided that whoever took that seat wrote too.
+        # See Note [Above READ COMMITTED] in ``transactions``.
+        key = courses.model._meta.pk.attname
+        courses.update(**{key: F(key)})
 
 
 def _count_seats(offer: CourseOffer, *, using: str) -> Seats:
@@ -103,32 +123,33 @@ def _count_seats(offer: CourseOffer, *, using: str) -> Seats:
     """
     holders = CourseEnrollment.objects.using(using).order_by()
     holders = holders.holding_seats(offer.key, offer.course_id)
+    courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
     capacity = offer.facts.max_student_enrollments_allowed
-    connection = connections[using]
-    if _keeps_snapshot(connection) and connection.vendor == "mysql":
-        # Only a locking read sees beyond the snapshot of a transaction that had read
-        # before it came here.
-        return Seats(capacity, len(holders.select_for_update().values_list("pk")))
     path = get_course_adapter().max_student_enrollments_allowed
+    if _needs_locking_reads(connections[using]):
+        taken = len(holders.select_for_update().values_list("pk"))
+        if isinstance(path, str) and LOOKUP_SEP not in path:
+            locked = courses.select_for_update().values_list(path, flat=True)
+            capacity = locked.first()
+        return Seats(capacity, taken)
     if not isinstance(path, str):
         return Seats(capacity, holders.count())
-    taken = holders.values("course").annotate(taken=Count("*")).values("taken")
-    courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
-    row = courses.values_list(path, Subquery(taken)).first()
+    count = holders.values("course").annotate(taken=Count("*")).values("taken")
+    row = courses.values_list(path, Subquery(count)).first()
     return Seats(row[0], row[1] or 0) if row else Seats(capacity, holders.count())
 
 
-def _keeps_snapshot(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the host chose an isolation level above READ COMMITTED."""
+def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
+    """
+    Tell whether only a locking read sees what was committed since a snapshot.
+
+    Which is so on MariaDB and MySQL at the level that is their default, but not
+    Django's. See Note [Above READ COMMITTED] in ``transactions``.
+    """
+    if connection.vendor != "mysql":
+        return False
     level = getattr(connection, "isolation_level", None)
-    if connection.vendor == "postgresql":
-        # psycopg's levels: READ UNCOMMITTED 1 … SERIALIZABLE 4; None is the default.
-        name = getattr(level, "name", "READ_COMMITTED")
-        return name not in {"READ_UNCOMMITTED", "READ_COMMITTED"}
-    if connection.vendor == "mysql":
-        # None leaves the server's own default, which is REPEATABLE READ.
-        return level not in {"read committed", "read uncommitted"}
-    return False
+    return level not in {"read committed", "read uncommitted"}
 
 
 def outside_the_count(

@@ -7,6 +7,15 @@ constraint for a new row, the old values in the ``WHERE`` of an update, a lock f
 seats. A proof that fails is a :class:`Conflict`: everything is rolled back, read and
 decided anew. No lock is held while deciding, and SQLite, which refuses a transaction
 that reads first and writes later, always sees the write first.
+
+Note [Above READ COMMITTED]: a host may have its transactions keep the snapshot they
+begin with. What such a one reads after waiting for a lock may be out of date, and only
+PostgreSQL's refusal to write over a change it does not see, or a locking read of
+MariaDB, makes up for it. A transaction that is refused so is repeated in READ
+COMMITTED if it was begun here; if it was begun by the caller, so must the repetition
+be. Seats are safe as long as all who take them run at one level or the other: on
+PostgreSQL, a caller's transaction that keeps its snapshot does not see a seat taken
+since by one that keeps none.
 """
 
 from __future__ import annotations
@@ -15,6 +24,7 @@ import random
 import sqlite3
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 import django
@@ -61,20 +71,35 @@ def write_alias() -> str:
     return router.db_for_write(CourseEnrollment)
 
 
+_is_repeated: ContextVar[bool] = ContextVar("enrollments_is_repeated", default=False)
+
+
+def is_repeated() -> bool:
+    """Tell whether the attempt under way repeats a transaction that was begun here."""
+    return _is_repeated.get()
+
+
 @contextmanager
-def write_transaction(using: str) -> Iterator[None]:
+def write_transaction(using: str, *, reads_first: bool = True) -> Iterator[None]:
     """
-    Open a transaction that may read before its first write.
+    Open a transaction in which to write.
 
     SQLite begins transactions as readers and refuses to make a reader a writer once
     somebody else has written, so the write lock is taken first.
 
     Args:
         using: Database alias.
+        reads_first: Whether anything is read in it before the first write.
     """
+    connection = connections[using]
+    is_outermost = connection.get_autocommit()
     with transaction.atomic(using=using):
-        if connections[using].vendor == "sqlite":
+        if connection.vendor == "sqlite" and reads_first:
             take_sqlite_write_lock(using)
+        elif connection.vendor == "postgresql" and is_outermost and is_repeated():
+            # See Note [Above READ COMMITTED].
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         yield
 
 
@@ -154,9 +179,10 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             was begun by the caller, who alone can repeat it.
     """
     connection = connections[using]
-    is_ours = not connection.in_atomic_block
+    is_ours = connection.get_autocommit()
     conflict: Exception
     for number in range(ATTEMPTS):
+        token = _is_repeated.set(number > 0 if is_ours else is_repeated())
         try:
             return attempt(number > 0 and not is_ours)
         except Conflict as error:
@@ -165,6 +191,8 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             if not (is_ours and _is_conflict(connection, error)):
                 raise
             conflict = error
+        finally:
+            _is_repeated.reset(token)
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
     raise CourseEnrollmentError(
