@@ -1,0 +1,333 @@
+"""
+Runs what the README and the documentation tell people to type.
+
+A fenced block is taken by its language and its first line:
+
+- ``python``: run; with ``>>>`` prompts, its output is compared as well. A first line
+  such as ``# school/filters.py`` makes it that file of the reader's project, and
+  ``# school/settings.py, at the end`` adds to it.
+- ``text`` with a caption: that file.
+- ``console``: its commands are run and, where they have prompts, their output compared.
+- ``json`` with a URL as its caption: what the running site answers there.
+
+In expected output, ``...`` stands for anything. All blocks of a page build on each
+other. The how-to pages run inside the default test host; where a page describes a
+whole project, that project is made in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import doctest
+import io
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from django.core.management import call_command
+from django.db import ConnectionHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+_FENCE = re.compile(
+    r"^(?P<fence>`{3,})(?:\{code-block\} )?(?P<language>\w+)\n"
+    r"(?::caption: (?P<caption>[^\n]+)\n+)?"
+    r"(?P<text>.*?)"
+    r"^(?P=fence)$",
+    re.MULTILINE | re.DOTALL,
+)
+_FILE = re.compile(r"# (?P<path>[\w/]+\.py)(?P<added>, at the end)?\n")
+#: What tests cannot do without a network, or do otherwise.
+_PASSED_OVER = re.compile(r"make |.*pip install|python -m venv|.*activate")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    language: str
+    caption: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> tuple[str, bool] | None:
+        """The file it holds, and whether it goes to the end of it."""
+        if self.language == "text" and self.caption:
+            return self.caption, False
+        match = self.language == "python" and _FILE.match(self.text)
+        return (match["path"], bool(match["added"])) if match else None
+
+
+def read_blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            match["language"],
+            match["caption"] or "",
+            match["text"],
+            text.count("\n", 0, match.start("text")),
+        )
+        for match in _FENCE.finditer(text)
+    ]
+
+
+def read_commands(text: str) -> Iterator[tuple[str, str | None]]:
+    """Give each command of a console block with its output; none without prompts."""
+    if not text.startswith("$ "):
+        yield from ((command, None) for command in text.splitlines())
+        return
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def assert_output(wanted: str | None, got: str, where: str) -> None:
+    if wanted is None:
+        return
+    checker = doctest.OutputChecker()
+    if not checker.check_output(wanted, got, FLAGS):
+        example = doctest.Example(where, wanted)
+        difference = checker.output_difference(example, got, FLAGS)
+        raise AssertionError(f"{where}\n{difference}")
+
+
+def run_python(block: Block, page: str, names: dict[str, Any]) -> None:
+    if ">>> " not in block.text:
+        # Padded, so that a traceback names the line of the page.
+        padded = "\n" * block.line + block.text
+        exec(compile(padded, page, "exec"), names)  # noqa: S102 - our own page.
+        return
+    session = doctest.DocTestParser().get_doctest(
+        block.text, names, page, page, block.line
+    )
+    said = io.StringIO()
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    failed, tried = runner.run(session, out=said.write, clear_globs=False)
+    names.update(session.globs)
+    assert tried
+    assert not failed, said.getvalue()
+
+
+def open_databases(databases: dict[str, Any]) -> None:
+    """Connect by settings that a running process cannot take over any more."""
+    for connection in ConnectionHandler(databases).all():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.close()
+
+
+class Reader:
+    """Does what a how-to page says, inside the test host."""
+
+    def __init__(self, page: str, folder: Path, settings: Any) -> None:
+        self.page = page
+        self.folder = folder
+        self.settings = settings
+        self.names: dict[str, Any] = {"__name__": "docs"}
+        self.modules: list[str] = []
+
+    def follow(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            if block.file:
+                self.keep_file(block, block.file[0])
+            elif block.language == "python":
+                run_python(block, self.page, self.names)
+            elif block.language == "console":
+                self.run_commands(block)
+
+    def keep_file(self, block: Block, path: str) -> None:
+        if block.language == "text":
+            file = self.folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+            return
+        name = path.removesuffix(".py").replace("/", ".")
+        if name.endswith("settings"):
+            values: dict[str, Any] = {}
+            run_python(block, self.page, values)
+            for setting, value in values.items():
+                if setting == "DATABASES":
+                    open_databases(value)
+                elif setting.isupper():
+                    setattr(self.settings, setting, value)
+            return
+        module = sys.modules.get(name)
+        if module is None:
+            package = name.partition(".")[0]
+            sys.modules.setdefault(package, ModuleType(package))
+            module = sys.modules[name] = ModuleType(name)
+            self.modules += [package, name]
+        run_python(block, self.page, module.__dict__)
+
+    def run_commands(self, block: Block) -> None:
+        for command, wanted in read_commands(block.text):
+            words = shlex.split(command)
+            if words[:2] != ["python", "manage.py"]:
+                continue
+            said = io.StringIO()
+            status = 0
+            try:
+                call_command(*words[2:], stdout=said, stderr=said)
+            except SystemExit as end:
+                status = int(end.code or 0)
+            self.names["status"] = status
+            assert_output(wanted, said.getvalue(), f"{self.page}: {command}")
+
+    def forget(self) -> None:
+        for name in self.modules:
+            sys.modules.pop(name, None)
+
+
+class Project:
+    """Does what a page says in a folder of its own, as a reader would."""
+
+    def __init__(self, page: str, folder: Path) -> None:
+        self.page = page
+        self.folder = folder
+        self.port = _free_port()
+        self.server: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "DJANGO_SETTINGS_MODULE" and not name.startswith("COV")
+        } | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+
+    def follow(self, blocks: list[Block]) -> None:
+        session: list[Block] = []
+        for block in blocks:
+            if block.file:
+                self.keep_file(block, *block.file)
+            elif block.language == "python":
+                session.append(block)
+                continue
+            if session and block.language == "console":
+                self.run_session(session)
+                session = []
+            if block.language == "console":
+                self.run_commands(block)
+            elif block.language == "json" and "http" in block.caption:
+                self.ask_site(block)
+        if session:
+            self.run_session(session)
+
+    def keep_file(self, block: Block, path: str, added: bool) -> None:
+        file = self.folder / path
+        assert file.exists() or not added, f"{path} is not there to be added to"
+        known = file.read_text(encoding="utf-8") if added else ""
+        file.write_text(known + block.text, encoding="utf-8")
+
+    def run_commands(self, block: Block) -> None:
+        for command, wanted in read_commands(block.text):
+            words = shlex.split(command)
+            if _PASSED_OVER.match(command):
+                continue
+            if words[0] == "cd":
+                self.folder = self.folder / words[1]
+            elif "runserver" in words:
+                self.start_server()
+            elif words[-1] != "shell":  # What is typed there comes next.
+                done = self.run(*words)
+                assert_output(wanted, done, f"{self.page}: {command}")
+
+    def run(self, *words: str) -> str:
+        program = {"django-admin": ["-m", "django"], "python": []}[words[0]]
+        done = subprocess.run(  # noqa: S603 - our own page.
+            [sys.executable, *program, *words[1:]],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0 or done.stdout, f"{words} failed without a word"
+        return done.stdout
+
+    def run_session(self, blocks: list[Block]) -> None:
+        """Run the blocks of one shell in one process of the project."""
+        script = [
+            "import django",
+            "django.setup()",
+            "from tests.pages import Block, run_python",
+            "names = {'__name__': 'docs'}",
+            *(f"run_python({block!r}, {self.page!r}, names)" for block in blocks),
+        ]
+        (settings_file,) = self.folder.glob("*/settings.py")
+        done = subprocess.run(  # noqa: S603 - our own page.
+            [sys.executable, "-c", "\n".join(script)],
+            cwd=self.folder,
+            env=self.environment
+            | {
+                "DJANGO_SETTINGS_MODULE": f"{settings_file.parent.name}.settings",
+                "PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def start_server(self) -> None:
+        command = [sys.executable, "manage.py", "runserver", "--noreload"]
+        self.server = subprocess.Popen(  # noqa: S603 - our own page.
+            [*command, str(self.port)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask_site(self, block: Block) -> None:
+        url = block.caption.replace(":8000", f":{self.port}")
+        # As a browser asks.
+        request = Request(url, headers={"Accept": "text/html,*/*;q=0.8"})  # noqa: S310
+        for _ in range(100):
+            try:
+                with urlopen(request, timeout=20) as answer:  # noqa: S310 - ourselves.
+                    got = json.load(answer)
+                break
+            except URLError as error:
+                if not isinstance(error.reason, ConnectionRefusedError):
+                    raise
+                time.sleep(0.2)
+        else:
+            raise AssertionError("The site did not start.")
+        assert got == json.loads(block.text)
+
+    def stop(self) -> None:
+        if self.server:
+            self.server.terminate()
+            self.server.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def project(page: str, folder: Path) -> Iterator[Project]:
+    made = Project(page, folder)
+    try:
+        yield made
+    finally:
+        made.stop()
