@@ -74,6 +74,29 @@ class CourseRoleBackend:
             return self._course_team(known, course)
         return set()
 
+    def grants_on(self, user: Any, perm: str, courses: Iterable[Any]) -> set[Any]:
+        """
+        Give the primary keys of the courses on which the rules grant ``perm``.
+
+        Args:
+            user: An instance of any user model, or an anonymous user.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+            courses: The host's own course objects.
+        """
+        if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
+            return {
+                course.pk for course in courses if self.has_perm(user, perm, course)
+            }
+        course_id_of = get_course_adapter().course_id_of
+        keys = {course_id_of(course): course.pk for course in courses}
+        roles = CourseAccessRole.objects.filter(
+            user__in=_active([user]),
+            course_id__in=keys,
+            role__in=CourseAccessRole.COURSE_TEAM,
+        )
+        held = roles.values_list("course_id", flat=True)
+        return {keys[course_id] for course_id in held if course_id in keys}
+
     def _may_enroll(self, users: list[Any], course: Any) -> set[Any]:
         """Apply ACC-01…07 to everybody at once; the cheapest rule answers first."""
         facts = get_course_adapter().facts(course)
