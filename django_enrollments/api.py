@@ -17,7 +17,10 @@ from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
 from django_enrollments.conf import conf
 from django_enrollments.enrolling import access, bulk
-from django_enrollments.enrolling.attributes import clean_attributes
+from django_enrollments.enrolling.attributes import (
+    clean_attributes,
+    missing_attributes,
+)
 from django_enrollments.enrolling.catalog import find_offer, get_offer
 from django_enrollments.enrolling.learners import get_user
 from django_enrollments.enrolling.modes import default_slug, unavailable_text
@@ -28,6 +31,8 @@ from django_enrollments.enrolling.transactions import (
     write_transaction,
 )
 from django_enrollments.errors import (
+    CourseEnrollmentExistsError,
+    CourseEnrollmentNotUpdatableError,
     CourseModeNotFoundError,
     EnrollmentApiLoadError,
     EnrollmentNotFoundError,
@@ -311,6 +316,122 @@ def update_enrollment(
         enrollment = _as_a_whole(write, enrollment_attributes is not None)
     logger.info("Finished an enrollment update in course %s.", course_id)
     return enrollment
+
+
+def enroll_or_update(
+    username: str,
+    course_id: str,
+    mode: str | None = None,
+    is_active: bool | None = None,
+    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    *,
+    force_enrollment: bool = False,
+    may_enroll: bool = True,
+    may_change: bool = False,
+    may_deactivate: bool = False,
+) -> dict[str, Any]:
+    """
+    Bring an enrollment into the state asked for, as far as the asker may (V1-ENR).
+
+    A learner can only enroll; whoever may more changes the mode or activation of an
+    enrollment that is there, without being asked for access. A learner who is in
+    already, with nothing to change, keeps the enrollment as it is (B-05, B-14).
+
+    Args:
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        mode: Mode slug; ``None`` for the default, or for that of the enrollment.
+        is_active: Whether the learner is in the course afterwards; ``None`` is yes
+            for who enrolls, and leaves an enrollment that is changed as it is.
+        enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
+            that replace all attributes; ``None`` touches none, nor is anything noted
+            about a learner who is in already.
+        force_enrollment: Whether enrolling lifts window and invitations and counts
+            expired modes as offered; it changes nothing else (V1-FORCE).
+        may_enroll: Whether the asker may enroll this learner.
+        may_change: Whether the asker may change the mode of what is there, or
+            activate it.
+        may_deactivate: Whether the asker may take the learner out of the course.
+
+    Returns:
+        The enrollment dictionary.
+
+    Raises:
+        CourseEnrollmentNotUpdatableError: It would be deactivated in a mode that it
+            does not have (V1-ENR-10), or changed to one whose required attributes the
+            list lacks (V1-ATTR-05).
+        CourseModeNotFoundError: The course does not offer the mode now.
+        CourseNotFoundError: No course has this id.
+        UserNotFoundError: No user has this name.
+        EnrollmentNotFoundError: The asker may only change, and there is nothing.
+        CourseEnrollmentClosedError: The learner may not enroll now.
+        CourseEnrollmentFullError: No seat is left.
+        EnrollmentNotAllowed: A filter or permission backend vetoed.
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    with one_call():
+        existing = None
+        if may_change or may_deactivate:
+            existing = get_enrollment(username, course_id)
+        # That of a deleted course is no one's to change; enrolling tells why.
+        if existing and existing["course_details"] is not None:
+            moves = mode is not None and mode != existing["mode"]
+            leaves = existing["is_active"] and is_active is False
+            joins = not existing["is_active"] and is_active is True
+            if moves and leaves:
+                raise CourseEnrollmentNotUpdatableError(
+                    f"Enrollment mode mismatch: active mode={existing['mode']}, "
+                    f"requested mode={mode}. Won't deactivate."
+                )
+            if (leaves and may_deactivate) or ((moves or joins) and may_change):
+                _check_required_attributes(mode, enrollment_attributes)
+                return update_enrollment(
+                    username,
+                    course_id,
+                    mode=mode,
+                    is_active=is_active,
+                    enrollment_attributes=enrollment_attributes,
+                )
+        if not may_enroll:
+            if existing:
+                return existing
+            raise EnrollmentNotFoundError(
+                f"Course Enrollment not found for user {username} in course {course_id}"
+            )
+        try:
+            return add_enrollment(
+                username,
+                course_id,
+                mode=mode,
+                is_active=is_active is not False,
+                enrollment_attributes=enrollment_attributes,
+                force_enrollment=force_enrollment,
+                include_expired=force_enrollment,
+            )
+        except CourseEnrollmentExistsError as error:
+            kept: dict[str, Any] = error.enrollment
+            return kept
+
+
+def _check_required_attributes(
+    mode: str | None, attributes: Sequence[dict[str, Any]] | None
+) -> None:
+    """
+    Check a list of attributes for what a mode requires; no list is as good as a whole.
+
+    Raises:
+        CourseEnrollmentNotUpdatableError: The list lacks something (V1-ATTR-05).
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+    """
+    if mode is None or not attributes:
+        return
+    if missing_attributes(mode, clean_attributes(attributes)):
+        required = list(conf.ENROLLMENTS_REQUIRED_ATTRIBUTES[mode])
+        raise CourseEnrollmentNotUpdatableError(
+            f"Missing enrollment attributes: requested mode={mode} "
+            f"required attributes={required}"
+        )
 
 
 def get_course_enrollment_details(
