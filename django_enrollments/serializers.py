@@ -1,0 +1,211 @@
+"""
+The declared shape of everything on the wire (V1-SER), for schemas and for hosts.
+
+They serialize instances of any host's models, one by one. The views send what
+:mod:`.data` makes of whole lists instead: the same, in a few queries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rest_framework import serializers
+
+from django_enrollments.backends.courses import CourseFacts
+from django_enrollments.enrolling.modes import as_prices
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseMode,
+    get_course_adapter,
+    get_course_model,
+)
+from django_enrollments.moments import to_iso
+
+if TYPE_CHECKING:
+    from datetime import date
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment as ISO 8601 text in UTC, whatever the host's time zone and formats."""
+
+    def to_representation(self, value: date) -> str | None:  # type: ignore[override]  # Dates too.
+        """
+        Give the text.
+
+        Args:
+            value: A datetime or a date, as a host stores it.
+        """
+        return to_iso(value)
+
+
+class StringListField(serializers.CharField):
+    """Whole numbers that are stored as one text, separated by commas."""
+
+    def field_to_native(self, obj: Any, field_name: str) -> list[int]:
+        """
+        Give the numbers that an attribute of an object holds (V1-SER-15).
+
+        Args:
+            obj: Anything with the attribute, a mode for instance.
+            field_name: Name of the attribute.
+        """
+        return list(as_prices(getattr(obj, field_name) or "") or ())  # type: ignore[arg-type]  # Numbers, or nothing.
+
+    def to_representation(self, value: str) -> Any:
+        """
+        Give the numbers as they are on the wire.
+
+        Args:
+            value: The stored text.
+
+        Returns:
+            A list of integers, or ``""`` when there are none.
+        """
+        return as_prices(value)
+
+
+class ModeSerializer(serializers.Serializer[CourseMode]):
+    """A way to take a course (V1-SER-12)."""
+
+    slug = serializers.CharField(max_length=100)
+    name = serializers.CharField(max_length=255)
+    min_price = serializers.IntegerField()
+    suggested_prices = StringListField(max_length=255)
+    currency = serializers.CharField(max_length=8)
+    expiration_datetime = MomentField()
+    description = serializers.CharField()
+    sku = serializers.CharField()
+    bulk_sku = serializers.CharField()
+
+
+class CourseSerializer(serializers.Serializer[Any]):
+    """
+    A course of any host, with its modes (V1-SER-05).
+
+    Args:
+        include_expired: Whether expired modes are listed too.
+    """
+
+    course_id = serializers.CharField()
+    course_name = serializers.CharField(source="display_name")
+    enrollment_start = MomentField()
+    enrollment_end = MomentField()
+    course_start = MomentField(source="start")
+    course_end = MomentField(source="end")
+    invite_only = serializers.BooleanField(source="invitation_only")
+    course_modes = serializers.SerializerMethodField()
+    pacing_type = serializers.SerializerMethodField()
+
+    class Meta:
+        ref_name = "enrollment.Course"
+
+    def __init__(
+        self, *args: Any, include_expired: bool = False, **kwargs: Any
+    ) -> None:
+        self.include_expired = include_expired
+        super().__init__(*args, **kwargs)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """
+        Give the course as it is on the wire.
+
+        Args:
+            instance: The host's own course object.
+        """
+        return super().to_representation(_facts(instance))
+
+    def get_course_modes(self, obj: Any) -> list[dict[str, Any]]:
+        """
+        List the modes, credit included (V1-SER-17, V1-SER-18).
+
+        Args:
+            obj: The host's own course object, or what the adapter read of it.
+        """
+        modes = CourseMode.modes_for_course(
+            _facts(obj).course_id,
+            include_expired=self.include_expired,
+            only_selectable=False,
+        )
+        serialize = ModeSerializer().to_representation
+        return [serialize(mode) for mode in modes]
+
+    def get_pacing_type(self, obj: Any) -> str:
+        """
+        Tell who sets the pace (V1-SER-11).
+
+        Args:
+            obj: The host's own course object, or what the adapter read of it.
+        """
+        return "Self Paced" if _facts(obj).self_paced else "Instructor Paced"
+
+
+def _facts(course: Any) -> CourseFacts:
+    if isinstance(course, CourseFacts):
+        return course
+    return get_course_adapter().facts(course)
+
+
+class CourseEnrollmentSerializer(serializers.ModelSerializer[CourseEnrollment]):
+    """A learner's place in a course (V1-SER-01); of a deleted one, without details."""
+
+    created = MomentField(read_only=True)
+    course_details = CourseSerializer(source="course", read_only=True)
+    user = serializers.SerializerMethodField("get_username")
+
+    class Meta:
+        model = CourseEnrollment
+        fields: ClassVar[tuple[str, ...]] = (
+            "created",
+            "mode",
+            "is_active",
+            "course_details",
+            "user",
+        )
+        read_only_fields = ("mode", "is_active")
+        lookup_field = "username"
+
+    def get_username(self, model: CourseEnrollment) -> str:
+        """
+        Give the learner's name.
+
+        Args:
+            model: The enrollment.
+        """
+        return model.username
+
+
+class CourseEnrollmentsApiListSerializer(CourseEnrollmentSerializer):
+    """A learner's place in a course, for long lists: the course by its id alone."""
+
+    course_details = None  # type: ignore[assignment]  # As DRF drops what it inherits.
+    course_id = serializers.SerializerMethodField()
+
+    class Meta(CourseEnrollmentSerializer.Meta):
+        fields = ("created", "mode", "is_active", "user", "course_id")
+
+    def get_course_id(self, obj: CourseEnrollment) -> str:
+        """
+        Give the course id; of a deleted course, the key that is left of it.
+
+        Args:
+            obj: The enrollment.
+        """
+        try:
+            course = obj.course
+        except get_course_model().DoesNotExist:
+            return str(obj.course_id)
+        return get_course_adapter().course_id_of(course)
+
+
+class CourseEnrollmentAllowedSerializer(
+    serializers.ModelSerializer[CourseEnrollmentAllowed]
+):
+    """An invitation (V1-SER-21)."""
+
+    created = MomentField(read_only=True)
+
+    class Meta:
+        model = CourseEnrollmentAllowed
+        fields = ("email", "course_id", "auto_enroll", "created", "user")
+        lookup_field = "user"
