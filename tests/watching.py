@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from django.dispatch import Signal
+from typing import TYPE_CHECKING, Any
 
 from django_enrollments import signals
 from django_enrollments.models import (
@@ -15,6 +12,11 @@ from django_enrollments.models import (
     CourseEnrollmentAttribute,
     EnrollmentEvent,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.dispatch import Signal
 
 SIGNALS: dict[str, Signal] = {
     "created": signals.enrollment_created,

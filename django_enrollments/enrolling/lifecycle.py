@@ -28,7 +28,11 @@ from django_enrollments.enrolling.attributes import replace_attributes
 from django_enrollments.enrolling.filters import apply_filters
 from django_enrollments.enrolling.history import Change, describe, record
 from django_enrollments.enrolling.modes import is_mode_slug
-from django_enrollments.enrolling.seats import lock_seats, outside_the_count
+from django_enrollments.enrolling.seats import (
+    find_seated,
+    lock_seats,
+    outside_the_count,
+)
 from django_enrollments.enrolling.transactions import (
     Conflict,
     insert_all,
@@ -403,12 +407,13 @@ def _judge(
     at: datetime,
 ) -> None:
     """Ask mode, filters and access about each learner; seats come last, locked."""
-    refused_modes: dict[str, Refusal | None] = {}
+    refused_modes: dict[str | None, Refusal | None] = {}
     for plan in plans:
-        slug = plan.change.mode
-        if terms.offered_mode and slug not in refused_modes:
+        # What is no text at all need not even be hashable.
+        slug = plan.change.mode if isinstance(plan.change.mode, str) else None
+        if (terms.offered_mode or slug is None) and slug not in refused_modes:
             refused_modes[slug] = judge_mode(
-                slug, offer, at=at, include_expired=terms.include_expired
+                plan.change.mode, offer, at=at, include_expired=terms.include_expired
             )
         refusal = refused_modes.get(slug)
         if refusal:
@@ -509,13 +514,12 @@ def _allot_seats(plans: Sequence[_Plan], offer: CourseOffer, *, using: str) -> N
         return
     keys = [plan.change.user.pk for plan in needing]
     outside = outside_the_count(offer, keys, using=using)
-    for plan in needing:
-        if plan.change.user.pk in outside:
-            continue
-        if left:
-            left -= 1
-        else:
-            plan.refuse(course_full(offer))
+    losing = [plan for plan in needing if plan.change.user.pk not in outside][left:]
+    if find_seated(offer, [plan.change.user.pk for plan in losing], using=using):
+        # Somebody else has let them in since they were read (B-14).
+        raise Conflict
+    for plan in losing:
+        plan.refuse(course_full(offer))
 
 
 def _write(plans: Sequence[_Plan], writing: _Writing) -> None:
