@@ -1,0 +1,474 @@
+"""GET enrollment over HTTP (rules V1-LIST, V1-SER)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_enrollments import api
+from django_enrollments.backends.permissions import CourseRoleBackend
+from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
+from django_enrollments.models import CourseAccessRole, CourseEnrollment
+from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
+from tests.factories import (
+    HOUR,
+    course_id_of,
+    is_default_host,
+    make_course,
+    make_mode,
+    make_user,
+    username,
+)
+from tests.http import ALLOW_INACTIVE, ENROLLMENT, client_of, get, put
+
+pytestmark = pytest.mark.django_db
+
+
+def make_courses(count: int) -> list[Any]:
+    courses = [make_course(f"course-v1:edX+C{number}+R") for number in range(count)]
+    for course in courses:
+        make_mode(course)
+    return courses
+
+
+def give_role(user: Any, course: Any, role: str = "staff") -> None:
+    CourseAccessRole.objects.create(
+        user=user, org="edX", course_id=course_id_of(course), role=role
+    )
+
+
+def listed(response: Any) -> list[str]:
+    """Give the ids of the courses in a list that was answered."""
+    assert response.status_code == 200
+    return [one["course_details"]["course_id"] for one in response.json()]
+
+
+class TestOwnList:
+    def test_list_01_and_ser_01_keys_are_in_order(self) -> None:
+        ada = make_user("ada")
+        (course,) = make_courses(1)
+        put(ada, course)
+
+        response = get(ada)
+
+        (enrollment,) = response.json()
+        assert response["Content-Type"] == "application/json"
+        assert list(enrollment) == [
+            "created",
+            "mode",
+            "is_active",
+            "course_details",
+            "user",
+        ]
+        assert enrollment["created"].endswith("Z")
+        assert enrollment["user"] == username("ada")
+
+    def test_list_01_is_what_the_api_gives(self) -> None:
+        ada = make_user("ada")
+        for course in make_courses(2):
+            put(ada, course)
+
+        assert get(ada).json() == api.get_enrollments(username("ada"))
+
+    def test_list_01_is_empty_for_a_newcomer(self) -> None:
+        response = get(make_user("ada"))
+
+        assert (response.status_code, response.content) == (200, b"[]")
+
+    def test_list_02_is_ordered_by_creation_then_key(self) -> None:
+        ada = make_user("ada")
+        courses = make_courses(3)
+        for course in reversed(courses):
+            put(ada, course)
+        now = timezone.now()
+        CourseEnrollment.objects.update(created=now)
+        CourseEnrollment.objects.filter(course=courses[0]).update(created=now - HOUR)
+
+        order = listed(get(ada))
+
+        assert order == [course_id_of(courses[n]) for n in (0, 2, 1)]
+
+    def test_list_03_leaves_inactive_ones_out(self) -> None:
+        ada = make_user("ada")
+        stays, left = make_courses(2)
+        put(ada, stays)
+        put(ada, left, is_active=False)
+
+        assert listed(get(ada)) == [course_id_of(stays)]
+
+    def test_list_04_leaves_deleted_courses_out_and_logs_it(self, caplog: Any) -> None:
+        ada = make_user("ada")
+        stays, goes = make_courses(2)
+        put(ada, stays)
+        put(ada, goes)
+        goes.delete()
+
+        with caplog.at_level(logging.WARNING, "django_enrollments"):
+            response = get(ada)
+
+        assert listed(response) == [course_id_of(stays)]
+        assert "deleted courses" in caplog.text
+
+    def test_list_05_the_own_name_may_be_given(self) -> None:
+        ada = make_user("ada")
+        (course,) = make_courses(1)
+        put(ada, course)
+
+        assert listed(get(ada, user=username("ada"))) == [course_id_of(course)]
+
+    @pytest.mark.parametrize("value", ["1", "false"])
+    def test_list_15_expired_modes_are_shown_when_asked_for(self, value: str) -> None:
+        ada = make_user("ada")
+        course = make_course()
+        make_mode(course, "audit")
+        make_mode(course, "verified", expiration_datetime=timezone.now() - HOUR)
+        put(ada, course)
+
+        (without,) = get(ada, include_expired="").json()
+        (included,) = get(ada, include_expired=value).json()
+
+        assert [m["slug"] for m in without["course_details"]["course_modes"]] == [
+            "audit"
+        ]
+        assert [m["slug"] for m in included["course_details"]["course_modes"]] == [
+            "audit",
+            "verified",
+        ]
+
+    def test_list_14_a_refusal_is_told(self, monkeypatch: Any) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise CourseEnrollmentError("The disk is full.")
+
+        monkeypatch.setattr(api, "get_enrollments", refuse)
+
+        response = get(make_user("ada"))
+
+        assert response.status_code == 400
+        assert response.json() == {
+            "message": "An error occurred while retrieving enrollments for user "
+            f"'{username('ada')}'"
+        }
+
+    def test_a_filter_that_vetoes_is_heard(self, settings: Any) -> None:
+        settings.ENROLLMENTS_FILTERS = [_veto_lists]
+
+        response = get(make_user("ada"))
+
+        assert response.status_code == 403
+        assert response.json() == {"message": "Not today."}
+
+    @pytest.mark.parametrize("count", [1, 50])
+    def test_list_16_costs_two_statements_beside_session_and_user(
+        self, count: int
+    ) -> None:
+        ada = make_user("ada")
+        for course in make_courses(count):
+            put(ada, course)
+        client = client_of(ada)
+
+        with CaptureQueriesContext(connection) as captured:
+            response = client.get(ENROLLMENT)
+
+        assert len(response.json()) == count
+        assert len(captured) == 4
+
+
+def _veto_lists(action: str, **context: Any) -> None:
+    if action == "queryset":
+        raise EnrollmentNotAllowed("Not today.")
+
+
+class TestListOfAnother:
+    def test_list_05_global_staff_sees_all_active_ones(self) -> None:
+        ada, boss = make_user("ada"), make_user("boss", is_staff=True)
+        first, second, left = make_courses(3)
+        put(ada, first)
+        put(ada, second)
+        put(ada, left, is_active=False)
+
+        response = get(boss, user=username("ada"))
+
+        assert listed(response) == [course_id_of(first), course_id_of(second)]
+
+    def test_list_05_a_grant_without_a_course_is_what_makes_global_staff(
+        self, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.ReadersBackend"]
+        ada, reader = make_user("ada"), make_user("reader")
+        (course,) = make_courses(1)
+        put(ada, course)
+
+        assert listed(get(reader, user=username("ada"))) == [course_id_of(course)]
+        assert listed(get(ada, user=username("reader"))) == []
+
+    def test_auth_17_a_superuser_is_not_global_staff(self) -> None:
+        ada, root = make_user("ada"), make_user("root", is_superuser=True)
+        (course,) = make_courses(1)
+        put(ada, course)
+
+        assert listed(get(root, user=username("ada"))) == []
+
+    @pytest.mark.parametrize("role", ["staff", "instructor", "limited_staff"])
+    def test_list_06_and_09_the_course_team_sees_its_own_course(
+        self, role: str
+    ) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        ours, theirs = make_courses(2)
+        put(ada, ours)
+        put(ada, theirs)
+        give_role(bea, ours, role)
+
+        assert listed(get(bea, user=username("ada"))) == [course_id_of(ours)]
+
+    def test_list_06_the_order_is_that_of_the_whole_list(self) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        courses = make_courses(4)
+        for course in reversed(courses):
+            put(ada, course)
+        for course in (courses[1], courses[3], courses[0]):
+            give_role(bea, course)
+
+        order = listed(get(bea, user=username("ada")))
+
+        assert order == [course_id_of(courses[n]) for n in (3, 1, 0)]
+
+    @pytest.mark.parametrize(
+        "role",
+        [
+            "beta_testers",
+            "data_researcher",
+            "finance_admin",
+            "sales_admin",
+            "ccx_coach",
+            "support",
+            "Staff",
+        ],
+    )
+    def test_list_11_other_roles_see_nothing(self, role: str) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        (course,) = make_courses(1)
+        put(ada, course)
+        give_role(bea, course, role)
+
+        assert listed(get(bea, user=username("ada"))) == []
+
+    @pytest.mark.parametrize("role", ["staff", "instructor"])
+    def test_list_10_a_role_on_the_organization_sees_nothing(self, role: str) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        (course,) = make_courses(1)
+        put(ada, course)
+        CourseAccessRole.objects.create(user=bea, org="edX", course_id="", role=role)
+
+        assert listed(get(bea, user=username("ada"))) == []
+
+    def test_list_07_without_any_role_the_list_is_empty(self) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        (course,) = make_courses(1)
+        put(ada, course)
+
+        response = get(bea, user=username("ada"))
+
+        assert (response.status_code, response.content) == (200, b"[]")
+
+    @pytest.mark.parametrize("is_staff", [False, True])
+    @pytest.mark.parametrize(
+        "name", ["nobody", "", " ", "\x00", "a\x00b", "x" * 5_000, "ADA", "%", "🎓"]
+    )
+    def test_list_08_and_13_who_does_not_exist_has_an_empty_list(
+        self, name: str, is_staff: bool
+    ) -> None:
+        ada, asker = make_user("ada"), make_user("asker", is_staff=is_staff)
+        (course,) = make_courses(1)
+        put(ada, course)
+        give_role(asker, course)
+
+        response = get(asker, user=name)
+
+        assert (response.status_code, response.content) == (200, b"[]")
+
+    def test_b_26_a_name_in_another_case_is_somebody_else(self) -> None:
+        ada = make_user("ada")
+        (course,) = make_courses(1)
+        put(ada, course)
+
+        assert listed(get(ada, user=username("ada").upper())) == []
+
+    def test_list_12_an_inactive_account_has_no_role_but_its_own_list(
+        self, settings: Any
+    ) -> None:
+        settings.AUTHENTICATION_BACKENDS = ALLOW_INACTIVE
+        ada, bea = make_user("ada"), make_user("bea", is_active=False)
+        (course,) = make_courses(1)
+        put(ada, course)
+        put(bea, course)
+        give_role(bea, course)
+
+        assert listed(get(bea, user=username("ada"))) == []
+        assert listed(get(bea)) == [course_id_of(course)]
+
+    def test_a_permission_backend_answers_course_by_course(self, settings: Any) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.EvenBackend"]
+        ada, bea = make_user("ada"), make_user("bea")
+        courses = make_courses(3)
+        for course in courses:
+            put(ada, course)
+
+        seen = listed(get(bea, user=username("ada")))
+
+        assert seen == [course_id_of(courses[0]), course_id_of(courses[2])]
+
+    @pytest.mark.parametrize("count", [1, 50])
+    def test_list_16_the_course_team_costs_a_constant_too(self, count: int) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        for course in make_courses(count):
+            put(ada, course)
+            give_role(bea, course)
+        client = client_of(bea)
+
+        with CaptureQueriesContext(connection) as captured:
+            response = client.get(ENROLLMENT, {"user": username("ada")})
+
+        assert len(response.json()) == count
+        # Session, user, rows, modes, courses, roles.
+        assert len(captured) == 6
+
+    @pytest.mark.parametrize("error", [CourseEnrollmentError, EnrollmentNotAllowed])
+    def test_privacy_a_refusal_tells_nobody_that_there_is_somebody(
+        self, monkeypatch: Any, error: type[Exception]
+    ) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise error("Ada is on probation.")
+
+        monkeypatch.setattr(api, "get_enrollments", refuse)
+
+        response = get(make_user("bea"), user=username("ada"))
+
+        assert (response.status_code, response.content) == (200, b"[]")
+
+
+class ReadersBackend:
+    """Lets one user read everybody's enrollments."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        is_reader = user.get_username() == username("reader")
+        return is_reader and perm == VIEW_ENROLLMENT_DATA and course is None
+
+
+class EvenBackend:
+    """Grants reading on courses with an even number."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        return (
+            perm == VIEW_ENROLLMENT_DATA
+            and course is not None
+            and course_id_of(course)[-3] in "02468"
+        )
+
+
+class VetoOnOne:
+    """Vetoes one course, whatever later backends say."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        if course is not None and course_id_of(course) == "course-v1:edX+C1+R":
+            raise PermissionDenied("Secret.")
+        return False
+
+
+class StricterRoles(CourseRoleBackend):
+    """Grants nothing that its base would, by ``has_perm`` alone."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        return False
+
+
+class GrantsNobody(CourseRoleBackend):
+    """Grants nothing that its base would, by ``grants`` alone."""
+
+    def grants(self, users: Any, perm: str, course: Any = None) -> set[Any]:
+        return set()
+
+
+class TestGrantedCourses:
+    ROLES = "django_enrollments.backends.permissions.CourseRoleBackend"
+
+    def test_keeps_the_order_of_the_courses(self) -> None:
+        bea = make_user("bea")
+        courses = make_courses(3)
+        for course in courses[1:]:
+            give_role(bea, course)
+
+        granted = granted_courses(bea, VIEW_ENROLLMENT_DATA, reversed(courses))
+
+        assert granted == [courses[2], courses[1]]
+
+    def test_grants_global_staff_all(self) -> None:
+        boss = make_user("boss", is_staff=True)
+        courses = make_courses(2)
+
+        assert granted_courses(boss, VIEW_ENROLLMENT_DATA, courses) == courses
+
+    def test_a_veto_stands_whatever_comes_after_it(self, settings: Any) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [
+            f"{__name__}.VetoOnOne",
+            self.ROLES,
+        ]
+        bea = make_user("bea")
+        courses = make_courses(3)
+        for course in courses:
+            give_role(bea, course)
+
+        granted = granted_courses(bea, VIEW_ENROLLMENT_DATA, courses)
+
+        assert granted == [courses[0], courses[2]]
+
+    def test_backends_add_up(self, settings: Any) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [
+            self.ROLES,
+            f"{__name__}.EvenBackend",
+        ]
+        bea = make_user("bea")
+        courses = make_courses(4)
+        give_role(bea, courses[1])
+
+        granted = granted_courses(bea, VIEW_ENROLLMENT_DATA, courses)
+
+        assert granted == courses[:3]
+
+    @pytest.mark.parametrize("backend", ["StricterRoles", "GrantsNobody"])
+    def test_a_subclass_is_asked_by_the_method_that_it_has(
+        self, settings: Any, backend: str
+    ) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.{backend}"]
+        bea = make_user("bea")
+        courses = make_courses(2)
+        for course in courses:
+            give_role(bea, course)
+
+        assert granted_courses(bea, VIEW_ENROLLMENT_DATA, courses) == []
+
+    def test_without_courses_there_is_nothing_to_ask(self) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            granted = granted_courses(make_user("bea"), VIEW_ENROLLMENT_DATA, [])
+
+        assert granted == []
+        assert not [q for q in captured.captured_queries if "role" in q["sql"]]
+
+
+@pytest.mark.skipif(
+    not is_default_host(), reason="The other host's usernames are e-mail addresses."
+)
+def test_url_15_a_name_with_a_plus_must_be_encoded_by_the_client() -> None:
+    boss = make_user("boss", is_staff=True)
+    ada = make_user("ada+1")
+    (course,) = make_courses(1)
+    put(ada, course)
+    client = client_of(boss)
+
+    assert listed(client.get(f"{ENROLLMENT}?user=ada%2B1")) == [course_id_of(course)]
+    assert listed(client.get(f"{ENROLLMENT}?user=ada+1")) == []

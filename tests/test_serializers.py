@@ -1,0 +1,301 @@
+"""The declared shape and what is sent are the same (rules V1-SER, NAM-04)."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.utils import timezone as django_timezone
+from rest_framework.renderers import JSONRenderer
+
+from django_enrollments import api, data
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseMode,
+)
+from django_enrollments.serializers import (
+    CourseEnrollmentAllowedSerializer,
+    CourseEnrollmentsApiListSerializer,
+    CourseEnrollmentSerializer,
+    CourseSerializer,
+    ModeSerializer,
+    MomentField,
+    StringListField,
+)
+from tests.factories import (
+    DAY,
+    HOUR,
+    NOON,
+    course_id_of,
+    is_default_host,
+    make_course,
+    make_mode,
+    make_user,
+    username,
+)
+from tests.http import put
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def courses() -> list[Any]:
+    """Courses with everything, with nothing, and with nothing but expired modes."""
+    rich = make_course(
+        "course-v1:edX+Rich+R",
+        org="edX",
+        display_name="Rich",
+        start=NOON,
+        end=NOON + DAY,
+        enrollment_start=NOON + timedelta(microseconds=5),
+        enrollment_end=NOON + HOUR,
+        invitation_only=True,
+        self_paced=True,
+    )
+    make_mode(
+        rich,
+        "verified",
+        min_price=49,
+        suggested_prices="50, 100",
+        currency="EUR",
+        expiration_datetime=django_timezone.now() + DAY,
+        description="With a certificate",
+        sku="ABC",
+        bulk_sku="",
+    )
+    make_mode(rich, "credit")
+    make_mode(rich, "masters", expiration_datetime=django_timezone.now() - DAY)
+    poor = make_course("edX/Poor/2014_T2")
+    late = make_course("django-101")
+    make_mode(late, "honor", expiration_datetime=django_timezone.now() - DAY)
+    return [rich, poor, late]
+
+
+def as_json(value: Any) -> str:
+    """Give JSON text, in which the order of keys counts."""
+    return json.dumps(value)
+
+
+class TestCourseEnrollmentSerializer:
+    def test_ser_22_one_by_one_equals_all_at_once(self, courses: list[Any]) -> None:
+        for name in ("ada", "bea"):
+            user = make_user(name)
+            for course in courses:
+                put(user, course, "honor", is_active=name == "ada")
+        enrollments = CourseEnrollment.objects.order_by("pk")
+
+        one_by_one = [CourseEnrollmentSerializer(row).data for row in enrollments]
+        many = CourseEnrollmentSerializer(enrollments, many=True).data
+
+        sent = data.serialize_enrollments(enrollments)
+        assert len(sent) == 6
+        assert as_json(one_by_one) == as_json(many) == as_json(sent)
+
+    def test_ser_22_is_what_every_function_gives(self, courses: list[Any]) -> None:
+        ada = make_user("ada")
+        put(ada, courses[0])
+        row = CourseEnrollment.objects.get()
+
+        shape = as_json(CourseEnrollmentSerializer(row).data)
+
+        name, course_id = username("ada"), course_id_of(courses[0])
+        assert shape == as_json(api.get_enrollment(name, course_id))
+        assert shape == as_json(api.get_enrollments(name)[0])
+        assert shape == as_json(api.serialize_enrollments([row])[0])
+
+    def test_ser_19_of_a_deleted_course_has_no_details(
+        self, courses: list[Any]
+    ) -> None:
+        put(make_user("ada"), courses[1])
+        courses[1].delete()
+        row = CourseEnrollment.objects.get()
+
+        shape = CourseEnrollmentSerializer(row).data
+
+        assert shape["course_details"] is None
+        assert as_json([shape]) == as_json(data.serialize_enrollments([row]))
+
+    def test_ser_02_knows_one_time_zone(
+        self, courses: list[Any], settings: Any
+    ) -> None:
+        settings.TIME_ZONE = "Asia/Kathmandu"
+        settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%Y"}
+        put(make_user("ada"), courses[0])
+        rows = CourseEnrollment.objects.all()
+
+        with django_timezone.override("America/Bogota"):
+            shape = CourseEnrollmentSerializer(rows, many=True).data
+
+        assert as_json(shape) == as_json(data.serialize_enrollments(rows))
+        assert shape[0]["course_details"]["course_start"] == "2026-03-04T12:00:00Z"
+
+    def test_nam_04_names_are_those_of_the_contract(self) -> None:
+        meta = CourseEnrollmentSerializer.Meta
+
+        assert meta.fields == (
+            "created",
+            "mode",
+            "is_active",
+            "course_details",
+            "user",
+        )
+        assert meta.lookup_field == "username"
+
+    def test_nam_04_get_username_gives_the_name(self, courses: list[Any]) -> None:
+        put(make_user("ada"), courses[0])
+
+        name = CourseEnrollmentSerializer().get_username(CourseEnrollment.objects.get())
+
+        assert name == username("ada")
+
+    def test_takes_no_input(self) -> None:
+        serializer = CourseEnrollmentSerializer(data={"mode": "x", "is_active": False})
+
+        assert serializer.is_valid()
+        assert serializer.validated_data == {}
+
+
+class TestCourseSerializer:
+    @pytest.mark.parametrize("include_expired", [False, True])
+    def test_ser_05_equals_the_details(
+        self, courses: list[Any], include_expired: bool
+    ) -> None:
+        for course in courses:
+            shape = CourseSerializer(course, include_expired=include_expired).data
+
+            assert as_json(shape) == as_json(
+                data.get_course_enrollment_info(course_id_of(course), include_expired)
+            )
+
+    def test_ser_11_and_nam_04_methods_take_the_hosts_course(
+        self, courses: list[Any]
+    ) -> None:
+        rich, poor, late = courses
+        serializer = CourseSerializer(include_expired=True)
+
+        assert [mode["slug"] for mode in serializer.get_course_modes(late)] == ["honor"]
+        assert serializer.get_pacing_type(poor) == "Instructor Paced"
+        # The other host's courses have no pace.
+        assert serializer.get_pacing_type(rich) == (
+            "Self Paced" if is_default_host() else "Instructor Paced"
+        )
+
+    def test_nam_04_has_the_reference_name(self) -> None:
+        assert CourseSerializer.Meta.ref_name == "enrollment.Course"
+
+    def test_renders_as_json(self, courses: list[Any]) -> None:
+        shape = CourseSerializer(courses[0]).data
+
+        assert json.loads(JSONRenderer().render(shape)) == shape
+
+
+class TestModeSerializer:
+    def test_ser_12_to_16_keys_are_in_order(self, courses: list[Any]) -> None:
+        mode = CourseMode.objects.get(mode_slug="verified")
+
+        shape = ModeSerializer(mode).data
+
+        assert list(shape.items()) == [
+            ("slug", "verified"),
+            ("name", "Verified"),
+            ("min_price", 49),
+            ("suggested_prices", [50, 100]),
+            ("currency", "eur"),
+            ("expiration_datetime", data.to_iso(mode.expiration_datetime)),
+            ("description", "With a certificate"),
+            ("sku", "ABC"),
+            ("bulk_sku", ""),
+        ]
+
+
+class TestStringListField:
+    @pytest.mark.parametrize(
+        ("stored", "numbers"), [("", []), ("1,2,3", [1, 2, 3]), ("10", [10])]
+    )
+    def test_ser_15_native_conversion_gives_a_list(
+        self, stored: str, numbers: list[int]
+    ) -> None:
+        mode = CourseMode(suggested_prices=stored)
+
+        assert StringListField().field_to_native(mode, "suggested_prices") == numbers
+
+    @pytest.mark.parametrize(("stored", "sent"), [("", ""), ("1,2,3", [1, 2, 3])])
+    def test_seed_diff_05_on_the_wire_none_is_a_blank_text(
+        self, stored: str, sent: Any
+    ) -> None:
+        assert StringListField().to_representation(stored) == sent
+
+
+class TestMomentField:
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (NOON, "2026-03-04T12:00:00Z"),
+            (NOON + timedelta(microseconds=10), "2026-03-04T12:00:00.000010Z"),
+            (
+                datetime(2026, 3, 4, 12, tzinfo=timezone(5 * HOUR)),
+                "2026-03-04T07:00:00Z",
+            ),
+            (date(2026, 3, 4), "2026-03-04T06:00:00Z"),
+        ],
+    )
+    def test_ser_02_gives_utc(self, value: Any, text: str, settings: Any) -> None:
+        settings.TIME_ZONE = "America/Chicago"
+
+        assert MomentField().to_representation(value) == text
+
+
+class TestCourseEnrollmentsApiListSerializer:
+    def test_ser_20_keys_are_in_order(self, courses: list[Any]) -> None:
+        put(make_user("ada"), courses[0], "verified")
+        row = CourseEnrollment.objects.get()
+
+        shape = CourseEnrollmentsApiListSerializer(row).data
+
+        assert list(shape.items()) == [
+            ("created", data.to_iso(row.created)),
+            ("mode", "verified"),
+            ("is_active", True),
+            ("user", username("ada")),
+            ("course_id", course_id_of(courses[0])),
+        ]
+
+    def test_ser_20_of_a_deleted_course_keeps_the_key(self, courses: list[Any]) -> None:
+        key = courses[0].pk
+        put(make_user("ada"), courses[0])
+        courses[0].delete()
+
+        shape = CourseEnrollmentsApiListSerializer(CourseEnrollment.objects.get()).data
+
+        assert shape["course_id"] == str(key)
+
+
+class TestCourseEnrollmentAllowedSerializer:
+    def test_ser_21_keys_are_in_order(self) -> None:
+        ada = make_user("ada")
+        unused = CourseEnrollmentAllowed.objects.create(
+            email="New@example.org", course_id="a-1", auto_enroll=True
+        )
+        used = CourseEnrollmentAllowed.objects.create(
+            email="ada@example.org", course_id="a-1", user=ada
+        )
+
+        shapes = CourseEnrollmentAllowedSerializer([unused, used], many=True).data
+
+        assert list(shapes[0].items()) == [
+            ("email", "new@example.org"),
+            ("course_id", "a-1"),
+            ("auto_enroll", True),
+            ("created", data.to_iso(unused.created)),
+            ("user", None),
+        ]
+        assert shapes[1]["user"] == ada.pk
+
+    def test_nam_04_names_are_those_of_the_contract(self) -> None:
+        meta = CourseEnrollmentAllowedSerializer.Meta
+
+        assert "id" not in meta.fields
+        assert meta.lookup_field == "user"
