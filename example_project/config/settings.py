@@ -121,7 +121,8 @@ LOGGING = {
     "handlers": {"terminal": {"class": "logging.StreamHandler", "level": "WARNING"}},
     "loggers": {
         "django": {"handlers": ["terminal"], "level": "INFO", "propagate": False},
-        "django_enrollments": {"handlers": ["terminal"], "level": "INFO"},
+        # It warns of what callers are told anyway.
+        "django_enrollments": {"handlers": ["terminal"], "level": "ERROR"},
         "django.server": {
             "handlers": ["terminal"],
             "level": "WARNING",
