@@ -1,0 +1,54 @@
+"""Shows how far a command is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: How many rows a line is written for.
+ROWS_PER_LINE = 1_000
+
+
+@contextmanager
+def progress(
+    total: int | None, *, terminal: Any, say: Callable[[str], object]
+) -> Iterator[Callable[[int], object]]:
+    """
+    Show how many rows are done.
+
+    Args:
+        total: How many there are; ``None`` when nobody knows.
+        terminal: Where a bar is drawn, if it is a terminal and tqdm is installed, as
+            it is with the extra ``[progress]``.
+        say: Writes a line otherwise.
+
+    Yields:
+        A function that takes how many more rows are done.
+    """
+    tqdm = _find_tqdm() if terminal.isatty() else None
+    if tqdm:
+        with tqdm(total=total, unit=" rows", file=terminal) as bar:
+            yield bar.update
+        return
+    done = 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        lines = done // ROWS_PER_LINE
+        done += rows
+        if done // ROWS_PER_LINE > lines:
+            of_all = "" if total is None else f" of {total}"
+            say(f"{done}{of_all} rows done")
+
+    yield count
+
+
+def _find_tqdm() -> Any | None:
+    try:
+        return import_module("tqdm").tqdm
+    except ImportError:
+        return None

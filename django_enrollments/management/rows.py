@@ -1,0 +1,220 @@
+"""
+Reads a CSV file of enrollments line by line, telling what is wrong with each row.
+
+The first line names the columns: ``course``, ``username`` or ``email`` or both, and
+where they are wanted ``mode`` and ``action``. A row is one line; no value that belongs
+here has a line break in it, so a quote left open spoils one row and not the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from django_enrollments.enrolling.bulk import ACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+#: Every column there is.
+COLUMNS = ("course", "username", "email", "mode", "action")
+
+#: Stands in for NUL, at which older versions of the csv module give up. No text that
+#: was decoded holds it.
+_NUL = "\ud800"
+
+
+class HeaderError(Exception):
+    """The first line does not name the columns."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    What a row asks for, the same in many rows.
+
+    Attributes:
+        course_id: The course id.
+        kind: ``username`` or ``email``, which the row tells the learner by.
+        mode: Mode slug; ``None`` for the default.
+        action: ``enroll`` or ``unenroll``.
+    """
+
+    course_id: str
+    kind: str
+    mode: str | None
+    action: str
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """
+    One row of a file.
+
+    Attributes:
+        line: Number of its line, counting the header as 1.
+        identifier: The username or address; what there is of it in a broken row.
+        task: What it asks for; ``None`` in a broken row.
+        code: What is wrong with a broken row, for programs.
+        message: What is wrong with a broken row and in which column, for people.
+    """
+
+    line: int
+    identifier: str
+    task: Task | None
+    code: str = ""
+    message: str = ""
+
+
+class _BrokenRow(Exception):  # noqa: N818 - it never leaves this module.
+    def __init__(self, code: str, column: int, name: str, text: str) -> None:
+        super().__init__(code, column, name, text)
+        self.code = code
+        self.message = f"Column {column}{f' ({name})' if name else ''}: {text}"
+
+
+def open_rows(path: Path) -> TextIO:
+    """
+    Open a file for :func:`read_rows`; bytes that are no UTF-8 stay recognisable.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[FileRow]:
+    """
+    Read the header, then give the rows one by one; blank lines are passed over.
+
+    Args:
+        lines: What :func:`open_rows` gave.
+
+    Returns:
+        An iterator of one row per line, good or broken.
+
+    Raises:
+        HeaderError: The first line is missing, or no header.
+    """
+    numbered = enumerate(lines, start=1)
+    header = _read_header(next((line for _, line in numbered), ""))
+    return _read_all(header, numbered)
+
+
+def _read_all(
+    header: Sequence[str], numbered: Iterable[tuple[int, str]]
+) -> Iterator[FileRow]:
+    for number, line in numbered:
+        text = line.rstrip("\r\n").replace("\x00", _NUL)
+        if not text.strip():
+            continue
+        values: dict[str, str] = {}
+        try:
+            for name, value in zip(header, _split(text, header), strict=True):
+                values[name] = value.strip()
+            task = _read_task(header, values)
+        except _BrokenRow as fault:
+            shown = values.get("username") or values.get("email") or ""
+            yield FileRow(number, _printable(shown), None, fault.code, fault.message)
+        else:
+            yield FileRow(number, values[task.kind], task)
+
+
+def _read_header(line: str) -> list[str]:
+    if not line.strip().isprintable():
+        raise HeaderError("The first line is no UTF-8 text.")
+    names = [
+        name.strip().lower()
+        for name in next(csv.reader([line], skipinitialspace=True), [])
+    ]
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown or len({*names}) < len(names):
+        wrong = ", ".join(repr(name) for name in unknown) or "a column twice"
+        raise HeaderError(f"The first line names {wrong}; known: {', '.join(COLUMNS)}.")
+    if "course" not in names or not {"username", "email"} & {*names}:
+        text = "The first line must name 'course', and 'username' or 'email'."
+        raise HeaderError(text)
+    return names
+
+
+def _split(text: str, header: Sequence[str]) -> list[str]:
+    """
+    Split a line into as many values as there are columns.
+
+    Raises:
+        _BrokenRow: Quotes are not closed, or it has too many or too few values.
+    """
+    try:
+        values = next(csv.reader([text], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        column = _column_of_fault(text)
+        name = header[column - 1] if column <= len(header) else ""
+        raise _BrokenRow("malformed", column, name, f"{error}.") from error
+    if len(values) > len(header):
+        column = len(header) + 1
+        text = f"the header has {len(header)} columns, this row {len(values)}."
+        raise _BrokenRow("too_many_columns", column, "", text)
+    if len(values) < len(header):
+        column = len(values) + 1
+        raise _BrokenRow(
+            "too_few_columns", column, header[column - 1], "the row ends before it."
+        )
+    return values
+
+
+def _column_of_fault(text: str) -> int:
+    """Give the number of the column that the csv module stumbled over."""
+    if '"' not in text:
+        # Too long, then.
+        values = text.split(",")
+        return values.index(max(values, key=len)) + 1
+    column, is_quoted = 1, False
+    for before, character in zip(" " + text, text, strict=False):
+        if character == '"':
+            is_quoted = not is_quoted
+        elif not is_quoted and character == ",":
+            column += 1
+        elif not is_quoted and before == '"':
+            break
+    return column
+
+
+def _read_task(header: Sequence[str], values: dict[str, str]) -> Task:
+    """
+    Check the values of a row.
+
+    Raises:
+        _BrokenRow: A value is missing, no text, or no action.
+    """
+
+    def broken(code: str, name: str, text: str) -> _BrokenRow:
+        return _BrokenRow(code, header.index(name) + 1, name, text)
+
+    for name, value in values.items():
+        if _NUL in value:
+            raise broken("nul_character", name, "it holds a NUL character.")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise broken("not_utf8", name, "it is no UTF-8 text.")
+    kinds = [name for name in header if name in {"username", "email"}]
+    # A username wins over an address.
+    given = sorted((name for name in kinds if values[name]), reverse=True)
+    action = values.get("action", "enroll").lower()
+    for name in ("course", *([] if given else kinds[:1])):
+        if not values[name]:
+            raise broken("missing_value", name, "it is empty.")
+    if not action:
+        raise broken("missing_value", "action", "it is empty.")
+    if action not in ACTIONS:
+        text = f"'{action}' is neither {' nor '.join(ACTIONS)}."
+        raise broken("unknown_action", "action", text)
+    return Task(values["course"], given[0], values.get("mode") or None, action)
+
+
+def _printable(text: str) -> str:
+    """Give a text that every file and terminal takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
