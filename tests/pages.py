@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import ConnectionHandler
 
 if TYPE_CHECKING:
@@ -179,15 +179,16 @@ class Reader:
     def run_commands(self, block: Block) -> None:
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
-            if words[:2] != ["python", "manage.py"]:
-                continue
             said = io.StringIO()
-            status = 0
-            try:
-                call_command(*words[2:], stdout=said, stderr=said)
-            except SystemExit as end:
-                status = int(end.code or 0)
-            self.names["status"] = status
+            if words[0] == "cat":
+                said.write((self.folder / words[1]).read_text(encoding="utf-8"))
+            else:
+                assert words[:2] == ["python", "manage.py"], command
+                try:
+                    call_command(*words[2:], stdout=said, stderr=said)
+                except CommandError as error:
+                    # As manage.py prints it.
+                    said.write(f"{type(error).__name__}: {error}\n")
             assert_output(wanted, said.getvalue(), f"{self.page}: {command}")
 
     def forget(self) -> None:

@@ -269,8 +269,6 @@ class CommandDirective(WrittenDirective):
         name = self.arguments[0]
         command = load_command_class(APP, name)
         parser = command.create_parser("manage.py", name)
-        yield f".. _command-{name}:"
-        yield ""
         yield str(command.help)
         yield ""
         own = [
@@ -302,7 +300,7 @@ class CommandDirective(WrittenDirective):
     def _meaning(action: Any) -> str:
         text = " ".join(str(action.help or "").split()).replace("%%", "%")
         if action.option_strings and action.required:
-            text = f"{text} Required."
+            text = f"{text}; required"
         return text
 
 
