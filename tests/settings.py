@@ -51,3 +51,6 @@ TEMPLATES = [
 
 # Quick rather than safe.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Django 6.1 warns of sending mail without it; older releases pass it over.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
