@@ -25,7 +25,7 @@ from django_enrollments.permissions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -89,13 +89,7 @@ class CourseRoleBackend:
             }
         course_id_of = get_course_adapter().course_id_of
         keys = {course_id_of(course): course.pk for course in courses}
-        roles = CourseAccessRole.objects.filter(
-            user__in=_active([user]),
-            course_id__in=keys,
-            role__in=CourseAccessRole.COURSE_TEAM,
-        )
-        held = roles.values_list("course_id", flat=True)
-        return {keys[course_id] for course_id in held if course_id in keys}
+        return {keys[course_id] for _, course_id in _teams(_active([user]), keys)}
 
     def _may_enroll(self, users: list[Any], course: Any) -> set[Any]:
         """Apply ACC-01…07 to everybody at once; the cheapest rule answers first."""
@@ -134,12 +128,8 @@ class CourseRoleBackend:
         """Apply V1-LIST-09…12: roles on exactly this course, of active accounts."""
         course_id = get_course_adapter().course_id_of(course)
         granted = {user.pk for user in users if is_global_staff(user)}
-        roles = CourseAccessRole.objects.filter(
-            user__in=_active(users) - granted,
-            course_id=course_id,
-            role__in=CourseAccessRole.COURSE_TEAM,
-        )
-        return granted | set(roles.values_list("user", flat=True))
+        team = _teams(_active(users) - granted, {course_id})
+        return granted | {user_id for user_id, _ in team}
 
     def _may_retire(self, user: Any) -> bool:
         service = conf.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME
@@ -204,6 +194,22 @@ class DjangoAuthBackend:
 def _active(users: Iterable[Any]) -> set[Any]:
     """Give the keys of active accounts; the others hold no role (MDL-19)."""
     return {user.pk for user in users if user.is_active}
+
+
+def _teams(
+    user_keys: Collection[Any], course_ids: Collection[str]
+) -> set[tuple[Any, str]]:
+    """Give who of these users is on the team of which of these courses."""
+    team = CourseAccessRole.COURSE_TEAM
+    roles = CourseAccessRole.objects.filter(
+        user__in=user_keys, course_id__in=course_ids, role__in=team
+    )
+    # A collation that ignores case also finds what merely looks alike.
+    return {
+        (user_id, course_id)
+        for user_id, course_id, role in roles.values_list("user", "course_id", "role")
+        if course_id in course_ids and role in team
+    }
 
 
 def is_global_staff(user: Any) -> bool:
