@@ -29,6 +29,30 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
         """
         raise TypeError(_APPEND_ONLY)
 
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """
+        Refuse.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(_APPEND_ONLY)
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> list[EnrollmentEvent]:
+        """
+        Add events; refuse to write over those that are there.
+
+        Args:
+            args: As Django takes them.
+            kwargs: As Django takes them.
+
+        Raises:
+            TypeError: Conflicts are to be updated.
+        """
+        if kwargs.get("update_conflicts"):
+            raise TypeError(_APPEND_ONLY)
+        return super().bulk_create(*args, **kwargs)
+
     def delete(self) -> NoReturn:
         """
         Refuse.
