@@ -165,3 +165,23 @@ def outside_the_count(
     """
     roles = CourseAccessRole.objects.using(using).outside_the_count(offer.course_id)
     return set(roles.filter(user__in=user_keys).values_list("user", flat=True))
+
+
+def find_seated(
+    offer: CourseOffer, user_keys: Sequence[Any], *, using: str
+) -> set[Any]:
+    """
+    Give those who are in the course, as it stands under the lock.
+
+    Args:
+        offer: The course.
+        user_keys: Primary keys of users.
+        using: Database alias of the transaction that holds the lock.
+    """
+    if not user_keys:
+        return set()
+    rows = CourseEnrollment.objects.using(using).active().order_by()
+    rows = rows.filter(course=offer.key, user__in=user_keys)
+    if _needs_locking_reads(connections[using]):
+        rows = rows.select_for_update()
+    return set(rows.values_list("user", flat=True))

@@ -166,8 +166,10 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
 
     Args:
         attempt: Decides and writes; its argument tells whether to lock the rows it
-            reads, which a repeated attempt within somebody else's transaction must,
-            to see beyond that transaction's snapshot.
+            reads, which attempts within somebody else's transaction must in the end,
+            to see beyond that transaction's snapshot. The second one need not yet:
+            MariaDB leaves a share of a row's lock to all who tried to insert it twice,
+            and each of them would wait for the others to lock it alone.
         using: Database alias it writes to.
 
     Returns:
@@ -184,7 +186,7 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
     for number in range(ATTEMPTS):
         token = _is_repeated.set(number > 0 if is_ours else is_repeated())
         try:
-            return attempt(number > 0 and not is_ours)
+            return attempt(number > 1 and not is_ours)
         except Conflict as error:
             conflict = error
         except OperationalError as error:
