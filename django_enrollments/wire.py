@@ -247,7 +247,6 @@ def refusing(attempt: Attempt) -> Iterator[None]:
     try:
         yield
     except CourseEnrollmentError as error:
-        for kind, code, body in ANSWERS:
-            if isinstance(error, kind):
-                raise Refused(code, body(error, attempt)) from error
-        raise  # pragma: no cover - the last row takes whatever is left.
+        # The last row takes whatever is left.
+        code, body = next(row[1:] for row in ANSWERS if isinstance(error, row[0]))
+        raise Refused(code, body(error, attempt)) from error

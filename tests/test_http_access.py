@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import DataError
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import IsAdminUser
 from rest_framework.test import APIClient
 
 from django_enrollments.authentication import SessionAuthenticationAllowInactiveUser
@@ -184,6 +185,21 @@ def _basic(name: str, password: str) -> str:
     return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
+def test_auth_12_who_is_logged_in_and_may_not_gets_a_403(rf: Any) -> None:
+    class TheirView(EnrollmentListView):
+        permission_classes = [IsAdminUser]
+
+    request = rf.get(ENROLLMENT)
+    request.user = make_user("ada")
+
+    response = TheirView.as_view()(request)
+
+    assert response.status_code == 403
+    assert response.data == {
+        "detail": "You do not have permission to perform this action."
+    }
+
+
 class TestInactiveUser:
     @pytest.fixture(autouse=True)
     def _backend(self, settings: Any) -> None:
@@ -279,6 +295,17 @@ def _send(client: Any, course: Any, token: str = "", origin: str = "") -> Any:
         headers=headers,
         secure=bool(origin),
     )
+
+
+def test_a_hosts_login_middleware_leaves_the_answers_to_the_api(settings: Any) -> None:
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    ]
+    make_course("django-101")
+
+    assert get(None).status_code == 401
+    assert get(None, "course/django-101").status_code == 200
 
 
 class TestHostSettings:

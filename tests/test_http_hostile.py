@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from django_enrollments.wire import told
 from tests.factories import course_id_of, make_course, make_modes, make_user, username
 from tests.http import ENROLLMENT, client_of, post, put, wish
 from tests.watching import nothing_written
@@ -342,6 +343,14 @@ def test_err_07_credentials_of_nobody(course: Any, credentials: str) -> None:
 
     assert response.status_code == 401
     assert response["WWW-Authenticate"]
+
+
+def test_err_07_a_value_too_deep_to_be_told_is_told_as_dots() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+
+    assert told(value) == "..."
 
 
 def test_a_good_body_is_still_good(course: Any) -> None:
