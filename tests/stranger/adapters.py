@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django_enrollments.backends.courses import CourseAdapter
 from tests.factories import course_id_of
+from tests.other_host.adapters import SeminarAdapter
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
 
 
 class MethodAdapter(CourseAdapter):
@@ -78,3 +82,15 @@ class BareSeminarAdapter(BareAdapter):
     """The same for the other host's course, whose id is not its key."""
 
     course_id = "slug"
+
+
+class NarrowAdapter(CourseAdapter):
+    """Keeps the courses whose ids begin with "hidden" from learners."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        courses = super().get_queryset()
+        return courses.exclude(**{f"{self.course_id}__startswith": "hidden"})
+
+
+class NarrowSeminarAdapter(NarrowAdapter, SeminarAdapter):
+    """The same for the other host's courses."""
