@@ -95,6 +95,15 @@ class TestReadme:
 
         assert commands == ["make demo", "make test"]
 
+    def test_links_to_what_is_there(self):
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+
+        within = [link for link in links if not link.startswith("https://")]
+
+        assert within
+        assert [link for link in within if not (ROOT / link).exists()] == []
+
 
 #: What reads the settings that the reference says have no effect so far, and where
 #: that is defined or only checked.
