@@ -201,7 +201,7 @@ def explain(
                 source=source,
             )
             wanted = shown["mode"]
-            if not is_mode_slug(wanted):
+            if not (refused_mode or is_mode_slug(wanted)):
                 refusals.append(impossible_mode(wanted, offer.course_id))
         except EnrollmentNotAllowed as veto:
             refusals.append(vetoed(veto))
