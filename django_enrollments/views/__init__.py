@@ -1,0 +1,18 @@
+"""
+The REST API, version 1: who asks, is the request well-formed, how to answer.
+
+Views decide nothing about enrollments; each makes one call into :mod:`.api`, whose
+functions are looked up when called (NAM-07). :mod:`.wire` turns refusals into answers.
+"""
+
+from __future__ import annotations
+
+from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.views.courses import EnrollmentCourseDetailView
+from django_enrollments.views.enrollments import EnrollmentListView
+
+__all__ = [
+    "EnrollmentAPIView",
+    "EnrollmentCourseDetailView",
+    "EnrollmentListView",
+]

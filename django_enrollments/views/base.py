@@ -1,0 +1,181 @@
+"""What all views share: who asks, is the request well-formed, how to answer."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from django.core.exceptions import (
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
+from django.db import DataError
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.views import APIView, set_rollback
+
+from django_enrollments.authentication import ConfiguredClasses
+from django_enrollments.permissions import (
+    CREATE_ENROLLMENT,
+    DEACTIVATE_ENROLLMENT,
+    VIEW_ENROLLMENT_DATA,
+    has_perm,
+)
+from django_enrollments.wire import (
+    CarefulJSONParser,
+    JSONOnly,
+    Refused,
+    RequestTooLarge,
+    message,
+)
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
+logger = logging.getLogger(__name__)
+
+
+class EnrollmentAPIView(APIView):
+    """
+    What all views share: JSON in, JSON out, and answers that no host setting bends.
+
+    How requests authenticate is the host's choice (V1-AUTH); who is not logged in gets
+    a 401 with a challenge, whatever the choice.
+    """
+
+    authentication_classes = ConfiguredClasses()
+    permission_classes = [IsAuthenticated]
+    parser_classes = [CarefulJSONParser, FormParser, MultiPartParser]
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = JSONOnly
+    versioning_class = None
+
+    def initialize_request(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> Request:
+        """
+        Wrap Django's request.
+
+        Args:
+            request: Django's request.
+            args: As DRF gives them.
+            kwargs: As DRF gives them.
+        """
+        # JSON and forms are UTF-8; a charset that a client makes up means nothing.
+        request.encoding = "utf-8"
+        return super().initialize_request(request, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        """
+        Find out who asks.
+
+        Args:
+            request: The request.
+
+        Raises:
+            AuthenticationFailed: The credentials are none that any user can have.
+        """
+        try:
+            super().perform_authentication(request)
+        except (DataError, ValueError) as error:
+            # Databases refuse even to look for some texts, NUL for instance.
+            logger.warning("Credentials could not be looked up.", exc_info=True)
+            raise AuthenticationFailed from error
+
+    def permission_denied(
+        self, request: Request, message: str | None = None, code: str | None = None
+    ) -> NoReturn:
+        """
+        Refuse a request.
+
+        Args:
+            request: The request.
+            message: As DRF gives it.
+            code: As DRF gives it.
+
+        Raises:
+            NotAuthenticated: Nobody is logged in, even if nobody can (V1-AUTH-11).
+            PermissionDenied: Whoever is logged in may not (V1-AUTH-12).
+        """
+        if not (request.user and request.user.is_authenticated):
+            raise NotAuthenticated
+        super().permission_denied(request, message, code)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """
+        Give the challenge of a 401, so that it never becomes a 403 (V1-AUTH-11).
+
+        Args:
+            request: The request.
+        """
+        return super().get_authenticate_header(request) or 'JWT realm="api"'
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """
+        Answer what was raised.
+
+        Args:
+            exc: What was raised.
+        """
+        if isinstance(exc, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
+            exc = RequestTooLarge()
+        if isinstance(exc, Refused):
+            set_rollback()
+            return Response(exc.body, status=exc.status)
+        return super().handle_exception(exc)
+
+
+class Requester:
+    """
+    Whoever asks, and what the permission backends let them do to others.
+
+    Args:
+        request: An authenticated request.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.user: Any = request.user
+        self.username: str = self.user.get_username()
+
+    @cached_property
+    def may_view(self) -> bool:
+        """Whether they may read anybody's enrollments."""
+        return has_perm(self.user, VIEW_ENROLLMENT_DATA)
+
+    @cached_property
+    def may_create(self) -> bool:
+        """Whether they may enroll others, in any mode, and with force."""
+        return has_perm(self.user, CREATE_ENROLLMENT)
+
+    @cached_property
+    def may_deactivate(self) -> bool:
+        """Whether they may take others out of courses."""
+        return has_perm(self.user, DEACTIVATE_ENROLLMENT)
+
+
+def refused(code: int, text: str, *values: object) -> Refused:
+    """
+    Give a refusal with a message, to be raised (V1-ERR-01).
+
+    Args:
+        code: HTTP status.
+        text: What the client is told, with a ``{}`` for each value.
+        values: Values from the request.
+    """
+    return Refused(code, message(text, *values))
+
+
+def includes_expired(request: Request) -> bool:
+    """
+    Tell whether a request asks for expired modes too (V1-CRS-02).
+
+    Args:
+        request: The request; any value but an empty one asks, "0" and "false" too.
+    """
+    return bool(request.query_params.get("include_expired"))

@@ -1,0 +1,193 @@
+"""Enrollments of learners: one, all of a learner, and how they come about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import ensure_csrf_cookie
+from rest_framework.response import Response
+
+from django_enrollments import api
+from django_enrollments.calls import attributed, origin_of
+from django_enrollments.conf import conf
+from django_enrollments.enrolling.learners import find_user, find_users_by_email
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.keys import find_course_id
+from django_enrollments.models import get_course_adapter
+from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
+from django_enrollments.views.base import (
+    EnrollmentAPIView,
+    Requester,
+    includes_expired,
+    refused,
+)
+from django_enrollments.wire import Enrolling, Listing, Refused, refusing, told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rest_framework.request import Request
+
+#: No user model has longer names or addresses; no statement needs to carry them.
+_LONGEST_NAME = 1_000
+
+
+class EnrollmentListView(EnrollmentAPIView):
+    """Lists enrollments (V1-LIST); enrolls, re-enrolls and changes them (V1-POST)."""
+
+    @method_decorator(ensure_csrf_cookie)
+    def get(self, request: Request) -> Response:
+        """
+        List the active enrollments of the requester, or of ``?user=``.
+
+        Of others, a requester sees those in courses where they are on the team, and
+        nothing tells whether there are more.
+
+        Args:
+            request: The request; ``?include_expired=`` with any value lists expired
+                modes too.
+        """
+        requester = Requester(request)
+        username = request.query_params.get("user", requester.username)
+        include_expired = includes_expired(request)
+        if username != requester.username and not requester.may_view:
+            return Response(_listed_for_team(requester, username, include_expired))
+        with refusing(Listing(username)):
+            listed = api.get_enrollments(username, include_expired=include_expired)
+        return Response(listed)
+
+    def post(self, request: Request) -> Response:
+        """
+        Enroll somebody, or change their enrollment.
+
+        Checks run in the order of V1-POST-01; the first that refuses answers.
+
+        Args:
+            request: The request, with the wish as a JSON object.
+        """
+        requester = Requester(request)
+        body = request.data if isinstance(request.data, dict) else {}
+        course_id = _course_id_of(body)
+        learner = _learner_of(body, requester)
+        mode = _mode_of(body, requester)
+        if learner != requester.username and not _exists(learner):
+            raise refused(406, "The user {} does not exist.", learner)
+        is_active = _flag_of(
+            body, "is_active", "'{}' is an invalid enrollment activation status."
+        )
+        force = _flag_of(
+            body, "force_enrollment", "'{}' is an invalid force enrollment status."
+        )
+        with (
+            refusing(Enrolling(learner, course_id, mode)),
+            attributed(origin_of(actor=requester.user, source="rest")),
+        ):
+            enrollment = api.enroll_or_update(
+                learner,
+                course_id,
+                mode=mode,
+                is_active=is_active,
+                enrollment_attributes=body.get("enrollment_attributes"),
+                force_enrollment=force is True and requester.may_create,
+                may_enroll=learner == requester.username or requester.may_create,
+                may_change=requester.may_create,
+                may_deactivate=requester.may_deactivate,
+            )
+        return Response(enrollment)
+
+
+def _listed_for_team(
+    requester: Requester, username: str, include_expired: bool
+) -> list[dict[str, Any]]:
+    """List what somebody on course teams may see of a learner (V1-LIST-06…12)."""
+    try:
+        listed = api.get_enrollments(username, include_expired=include_expired)
+    except CourseEnrollmentError:
+        # A refusal would tell that there is somebody to refuse.
+        return []
+    if not listed:
+        return []
+    adapter = get_course_adapter()
+    wanted = {one["course_details"]["course_id"] for one in listed}
+    courses = adapter.get_queryset().filter(**{f"{adapter.course_id}__in": wanted})
+    granted = granted_courses(requester.user, VIEW_ENROLLMENT_DATA, courses)
+    visible = {adapter.course_id_of(course) for course in granted}
+    return [one for one in listed if one["course_details"]["course_id"] in visible]
+
+
+def _course_id_of(body: Mapping[str, Any]) -> str:
+    """Give the course id of a request (V1-POST-02…04)."""
+    details = body.get("course_details")
+    given = details.get("course_id") if isinstance(details, dict) else None
+    if not given:
+        raise refused(400, "Course ID must be specified to create a new enrollment.")
+    course_id = find_course_id(given) if isinstance(given, str) else None
+    if course_id is None:
+        raise refused(400, "No course '{}' found for enrollment", given)
+    return course_id
+
+
+def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
+    """
+    Give the name of who is to be enrolled; of others, it need not exist yet.
+
+    Nothing tells whoever may not act for others if a user or an address exists
+    (V1-POST-06…12, V1-POST-32).
+    """
+    user, email = body.get("user"), body.get("email")
+    has_user, has_email = user not in (None, ""), email not in (None, "")
+    if user == requester.username or not (has_user or has_email):
+        return requester.username
+    may_act = requester.may_create or (
+        requester.may_deactivate and body.get("is_active") is False
+    )
+    if not may_act:
+        raise Refused(404)
+    return user if has_user else _name_of_address(email)
+
+
+def _name_of_address(email: object) -> str:
+    if isinstance(email, str) and len(email) <= _LONGEST_NAME:
+        found = [
+            user for users in find_users_by_email([email]).values() for user in users
+        ]
+    else:
+        found = []
+    if not found:
+        raise refused(406, "The user with the email address {} does not exist.", email)
+    if len(found) > 1:
+        raise refused(409, "Several users have the email address {}.", email)
+    name: str = found[0].get_username()
+    return name
+
+
+def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
+    """Give the mode of a request; not everybody may pick any (V1-POST-15…18)."""
+    mode = body.get("mode")
+    if isinstance(mode, list | dict):
+        mode = told(mode)
+    picks_own = mode is None or mode in conf.ENROLLMENTS_SELF_SERVICE_MODES
+    if not picks_own and not requester.may_create:
+        raise refused(
+            403,
+            "User does not have permission to create enrollment with mode [{}].",
+            mode,
+        )
+    return mode
+
+
+def _exists(username: object) -> bool:
+    return (
+        isinstance(username, str)
+        and len(username) <= _LONGEST_NAME
+        and find_user(username) is not None
+    )
+
+
+def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
+    """Give a flag of a request; only JSON's own booleans are ones (V1-POST-19…21)."""
+    flag = body.get(name)
+    if flag is not None and not isinstance(flag, bool):
+        raise refused(400, text, flag)
+    return flag
