@@ -1,0 +1,350 @@
+"""The settings, typed and read live (contract §2), and what text may be (keys)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from django_enrollments import keys
+from django_enrollments.conf import (
+    DEFAULT_COURSE_ID_PATTERN,
+    OPEN_EDX_COURSE_ID_PATTERN,
+    SPECS,
+    Settings,
+    conf,
+    refuse_everything,
+)
+from django_enrollments.errors import EnrollmentNotAllowed
+from tests.factories import is_default_host, make_user
+
+VERIFIED = [
+    "verified",
+    "professional",
+    "masters",
+    "executive-education",
+    "paid-executive-education",
+    "paid-bootcamp",
+]
+
+DEFAULTS: dict[str, Any] = {
+    "ENROLLMENTS_COURSE_MODEL": "django_enrollments.Course",
+    "ENROLLMENTS_COURSE_ADAPTER": "django_enrollments.backends.courses.CourseAdapter",
+    "ENROLLMENTS_PERMISSION_BACKENDS": [
+        "django_enrollments.backends.permissions.CourseRoleBackend"
+    ],
+    "ENROLLMENTS_DATA_API": "django_enrollments.data",
+    "ENROLLMENTS_DEFAULT_MODE": "audit",
+    "ENROLLMENTS_SELF_SERVICE_MODES": ["audit", "honor"],
+    "ENROLLMENTS_VERIFIED_MODES": VERIFIED,
+    "ENROLLMENTS_PROCTORED_MODES": [
+        "verified",
+        "masters",
+        "professional",
+        "executive-education",
+    ],
+    "ENROLLMENTS_REQUIRED_ATTRIBUTES": {"credit": ["credit:provider_id"]},
+    "ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS": 60,
+    "ENROLLMENTS_API_KEYS": [],
+    "ENROLLMENTS_API_KEY_HEADER": "X-Edx-Api-Key",
+    "ENROLLMENTS_AUTHENTICATION_CLASSES": None,
+    "ENROLLMENTS_THROTTLE_RATES": {"user": "40/minute", "staff": "120/minute"},
+    "ENROLLMENTS_INVITE_ONLY": False,
+    "ENROLLMENTS_FILTERS": [],
+    "ENROLLMENTS_ENABLE_SPECIAL_EXAMS": False,
+    "ENROLLMENTS_PROCTORING_BACKENDS": {},
+    "ENROLLMENTS_SERVICE_REGISTRAR": None,
+    "ENROLLMENTS_RETIREMENT_SERVICE_USERNAME": None,
+    "ENROLLMENTS_NOTIFICATION_BACKEND": (
+        "django_enrollments.backends.notifications.EmailBackend"
+    ),
+    "ENROLLMENTS_RETIREMENT_BACKEND": (
+        "django_enrollments.backends.retirement.ModelBackend"
+    ),
+    "ENROLLMENTS_EMAIL_OPT_IN_BACKEND": (
+        "django_enrollments.backends.email_opt_in.ModelBackend"
+    ),
+    "ENROLLMENTS_COHORT_BACKEND": None,
+    "ENROLLMENTS_ENTERPRISE_BACKEND": None,
+    "ENROLLMENTS_LEARNING_BASE_URL": "",
+}
+
+#: Of each setting: values of the right type, values of the wrong type, and what is
+#: used instead of these.
+KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
+    "ENROLLMENTS_PERMISSION_BACKENDS": (
+        [["a.B"], ("a.B", "c.D"), []],
+        ["a.B", None, 5, [5], [""], {"a.B": 1}],
+        [],
+    ),
+    "ENROLLMENTS_DATA_API": (
+        ["a.b"],
+        [None, 5, "", " ", ["a.b"]],
+        "django_enrollments.data",
+    ),
+    "ENROLLMENTS_DEFAULT_MODE": (["honor"], [None, 5, "", ["honor"]], "audit"),
+    "ENROLLMENTS_SELF_SERVICE_MODES": (
+        [["audit"], ("audit",), []],
+        ["audit", None, [5], [None]],
+        [],
+    ),
+    "ENROLLMENTS_VERIFIED_MODES": ([["a"]], ["verified", None, {"a"}], []),
+    "ENROLLMENTS_PROCTORED_MODES": ([["a"]], ["verified", None], []),
+    "ENROLLMENTS_REQUIRED_ATTRIBUTES": (
+        [{}, {"credit": ["a:b"]}, {"credit": ("a:b",)}],
+        [None, [], {"credit": "a:b"}, {5: ["a:b"]}, {"credit": [5]}],
+        {"credit": ["credit:provider_id"]},
+    ),
+    "ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS": (
+        [0, 1, 3600],
+        [-1, None, "60", True, 1.5],
+        0,
+    ),
+    "ENROLLMENTS_API_KEYS": ([["k"], ["k", ""], []], ["key", None, [5]], []),
+    "ENROLLMENTS_API_KEY_HEADER": (["X-Key"], [None, "", 5], "X-Edx-Api-Key"),
+    "ENROLLMENTS_AUTHENTICATION_CLASSES": (
+        [None, ["a.B"], []],
+        ["a.B", 5, [5], [""]],
+        [],
+    ),
+    "ENROLLMENTS_THROTTLE_RATES": (
+        [{"user": "1/s"}, {"user": None, "staff": "5/hour"}, {}],
+        [None, [], {"user": 5}, {"user": "many"}, {5: "1/s"}, {"user": "1/x"}],
+        {"user": "40/minute", "staff": "120/minute"},
+    ),
+    "ENROLLMENTS_COURSE_ID_PATTERN": (
+        [r"\w+", OPEN_EDX_COURSE_ID_PATTERN],
+        ["(", None, 5, re.compile("a")],
+        DEFAULT_COURSE_ID_PATTERN,
+    ),
+    "ENROLLMENTS_USERNAME_PATTERN": ([r"\w+"], ["[", None], r"[\w .@_+-]+"),
+    "ENROLLMENTS_INVITE_ONLY": ([True, False], [None, "no", 0, "False"], True),
+    "ENROLLMENTS_FILTERS": (
+        [["a.b"], [print], []],
+        ["a.b", None, [5], [None], print],
+        [refuse_everything],
+    ),
+    "ENROLLMENTS_ENABLE_SPECIAL_EXAMS": ([True, False], [None, "yes", 1], False),
+    "ENROLLMENTS_PROCTORING_BACKENDS": (
+        [{"p": {}}, {"p": {"allow_honor_mode": True}}],
+        [None, [], {"p": True}, {"p": {"allow_honor_mode": "yes"}}, {5: {}}],
+        {},
+    ),
+    "ENROLLMENTS_SERVICE_REGISTRAR": ([None, "a.b"], [5, "", ["a.b"]], None),
+    "ENROLLMENTS_RETIREMENT_SERVICE_USERNAME": ([None, "w"], [5, "", ["w"]], None),
+    "ENROLLMENTS_COHORT_BACKEND": ([None, "a.B"], [5, ""], None),
+    "ENROLLMENTS_ENTERPRISE_BACKEND": ([None, "a.B"], [5, ""], None),
+    "ENROLLMENTS_LEARNING_BASE_URL": (["", "https://a"], [None, 5], ""),
+}
+
+
+class TestSettings:
+    @pytest.mark.parametrize("name", DEFAULTS)
+    def test_contract_2_has_these_defaults(self, settings: Any, name: str) -> None:
+        if not is_default_host():
+            # Django reads this setting by itself wherever it is.
+            monkey = {"ENROLLMENTS_COURSE_MODEL", "ENROLLMENTS_COURSE_ADAPTER"}
+            if name in monkey:
+                assert SPECS[name].default == DEFAULTS[name]
+                return
+        elif name != "ENROLLMENTS_COURSE_MODEL" and hasattr(settings, name):
+            delattr(settings, name)
+
+        assert getattr(conf, name) == DEFAULTS[name]
+
+    def test_contract_2_every_name_has_a_typed_documented_property(self) -> None:
+        properties = {
+            name for name in vars(Settings) if name.startswith("ENROLLMENTS_")
+        }
+
+        assert properties == set(SPECS)
+        assert set(SPECS) == {
+            *DEFAULTS,
+            "ENROLLMENTS_COURSE_ID_PATTERN",
+            "ENROLLMENTS_USERNAME_PATTERN",
+        }
+        for name in properties:
+            described = getattr(Settings, name)
+            assert described.__doc__, name
+            assert described.fget.__annotations__["return"], name
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [(name, value) for name, (right, _, _) in KINDS.items() for value in right],
+    )
+    def test_contract_2_a_value_of_the_right_type_is_used_live(
+        self, settings: Any, name: str, value: Any
+    ) -> None:
+        setattr(settings, name, value)
+
+        assert getattr(conf, name) == value
+        assert conf.raw(name) == value
+
+    @pytest.mark.parametrize(
+        ("name", "value", "safe"),
+        [
+            (name, value, safe)
+            for name, (_, wrong, safe) in KINDS.items()
+            for value in wrong
+        ],
+    )
+    def test_contract_2_one_of_the_wrong_type_never_widens_access(
+        self, settings: Any, name: str, value: Any, safe: Any
+    ) -> None:
+        setattr(settings, name, value)
+
+        assert getattr(conf, name) == safe
+        assert conf.raw(name) == value
+        assert SPECS[name].expected
+
+    @pytest.mark.parametrize("name", SPECS)
+    def test_every_default_and_safe_value_has_the_right_type(self, name: str) -> None:
+        assert SPECS[name].accepts(SPECS[name].default)
+        assert SPECS[name].accepts(SPECS[name].safe)
+
+    def test_names_that_the_host_sets_are_listed(self, settings: Any) -> None:
+        settings.ENROLLMENTS_INVITE_ONYL = True
+
+        assert "ENROLLMENTS_INVITE_ONYL" in conf.names_set_by_host()
+        assert conf.names_set_by_host() == sorted(conf.names_set_by_host())
+
+    def test_what_stands_in_for_a_filter_refuses(self) -> None:
+        with pytest.raises(EnrollmentNotAllowed):
+            refuse_everything("enroll", user=None)
+
+
+class TestCourseIds:
+    @pytest.mark.parametrize(
+        "course_id",
+        [
+            "course-v1:edX+DemoX+Demo_Course",
+            "edX/DemoX/2014T2",
+            "django-101",
+            "x",
+            "курс",
+            "a" * 255,
+            "!$&'()*;=:@~",
+        ],
+    )
+    def test_contract_2_the_default_pattern_takes_these(self, course_id: str) -> None:
+        assert keys.find_course_id(course_id) == course_id
+
+    @pytest.mark.parametrize(
+        "course_id", ["", "a b", "a,b", "a?b", "a#b", "a/", "/", "a" * 256, "a\t"]
+    )
+    def test_contract_2_and_not_these(self, course_id: str) -> None:
+        assert keys.find_course_id(course_id) is None
+
+    @pytest.mark.parametrize(
+        ("course_id", "valid"),
+        [
+            ("course-v1:org+num+run", True),
+            ("Org/Num/Run", True),
+            ("a/b+c", True),
+            ("a+b", False),
+            ("django-101", False),
+            ("a//c", False),
+            ("a+b+c/d", False),
+            ("a+b+c?d", False),
+            ("+b+c", False),
+        ],
+    )
+    def test_v1_url_10_the_strict_pattern_wants_three_parts(
+        self, settings: Any, course_id: str, valid: bool
+    ) -> None:
+        settings.ENROLLMENTS_COURSE_ID_PATTERN = OPEN_EDX_COURSE_ID_PATTERN
+
+        assert (keys.find_course_id(course_id) is not None) is valid
+
+    def test_proc_06_anything_whose_text_is_the_id_will_do(self) -> None:
+        class Key:
+            def __str__(self) -> str:
+                return "django-101"
+
+        assert keys.find_course_id(Key()) == "django-101"
+        assert keys.find_course_id(101) == "101"
+
+    @pytest.mark.parametrize(
+        ("course_id", "org", "run"),
+        [
+            ("course-v1:edX+DemoX+Demo_Course", "edX", "Demo_Course"),
+            ("edX/DemoX/2014T2", "edX", "2014T2"),
+            ("edX+DemoX+2014T2", "edX", "2014T2"),
+            ("django-101", "", "django-101"),
+            ("a/b", "", "a/b"),
+            ("a/b/c/d", "", "a/b/c/d"),
+        ],
+    )
+    def test_contract_9_org_and_run_are_what_the_id_names(
+        self, course_id: str, org: str, run: str
+    ) -> None:
+        assert (keys.org_of(course_id), keys.run_of(course_id)) == (org, run)
+
+
+class TestTexts:
+    @pytest.mark.parametrize("text", ["", "a", "ünïcödé 😀", "\n", "\x01"])
+    def test_these_are_stored_as_they_are(self, text: str) -> None:
+        assert keys.is_storable(text)
+
+    @pytest.mark.parametrize(
+        "text", [None, 5, b"a", "\x00", "a\x00b", "\udfff", "a\udc80z"]
+    )
+    def test_these_are_not(self, text: Any) -> None:
+        assert not keys.is_storable(text)
+
+    def test_a_column_has_its_length(self) -> None:
+        assert keys.is_storable("x" * 5, 5)
+        assert not keys.is_storable("x" * 6, 5)
+
+    @pytest.mark.parametrize(
+        ("text", "valid"),
+        [
+            ("ada", True),
+            ("Ada Lovelace", True),
+            ("ada@example.org", True),
+            ("a.b+c-d_e", True),
+            ("жан", True),
+            ("", False),
+            ("ada/bob", False),
+            ("ada,bob", False),
+            ("ada\x00", False),
+            ("<ada>", False),
+        ],
+    )
+    def test_v1_url_09_a_username_is_of_this_alphabet(
+        self, text: str, valid: bool
+    ) -> None:
+        assert keys.is_username(text) is valid
+
+    def test_v1_url_09_another_alphabet_may_be_set(self, settings: Any) -> None:
+        settings.ENROLLMENTS_USERNAME_PATTERN = "[a-z]+"
+
+        assert keys.is_username("ada")
+        assert not keys.is_username("Ada")
+
+    def test_acc_12_addresses_are_compared_in_one_form(self) -> None:
+        assert keys.normalize_email("  Ada@Example.ORG ") == "ada@example.org"
+
+
+class TestUserKeys:
+    @pytest.mark.django_db
+    def test_a_key_or_its_text_is_one(self) -> None:
+        user = make_user()
+
+        assert keys.find_user_key(user.pk) == user.pk
+        assert keys.find_user_key(str(user.pk)) == user.pk
+
+    @pytest.mark.parametrize(
+        "key",
+        [None, True, False, 1.0, b"1", "", "nobody", "\x00", "1\x00", [], {}, object()],
+    )
+    def test_what_can_be_none_is_none(self, key: Any) -> None:
+        assert keys.find_user_key(key) is None
+
+    def test_a_number_that_no_column_holds_is_none(self) -> None:
+        if not is_default_host():
+            pytest.skip("Here keys are UUIDs.")
+
+        assert keys.find_user_key(2**70) is None
+        assert keys.find_user_key(-(2**70)) is None
