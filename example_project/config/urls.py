@@ -8,6 +8,8 @@ from django.urls import include, path
 
 from catalog.views import home
 
+admin.site.site_title = admin.site.site_header = "Course catalog"
+
 urlpatterns = [
     path("", home, name="home"),
     path("accounts/", include("django.contrib.auth.urls")),

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "data" / "oulad"
 
+#: To be shown wherever anything made of the data is.
+ATTRIBUTION = (
+    "J. Kuzilek, M. Hlosta, Z. Zdrahal, Open University Learning Analytics dataset, "
+    "Scientific Data 4:170171 (2017), doi 10.1038/sdata.2017.171, CC BY 4.0."
+)
+
 #: In which month the presentations of a letter start; always on its first day.
 _START_MONTHS = {"B": 2, "J": 10}
 

@@ -122,6 +122,7 @@ class Command(BaseCommand):
         undated = [one for one in dataset.registrations if one.day is None]
         withdrawn = sum(one.last_day is not None for one in undated)
         self._say(
+            f"Data: {oulad.ATTRIBUTION}",
             f"{len(dataset.registrations):,} registrations and "
             f"{len(steps) - len(dataset.registrations):,} withdrawals in the order in "
             "which they happened, one call of EnrollmentsService each.",
