@@ -95,7 +95,8 @@ def get_backends() -> Sequence[PermissionBackend]:
 def _backends(paths: tuple[str, ...]) -> Sequence[PermissionBackend]:
     try:
         return [import_string(path)() for path in paths]
-    except ImportError:
+    except Exception:
+        # Whatever a module does while it is imported, nobody has been granted anything.
         logger.exception("ENROLLMENTS_PERMISSION_BACKENDS cannot be imported.")
         return [_DenyingBackend()]
 

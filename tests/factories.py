@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import django
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
@@ -39,6 +40,14 @@ def username(name: str) -> str:
     return name if is_default_host() else f"{name}@example.org"
 
 
+def send_mail_by(settings: Any, path: str) -> None:
+    """Choose the mail backend, by the setting that the Django under test knows."""
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": path}}
+    else:
+        settings.EMAIL_BACKEND = path
+
+
 def make_user(name: str = "ada", **fields: Any) -> Any:
     """
     Make a user who is called ``username(name)`` and has an e-mail address.
@@ -69,7 +78,9 @@ def make_users(count: int, prefix: str = "learner") -> list[Any]:
     return list(model.objects.bulk_create(users))
 
 
-def make_course(course_id: str = "course-v1:edX+DemoX+Demo_Course", **facts: Any) -> Any:
+def make_course(
+    course_id: str = "course-v1:edX+DemoX+Demo_Course", **facts: Any
+) -> Any:
     """Make a course from the names that adapters map; what the host lacks is dropped."""
     model = get_course_model()
     if is_default_host():

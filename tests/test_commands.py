@@ -43,6 +43,7 @@ from tests.factories import (
     make_modes,
     make_user,
     make_users,
+    send_mail_by,
     username,
 )
 
@@ -816,7 +817,7 @@ class TestSendExpiryNotifications:
     def test_tries_again_next_time_when_a_mail_fails(
         self, settings, caplog, monkeypatch
     ):
-        settings.EMAIL_BACKEND = "tests.test_commands.PickyMail"
+        send_mail_by(settings, "tests.test_commands.PickyMail")
         _, bob, _ = self.audit("ada", "bob", "carol", course=self.expiring())
 
         with caplog.at_level(logging.WARNING), pytest.raises(CommandError) as told:

@@ -330,7 +330,14 @@ class TestChangedContext:
 class TestMisconfigured:
     @pytest.mark.parametrize(
         "filters",
-        ["tests.test_filters.remember", ["no.such.filter"], [5], {"a": 1}, [""]],
+        [
+            "tests.test_filters.remember",
+            ["no.such.filter"],
+            ["tests.stranger.broken.veto"],
+            [5],
+            {"a": 1},
+            [""],
+        ],
     )
     def test_a_filter_that_cannot_be_asked_refuses(
         self, settings: Any, filters: Any, course: Any

@@ -21,7 +21,13 @@ from django_enrollments.backends.notifications import EmailBackend, Notification
 from django_enrollments.enrollments_notifications import EnrollmentNotificationSender
 from django_enrollments.models import get_course_adapter
 from django_enrollments.signals import notification_requested
-from tests.factories import course_id_of, is_default_host, make_course, make_user
+from tests.factories import (
+    course_id_of,
+    is_default_host,
+    make_course,
+    make_user,
+    send_mail_by,
+)
 
 EXPIRY = "2026-03-05T18:30:00Z"
 
@@ -283,7 +289,7 @@ class TestEmailBackend:
         assert [message.to for message in mail.outbox] == [["ada@example.org"]]
 
     def test_goes_on_after_a_failure_and_then_tells_it(self, settings, caplog):
-        settings.EMAIL_BACKEND = "tests.test_notifications.PickyMail"
+        send_mail_by(settings, "tests.test_notifications.PickyMail")
         users = [make_user(name) for name in ("bob", "ada")]
 
         with pytest.raises(smtplib.SMTPRecipientsRefused):

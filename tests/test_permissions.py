@@ -216,6 +216,7 @@ class TestOrder:
             f"{STRANGER}.Everybody",
             [f"{STRANGER}.Everybody", "no.such.Backend"],
             [f"{STRANGER}.Everybody", f"{STRANGER}.NoSuchBackend"],
+            [f"{STRANGER}.Everybody", "tests.stranger.broken.Backend"],
             [5],
             None,
         ],

@@ -34,7 +34,8 @@ def get_filters() -> Sequence[Filter]:
 def _import_filter(path: str) -> Filter:
     try:
         return import_string(path)  # type: ignore[no-any-return]
-    except ImportError:
+    except Exception:
+        # Whatever a module does while it is imported, its veto has not been heard.
         logger.exception(
             "ENROLLMENTS_FILTERS names %r, which cannot be imported.", path
         )

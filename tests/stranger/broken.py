@@ -1,3 +1,5 @@
-"""A module that fails while it is imported."""
+"""A module of a host that fails while it is imported, and not for want of a module."""
 
-raise RuntimeError("This module needs a licence.")
+from __future__ import annotations
+
+raise RuntimeError("The host's own mistake.")
