@@ -81,7 +81,7 @@ def make_users(count: int, prefix: str = "learner") -> list[Any]:
 def make_course(
     course_id: str = "course-v1:edX+DemoX+Demo_Course", **facts: Any
 ) -> Any:
-    """Make a course from the names that adapters map; what the host lacks is dropped."""
+    """Make a course from the names that adapters map, as far as the host has them."""
     model = get_course_model()
     if is_default_host():
         return model.objects.create(id=course_id, **facts)

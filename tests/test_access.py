@@ -48,6 +48,25 @@ def invite(email: str = "ada@example.org", **fields: Any) -> CourseEnrollmentAll
     return CourseEnrollmentAllowed.objects.create(email=email, **fields)
 
 
+class TestOtherSpellings:
+    """A course id in other case is another course, whatever the database thinks."""
+
+    def test_acc_01_an_invitation_to_one_lets_nobody_in(self) -> None:
+        make_course(COURSE_ID, invitation_only=True)
+        make_user()
+        invite(course_id=COURSE_ID.upper())
+
+        assert not may_enroll()
+
+    def test_acc_04_a_role_on_one_lets_nobody_in(self) -> None:
+        make_course(COURSE_ID, invitation_only=True)
+        CourseAccessRole.objects.create(
+            user=make_user(), course_id=COURSE_ID.upper(), role="staff"
+        )
+
+        assert not may_enroll()
+
+
 class TestWindow:
     @pytest.mark.parametrize(
         ("start", "end", "open_"),

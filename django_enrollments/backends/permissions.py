@@ -107,7 +107,14 @@ class CourseRoleBackend:
         invitations = CourseEnrollmentAllowed.objects.filter(
             course_id=facts.course_id, email__in={*emails.values()} - {""}
         )
-        used_by = dict(invitations.values_list("email", "user_id"))
+        # A collation that ignores case also finds what merely looks like the course.
+        used_by = {
+            email: user_id
+            for email, user_id, text in invitations.values_list(
+                "email", "user_id", "course_id"
+            )
+            if text == facts.course_id
+        }
         # Used by somebody else, it lets nobody in a second time (ACC-02).
         granted |= {
             key
@@ -120,7 +127,7 @@ class CourseRoleBackend:
             team = (
                 CourseAccessRole.COURSE_TEAM if on_course else CourseAccessRole.ORG_TEAM
             )
-            if role in team:
+            if role in team and on_course in ("", facts.course_id):
                 granted.add(user_id)
         return granted
 
