@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from django.urls import path, register_converter
 
-from django_enrollments.keys import find_course_id
-from django_enrollments.views import EnrollmentCourseDetailView, EnrollmentListView
+from django_enrollments.keys import find_course_id, is_username
+from django_enrollments.views import (
+    EnrollmentCourseDetailView,
+    EnrollmentListView,
+    EnrollmentView,
+)
 
 app_name = "django_enrollments"
 
@@ -44,10 +48,55 @@ class CourseIdConverter:
         return str(value)
 
 
+class UsernameConverter:
+    """
+    A username, asked of ``ENROLLMENTS_USERNAME_PATTERN`` at each request.
+
+    The first comma of a URL ends it (V1-URL-09, V1-URL-12).
+    """
+
+    regex = "[^,]+"
+
+    def to_python(self, value: str) -> str:
+        """
+        Take a username from a URL.
+
+        Args:
+            value: Text of the URL.
+
+        Raises:
+            ValueError: It can be no username, so the route does not match.
+        """
+        if not is_username(value):
+            raise ValueError(value)
+        return value
+
+    def to_url(self, value: object) -> str:
+        """
+        Put a username into a URL.
+
+        Args:
+            value: The username.
+        """
+        return str(value)
+
+
 register_converter(CourseIdConverter, "enrollments_course_id")
+register_converter(UsernameConverter, "enrollments_username")
 
 urlpatterns = [
     path("enrollment", EnrollmentListView.as_view(), name="courseenrollments"),
+    # Before the next one, whose course ids may have commas where a host allows them.
+    path(
+        "enrollment/<enrollments_username:username>,<enrollments_course_id:course_id>",
+        EnrollmentView.as_view(),
+        name="courseenrollment",
+    ),
+    path(
+        "enrollment/<enrollments_course_id:course_id>",
+        EnrollmentView.as_view(),
+        name="courseenrollment",
+    ),
     path(
         "course/<enrollments_course_id:course_id>",
         EnrollmentCourseDetailView.as_view(),

@@ -173,6 +173,15 @@ class Enrolling(Attempt):
     )
 
 
+class Retrieving(Attempt):
+    """The enrollment of somebody in a course is to be told."""
+
+    failed = (
+        "An error occurred while retrieving enrollments for user "
+        "'{username}' in course '{course_id}'"
+    )
+
+
 class Listing(Attempt):
     """The enrollments of somebody are to be listed."""
 

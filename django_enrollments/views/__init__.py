@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from django_enrollments.views.base import EnrollmentAPIView
 from django_enrollments.views.courses import EnrollmentCourseDetailView
-from django_enrollments.views.enrollments import EnrollmentListView
+from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
 
 __all__ = [
     "EnrollmentAPIView",
     "EnrollmentCourseDetailView",
     "EnrollmentListView",
+    "EnrollmentView",
 ]

@@ -22,7 +22,14 @@ from django_enrollments.views.base import (
     includes_expired,
     refused,
 )
-from django_enrollments.wire import Enrolling, Listing, Refused, refusing, told
+from django_enrollments.wire import (
+    Enrolling,
+    Listing,
+    Refused,
+    Retrieving,
+    refusing,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +38,38 @@ if TYPE_CHECKING:
 
 #: No user model has longer names or addresses; no statement needs to carry them.
 _LONGEST_NAME = 1_000
+
+
+class EnrollmentView(EnrollmentAPIView):
+    """One enrollment, of the requester or, for global staff, of anybody (V1-GET)."""
+
+    @method_decorator(ensure_csrf_cookie)
+    def get(
+        self, request: Request, course_id: str, username: str | None = None
+    ) -> Response:
+        """
+        Give an enrollment, active or not.
+
+        Args:
+            request: The request; ``?include_expired=`` with any value lists expired
+                modes too.
+            course_id: The course id.
+            username: The learner; the requester when the URL names none.
+
+        Returns:
+            The enrollment; an answer without any body when there is none (V1-GET-05).
+        """
+        requester = Requester(request)
+        if username is None:
+            username = requester.username
+        if username != requester.username and not requester.may_view:
+            # The same for all, so that it tells nothing of anybody (V1-GET-02).
+            raise Refused(404)
+        with refusing(Retrieving(username, course_id)):
+            enrollment = api.get_enrollment(
+                username, course_id, include_expired=includes_expired(request)
+            )
+        return Response(enrollment)
 
 
 class EnrollmentListView(EnrollmentAPIView):
