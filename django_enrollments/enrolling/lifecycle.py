@@ -114,6 +114,8 @@ class _Plan:
     change: Change
     outcome: Outcome
     invitation: CourseEnrollmentAllowed | None = None
+    #: Whether somebody else must be settled first.
+    waits: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -183,9 +185,12 @@ def enroll(
         attributes=attributes,
     )
 
-    def attempt(lock: bool) -> list[Outcome]:
+    outcomes: dict[Any, Outcome] = {}
+    waiting = list(users)
+
+    def attempt(lock: bool) -> list[_Plan]:
         rows = CourseEnrollment.objects.using(using).order_by()
-        rows = rows.filter(course=offer.key, user__in=[user.pk for user in users])
+        rows = rows.filter(course=offer.key, user__in=[user.pk for user in waiting])
         existing = {row.user_id: row for row in (_locked(rows) if lock else rows)}
         plans = [
             _plan_enrolling(
@@ -197,16 +202,21 @@ def enroll(
                 terms=terms,
                 at=at,
             )
-            for user in users
+            for user in waiting
         ]
-        pending = _pending(plans)
-        _judge(pending, offer, terms=terms, origin=origin, at=at)
-        pending = _pending(pending)
-        _find_invitations(pending, using=using)
-        _write_all(pending, offer if terms.seats else None, writing)
-        return [plan.outcome for plan in plans]
+        # First, so that an invitation that grants access is one that is used up.
+        _find_invitations(_pending(plans), using=using)
+        _judge(_pending(plans), offer, terms=terms, origin=origin, at=at)
+        _write_all(_pending(plans), offer if terms.seats else None, writing)
+        return plans
 
-    return until_settled(attempt, using=using)
+    while waiting:
+        plans = until_settled(attempt, using=using)
+        outcomes |= {
+            plan.change.user.pk: plan.outcome for plan in plans if not plan.waits
+        }
+        waiting = [plan.change.user for plan in plans if plan.waits]
+    return [outcomes[user.pk] for user in users]
 
 
 def change(
@@ -363,7 +373,11 @@ def _locked(
 
 
 def _pending(plans: Iterable[_Plan]) -> list[_Plan]:
-    return [plan for plan in plans if plan.is_open and not plan.change.is_empty]
+    return [
+        plan
+        for plan in plans
+        if plan.is_open and not plan.waits and not plan.change.is_empty
+    ]
 
 
 def _plan_enrolling(
@@ -472,9 +486,15 @@ def _find_invitations(plans: Sequence[_Plan], *, using: str) -> None:
     unused = CourseEnrollmentAllowed.objects.using(using).unused().order_by()
     unused = unused.filter(email__in=wanted, course_id=plans[0].change.course_id)
     by_email = {invitation.email: invitation for invitation in unused}
+    taken: set[str] = set()
     for plan in plans:
-        # Of two accounts with one address, the first uses the invitation up.
-        plan.invitation = by_email.pop(emails[plan.change.user.pk], None)
+        email = emails[plan.change.user.pk]
+        plan.invitation = by_email.get(email)
+        # Of two accounts with one address, the first uses the invitation up; whether
+        # the second gets in without it is another decision (ACC-02).
+        plan.waits = email in taken
+        if plan.invitation:
+            taken.add(email)
 
 
 def _write_all(

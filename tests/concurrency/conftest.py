@@ -1,0 +1,37 @@
+"""What the concurrency tests share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+
+from tests.concurrency.crowd import AUTOCOMMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.concurrency.crowd import Way
+
+
+@pytest.fixture(autouse=True)
+def _one_crowd_at_a_time() -> Iterator[None]:
+    """Keep the test processes of one machine within the servers' connections."""
+    path = Path(tempfile.gettempdir()) / f"django_enrollments-{os.getuid()}.lock"
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> Way:
+    """Give the way of connecting that a test is to go by."""
+    way: Way = getattr(request, "param", AUTOCOMMIT)
+    if connection.vendor not in way.options:
+        pytest.skip(f"{connection.display_name} knows no such way: {way.name}")
+    return way

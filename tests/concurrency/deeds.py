@@ -1,0 +1,73 @@
+"""What the processes of a crowd do, where it is more than one call of the package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import OperationalError, connection, transaction
+
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.models import (
+    CourseEnrollment,
+    get_course_adapter,
+    get_course_model,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def in_turn(calls: Sequence[Callable[[], Any]]) -> list[str]:
+    """Make calls one after the other; give the codes of refusals, else ``"fine"``."""
+    told = []
+    for call in calls:
+        try:
+            call()
+        except CourseEnrollmentError as refusal:
+            told.append(refusal.code)
+        else:
+            told.append("fine")
+    return told
+
+
+def set_capacity(course_key: Any, capacity: int) -> int:
+    """
+    Set the capacity of a course as a host's own form would.
+
+    Returns:
+        How many were in the course when nobody could come in.
+    """
+    path = get_course_adapter().max_student_enrollments_allowed
+    courses = get_course_model()._base_manager.filter(pk=course_key)
+    active = CourseEnrollment.objects.active().filter(course=course_key)
+    while True:
+        try:
+            with transaction.atomic():
+                courses.update(**{path: capacity})
+                return active.count()
+        except OperationalError:
+            if connection.in_atomic_block:
+                raise
+
+
+def is_locked(course_key: Any) -> bool:
+    """Tell whether somebody holds the row of a course."""
+    courses = get_course_model()._base_manager.filter(pk=course_key)
+    try:
+        with transaction.atomic():
+            list(courses.select_for_update(nowait=True).values_list("pk"))
+    except OperationalError:
+        return True
+    return False
+
+
+def without_waiting(call: Callable[[], Any]) -> Any:
+    """Make a call that fails where it would have to wait long for a lock."""
+    statement = {
+        "postgresql": "SET lock_timeout = '1s'",
+        "mysql": "SET innodb_lock_wait_timeout = 1",
+        "sqlite": "PRAGMA busy_timeout = 1000",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    return call()

@@ -1,0 +1,112 @@
+"""One invitation lets one person in (ACC-02, ACC-10)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from django_enrollments import api
+from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
+from tests.concurrency.crowd import at_once
+from tests.concurrency.deeds import in_turn
+from tests.concurrency.evidence import assert_history_is_true, tally
+from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
+from tests.factories import course_id_of, is_default_host, make_course, make_user
+
+if TYPE_CHECKING:
+    from tests.concurrency.crowd import Way
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        not is_default_host(), reason="Here no two accounts have one address."
+    ),
+]
+
+
+class TestAddEnrollment:
+    @by(*USUAL, REPEATABLE_READ)
+    def test_acc_02_lets_one_of_two_accounts_in_by_each_of_10_invitations(
+        self, way: Way
+    ):
+        course = make_course(invitation_only=True)
+        first, second = [], []
+        for n in range(10):
+            email = f"shared{n}@example.org"
+            first.append(make_user(f"first{n}", email=email).username)
+            second.append(make_user(f"second{n}", email=email).username)
+            CourseEnrollmentAllowed.objects.create(
+                email=email, course_id=course_id_of(course)
+            )
+        calls = [
+            partial(
+                in_turn,
+                [
+                    partial(api.add_enrollment, name, course_id_of(course))
+                    for name in names
+                ],
+            )
+            for names in (first, second)
+        ]
+
+        answers = at_once(calls, way)
+
+        assert tally(answers) == {"fine": 2}
+        for one, other in zip(answers[0].value, answers[1].value, strict=True):
+            assert {one, other} == {"fine", "enrollment_closed"}
+        users = CourseEnrollmentAllowed.objects.values_list("user", flat=True)
+        assert set(users) == {row.user_id for row in CourseEnrollment.objects.all()}
+        assert_history_is_true(answers)
+
+
+class TestBulkEnroll:
+    def test_acc_02_lets_one_of_two_accounts_in_that_share_a_batch(self):
+        course = make_course(invitation_only=True)
+        for name in ("ada", "bob", "eve"):
+            make_user(name, email="shared@example.org")
+        CourseEnrollmentAllowed.objects.create(
+            email="shared@example.org", course_id=course_id_of(course)
+        )
+
+        results = api.bulk_enroll(course_id_of(course), ["ada", "bob", "eve"])
+
+        told = [result["code"] or result["status"] for result in results]
+        assert told == ["created", "enrollment_closed", "enrollment_closed"]
+
+    def test_acc_02_lets_both_into_a_course_that_is_open_to_all(self):
+        course = make_course()
+        for name in ("ada", "bob"):
+            make_user(name, email="shared@example.org")
+        CourseEnrollmentAllowed.objects.create(
+            email="shared@example.org", course_id=course_id_of(course)
+        )
+
+        results = api.bulk_enroll(course_id_of(course), ["ada", "bob"])
+
+        assert [result["status"] for result in results] == ["created", "created"]
+
+    @by(*USUAL)
+    def test_acc_02_lets_one_in_whichever_of_two_files_names_them_first(self, way: Way):
+        course = make_course(invitation_only=True)
+        names = []
+        for n in range(20):
+            email = f"shared{n}@example.org"
+            names.append([make_user(f"{who}{n}", email=email).username for who in "ab"])
+            CourseEnrollmentAllowed.objects.create(
+                email=email, course_id=course_id_of(course)
+            )
+        calls = [
+            partial(api.bulk_enroll, course_id_of(course), file)
+            for file in zip(*names, strict=True)
+        ]
+
+        answers = at_once(calls, way)
+
+        assert tally(answers) == {"fine": 2}
+        results = [result for answer in answers for result in answer.value]
+        told = Counter(result["code"] or result["status"] for result in results)
+        assert told == {"created": 20, "enrollment_closed": 20}
+        assert_history_is_true(answers)

@@ -1,0 +1,97 @@
+"""Who waits for whom: those who want a seat of one course, and nobody else."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection, transaction
+
+from django_enrollments import api
+from django_enrollments.models import EnrollmentEvent
+from django_enrollments.signals import enrollment_created
+from tests.concurrency.crowd import at_once
+from tests.concurrency.deeds import is_locked, without_waiting
+from tests.concurrency.evidence import tally
+from tests.concurrency.ways import IN_TRANSACTION, by
+from tests.factories import course_id_of, make_course, make_users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.concurrency.crowd import Way
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TestTheLockOfACourse:
+    @by(IN_TRANSACTION)
+    def test_is_held_until_the_caller_commits_and_by_no_other_course(self, way: Way):
+        taken = make_course("course-v1:edX+A+R", max_student_enrollments_allowed=5)
+        other = make_course("course-v1:edX+B+R", max_student_enrollments_allowed=5)
+        ada, bob = make_users(2)
+        elsewhere = partial(api.add_enrollment, bob.get_username(), course_id_of(other))
+
+        with transaction.atomic():
+            api.add_enrollment(ada.get_username(), course_id_of(taken))
+            held = at_once([partial(is_locked, taken.pk), partial(is_locked, other.pk)])
+            answers = at_once([partial(without_waiting, elsewhere)])
+        (after,) = at_once([partial(is_locked, taken.pk)])
+
+        assert [answer.value for answer in held] == [True, False]
+        assert tally(answers) == {"fine": 1}
+        assert after.value is False
+
+    @by(IN_TRANSACTION)
+    def test_is_not_taken_where_nobody_counts_seats(self, way: Way):
+        course = make_course()
+        ada, bob = make_users(2)
+        call = partial(api.add_enrollment, bob.get_username(), course_id_of(course))
+
+        with transaction.atomic():
+            api.add_enrollment(ada.get_username(), course_id_of(course))
+            (held,) = at_once([partial(is_locked, course.pk)])
+            answers = at_once([partial(without_waiting, call)])
+
+        assert held.value is False
+        assert tally(answers) == {"fine": 1}
+
+    @by(IN_TRANSACTION)
+    def test_is_not_taken_to_leave_or_to_change_the_mode(self, way: Way):
+        course = make_course(max_student_enrollments_allowed=5)
+        (ada,) = make_users(1)
+        arguments = (ada.get_username(), course_id_of(course))
+        api.add_enrollment(*arguments)
+
+        with transaction.atomic():
+            api.update_enrollment(*arguments, is_active=False)
+            (held,) = at_once([partial(is_locked, course.pk)])
+
+        assert held.value is False
+
+
+class TestReceivers:
+    @pytest.fixture
+    def answers(self) -> Iterator[list[Any]]:
+        """Enroll somebody else, elsewhere, while a receiver is at work."""
+        answers: list[Any] = []
+
+        def enroll_bob(enrollment: Any, **kwargs: Any) -> None:
+            course_id = course_id_of(enrollment.course)
+            call = partial(api.add_enrollment, self.bob.get_username(), course_id)
+            answers.extend(at_once([partial(without_waiting, call)]))
+
+        enrollment_created.connect(enroll_bob, weak=False)
+        yield answers
+        enrollment_created.disconnect(enroll_bob)
+
+    def test_hold_no_lock_while_they_are_at_work(self, answers: list[Any]):
+        course = make_course(max_student_enrollments_allowed=2)
+        ada, self.bob = make_users(2)
+
+        api.add_enrollment(ada.get_username(), course_id_of(course))
+
+        assert not connection.in_atomic_block
+        assert tally(answers) == {"fine": 1}
+        assert EnrollmentEvent.objects.count() == 2

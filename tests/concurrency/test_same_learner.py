@@ -1,0 +1,156 @@
+"""Whatever is done to one enrollment at once, it happens one after the other."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from django_enrollments import api
+from django_enrollments.models import CourseEnrollment, EnrollmentEvent
+from django_enrollments.services import EnrollmentsService
+from tests.concurrency.crowd import AUTOCOMMIT, at_once
+from tests.concurrency.deeds import in_turn
+from tests.concurrency.evidence import assert_history_is_true, tally
+from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
+from tests.factories import (
+    course_id_of,
+    make_course,
+    make_modes,
+    make_user,
+    make_users,
+    username,
+)
+
+if TYPE_CHECKING:
+    from tests.concurrency.crowd import Way
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+service = EnrollmentsService()
+
+
+class TestEnrollingTwiceAtOnce:
+    @by(*USUAL, REPEATABLE_READ)
+    def test_b_06_the_service_gives_all_20_the_same_row(self, way: Way):
+        course, user = make_course(), make_user("ada")
+        calls = [partial(service.enroll, user.pk, course_id_of(course))] * 20
+
+        answers = at_once(calls, way)
+
+        row = CourseEnrollment.objects.get()
+        assert tally(answers) == {"fine": 20}
+        assert {answer.value for answer in answers} == {row}
+        assert EnrollmentEvent.objects.get().type == "created"
+        assert_history_is_true(answers)
+
+    @by(*USUAL)
+    def test_b_06_the_service_gives_all_20_the_only_seat(self, way: Way):
+        course = make_course(max_student_enrollments_allowed=1)
+        user = make_user("ada")
+        calls = [partial(service.enroll, user.pk, course_id_of(course))] * 20
+
+        answers = at_once(calls, way)
+
+        assert tally(answers) == {"fine": 20}
+        assert EnrollmentEvent.objects.get().type == "created"
+        assert_history_is_true(answers)
+
+    @by(*USUAL, REPEATABLE_READ)
+    def test_perf_02_the_api_tells_19_of_20_that_the_learner_is_in(self, way: Way):
+        course = make_course()
+        make_user("ada")
+        call = partial(api.add_enrollment, username("ada"), course_id_of(course))
+
+        answers = at_once([call] * 20, way)
+
+        assert tally(answers) == {"fine": 1, "CourseEnrollmentExistsError": 19}
+        assert [answer.value for answer in answers if answer.value] == [
+            api.get_enrollment(username("ada"), course_id_of(course))
+        ]
+        assert EnrollmentEvent.objects.get().type == "created"
+        assert_history_is_true(answers)
+
+    @by(*USUAL)
+    def test_the_api_brings_a_learner_back_once(self, way: Way):
+        course = make_course(max_student_enrollments_allowed=1)
+        make_user("ada")
+        call = partial(api.add_enrollment, username("ada"), course_id_of(course))
+        call(is_active=False)
+
+        answers = at_once([call] * 20, way)
+
+        assert tally(answers) == {"fine": 1, "CourseEnrollmentExistsError": 19}
+        kinds = EnrollmentEvent.objects.order_by("pk").values_list("type", flat=True)
+        assert list(kinds) == ["created", "activated"]
+
+    @by(*USUAL)
+    def test_the_model_keeps_a_learner_who_is_in_already(self, way: Way):
+        course, user = make_course(), make_user("ada")
+        call = partial(CourseEnrollment.enroll, user, course_id_of(course))
+
+        answers = at_once([call] * 10, way)
+
+        assert tally(answers) == {"fine": 10}
+        assert EnrollmentEvent.objects.get().type == "created"
+        assert_history_is_true(answers)
+
+    @by(AUTOCOMMIT)
+    def test_4_files_with_the_same_learners_in_other_orders_enroll_each_once(
+        self, way: Way
+    ):
+        course = make_course()
+        names = [user.get_username() for user in make_users(120)]
+        orders = [names, names[::-1], names[60:] + names[:60], names[::2] + names[1::2]]
+        calls = [
+            partial(api.bulk_enroll, course_id_of(course), order) for order in orders
+        ]
+
+        answers = at_once(calls, way)
+
+        assert tally(answers) == {"fine": 4}
+        told = [result["status"] for answer in answers for result in answer.value]
+        assert sorted(told) == ["created"] * 120 + ["unchanged"] * 360
+        assert EnrollmentEvent.objects.count() == 120
+        assert_history_is_true(answers)
+
+
+class TestComingAndGoing:
+    @by(*USUAL)
+    def test_history_gives_the_row_and_alternates(self, way: Way):
+        course, user = make_course(), make_user("ada")
+        arguments = (user.pk, course_id_of(course))
+        come = partial(service.enroll, *arguments)
+        go = partial(service.unenroll, *arguments)
+        calls = [partial(in_turn, [come, go] * 5)] * 6
+
+        answers = at_once(calls, way)
+
+        assert tally(answers) == {"fine": 6}
+        assert_history_is_true(answers)
+
+
+class TestChangingTwoThingsAtOnce:
+    @by(*USUAL)
+    def test_perf_05_another_mode_and_leaving_both_happen(self, way: Way):
+        course = make_course()
+        make_modes(course, "audit", "verified")
+        names = [user.get_username() for user in make_users(10)]
+        course_id = course_id_of(course)
+        for name in names:
+            api.add_enrollment(name, course_id)
+        upgrade = [
+            partial(api.update_enrollment, name, course_id, mode="verified")
+            for name in names
+        ]
+        leave = [
+            partial(api.update_enrollment, name, course_id, is_active=False)
+            for name in names
+        ]
+
+        answers = at_once([partial(in_turn, upgrade), partial(in_turn, leave)], way)
+
+        assert tally(answers) == {"fine": 2}
+        rows = CourseEnrollment.objects.values_list("mode", "is_active")
+        assert set(rows) == {("verified", False)}
