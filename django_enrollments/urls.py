@@ -7,7 +7,9 @@ from django.urls import path, register_converter
 from django_enrollments.keys import find_course_id, is_username
 from django_enrollments.views import (
     EnrollmentCourseDetailView,
+    EnrollmentEligibilityView,
     EnrollmentListView,
+    EnrollmentUserRolesView,
     EnrollmentView,
 )
 
@@ -97,9 +99,16 @@ urlpatterns = [
         EnrollmentView.as_view(),
         name="courseenrollment",
     ),
+    # Before the next one, whose course ids may end in anything but a slash.
+    path(
+        "course/<enrollments_course_id:course_id>/eligibility",
+        EnrollmentEligibilityView.as_view(),
+        name="courseenrollmenteligibility",
+    ),
     path(
         "course/<enrollments_course_id:course_id>",
         EnrollmentCourseDetailView.as_view(),
         name="courseenrollmentdetails",
     ),
+    path("roles/", EnrollmentUserRolesView.as_view(), name="roles"),
 ]

@@ -8,12 +8,18 @@ functions are looked up when called (NAM-07). :mod:`.wire` turns refusals into a
 from __future__ import annotations
 
 from django_enrollments.views.base import EnrollmentAPIView
-from django_enrollments.views.courses import EnrollmentCourseDetailView
+from django_enrollments.views.courses import (
+    EnrollmentCourseDetailView,
+    EnrollmentEligibilityView,
+)
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
+from django_enrollments.views.people import EnrollmentUserRolesView
 
 __all__ = [
     "EnrollmentAPIView",
     "EnrollmentCourseDetailView",
+    "EnrollmentEligibilityView",
     "EnrollmentListView",
+    "EnrollmentUserRolesView",
     "EnrollmentView",
 ]

@@ -1,4 +1,4 @@
-"""What enrolling needs to know of a course."""
+"""What enrolling needs to know of a course, and whether a learner may."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from rest_framework.response import Response
 
 from django_enrollments import api
-from django_enrollments.views.base import EnrollmentAPIView, includes_expired
+from django_enrollments.calls import attributed, origin_of
+from django_enrollments.views.base import (
+    EnrollmentAPIView,
+    Requester,
+    includes_expired,
+)
 from django_enrollments.wire import Describing, refusing
 
 if TYPE_CHECKING:
@@ -34,3 +39,24 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
                 course_id, include_expired=includes_expired(request)
             )
         return Response(details)
+
+
+class EnrollmentEligibilityView(EnrollmentAPIView):
+    """Whether the requester may enroll in a course, and every reason why not."""
+
+    def get(self, request: Request, course_id: str) -> Response:
+        """
+        Run the rules that enrolling would run; nothing is written.
+
+        Args:
+            request: The request; ``?mode=`` asks for a mode, the default otherwise.
+            course_id: The course id.
+        """
+        requester = Requester(request)
+        mode = request.query_params.get("mode") or None
+        with (
+            refusing(Describing(requester.username, course_id, mode)),
+            attributed(origin_of(actor=requester.user, source="rest")),
+        ):
+            explained = api.explain_enrollment(requester.username, course_id, mode)
+        return Response(explained)
