@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -29,8 +30,15 @@ def progress(total: int, done: int, out: TextIO) -> Iterator[Callable[[int], Non
         out: Where it shows.
     """
     if tqdm is not None and out.isatty():
+        # A terminal that does not know its own size shows a bar all the same.
+        columns, lines = shutil.get_terminal_size()
         with tqdm(
-            total=total, initial=done, unit=" calls", unit_scale=True, file=out
+            total=total,
+            initial=done,
+            unit=" calls",
+            ncols=columns,
+            nrows=lines,
+            file=out,
         ) as bar:
             yield lambda now: bar.update(now - bar.n)
     else:

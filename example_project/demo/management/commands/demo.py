@@ -126,16 +126,22 @@ class Command(BaseCommand):
             f"{len(dataset.registrations):,} registrations and "
             f"{len(steps) - len(dataset.registrations):,} withdrawals in the order in "
             "which they happened, one call of EnrollmentsService each.",
-            f"{len(undated):,} registrations have no date; {withdrawn:,} of them were "
-            "withdrawn. Each counts from the first day of its presentation, or "
-            "from the day of its withdrawal where that came before. None is left out.",
         )
-        if done >= len(steps):
+        if undated:
+            self._say(
+                f"{len(undated):,} registrations have no date; {withdrawn:,} of them "
+                "were withdrawn. Each counts from the first day of its presentation, "
+                "or from the day of its withdrawal where that came before. None is "
+                "left out."
+            )
+        if done == len(steps):
             self._say("All of it was replayed earlier.")
-        elif done:
+            return [], 0.0
+        if done:
             self._say(f"{done:,} calls were made earlier; the rest follows.")
         began = time.monotonic()
-        with progress(len(steps), done, self.stderr) as show:
+        # Not Django's own stream, which colors each piece and ends it as a line.
+        with progress(len(steps), done, sys.stderr) as show:
             made = replay.replay(steps, codes=codes, progress=show)
         return steps[len(steps) - made :], time.monotonic() - began
 
