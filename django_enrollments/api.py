@@ -291,7 +291,9 @@ def update_enrollment(
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     data = _data_api()
-    logger.info("Starting an enrollment update in course %s.", course_id)
+    # Only what may be a course id is fit for a log line.
+    told = find_course_id(course_id)
+    logger.info("Starting an enrollment update in course %s.", told)
     if enrollment_attributes is not None:
         clean_attributes(enrollment_attributes)
     with one_call():
@@ -314,7 +316,7 @@ def update_enrollment(
             return enrollment
 
         enrollment = _as_a_whole(write, enrollment_attributes is not None)
-    logger.info("Finished an enrollment update in course %s.", course_id)
+    logger.info("Finished an enrollment update in course %s.", told)
     return enrollment
 
 
@@ -328,6 +330,7 @@ def enroll_or_update(
     force_enrollment: bool = False,
     may_enroll: bool = True,
     may_change: bool = False,
+    may_change_to_expired: bool = False,
     may_deactivate: bool = False,
 ) -> dict[str, Any]:
     """
@@ -351,6 +354,8 @@ def enroll_or_update(
         may_enroll: Whether the asker may enroll this learner.
         may_change: Whether the asker may change the mode of what is there, or
             activate it.
+        may_change_to_expired: Whether expired modes count as offered for that; for
+            enrolling they do not (V1-ENR-18, V1-ENR-24).
         may_deactivate: Whether the asker may take the learner out of the course.
 
     Returns:
@@ -392,6 +397,7 @@ def enroll_or_update(
                     mode=mode,
                     is_active=is_active,
                     enrollment_attributes=enrollment_attributes,
+                    include_expired=may_change_to_expired,
                 )
         if not may_enroll:
             if existing:

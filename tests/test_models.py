@@ -553,17 +553,22 @@ class TestUnenroll:
         event = EnrollmentEvent.objects.get(type="deactivated")
         assert (event.actor_id, event.reason) == (actor.pk, "asked")
 
-    @pytest.mark.parametrize("course_id", ["unknown", "not valid"])
+    @pytest.mark.parametrize(
+        ("course_id", "logged"),
+        [("unknown", "unknown"), ("not valid", "None"), ("forged\nline", "None")],
+    )
     def test_mdl_08_a_missing_row_is_only_logged(
-        self, caplog: pytest.LogCaptureFixture, course_id: str
+        self, caplog: pytest.LogCaptureFixture, course_id: str, logged: str
     ) -> None:
         learner = make_user()
 
         with nothing_written():
             CourseEnrollment.unenroll(learner, course_id)
             CourseEnrollment.unenroll(AnonymousUser(), course_id)
+            CourseEnrollment.unenroll(None, course_id)
 
-        assert f"User {learner.pk} was never in course {course_id}." in caplog.text
+        assert f"User {learner.pk} was never in course {logged}." in caplog.messages
+        assert f"User None was never in course {logged}." in caplog.messages
 
     def test_mdl_08_a_veto_keeps_the_row_active(self, settings: Any) -> None:
         learner, course = make_user(), make_course()

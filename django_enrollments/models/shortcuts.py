@@ -169,7 +169,8 @@ class EnrollmentShortcuts:
         """
         row = _find_row(user, course_id)
         if row is None:
-            logger.warning("User %s was never in course %s.", user.pk, course_id)
+            who, where = getattr(user, "pk", None), find_course_id(course_id)
+            logger.warning("User %s was never in course %s.", who, where)
             return
         row._change(
             is_active=False,
@@ -205,7 +206,8 @@ class EnrollmentShortcuts:
         except CourseEnrollmentError as error:
             if not ignore_errors:
                 raise
-            logger.warning("Not enrolled in course %s: %s.", course_id, error.code)
+            where = find_course_id(course_id)
+            logger.warning("Not enrolled in course %s: %s.", where, error.code)
             return None
 
     @classmethod
@@ -223,7 +225,8 @@ class EnrollmentShortcuts:
         try:
             user = _user_by_email(email)
         except UserNotFoundError as error:
-            logger.warning("Not unenrolled from course %s: %s.", course_id, error.code)
+            where = find_course_id(course_id)
+            logger.warning("Not unenrolled from course %s: %s.", where, error.code)
             return
         cls.unenroll(user, course_id)
 

@@ -1,0 +1,294 @@
+"""
+What others change between deciding and writing (B-06, B-07, PERF-02, PERF-05).
+
+A filter stands in for the others: it is asked after the enrollment has been read and
+before anything is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from django_enrollments import api
+from django_enrollments.errors import (
+    CourseEnrollmentError,
+    CourseEnrollmentExistsError,
+    CourseEnrollmentFullError,
+    UserNotFoundError,
+)
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    get_course_model,
+)
+from django_enrollments.services import EnrollmentsService
+from tests.factories import make_course, make_modes, make_user, make_users, username
+from tests.watching import event_types, fold, row_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
+
+COLOR = {"namespace": "host", "name": "color", "value": "red"}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("caller's transaction", marks=pytest.mark.django_db),
+        pytest.param("autocommit", marks=pytest.mark.django_db(transaction=True)),
+    ]
+)
+def _in_and_out_of_a_transaction() -> None:
+    """Run a test twice; the marks of the parameters make the difference."""
+
+
+in_and_out_of_a_transaction = pytest.mark.usefixtures("_in_and_out_of_a_transaction")
+
+
+@pytest.fixture
+def meanwhile(settings: Any) -> Callable[..., None]:
+    """Give a function that lets something happen while the next change is decided."""
+
+    def arrange(happen: Callable[[], Any], times: int = 1) -> None:
+        left = [times]
+
+        def interfere(action: str, **context: Any) -> None:
+            if left[0] > 0 and action != "queryset":
+                left[0] -= 1
+                filters = settings.ENROLLMENTS_FILTERS
+                settings.ENROLLMENTS_FILTERS = []
+                happen()
+                settings.ENROLLMENTS_FILTERS = filters
+
+        settings.ENROLLMENTS_FILTERS = [interfere]
+
+    return arrange
+
+
+@in_and_out_of_a_transaction
+class TestEnrolling:
+    @pytest.fixture
+    def course(self, _in_and_out_of_a_transaction: None) -> Any:
+        course = make_course(max_student_enrollments_allowed=1)
+        make_modes(course, "audit", "honor", "verified")
+        return course
+
+    def test_b_06_who_is_enrolled_meanwhile_is_in(
+        self, course: Any, meanwhile: Any
+    ) -> None:
+        learner = make_user()
+        meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
+
+        with pytest.raises(CourseEnrollmentExistsError) as refusal:
+            api.add_enrollment(username("ada"), COURSE_ID, "honor")
+
+        assert refusal.value.enrollment["mode"] == "audit"
+        assert event_types() == ["created"]
+
+    def test_v1_attr_02_nor_does_it_take_attributes(
+        self, course: Any, meanwhile: Any
+    ) -> None:
+        learner = make_user()
+        meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
+
+        EnrollmentsService().enroll(learner, course, "honor", attributes=[COLOR])
+
+        assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == []
+
+    def test_b_06_the_service_gives_the_one_that_is_there(
+        self, course: Any, meanwhile: Any
+    ) -> None:
+        learner = make_user()
+        meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
+
+        row = EnrollmentsService().enroll(learner, course, "honor")
+
+        assert row == row_of(learner, course)
+        assert row.mode == "audit"
+        assert event_types() == ["created"]
+
+    def test_b_06_who_came_and_went_meanwhile_comes_back(
+        self, course: Any, meanwhile: Any
+    ) -> None:
+        learner = make_user()
+
+        def come_and_go() -> None:
+            CourseEnrollment.enroll(learner, COURSE_ID, "verified")
+            CourseEnrollment.unenroll(learner, COURSE_ID)
+
+        meanwhile(come_and_go)
+
+        api.add_enrollment(username("ada"), COURSE_ID, "honor")
+
+        assert state_of(learner, course) == fold(user=learner) == ("honor", True)
+        assert event_types() == ["created", "deactivated", "activated", "mode_changed"]
+
+    def test_b_15_the_last_seat_taken_meanwhile_is_taken(
+        self, course: Any, meanwhile: Any
+    ) -> None:
+        learner, other = make_users(2)
+        meanwhile(lambda: CourseEnrollment.enroll(other, COURSE_ID))
+
+        with pytest.raises(CourseEnrollmentFullError):
+            api.add_enrollment(learner.get_username(), COURSE_ID)
+
+        assert CourseEnrollment.objects.get().user == other
+
+    def test_acc_10_an_invitation_used_meanwhile_stays_with_who_used_it(
+        self, meanwhile: Any
+    ) -> None:
+        course = make_course("invited", invitation_only=True)
+        learner, other = make_users(2)
+        invitation = CourseEnrollmentAllowed.objects.create(
+            email=learner.email, course_id="invited"
+        )
+        unused = CourseEnrollmentAllowed.objects.filter(pk=invitation.pk)
+        meanwhile(lambda: unused.update(user=other))
+
+        with pytest.raises(CourseEnrollmentError):
+            EnrollmentsService().enroll(learner, course)
+
+        assert not CourseEnrollment.objects.exists()
+        invitation.refresh_from_db()
+        assert invitation.user == other
+
+
+@in_and_out_of_a_transaction
+class TestChanging:
+    @pytest.fixture
+    def learner(self, _in_and_out_of_a_transaction: None) -> Any:
+        course = make_course()
+        make_modes(course, "audit", "honor", "verified")
+        learner = make_user()
+        CourseEnrollment.enroll(learner, COURSE_ID)
+        return learner
+
+    def test_perf_05_a_mode_is_not_lost_to_who_leaves_meanwhile(
+        self, learner: Any, meanwhile: Any
+    ) -> None:
+        meanwhile(lambda: CourseEnrollment.unenroll(learner, COURSE_ID))
+
+        updated = api.update_enrollment(username("ada"), COURSE_ID, "honor")
+
+        assert (updated["mode"], updated["is_active"]) == ("honor", False)
+        assert fold() == ("honor", False)
+        assert event_types() == ["created", "deactivated", "mode_changed"]
+
+    def test_b_05_what_somebody_did_meanwhile_is_not_done_twice(
+        self, learner: Any, meanwhile: Any
+    ) -> None:
+        meanwhile(lambda: CourseEnrollment.unenroll(learner, COURSE_ID))
+
+        updated = api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
+
+        assert updated["is_active"] is False
+        assert event_types() == ["created", "deactivated"]
+
+    def test_perf_05_a_change_with_attributes_is_made_anew_as_a_whole(
+        self, learner: Any, meanwhile: Any
+    ) -> None:
+        row = CourseEnrollment.objects.get()
+        meanwhile(lambda: row.change_mode("verified"))
+
+        api.update_enrollment(
+            username("ada"), COURSE_ID, "honor", enrollment_attributes=[COLOR]
+        )
+
+        assert fold() == ("honor", True)
+        assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == [COLOR]
+
+    def test_changes_that_do_not_end_are_told(
+        self, learner: Any, meanwhile: Any
+    ) -> None:
+        modes = iter(["honor", "audit"] * 50)
+        meanwhile(
+            lambda: CourseEnrollment.objects.get().change_mode(next(modes)), times=100
+        )
+
+        with pytest.raises(CourseEnrollmentError, match="Too many changes at once"):
+            api.update_enrollment(username("ada"), COURSE_ID, "verified")
+
+        assert fold() == state_of(learner, CourseEnrollment.objects.get().course)
+
+    def test_retirement_meanwhile_leaves_everybody_out(
+        self, learner: Any, meanwhile: Any
+    ) -> None:
+        meanwhile(lambda: api.unenroll_user_from_all_courses(username("ada")))
+
+        (result,) = api.bulk_enroll(COURSE_ID, [username("ada")], action="unenroll")
+
+        assert result["status"] == "unchanged"
+        assert event_types() == ["created", "deactivated"]
+
+
+@in_and_out_of_a_transaction
+class TestBulk:
+    def test_b_06_one_enrolled_meanwhile_spoils_no_batch(self, meanwhile: Any) -> None:
+        make_course()
+        users = make_users(3)
+        meanwhile(lambda: CourseEnrollment.enroll(users[2], COURSE_ID, "verified"))
+
+        results = api.bulk_enroll(COURSE_ID, [one.get_username() for one in users])
+
+        assert [one["status"] for one in results] == ["created", "created", "unchanged"]
+        assert event_types() == ["created"] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAUserDeletedMeanwhile:
+    """Foreign keys are checked at commit, so there is no transaction around these."""
+
+    def test_is_told_and_nothing_is_left(self, meanwhile: Any) -> None:
+        make_course()
+        learner = make_user()
+        meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
+
+        with pytest.raises(UserNotFoundError):
+            EnrollmentsService().enroll(learner, COURSE_ID)
+
+        assert not CourseEnrollment.objects.exists()
+        assert event_types() == []
+
+    def test_spoils_no_batch(self, meanwhile: Any) -> None:
+        make_course()
+        users = make_users(3)
+        gone = get_user_model().objects.filter(pk=users[1].pk)
+        meanwhile(gone.delete)
+
+        results = api.bulk_enroll(COURSE_ID, [one.get_username() for one in users])
+
+        assert [one["status"] for one in results] == ["created", "error", "created"]
+        assert results[1]["code"] == "user_not_found"
+
+    def test_spoils_no_batch_of_those_who_leave(self, meanwhile: Any) -> None:
+        make_course()
+        users = make_users(3)
+        names = [one.get_username() for one in users]
+        api.bulk_enroll(COURSE_ID, names)
+        gone = get_user_model().objects.filter(pk=users[1].pk)
+        meanwhile(gone.delete)
+
+        results = api.bulk_enroll(COURSE_ID, names, action="unenroll")
+
+        assert [one["status"] for one in results] == [
+            "deactivated",
+            "error",
+            "deactivated",
+        ]
+
+
+@in_and_out_of_a_transaction
+class TestACourseDeletedMeanwhile:
+    def test_mdl_01_is_left_like_any_other(self, meanwhile: Any) -> None:
+        course = make_course()
+        learner = make_user()
+        CourseEnrollment.enroll(learner, COURSE_ID)
+        meanwhile(get_course_model().objects.filter(pk=course.pk).delete)
+
+        EnrollmentsService().unenroll(learner, course)
+
+        assert event_types() == ["created", "deactivated"]
