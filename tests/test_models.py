@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import IntegrityError, connection, transaction
+from django.db.models.signals import pre_delete
 
 from django_enrollments import models
 from django_enrollments.calls import one_call
@@ -931,6 +932,24 @@ class TestCourseEnrollmentAllowed:
         assert set(left) == {"bob@example.org"}
         assert CourseEnrollmentAllowed.retire("ada@example.org") is False
         assert CourseEnrollmentAllowed.objects.count() == 2
+
+    def test_mdl_26_the_address_is_overwritten_just_before(self) -> None:
+        seen: list[str] = []
+
+        def remember(instance: CourseEnrollmentAllowed, **kwargs: Any) -> None:
+            seen.append(instance.email)
+
+        for course_id in ("a", "b"):
+            CourseEnrollmentAllowed.objects.create(
+                email="ada@example.org", course_id=course_id
+            )
+        pre_delete.connect(remember, CourseEnrollmentAllowed)
+        try:
+            CourseEnrollmentAllowed.retire("ada@example.org")
+        finally:
+            pre_delete.disconnect(remember, CourseEnrollmentAllowed)
+
+        assert seen == ["redacted-before-delete@safe.com"] * 2
 
     def test_mdl_26_a_used_one_goes_too(self) -> None:
         CourseEnrollmentAllowed.objects.create(

@@ -154,10 +154,11 @@ class CourseEnrollmentAllowed(models.Model):
         """
         with transaction.atomic(using=cls.objects.db):
             invitations = cls.objects.for_email(email)
-            keys = list(invitations.values_list("pk", flat=True))
+            # By course: two people retired at once wait for each other in one order,
+            # address and course being unique.
+            by_course = invitations.order_by("course_id", "pk")
+            keys = list(by_course.values_list("pk", flat=True))
             for key in keys:
-                # One by one, each with its own text: (email, course_id) is unique
-                # and another retired row of the course may not be deleted yet.
-                cls.objects.filter(pk=key).update(email=f"{key}-{REDACTED_EMAIL}")
-            cls.objects.filter(pk__in=keys).delete()
+                cls.objects.filter(pk=key).update(email=REDACTED_EMAIL)
+                cls.objects.filter(pk=key).delete()
         return bool(keys)
