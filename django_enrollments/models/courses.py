@@ -64,7 +64,8 @@ def course_key_is_id() -> bool:
 def _adapter(path: str) -> CourseAdapter:
     try:
         return cast("CourseAdapter", import_string(path)())
-    except ImportError as error:
+    except Exception as error:
+        # Whatever a module does while it is imported.
         raise ImproperlyConfigured(
             f"ENROLLMENTS_COURSE_ADAPTER names {path!r}, which cannot be imported."
         ) from error
