@@ -334,6 +334,8 @@ class TestMisconfigured:
             "tests.test_filters.remember",
             ["no.such.filter"],
             ["tests.stranger.broken.veto"],
+            ["a..b"],
+            [".a"],
             [5],
             {"a": 1},
             [""],

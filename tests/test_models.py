@@ -78,10 +78,14 @@ class TestCourseModel:
         with pytest.raises(ImproperlyConfigured, match="ENROLLMENTS_COURSE_MODEL"):
             get_course_model()
 
+    @pytest.mark.parametrize(
+        "path",
+        ["no.such.Adapter", "a..b", ".a", "math.pi", "tests.stranger.broken.Adapter"],
+    )
     def test_contract_4_an_adapter_that_cannot_be_imported_is_told(
-        self, settings: Any
+        self, settings: Any, path: str
     ) -> None:
-        settings.ENROLLMENTS_COURSE_ADAPTER = "no.such.Adapter"
+        settings.ENROLLMENTS_COURSE_ADAPTER = path
 
         with pytest.raises(ImproperlyConfigured, match="ENROLLMENTS_COURSE_ADAPTER"):
             get_course_adapter()
