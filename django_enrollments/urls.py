@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 
 from django_enrollments.keys import find_course_id, is_username
 from django_enrollments.views import (
+    EnrollmentAllowedView,
     EnrollmentCourseDetailView,
     EnrollmentEligibilityView,
     EnrollmentListView,
@@ -111,4 +112,9 @@ urlpatterns = [
         name="courseenrollmentdetails",
     ),
     path("roles/", EnrollmentUserRolesView.as_view(), name="roles"),
+    path(
+        "enrollment_allowed/",
+        EnrollmentAllowedView.as_view(),
+        name="courseenrollmentallowed",
+    ),
 ]

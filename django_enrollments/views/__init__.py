@@ -13,10 +13,12 @@ from django_enrollments.views.courses import (
     EnrollmentEligibilityView,
 )
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
+from django_enrollments.views.invitations import EnrollmentAllowedView
 from django_enrollments.views.people import EnrollmentUserRolesView
 
 __all__ = [
     "EnrollmentAPIView",
+    "EnrollmentAllowedView",
     "EnrollmentCourseDetailView",
     "EnrollmentEligibilityView",
     "EnrollmentListView",

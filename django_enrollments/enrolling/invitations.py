@@ -1,0 +1,108 @@
+"""Inviting addresses to courses, and taking invitations back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError
+
+from django_enrollments.enrolling.transactions import (
+    until_settled,
+    write_alias,
+    write_transaction,
+)
+from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
+from django_enrollments.models import CourseEnrollmentAllowed
+from django_enrollments.moments import for_database
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def clean_address(address: object) -> str | None:
+    """
+    Give an e-mail address in its stored form, or ``None`` when nobody can be invited.
+
+    Syntax is not checked, but for an ``@`` with something on both sides (V1-CEA-11).
+
+    Args:
+        address: As somebody typed it.
+    """
+    if not isinstance(address, str) or not is_storable(address):
+        return None
+    email = normalize_email(address)
+    name, _, host = email.rpartition("@")
+    return email if name and host and len(email) <= MAX_TEXT else None
+
+
+def list_invitations(address: str) -> list[CourseEnrollmentAllowed]:
+    """
+    List the invitations of an address, used ones too, oldest first (V1-CEA-02).
+
+    Args:
+        address: An e-mail address in any case.
+    """
+    email = clean_address(address)
+    if email is None:
+        return []
+    found = CourseEnrollmentAllowed.objects.for_email(email).order_by("pk")
+    # A collation may also find what merely looks alike.
+    return [invitation for invitation in found if invitation.email == email]
+
+
+def invite(
+    email: str, course_id: str, *, auto_enroll: bool, at: datetime
+) -> CourseEnrollmentAllowed | None:
+    """
+    Invite an address to a course, which need not exist yet (V1-CEA-04).
+
+    Args:
+        email: An address as :func:`clean_address` gives it.
+        course_id: A valid course id.
+        auto_enroll: Whether whoever has the address is enrolled once they appear.
+        at: The moment of the invitation.
+
+    Returns:
+        The invitation; ``None`` when it was there already, even if only just now.
+    """
+    using = write_alias()
+    invitation = CourseEnrollmentAllowed(
+        email=email,
+        course_id=course_id,
+        auto_enroll=auto_enroll,
+        created=for_database(at),
+    )
+
+    def attempt(_lock: bool) -> None:
+        with write_transaction(using, reads_first=False):
+            invitation.save(using=using, force_insert=True)
+
+    try:
+        until_settled(attempt, using=using)
+    except IntegrityError:
+        return None
+    return invitation
+
+
+def withdraw(email: str, course_id: str) -> bool:
+    """
+    Take an invitation back, used or not (V1-CEA-07, V1-CEA-13).
+
+    Args:
+        email: An address as :func:`clean_address` gives it.
+        course_id: The course id.
+
+    Returns:
+        Whether there was one.
+    """
+    using = write_alias()
+    invitations = CourseEnrollmentAllowed.objects.using(using).order_by()
+    keys = [
+        key
+        for key, *found in invitations.filter(
+            email=email, course_id=course_id
+        ).values_list("pk", "email", "course_id")
+        if found == [email, course_id]
+    ]
+    deleted, _ = invitations.filter(pk__in=keys).delete() if keys else (0, {})
+    return deleted > 0

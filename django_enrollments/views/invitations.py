@@ -1,0 +1,145 @@
+"""Who may enroll before having an account, or into a closed course."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import QueryDict
+from rest_framework import status
+from rest_framework.fields import BooleanField
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+
+from django_enrollments.calls import one_call
+from django_enrollments.enrolling.invitations import (
+    clean_address,
+    invite,
+    list_invitations,
+    withdraw,
+)
+from django_enrollments.keys import find_course_id
+from django_enrollments.models.invitations import email_of
+from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
+from django_enrollments.views.base import EnrollmentAPIView, refused
+from django_enrollments.views.guards import IsGlobalStaff
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class EnrollmentAllowedView(EnrollmentAPIView):
+    """Lists, makes and takes back invitations; for global staff (V1-CEA)."""
+
+    permission_classes = [IsAuthenticated, IsGlobalStaff]
+    serializer_class = CourseEnrollmentAllowedSerializer
+
+    def get(self, request: Request) -> Response:
+        """
+        List the invitations of an address, or of the requester's own.
+
+        Args:
+            request: The request; ``?email=`` names the address.
+        """
+        address = request.query_params.get("email") or email_of(request.user)
+        invitations = list_invitations(address)
+        return Response(self.serializer_class(invitations, many=True).data)
+
+    def post(self, request: Request) -> Response:
+        """
+        Invite an address to a course.
+
+        Args:
+            request: The request, with ``email``, ``course_id`` and, if the address is
+                to be enrolled once it has an account, ``auto_enroll``.
+        """
+        email, course_id = self._required_data(request)
+        auto_enroll = _auto_enroll_of(request)
+        with one_call() as call:
+            invitation = invite(email, course_id, auto_enroll=auto_enroll, at=call.at)
+        if invitation is None:
+            raise refused(
+                status.HTTP_409_CONFLICT,
+                "An enrollment allowed with email {} and course {} already exists.",
+                request.data["email"],
+                course_id,
+            )
+        data = self.serializer_class(invitation).data
+        return Response(data, status=status.HTTP_201_CREATED)
+
+    def delete(self, request: Request) -> Response:
+        """
+        Take an invitation back.
+
+        Args:
+            request: The request, with ``email`` and ``course_id`` in its body.
+        """
+        email, course_id = self._required_data(request)
+        if not withdraw(email, course_id):
+            raise refused(
+                status.HTTP_404_NOT_FOUND,
+                # The grammar is what clients know.
+                "An enrollment allowed with email {} and course {} doesn't exists.",
+                request.data["email"],
+                course_id,
+            )
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def check_required_data(self, request: Request) -> tuple[bool, Any, Any]:
+        """
+        Tell whether a request names an address and a course (V1-CEA-05).
+
+        Args:
+            request: The request.
+
+        Returns:
+            Whether it names both, then the address and the course id as they came.
+        """
+        body = request.data if isinstance(request.data, dict) else {}
+        email, course_id = body.get("email"), body.get("course_id")
+        return bool(email and course_id), email, course_id
+
+    def _required_data(self, request: Request) -> tuple[str, str]:
+        """
+        Give the address in its stored form, and the course id.
+
+        Raises:
+            Refused: They are missing, or can be no address and no course id.
+        """
+        is_valid, address, given = self.check_required_data(request)
+        if not is_valid:
+            raise refused(
+                status.HTTP_400_BAD_REQUEST,
+                "Please provide a value for 'email' and 'course_id' in the request "
+                "data.",
+            )
+        email = clean_address(address)
+        if email is None:
+            raise refused(
+                status.HTTP_400_BAD_REQUEST,
+                "'{}' is not a valid email address.",
+                address,
+            )
+        course_id = find_course_id(given) if isinstance(given, str) else None
+        if course_id is None:
+            raise refused(
+                status.HTTP_400_BAD_REQUEST,
+                "No course '{}' found for enrollment",
+                given,
+            )
+        return email, course_id
+
+
+def _auto_enroll_of(request: Request) -> bool:
+    """Give the flag of a request: a boolean in JSON, its usual texts in forms."""
+    flag = request.data.get("auto_enroll")
+    if isinstance(request.data, QueryDict):
+        text = str(flag or "false").strip().lower()
+        if text in BooleanField.TRUE_VALUES:
+            return True
+        if text in BooleanField.FALSE_VALUES:
+            return False
+    elif flag is None or isinstance(flag, bool):
+        return bool(flag)
+    raise refused(
+        status.HTTP_400_BAD_REQUEST, "'{}' is an invalid auto enroll status.", flag
+    )
