@@ -1,23 +1,40 @@
-"""How the REST API learns who is asking."""
+"""
+How the REST API learns who is asking.
+
+Sessions need nothing else. JSON web tokens and OAuth 2 need the library of an extra,
+which is looked for only where such a class is used.
+"""
 
 from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from hashlib import sha256
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.authentication import (
+    BaseAuthentication,
+    SessionAuthentication,
+    get_authorization_header,
+)
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
 from django_enrollments.conf import conf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
+
+REALM = "api"
 
 
 class SessionAuthenticationAllowInactiveUser(SessionAuthentication):
@@ -51,13 +68,183 @@ class SessionAuthenticationAllowInactiveUser(SessionAuthentication):
         return user, None
 
 
+class EnrollmentCrossDomainSessionAuth(SessionAuthenticationAllowInactiveUser):
+    """
+    The same, for pages that another domain serves (V1-AUTH-02, V1-AUTH-15).
+
+    Which domains may call is Django's ``CSRF_TRUSTED_ORIGINS``; their requests need
+    the CSRF token like all others. That the browser sends its cookies along, and shows
+    the answer to the page, is up to Django's cookie settings and to CORS headers.
+    """
+
+
+class JwtAuthentication(BaseAuthentication):
+    """
+    JSON web tokens of djangorestframework-simplejwt (extra ``jwt``).
+
+    They come as ``Authorization: JWT …`` or ``Bearer …``, whatever the host's
+    ``SIMPLE_JWT`` says of header types; all its other settings hold, the one about
+    users who are not active too. A bearer token that is no JWT is left to the classes
+    after this one.
+
+    Raises:
+        ImproperlyConfigured: The extra is not installed.
+    """
+
+    #: What may stand before the token, in any case.
+    header_types = (b"jwt", b"bearer")
+
+    def __init__(self) -> None:
+        jwt = _extra("rest_framework_simplejwt.authentication", "jwt")
+        self._tokens = jwt.JWTAuthentication()
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """
+        Give the user whom a token names.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The user and the validated token, or ``None`` where no JWT is sent.
+
+        Raises:
+            AuthenticationFailed: The token is malformed, invalid or expired, or names
+                nobody who may log in.
+        """
+        kind, *rest = get_authorization_header(request).split() or [b""]
+        if kind.lower() not in self.header_types:
+            return None
+        if kind.lower() == b"bearer" and not (len(rest) == 1 and _is_jwt(rest[0])):
+            return None
+        if len(rest) != 1:
+            raise AuthenticationFailed("The header must hold one token after its type.")
+        token = self._tokens.get_validated_token(rest[0])
+        return self._tokens.get_user(token), token
+
+    def authenticate_header(self, request: Request) -> str:
+        """
+        Give the challenge of a 401.
+
+        Args:
+            request: The request.
+        """
+        return f'JWT realm="{REALM}"'
+
+
+def _is_jwt(token: bytes) -> bool:
+    return token.count(b".") == 2
+
+
+class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
+    """
+    OAuth 2 access tokens of django-oauth-toolkit (extra ``oauth``).
+
+    Users who are not active yet may use theirs (V1-AUTH-01). What is wrong with a token
+    is told by an ``error_code`` and a ``developer_message`` (V1-AUTH-19).
+
+    Raises:
+        ImproperlyConfigured: The extra is not installed, or ``oauth2_provider`` is not
+            in ``INSTALLED_APPS``.
+    """
+
+    def __init__(self) -> None:
+        _extra("oauth2_provider", "oauth")
+        if not apps.is_installed("oauth2_provider"):
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} needs 'oauth2_provider' in INSTALLED_APPS."
+            )
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """
+        Give the user whose token is sent.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The user and the access token, or ``None`` where no bearer token is sent.
+
+        Raises:
+            AuthenticationFailed: The token is malformed, unknown, expired, or belongs
+                to no user.
+        """
+        kind, *rest = get_authorization_header(request).split() or [b""]
+        if kind.lower() != b"bearer":
+            return None
+        if not rest:
+            raise _bearer_failure("token_not_provided", "No token is sent.")
+        try:
+            (token,) = (part.decode() for part in rest)
+        except ValueError as error:
+            raise _bearer_failure(
+                "token_malformed", "A token is one text without spaces."
+            ) from error
+        return self._check(token, request)
+
+    def _check(self, token: str, request: Request) -> tuple[Any, Any]:
+        settings = import_module("oauth2_provider.settings").oauth2_settings
+        # Without its query, which the library would parse and may refuse.
+        seen = import_module("oauthlib.common").Request(
+            request.build_absolute_uri(request.path), request.method
+        )
+        if not settings.OAUTH2_VALIDATOR_CLASS().validate_bearer_token(token, [], seen):
+            raise self._failure_of(token)
+        if seen.user is None:
+            raise _bearer_failure("user_is_disabled", "The token belongs to no user.")
+        return seen.user, seen.access_token
+
+    def _failure_of(self, token: str) -> AuthenticationFailed:
+        known = import_module("oauth2_provider.models").get_access_token_model()
+        checksum = sha256(token.encode()).hexdigest()
+        stored = known._default_manager.filter(token_checksum=checksum).first()
+        if stored and stored.is_expired():
+            return _bearer_failure("token_expired", "The token has expired.")
+        return _bearer_failure("token_nonexistent", "The token is not valid here.")
+
+    def authenticate_header(self, request: Request) -> str:
+        """
+        Give the challenge of a 401.
+
+        Args:
+            request: The request.
+        """
+        return f'Bearer realm="{REALM}"'
+
+
+def _bearer_failure(code: str, text: str) -> AuthenticationFailed:
+    return AuthenticationFailed({"error_code": code, "developer_message": text})
+
+
+def _extra(module: str, extra: str) -> ModuleType:
+    """
+    Import what an extra brings.
+
+    Raises:
+        ImproperlyConfigured: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"{module.partition('.')[0]} is missing; install it with: "
+            f'pip install "django-enrollments[{extra}]"'
+        ) from error
+
+
 class ConfiguredClasses:
     """
     The ``authentication_classes`` of a view, as they are configured at each look.
 
     See ``ENROLLMENTS_AUTHENTICATION_CLASSES``. A view that wants others simply names
     its own.
+
+    Args:
+        session_class: The session class that comes first where the host names none.
     """
+
+    def __init__(self, session_class: type[BaseAuthentication]) -> None:
+        self.session_class = session_class
 
     def __get__(
         self, view: object, owner: type | None = None
@@ -67,7 +254,7 @@ class ConfiguredClasses:
         if paths is None:
             # DRF gives classes where its stubs say dotted paths.
             defaults: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
-            return [SessionAuthenticationAllowInactiveUser, *defaults]
+            return [self.session_class, *defaults]
         return _import_classes(tuple(paths))
 
 

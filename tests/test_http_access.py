@@ -125,10 +125,7 @@ class TestAuthenticationClasses:
 
         names = [one.__name__ for one in EnrollmentListView.authentication_classes]
 
-        assert names == [
-            "SessionAuthenticationAllowInactiveUser",
-            "BasicAuthentication",
-        ]
+        assert names == ["EnrollmentCrossDomainSessionAuth", "BasicAuthentication"]
 
     def test_default_lets_in_by_drfs_own_classes(self, course: Any) -> None:
         make_user("ada", password="secret")

@@ -7,21 +7,29 @@ functions are looked up when called (NAM-07). :mod:`.wire` turns refusals into a
 
 from __future__ import annotations
 
-from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.authentication import EnrollmentCrossDomainSessionAuth
+from django_enrollments.throttling import EnrollmentUserThrottle
+from django_enrollments.views.base import (
+    ApiKeyOrAuthenticated,
+    ApiKeyPermissionMixIn,
+    EnrollmentAPIView,
+)
 from django_enrollments.views.courses import (
     EnrollmentCourseDetailView,
     EnrollmentEligibilityView,
 )
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
-from django_enrollments.views.invitations import EnrollmentAllowedView
 from django_enrollments.views.people import EnrollmentUserRolesView
 
 __all__ = [
+    "ApiKeyOrAuthenticated",
+    "ApiKeyPermissionMixIn",
     "EnrollmentAPIView",
-    "EnrollmentAllowedView",
     "EnrollmentCourseDetailView",
+    "EnrollmentCrossDomainSessionAuth",
     "EnrollmentEligibilityView",
     "EnrollmentListView",
     "EnrollmentUserRolesView",
+    "EnrollmentUserThrottle",
     "EnrollmentView",
 ]

@@ -6,26 +6,34 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import (
     RequestDataTooBig,
     TooManyFieldsSent,
     TooManyFilesSent,
+    ValidationError,
 )
 from django.db import DataError
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.parsers import FormParser, MultiPartParser
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
-from django_enrollments.authentication import ConfiguredClasses
+from django_enrollments.api_keys import has_valid_key
+from django_enrollments.audit import write_audit_line
+from django_enrollments.authentication import (
+    ConfiguredClasses,
+    SessionAuthenticationAllowInactiveUser,
+)
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
     VIEW_ENROLLMENT_DATA,
     has_perm,
 )
+from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.wire import (
     CarefulJSONParser,
     JSONOnly,
@@ -41,7 +49,43 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class EnrollmentAPIView(APIView):
+class ApiKeyPermissionMixIn:
+    """Knows the programs that act by a key of ``ENROLLMENTS_API_KEYS`` (NAM-02)."""
+
+    def has_api_key_permissions(self, request: Request | HttpRequest) -> bool:
+        """
+        Tell whether a request carries a valid key; each that does is logged.
+
+        Args:
+            request: The request.
+        """
+        granted = has_valid_key(request)
+        if granted:
+            write_audit_line(
+                "ApiKeyHeaderPermission used",
+                path=request.path,
+                ip=request.META.get("REMOTE_ADDR"),
+            )
+        return granted
+
+
+class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
+    """Lets in whoever is logged in or carries a valid API key (V1-AUTH-06)."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """
+        Tell whether a request may go on.
+
+        Args:
+            request: The request.
+            view: The view that is asked.
+        """
+        is_known = bool(request.user and request.user.is_authenticated)
+        # Asked of those who are logged in too, for what their key does is logged.
+        return self.has_api_key_permissions(request) or is_known
+
+
+class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     """
     What all views share: JSON in, JSON out, and answers that no host setting bends.
 
@@ -49,8 +93,9 @@ class EnrollmentAPIView(APIView):
     a 401 with a challenge, whatever the choice.
     """
 
-    authentication_classes = ConfiguredClasses()
+    authentication_classes = ConfiguredClasses(SessionAuthenticationAllowInactiveUser)
     permission_classes = [IsAuthenticated]
+    throttle_classes = [EnrollmentUserThrottle]
     parser_classes = [CarefulJSONParser, FormParser, MultiPartParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = JSONOnly
@@ -83,8 +128,9 @@ class EnrollmentAPIView(APIView):
         """
         try:
             super().perform_authentication(request)
-        except (DataError, ValueError) as error:
-            # Databases refuse even to look for some texts, NUL for instance.
+        except (DataError, OverflowError, ValidationError, ValueError) as error:
+            # Databases refuse even to look for some texts, NUL for instance, and a
+            # token may name what can be nobody's key.
             logger.warning("Credentials could not be looked up.", exc_info=True)
             raise AuthenticationFailed from error
 
@@ -133,30 +179,40 @@ class EnrollmentAPIView(APIView):
 
 class Requester:
     """
-    Whoever asks, and what the permission backends let them do to others.
+    Whoever asks, and what the permission backends or an API key let them do to others.
+
+    A program that carries a key and is logged in as nobody has the name ``""``
+    (V1-AUTH-09).
 
     Args:
-        request: An authenticated request.
+        request: An authenticated request to a view that takes API keys.
     """
 
     def __init__(self, request: Request) -> None:
-        self.user: Any = request.user
+        # DRF's host may have none at all stand for nobody.
+        self.user: Any = request.user or AnonymousUser()
         self.username: str = self.user.get_username()
+        self.has_key = has_valid_key(request)
 
     @cached_property
     def may_view(self) -> bool:
         """Whether they may read anybody's enrollments."""
-        return has_perm(self.user, VIEW_ENROLLMENT_DATA)
+        return self.has_key or has_perm(self.user, VIEW_ENROLLMENT_DATA)
 
     @cached_property
     def may_create(self) -> bool:
-        """Whether they may enroll others, in any mode, and with force."""
+        """Whether they may enroll others, in any mode."""
+        return self.has_key or self.may_force
+
+    @cached_property
+    def may_force(self) -> bool:
+        """Whether they may enroll with force; a key alone never may (V1-FORCE-02)."""
         return has_perm(self.user, CREATE_ENROLLMENT)
 
     @cached_property
     def may_deactivate(self) -> bool:
         """Whether they may take others out of courses."""
-        return has_perm(self.user, DEACTIVATE_ENROLLMENT)
+        return self.has_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
 
 
 def refused(code: int, text: str, *values: object) -> Refused:

@@ -9,6 +9,10 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework.response import Response
 
 from django_enrollments import api
+from django_enrollments.authentication import (
+    ConfiguredClasses,
+    EnrollmentCrossDomainSessionAuth,
+)
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.learners import find_user, find_users_by_email
@@ -17,6 +21,7 @@ from django_enrollments.keys import find_course_id
 from django_enrollments.models import get_course_adapter
 from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
 from django_enrollments.views.base import (
+    ApiKeyOrAuthenticated,
     EnrollmentAPIView,
     Requester,
     includes_expired,
@@ -42,6 +47,8 @@ _LONGEST_NAME = 1_000
 
 class EnrollmentView(EnrollmentAPIView):
     """One enrollment, of the requester or, for global staff, of anybody (V1-GET)."""
+
+    permission_classes = [ApiKeyOrAuthenticated]
 
     @method_decorator(ensure_csrf_cookie)
     def get(
@@ -74,6 +81,9 @@ class EnrollmentView(EnrollmentAPIView):
 
 class EnrollmentListView(EnrollmentAPIView):
     """Lists enrollments (V1-LIST); enrolls, re-enrolls and changes them (V1-POST)."""
+
+    authentication_classes = ConfiguredClasses(EnrollmentCrossDomainSessionAuth)
+    permission_classes = [ApiKeyOrAuthenticated]
 
     @method_decorator(ensure_csrf_cookie)
     def get(self, request: Request) -> Response:
@@ -110,7 +120,8 @@ class EnrollmentListView(EnrollmentAPIView):
         course_id = _course_id_of(body)
         learner = _learner_of(body, requester)
         mode = _mode_of(body, requester)
-        if learner != requester.username and not _exists(learner):
+        is_own = learner == requester.username and requester.user.is_authenticated
+        if not (is_own or _exists(learner)):
             raise refused(406, "The user {} does not exist.", learner)
         is_active = _flag_of(
             body, "is_active", "'{}' is an invalid enrollment activation status."
@@ -128,9 +139,10 @@ class EnrollmentListView(EnrollmentAPIView):
                 mode=mode,
                 is_active=is_active,
                 enrollment_attributes=body.get("enrollment_attributes"),
-                force_enrollment=force is True and requester.may_create,
-                may_enroll=learner == requester.username or requester.may_create,
+                force_enrollment=force is True and requester.may_force,
+                may_enroll=is_own or requester.may_create,
                 may_change=requester.may_create,
+                may_change_to_expired=requester.has_key,
                 may_deactivate=requester.may_deactivate,
             )
         return Response(enrollment)
