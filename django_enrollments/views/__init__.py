@@ -19,12 +19,14 @@ from django_enrollments.views.courses import (
     EnrollmentEligibilityView,
 )
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
+from django_enrollments.views.invitations import EnrollmentAllowedView
 from django_enrollments.views.people import EnrollmentUserRolesView
 
 __all__ = [
     "ApiKeyOrAuthenticated",
     "ApiKeyPermissionMixIn",
     "EnrollmentAPIView",
+    "EnrollmentAllowedView",
     "EnrollmentCourseDetailView",
     "EnrollmentCrossDomainSessionAuth",
     "EnrollmentEligibilityView",
