@@ -558,8 +558,26 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    left = _data_api().unenroll_user_from_all_courses(username)
+    left = leave_all_courses(username)
     return sorted(set(get_course_adapter().orgs_of(left)))
+
+
+def leave_all_courses(username: str) -> list[str]:
+    """
+    Do what :func:`unenroll_user_from_all_courses` does, and give the courses.
+
+    Args:
+        username: What ``user.get_username()`` gives.
+
+    Returns:
+        The ids of the courses left, sorted.
+
+    Raises:
+        UserNotFoundError: No user has this name.
+        EnrollmentApiLoadError: The data layer cannot be imported.
+    """
+    left: list[str] = _data_api().unenroll_user_from_all_courses(username)
+    return left
 
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:

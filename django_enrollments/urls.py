@@ -12,6 +12,7 @@ from django_enrollments.views import (
     EnrollmentListView,
     EnrollmentUserRolesView,
     EnrollmentView,
+    UnenrollmentView,
 )
 
 app_name = "django_enrollments"
@@ -111,6 +112,7 @@ urlpatterns = [
         EnrollmentCourseDetailView.as_view(),
         name="courseenrollmentdetails",
     ),
+    path("unenroll/", UnenrollmentView.as_view(), name="unenrollment"),
     path("roles/", EnrollmentUserRolesView.as_view(), name="roles"),
     path(
         "enrollment_allowed/",

@@ -20,7 +20,7 @@ from django_enrollments.views.courses import (
 )
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
 from django_enrollments.views.invitations import EnrollmentAllowedView
-from django_enrollments.views.people import EnrollmentUserRolesView
+from django_enrollments.views.people import EnrollmentUserRolesView, UnenrollmentView
 
 __all__ = [
     "ApiKeyOrAuthenticated",
@@ -34,4 +34,5 @@ __all__ = [
     "EnrollmentUserRolesView",
     "EnrollmentUserThrottle",
     "EnrollmentView",
+    "UnenrollmentView",
 ]

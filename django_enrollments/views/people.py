@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import ensure_csrf_cookie
+from rest_framework import status
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
+from rest_framework.views import set_rollback
 
 from django_enrollments import api
+from django_enrollments.backends.loading import get_retirement_backend
+from django_enrollments.calls import attributed, origin_of
+from django_enrollments.keys import MAX_TEXT, is_storable
 from django_enrollments.views.base import EnrollmentAPIView, Requester, refused
+from django_enrollments.views.guards import CanRetireUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,3 +68,55 @@ def _told_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:
         {"org": org, "course_id": course_id or None, "role": role}
         for org, course_id, role in sorted(distinct)
     ]
+
+
+class UnenrollmentView(EnrollmentAPIView):
+    """
+    Takes whoever asked to be retired out of every course (V1-UNENR).
+
+    Its errors are bare JSON strings, and no throttle slows a retirement down.
+    """
+
+    permission_classes = [IsAuthenticated, CanRetireUser]
+    throttle_classes = []
+
+    def post(self, request: Request) -> Response:
+        """
+        Take somebody out of all courses, or of none if anything fails.
+
+        Args:
+            request: The request, with the ``username`` they had when they asked.
+
+        Returns:
+            The ids of the courses left; nothing at all when there were none.
+        """
+        body = request.data if isinstance(request.data, dict) else {}
+        if "username" not in body:
+            return Response("Username not specified.", status=status.HTTP_404_NOT_FOUND)
+        try:
+            user = _find_retiring_user(body["username"])
+            if user is None:
+                return Response(
+                    "No retirement request status for username.",
+                    status=status.HTTP_404_NOT_FOUND,
+                )
+            with attributed(origin_of(actor=request.user, source="retirement")):
+                left = api.leave_all_courses(user.get_username())
+        except Exception:
+            # Nothing of what went wrong leaves the host (B-11).
+            logger.exception("A user could not be taken out of all courses.")
+            set_rollback()
+            return Response(
+                "An error occurred while unenrolling the user.",
+                status=status.HTTP_500_INTERNAL_SERVER_ERROR,
+            )
+        if not left:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(left)
+
+
+def _find_retiring_user(username: object) -> Any | None:
+    # What no database can hold is nobody's name, whatever backend is asked.
+    if not isinstance(username, str) or not is_storable(username, MAX_TEXT):
+        return None
+    return get_retirement_backend().find_retiring_user(username)
