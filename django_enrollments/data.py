@@ -440,9 +440,9 @@ def enrollment_data(
         call: The call under way.
         include_expired: Whether expired modes are listed in the course.
     """
-    details = offer.course and offer.as_data(
-        at=call.at, include_expired=include_expired
-    )
+    details = None
+    if offer.course is not None:
+        details = offer.as_data(at=call.at, include_expired=include_expired)
     return _row_data(
         enrollment.created,
         enrollment.mode,

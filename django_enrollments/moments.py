@@ -62,4 +62,9 @@ def to_iso(value: datetime | date | None) -> str | None:
     moment = as_moment(value)
     if moment is None:
         return None
-    return moment.astimezone(fixed_timezone.utc).isoformat().replace("+00:00", "Z")
+    try:
+        moment = moment.astimezone(fixed_timezone.utc)
+    except OverflowError:
+        # The very first or last moment there is, by which a host may mean "never".
+        moment = moment.replace(tzinfo=fixed_timezone.utc)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -379,6 +379,21 @@ class TestMoments:
         assert moments.to_iso(date(2026, 3, 4)) == "2026-03-04T00:00:00Z"
         assert moments.to_iso(None) is None
 
+    @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+    def test_v1_ser_02_the_first_and_the_last_moment_have_a_text(
+        self, settings: Any, zone: str
+    ) -> None:
+        settings.TIME_ZONE = zone
+
+        first, last = moments.to_iso(datetime.min), moments.to_iso(datetime.max)  # noqa: DTZ901 - naive ones are meant.
+
+        assert first is not None
+        assert first.startswith("0001-01-01T")
+        assert last is not None
+        assert last.startswith("9999-12-31T")
+        assert first.endswith("Z")
+        assert last.endswith("Z")
+
     def test_now_is_aware(self) -> None:
         assert moments.now().utcoffset() == timedelta(0)
 

@@ -237,7 +237,15 @@ class TestEnrollmentDictionary:
 
     @pytest.mark.parametrize(
         ("stored", "shown"),
-        [("", ""), ("5", [5]), ("1,2,3", [1, 2, 3]), ("1, 2", [1, 2]), (",", "")],
+        [
+            ("", ""),
+            ("5", [5]),
+            ("1,2,3", [1, 2, 3]),
+            ("1, 2", [1, 2]),
+            ("-5,5", [-5, 5]),
+            (",", ""),
+            ("--5,x,1.5,²", ""),
+        ],
     )
     def test_v1_ser_14_no_suggested_prices_are_a_blank_text(
         self, stored: str, shown: Any

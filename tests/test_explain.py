@@ -241,7 +241,7 @@ class TestExplainEnrollment:
 
         assert reason["message"]
 
-    @pytest.mark.parametrize("mode", [5, [], {}, "x" * 200, "", "\x00", True])
+    @pytest.mark.parametrize("mode", [5, [], {}, "x" * 200, "", "\x00", True, object()])
     def test_a_mode_that_is_none_at_all_is_one_reason(self, mode: Any) -> None:
         make_user()
         make_course()
@@ -250,6 +250,7 @@ class TestExplainEnrollment:
             told = api.explain_enrollment(username("ada"), COURSE_ID, mode)
 
         assert codes(told) == ["mode_unavailable"]
+        json.dumps(told)
 
 
 class TestAgreesWithEnrolling:

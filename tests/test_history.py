@@ -308,6 +308,25 @@ class TestOrigin:
             (None, "api", ""),
         ]
 
+    def test_model_methods_add_what_they_are_told_to_what_is_attributed(
+        self, course: Any
+    ) -> None:
+        learner, actor, other = make_users(3)
+
+        with attributed(Origin(actor.pk, "admin", "because")):
+            CourseEnrollment.enroll(learner, COURSE_ID, reason="by hand")
+            CourseEnrollment.unenroll(learner, COURSE_ID, actor=other)
+            CourseEnrollment.enroll(learner, COURSE_ID, source="command")
+
+        origins = EnrollmentEvent.objects.order_by("pk").values_list(
+            "actor", "source", "reason"
+        )
+        assert list(origins) == [
+            (actor.pk, "admin", "by hand"),
+            (other.pk, "admin", "because"),
+            (actor.pk, "command", "because"),
+        ]
+
     @pytest.mark.parametrize("none", [None, "", "None"])
     def test_v1_side_08_these_are_no_enterprise_customer(
         self, course: Any, none: Any

@@ -85,7 +85,8 @@ def kept(settings):
 
 
 def send(user_id: Any, course: Any = None, expiry: Any = EXPIRY) -> None:
-    sender = EnrollmentNotificationSender(course or make_course(), user_id, expiry)
+    course = make_course() if course is None else course
+    sender = EnrollmentNotificationSender(course, user_id, expiry)
     sender.send_audit_access_expiring_soon_notification()
 
 

@@ -213,7 +213,7 @@ def explain(
         "allowed": not refusals,
         "reasons": [refusal.as_data() for refusal in refusals],
         "seats": seats.as_data(),
-        "mode": wanted,
+        "mode": wanted if isinstance(wanted, str) else str(wanted),
     }
 
 

@@ -138,8 +138,11 @@ def find_offer(
     known = (CourseOffer, text, using)
     if known not in call.readings:
         course = adapter.find_course(text, using)
-        call.readings[known] = course and CourseOffer(
-            course.pk, adapter.facts(course), course, using
+        # A host's course may count as false, by a length of 0 for one.
+        call.readings[known] = (
+            None
+            if course is None
+            else CourseOffer(course.pk, adapter.facts(course), course, using)
         )
     offer: CourseOffer | None = call.readings[known]
     return offer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_enrollments.conf import conf
@@ -78,8 +79,8 @@ def as_prices(stored: str) -> str | list[int]:
     Returns:
         A list of integers, or ``""`` when there are none.
     """
-    prices = [part.strip() for part in stored.split(",")] if stored else []
-    return [int(part) for part in prices if part.lstrip("-").isdecimal()] or ""
+    prices = (part.strip() for part in stored.split(","))
+    return [int(part) for part in prices if re.fullmatch(r"-?\d+", part)] or ""
 
 
 def default_mode() -> Mode:

