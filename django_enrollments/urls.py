@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import path, register_converter
+from django.urls import path, re_path, register_converter
 
 from django_enrollments.keys import find_course_id, is_username
 from django_enrollments.views import (
+    CourseEnrollmentsApiListView,
     EnrollmentAllowedView,
     EnrollmentCourseDetailView,
     EnrollmentEligibilityView,
@@ -90,6 +91,11 @@ register_converter(UsernameConverter, "enrollments_username")
 
 urlpatterns = [
     path("enrollment", EnrollmentListView.as_view(), name="courseenrollments"),
+    re_path(
+        r"^enrollments/?$",
+        CourseEnrollmentsApiListView.as_view(),
+        name="courseenrollmentsapilist",
+    ),
     # Before the next one, whose course ids may have commas where a host allows them.
     path(
         "enrollment/<enrollments_username:username>,<enrollments_course_id:course_id>",

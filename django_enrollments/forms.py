@@ -1,0 +1,90 @@
+"""What a request may ask of the list of all enrollments (V1-ADM)."""
+
+from __future__ import annotations
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from django_enrollments.keys import find_course_id, is_username
+
+
+class CourseEnrollmentsApiListForm(forms.Form):
+    """
+    The filters of the list, all optional; what is not given stays ``""`` (UTIL-01).
+
+    Texts are protocol: they are sent as they are, in no other language.
+    """
+
+    #: Most elements of one list.
+    MAX_INPUT_COUNT = 100
+
+    course_id = forms.CharField(required=False)
+    course_ids = forms.CharField(required=False)
+    email = forms.CharField(required=False)
+    username = forms.CharField(required=False)
+
+    def clean_course_id(self) -> str:
+        """
+        Give the one course id (V1-ADM-04).
+
+        Raises:
+            ValidationError: It can be no course id.
+        """
+        course_id: str = self.cleaned_data["course_id"]
+        if course_id and find_course_id(course_id) is None:
+            raise ValidationError(f"'{course_id}' is not a valid course id.")
+        return course_id
+
+    def clean_course_ids(self) -> list[str] | str:
+        """
+        Split the parts of course ids; they need be no course ids (V1-ADM-05).
+
+        Empty ones are left out, for every id contains them (B-12).
+
+        Raises:
+            ValidationError: There are too many.
+        """
+        return self._split("course_ids", "course_ids")
+
+    def clean_email(self) -> list[str] | str:
+        """
+        Split the e-mail addresses, whatever they look like (V1-ADM-07).
+
+        Empty ones are left out, lest they find users without an address (B-12).
+
+        Raises:
+            ValidationError: There are too many.
+        """
+        return self._split("email", "emails")
+
+    def clean_username(self) -> list[str] | str:
+        """
+        Split the usernames (V1-ADM-06).
+
+        Raises:
+            ValidationError: There are too many, or one can be no username: it does not
+                match ``ENROLLMENTS_USERNAME_PATTERN``, or has space around it
+                (V1-ADM-10, V1-ADM-13).
+        """
+        usernames = self._split("username", "usernames", keep_empty=True)
+        for username in usernames:
+            if username != username.strip() or not is_username(username):
+                raise ValidationError(
+                    "Usernames can only contain letters (A-Z, a-z), numerals (0-9), "
+                    "underscores (_), and hyphens (-)."
+                )
+        return usernames
+
+    def _split(
+        self, field: str, plural: str, *, keep_empty: bool = False
+    ) -> list[str] | str:
+        value: str = self.cleaned_data[field]
+        if not value:
+            return value
+        elements = value.split(",")
+        if len(elements) > self.MAX_INPUT_COUNT:
+            raise ValidationError(
+                f"Too many {plural} in a single request - {len(elements)}. "
+                f"A maximum of {self.MAX_INPUT_COUNT} is allowed"
+            )
+        return [element for element in elements if element or keep_empty]

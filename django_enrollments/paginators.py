@@ -1,0 +1,182 @@
+"""How long lists are cut into pages that stay put while rows come in (V1-ADM)."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import CursorPagination
+from rest_framework.utils.urls import replace_query_param
+
+from django_enrollments.moments import as_moment, for_database
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+#: What the primary key's column holds.
+_GREATEST_KEY = 2**63 - 1
+
+#: Years that all databases know, in any time zone.
+_YEARS = range(1001, 9999)
+
+
+@dataclass(frozen=True)
+class Position:
+    """
+    A place in the list of all rows, newest first, and which way to go on from it.
+
+    Attributes:
+        created: When the row at this place was made, aware.
+        key: Its primary key, which tells apart what was made at one moment.
+        to_newer: Whether to go on to newer rows, rather than to older ones.
+    """
+
+    created: datetime
+    key: int
+    to_newer: bool = False
+
+    def encode(self) -> str:
+        """Give the position as a text that says nothing to clients."""
+        letter = "p" if self.to_newer else "n"
+        moment = (self.created - _EPOCH) // _MICROSECOND
+        text = f"{letter}.{moment}.{self.key}".encode()
+        return urlsafe_b64encode(text).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, cursor: str) -> Position:
+        """
+        Read the position that :meth:`encode` wrote.
+
+        Args:
+            cursor: Any text.
+
+        Raises:
+            ValueError: It was not written there.
+        """
+        padding = "=" * (-len(cursor) % 4)
+        text = urlsafe_b64decode(cursor.encode("ascii") + padding.encode()).decode()
+        match = re.fullmatch(r"([np])\.(-?[0-9]{1,19})\.(-?[0-9]{1,19})", text)
+        if match is None:
+            raise ValueError(cursor)
+        try:
+            created = _EPOCH + int(match[2]) * _MICROSECOND
+        except OverflowError as error:
+            raise ValueError(cursor) from error
+        key = int(match[3])
+        if created.year not in _YEARS or abs(key) > _GREATEST_KEY:
+            raise ValueError(cursor)
+        return cls(created, key, to_newer=match[1] == "p")
+
+    def beyond(self) -> Q:
+        """Give the condition of the rows that come after this place on the way."""
+        created = for_database(self.created)
+        # One range of the index on both columns, with its first moment cut to size.
+        if self.to_newer:
+            after = Q(created__gt=created) | Q(pk__gt=self.key)
+            return Q(created__gte=created) & after
+        after = Q(created__lt=created) | Q(pk__lt=self.key)
+        return Q(created__lte=created) & after
+
+    def turned_back(self) -> Position:
+        """Give the way back from here, which begins with the row at this very place."""
+        step = 1 if self.to_newer else -1
+        key = max(-_GREATEST_KEY, min(self.key + step, _GREATEST_KEY))
+        return Position(self.created, key, to_newer=not self.to_newer)
+
+
+class CourseEnrollmentsApiListPagination(CursorPagination):
+    """
+    Pages of the list of all enrollments, newest first (UTIL-03, V1-ADM-16…21).
+
+    The order is total, by creation and then by key, and a cursor holds both: no row is
+    skipped or repeated however many share a moment or come in meanwhile (B-13), and a
+    page costs the same wherever it is.
+    """
+
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 100
+    #: Accepted without effect (V1-ADM-18).
+    page_query_param = "page"
+    ordering = ("-created", "-id")
+    invalid_cursor_message = "Invalid cursor"
+
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any]:
+        """
+        Give the rows of a page.
+
+        Args:
+            queryset: Instances, or dictionaries with ``created`` and ``pk``.
+            request: The request, with ``?cursor=`` and ``?page_size=``.
+            view: The view that is asked.
+
+        Raises:
+            NotFound: The cursor is none of ours.
+        """
+        self.request = request
+        position = self._find_position(request)
+        to_newer = position is not None and position.to_newer
+        size = self.get_page_size(request) or self.page_size
+        order = [name.lstrip("-") for name in self.ordering]
+        rows = queryset.order_by(*(order if to_newer else self.ordering))
+        if position is not None:
+            rows = rows.filter(position.beyond())
+        found = list(rows[: size + 1])
+        page, goes_on = found[:size], len(found) > size
+        if to_newer:
+            page.reverse()
+        # From a page whose rows have all gone since, only the way back is left.
+        newer = older = position and position.turned_back()
+        if page:
+            newer = _position_of(page[0], to_newer=True)
+            older = _position_of(page[-1], to_newer=False)
+        has_newer = goes_on if to_newer else position is not None
+        has_older = to_newer or goes_on
+        self.newer = newer if has_newer else None
+        self.older = older if has_older else None
+        return page
+
+    def get_next_link(self) -> str | None:
+        """Give the URL of the page with older rows; ``None`` on the last one."""
+        return self._link(self.older)
+
+    def get_previous_link(self) -> str | None:
+        """Give the URL of the page with newer rows; ``None`` on the first one."""
+        return self._link(self.newer)
+
+    def _link(self, position: Position | None) -> str | None:
+        """Give the URL of this very request, filters and all, at another place."""
+        if position is None:
+            return None
+        url: str = self.request.build_absolute_uri()
+        return replace_query_param(url, self.cursor_query_param, position.encode())
+
+    def _find_position(self, request: Request) -> Position | None:
+        cursor = request.query_params.get(self.cursor_query_param)
+        if not cursor:
+            return None
+        try:
+            return Position.decode(cursor)
+        except ValueError as error:
+            raise NotFound(self.invalid_cursor_message) from error
+
+
+def _position_of(row: Any, *, to_newer: bool) -> Position:
+    if isinstance(row, dict):
+        created, key = row["created"], row["pk"]
+    else:
+        created, key = row.created, row.pk
+    moment: Any = as_moment(created)
+    return Position(moment, key, to_newer=to_newer)

@@ -1,0 +1,106 @@
+"""The list of all enrollments, for global staff."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import F
+from rest_framework import status
+from rest_framework.generics import ListAPIView
+from rest_framework.permissions import IsAuthenticated
+
+from django_enrollments.enrolling.search import search_enrollments
+from django_enrollments.forms import CourseEnrollmentsApiListForm
+from django_enrollments.models import CourseEnrollment, get_course_adapter
+from django_enrollments.moments import to_iso
+from django_enrollments.paginators import CourseEnrollmentsApiListPagination
+from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
+from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.views.guards import IsGlobalStaff
+from django_enrollments.wire import Refused
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+
+class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollment]):
+    """
+    Lists everybody's enrollments, active or not, newest first (V1-ADM).
+
+    All its errors are told in ``developer_message`` (V1-ERR-04).
+    """
+
+    permission_classes = [IsAuthenticated, IsGlobalStaff]
+    serializer_class = CourseEnrollmentsApiListSerializer
+    pagination_class = CourseEnrollmentsApiListPagination
+    filter_backends = []
+
+    def get_queryset(self) -> QuerySet[CourseEnrollment]:
+        """
+        Give the enrollments that the request asks for.
+
+        Raises:
+            Refused: A filter is malformed; every one that is, is told (V1-ADM-11).
+        """
+        form = CourseEnrollmentsApiListForm(self.request.query_params)
+        if not form.is_valid():
+            errors = {
+                field: {"developer_message": str(texts[0])}
+                for field, texts in form.errors.items()
+            }
+            raise Refused(status.HTTP_400_BAD_REQUEST, {"field_errors": errors})
+        given = {
+            name: value for name, value in form.cleaned_data.items() if value != ""
+        }
+        return search_enrollments(
+            course_id=given.get("course_id"),
+            course_id_parts=given.get("course_ids"),
+            usernames=given.get("username"),
+            emails=given.get("email"),
+        )
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """
+        Give a page, as the serializer would, in one statement for all its rows.
+
+        Args:
+            request: The request, with the fields of the form as filters.
+            args: As DRF gives them.
+            kwargs: As DRF gives them.
+        """
+        rows = self.get_queryset().values(
+            "pk",
+            "created",
+            "mode",
+            "is_active",
+            username=F(f"user__{get_user_model().USERNAME_FIELD}"),
+            text_id=F(f"course__{get_course_adapter().course_id}"),
+        )
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response([_row_data(row) for row in page])
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """
+        Answer what was raised, in the words of this view.
+
+        Args:
+            exc: What was raised.
+        """
+        response = super().handle_exception(exc)
+        data = response.data
+        if isinstance(data, dict) and "detail" in data:
+            response.data = {"developer_message": data["detail"]}
+        return response
+
+
+def _row_data(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "created": to_iso(row["created"]),
+        "mode": row["mode"],
+        "is_active": row["is_active"],
+        "user": str(row["username"]),
+        "course_id": str(row["text_id"]),
+    }
