@@ -9,6 +9,7 @@ rules. Every dictionary returned passes ``json.dumps``.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,9 +23,11 @@ from django_enrollments.enrolling.attributes import (
     missing_attributes,
 )
 from django_enrollments.enrolling.catalog import find_offer, get_offer
+from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.learners import get_user
 from django_enrollments.enrolling.modes import default_slug, unavailable_text
 from django_enrollments.enrolling.proctoring import proctored_modes
+from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
     until_settled,
     write_alias,
@@ -242,9 +245,9 @@ def _mode_to_enroll_in(
     return chosen
 
 
-def _as_a_whole(write: Callable[[], T], has_attributes: bool) -> T:
-    """Put enrollment and attributes into one transaction where there are both."""
-    if not has_attributes:
+def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
+    """Put an enrollment and what comes with it, if anything, into one transaction."""
+    if not has_more:
         return write()
     using = write_alias()
 
@@ -327,6 +330,11 @@ def enroll_or_update(
     is_active: bool | None = None,
     enrollment_attributes: Sequence[dict[str, Any]] | None = None,
     *,
+    cohort: str | None = None,
+    email_opt_in: bool | None = None,
+    enterprise_uuid: str | None = None,
+    linked_enterprise_customer: str | None = None,
+    enterprise_course_consent: bool | None = None,
     force_enrollment: bool = False,
     may_enroll: bool = True,
     may_change: bool = False,
@@ -338,7 +346,12 @@ def enroll_or_update(
 
     A learner can only enroll; whoever may more changes the mode or activation of an
     enrollment that is there, without being asked for access. A learner who is in
-    already, with nothing to change, keeps the enrollment as it is (B-05, B-14).
+    already, with nothing to change, keeps the enrollment as it is (B-05, B-14), and
+    nothing is noted about them either.
+
+    Attributes, cohort and e-mail choice are stored with the enrollment or not at all
+    (B-07). The enterprise backend is called before, for it may use a network; whatever
+    can be known to refuse the enrollment has been asked by then.
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -347,8 +360,14 @@ def enroll_or_update(
         is_active: Whether the learner is in the course afterwards; ``None`` is yes
             for who enrolls, and leaves an enrollment that is changed as it is.
         enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
-            that replace all attributes; ``None`` touches none, nor is anything noted
-            about a learner who is in already.
+            that replace all attributes; ``None`` touches none.
+        cohort: The cohort that the learner is put into; ``None`` for none.
+        email_opt_in: Whether the learner wants mail of the course's organisation;
+            ``None`` leaves what they chose before.
+        enterprise_uuid: The enterprise customer behind it, if any.
+        linked_enterprise_customer: The customer that the learner is linked to, if any.
+        enterprise_course_consent: Whether the learner consents to sharing data with
+            the customer; ``None`` is unsaid.
         force_enrollment: Whether enrolling lifts window and invitations and counts
             expired modes as offered; it changes nothing else (V1-FORCE).
         may_enroll: Whether the asker may enroll this learner.
@@ -373,14 +392,26 @@ def enroll_or_update(
         CourseEnrollmentFullError: No seat is left.
         EnrollmentNotAllowed: A filter or permission backend vetoed.
         InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        CohortNotFoundError: The course has no such cohort.
+        CourseEnrollmentError: The enterprise backend failed.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
+    effects = SideEffects(
+        cohort=cohort,
+        email_opt_in=email_opt_in,
+        enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+        linked_enterprise_customer=(
+            clean_enterprise_uuid(linked_enterprise_customer) or None
+        ),
+        enterprise_course_consent=enterprise_course_consent,
+    )
+    may_update = may_change or may_deactivate
     with one_call():
         existing = None
-        if may_change or may_deactivate:
+        if may_update or effects.is_stored or effects.tells_enterprise:
             existing = get_enrollment(username, course_id)
         # That of a deleted course is no one's to change; enrolling tells why.
-        if existing and existing["course_details"] is not None:
+        if may_update and existing and existing["course_details"] is not None:
             moves = mode is not None and mode != existing["mode"]
             leaves = existing["is_active"] and is_active is False
             joins = not existing["is_active"] and is_active is True
@@ -391,13 +422,26 @@ def enroll_or_update(
                 )
             if (leaves and may_deactivate) or ((moves or joins) and may_change):
                 _check_required_attributes(mode, enrollment_attributes)
-                return update_enrollment(
+                if effects.tells_enterprise and not leaves:
+                    if mode is not None:
+                        validate_course_mode(
+                            course_id, mode, is_active, may_change_to_expired
+                        )
+                    _tell_enterprise(username, course_id, effects)
+                return _with_effects(
+                    partial(
+                        update_enrollment,
+                        username,
+                        course_id,
+                        mode=mode,
+                        is_active=is_active,
+                        enrollment_attributes=enrollment_attributes,
+                        include_expired=may_change_to_expired,
+                    ),
                     username,
                     course_id,
-                    mode=mode,
-                    is_active=is_active,
-                    enrollment_attributes=enrollment_attributes,
-                    include_expired=may_change_to_expired,
+                    existing,
+                    effects,
                 )
         if not may_enroll:
             if existing:
@@ -405,19 +449,84 @@ def enroll_or_update(
             raise EnrollmentNotFoundError(
                 f"Course Enrollment not found for user {username} in course {course_id}"
             )
+        if effects.tells_enterprise and not _stays(existing, mode, is_active):
+            # Force and inactive enrollments meet fewer rules than are explained.
+            lifts_rules = force_enrollment or is_active is False
+            if lifts_rules or explain_enrollment(username, course_id, mode)["allowed"]:
+                _tell_enterprise(username, course_id, effects)
         try:
-            return add_enrollment(
+            return _with_effects(
+                partial(
+                    add_enrollment,
+                    username,
+                    course_id,
+                    mode=mode,
+                    is_active=is_active is not False,
+                    enrollment_attributes=enrollment_attributes,
+                    enterprise_uuid=effects.enterprise_uuid,
+                    force_enrollment=force_enrollment,
+                    include_expired=force_enrollment,
+                ),
                 username,
                 course_id,
-                mode=mode,
-                is_active=is_active is not False,
-                enrollment_attributes=enrollment_attributes,
-                force_enrollment=force_enrollment,
-                include_expired=force_enrollment,
+                existing,
+                effects,
             )
         except CourseEnrollmentExistsError as error:
             kept: dict[str, Any] = error.enrollment
             return kept
+
+
+def _stays(
+    existing: dict[str, Any] | None, mode: str | None, is_active: bool | None
+) -> bool:
+    """Tell whether enrolling would leave what is there as it is (B-05, B-14)."""
+    if existing is None:
+        return False
+    asks_for_less = is_active is False and mode in (None, existing["mode"])
+    return bool(existing["is_active"]) or asks_for_less
+
+
+def _tell_enterprise(username: str, course_id: str, effects: SideEffects) -> None:
+    with one_call() as call:
+        offer = get_offer(course_id, call)
+        effects.tell_enterprise(get_user(username), offer)
+
+
+def _with_effects(
+    write: Callable[[], dict[str, Any]],
+    username: str,
+    course_id: str,
+    existing: dict[str, Any] | None,
+    effects: SideEffects,
+) -> dict[str, Any]:
+    """
+    Change an enrollment and store what comes with the change, as a whole.
+
+    Args:
+        write: Changes it.
+        username: What ``user.get_username()`` gives.
+        course_id: The course id.
+        existing: How it was before, as far as it is known.
+        effects: What is stored if it is not as it was afterwards.
+
+    Returns:
+        What ``write`` returned.
+    """
+    if not effects.is_stored:
+        return write()
+
+    def write_all() -> dict[str, Any]:
+        enrollment = write()
+        state = ("mode", "is_active")
+        if existing is None or any(existing[key] != enrollment[key] for key in state):
+            using = write_alias()
+            with one_call() as call:
+                offer = get_offer(course_id, call, using)
+                effects.store(get_user(username, using), offer)
+        return enrollment
+
+    return _as_a_whole(write_all, True)
 
 
 def _check_required_attributes(

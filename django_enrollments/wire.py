@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,10 +15,12 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
 from django_enrollments.errors import (
+    CohortNotFoundError,
     CourseEnrollmentError,
     CourseEnrollmentNotUpdatableError,
     CourseModeNotFoundError,
     CourseNotFoundError,
+    EnrollmentApiLoadError,
     EnrollmentNotAllowed,
     InvalidEnrollmentAttribute,
     UserNotFoundError,
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
     from rest_framework.renderers import BaseRenderer
     from rest_framework.request import Request
+
+logger = logging.getLogger(__name__)
 
 Body = dict[str, Any]
 
@@ -142,6 +147,7 @@ class Attempt:
         username: The learner.
         course_id: The course id.
         mode: The mode asked for; ``None`` when none was.
+        cohort: The cohort asked for; ``None`` when none was.
         no_course: Text where no course has the id.
         failed: Text for every refusal that has none of its own.
     """
@@ -149,6 +155,7 @@ class Attempt:
     username: object = None
     course_id: object = None
     mode: object = None
+    cohort: object = None
 
     no_course: ClassVar[str] = "No course '{course_id}' found for enrollment"
     failed: ClassVar[str]
@@ -219,6 +226,10 @@ def _no_user(_error: CourseEnrollmentError, attempt: Attempt) -> Body:
     return attempt.tell("The user {username} does not exist.")
 
 
+def _no_cohort(_error: CourseEnrollmentError, attempt: Attempt) -> Body:
+    return attempt.tell("An error occured while adding to cohort [{cohort}]")
+
+
 def _failed(_error: CourseEnrollmentError, attempt: Attempt) -> Body:
     return attempt.tell(attempt.failed)
 
@@ -238,6 +249,7 @@ ANSWERS: tuple[
     (CourseModeNotFoundError, status.HTTP_400_BAD_REQUEST, _mode),
     (CourseEnrollmentNotUpdatableError, status.HTTP_400_BAD_REQUEST, _own_text),
     (InvalidEnrollmentAttribute, status.HTTP_400_BAD_REQUEST, _attribute),
+    (CohortNotFoundError, status.HTTP_400_BAD_REQUEST, _no_cohort),
     (CourseEnrollmentError, status.HTTP_400_BAD_REQUEST, _failed),
 )
 
@@ -256,6 +268,23 @@ def refusing(attempt: Attempt) -> Iterator[None]:
     try:
         yield
     except CourseEnrollmentError as error:
+        _note(error, attempt)
         # The last row takes whatever is left.
         code, body = next(row[1:] for row in ANSWERS if isinstance(error, row[0]))
         raise Refused(code, body(error, attempt)) from error
+
+
+#: What is more than a no: something is missing or broken.
+_FAILURES = (CourseEnrollmentError, CohortNotFoundError, EnrollmentApiLoadError)
+
+
+def _note(error: CourseEnrollmentError, attempt: Attempt) -> None:
+    """Log a refusal, without the name of anybody (AUD-06)."""
+    logger.log(
+        logging.ERROR if type(error) in _FAILURES else logging.WARNING,
+        "%s was refused in course %s: %s",
+        type(attempt).__name__,
+        attempt.course_id,
+        error.code,
+        exc_info=error if type(error) in _FAILURES else None,
+    )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
 
-import django_enrollments
 from django_enrollments import checks
 from tests.factories import is_default_host
 from tests.pages import ROOT, Block, Reader, project, read_blocks, read_commands
@@ -105,41 +103,12 @@ class TestReadme:
         assert [link for link in within if not (ROOT / link).exists()] == []
 
 
-#: What reads the settings that the reference says have no effect so far, and where
-#: that is defined or only checked.
-READERS = {
-    "ENROLLMENTS_API_KEYS": "conf.ENROLLMENTS_API_KEYS",
-    "ENROLLMENTS_API_KEY_HEADER": "conf.ENROLLMENTS_API_KEY_HEADER",
-    "ENROLLMENTS_THROTTLE_RATES": "conf.ENROLLMENTS_THROTTLE_RATES",
-    "ENROLLMENTS_USERNAME_PATTERN": "is_username(",
-    "ENROLLMENTS_EMAIL_OPT_IN_BACKEND": "get_email_opt_in_backend(",
-    "ENROLLMENTS_COHORT_BACKEND": "find_cohort_backend(",
-    "ENROLLMENTS_ENTERPRISE_BACKEND": "find_enterprise_backend(",
-}
-DEFINING = {"checks.py", "conf.py", "keys.py", "loading.py"}
-
-
 class TestReferencePages:
     def test_list_every_check_once(self):
         given = re.findall(r'id="django_enrollments\.(\w+)"', inspect.getsource(checks))
         listed = re.findall(r"^django_enrollments\.(\w+)", checks.__doc__, re.MULTILINE)
 
         assert listed == sorted({*given})
-
-    def test_name_exactly_the_settings_that_have_no_effect(self):
-        page = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
-        section = page.partition("## Without effect so far")[2]
-        named = re.findall(r"^- \{confval\}`(\w+)`", section, re.MULTILINE)
-        package = Path(django_enrollments.__file__).parent
-        code = [
-            file.read_text(encoding="utf-8")
-            for file in package.rglob("*.py")
-            if file.name not in DEFINING
-        ]
-
-        assert named == list(READERS)
-        for setting, reader in READERS.items():
-            assert not any(reader in text for text in code), setting
 
     def test_name_every_public_module(self):
         reference = "".join(

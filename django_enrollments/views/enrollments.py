@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from django.utils.decorators import method_decorator
@@ -9,6 +10,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework.response import Response
 
 from django_enrollments import api
+from django_enrollments.audit import write_audit_line
 from django_enrollments.authentication import (
     ConfiguredClasses,
     EnrollmentCrossDomainSessionAuth,
@@ -17,7 +19,7 @@ from django_enrollments.calls import attributed, origin_of
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.learners import find_user, find_users_by_email
 from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.keys import find_course_id
+from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
 from django_enrollments.models import get_course_adapter
 from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
 from django_enrollments.views.base import (
@@ -37,7 +39,7 @@ from django_enrollments.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rest_framework.request import Request
 
@@ -120,32 +122,70 @@ class EnrollmentListView(EnrollmentAPIView):
         course_id = _course_id_of(body)
         learner = _learner_of(body, requester)
         mode = _mode_of(body, requester)
-        is_own = learner == requester.username and requester.user.is_authenticated
-        if not (is_own or _exists(learner)):
+        user = _user_of(learner, requester)
+        if user is None:
             raise refused(406, "The user {} does not exist.", learner)
-        is_active = _flag_of(
-            body, "is_active", "'{}' is an invalid enrollment activation status."
-        )
-        force = _flag_of(
-            body, "force_enrollment", "'{}' is an invalid force enrollment status."
-        )
-        with (
-            refusing(Enrolling(learner, course_id, mode)),
-            attributed(origin_of(actor=requester.user, source="rest")),
-        ):
-            enrollment = api.enroll_or_update(
-                learner,
-                course_id,
-                mode=mode,
-                is_active=is_active,
-                enrollment_attributes=body.get("enrollment_attributes"),
-                force_enrollment=force is True and requester.may_force,
-                may_enroll=is_own or requester.may_create,
-                may_change=requester.may_create,
-                may_change_to_expired=requester.has_key,
-                may_deactivate=requester.may_deactivate,
+        with _audited(requester, user, course_id, body) as seen:
+            is_active = _flag_of(
+                body, "is_active", "'{}' is an invalid enrollment activation status."
             )
+            force = _flag_of(
+                body, "force_enrollment", "'{}' is an invalid force enrollment status."
+            )
+            effects = _side_effects_of(body)
+            with (
+                refusing(Enrolling(learner, course_id, mode, effects["cohort"])),
+                attributed(origin_of(actor=requester.user, source="rest")),
+            ):
+                enrollment = api.enroll_or_update(
+                    learner,
+                    course_id,
+                    mode=mode,
+                    is_active=is_active,
+                    enrollment_attributes=body.get("enrollment_attributes"),
+                    force_enrollment=force is True and requester.may_force,
+                    may_enroll=user == requester.user or requester.may_create,
+                    may_change=requester.may_create,
+                    may_change_to_expired=requester.has_key,
+                    may_deactivate=requester.may_deactivate,
+                    **effects,
+                )
+            seen.update(enrollment)
         return Response(enrollment)
+
+
+@contextmanager
+def _audited(
+    requester: Requester, user: Any, course_id: str, body: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """
+    Log what a program with an API key asks for, whatever becomes of it (AUD-01…05).
+
+    Args:
+        requester: Whoever asks; nothing is logged without a key.
+        user: The learner.
+        course_id: The course id.
+        body: The request.
+
+    Yields:
+        A dictionary to note the enrollment in; one that was refused is read.
+    """
+    seen: dict[str, Any] = {}
+    try:
+        yield seen
+    finally:
+        if requester.has_key:
+            with suppress(Exception):
+                actual = seen or api.get_enrollment(user.get_username(), course_id)
+                write_audit_line(
+                    "enrollment_change_requested",
+                    course_id=course_id,
+                    requested_mode=told(body.get("mode"))[:MAX_TEXT],
+                    actual_mode=actual and actual["mode"],
+                    requested_activation=told(body.get("is_active"))[:MAX_TEXT],
+                    actual_activation=actual and actual["is_active"],
+                    user_id=user.pk,
+                )
 
 
 def _listed_for_team(
@@ -228,12 +268,13 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
     return mode
 
 
-def _exists(username: object) -> bool:
-    return (
-        isinstance(username, str)
-        and len(username) <= _LONGEST_NAME
-        and find_user(username) is not None
-    )
+def _user_of(learner: object, requester: Requester) -> Any | None:
+    """Give the user who is to be enrolled, ``None`` when there is none (V1-POST-13)."""
+    if learner == requester.username and requester.user.is_authenticated:
+        return requester.user
+    if isinstance(learner, str) and len(learner) <= _LONGEST_NAME:
+        return find_user(learner)
+    return None
 
 
 def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
@@ -242,3 +283,33 @@ def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
     if flag is not None and not isinstance(flag, bool):
         raise refused(400, text, flag)
     return flag
+
+
+def _side_effects_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what else a request wants to happen (V1-SIDE)."""
+    customer = "'{}' is an invalid enterprise customer."
+    return {
+        "cohort": _text_of(
+            body, "cohort", "An error occured while adding to cohort [{}]"
+        ),
+        "email_opt_in": _flag_of(
+            body, "email_opt_in", "'{}' is an invalid email opt-in status."
+        ),
+        "enterprise_uuid": _text_of(body, "enterprise_uuid", customer),
+        "linked_enterprise_customer": _text_of(
+            body, "linked_enterprise_customer", customer
+        ),
+        "enterprise_course_consent": _flag_of(
+            body,
+            "enterprise_course_consent",
+            "'{}' is an invalid enterprise consent status.",
+        ),
+    }
+
+
+def _text_of(body: Mapping[str, Any], name: str, text: str) -> str | None:
+    """Give a text of a request, one that can be stored."""
+    value: str | None = body.get(name)
+    if value is not None and not is_storable(value, MAX_TEXT):
+        raise refused(400, text, value)
+    return value

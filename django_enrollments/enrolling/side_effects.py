@@ -1,0 +1,100 @@
+"""What else comes with an enrollment that somebody asked for (V1-SIDE)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django_enrollments.backends.loading import (
+    find_cohort_backend,
+    find_enterprise_backend,
+    get_email_opt_in_backend,
+)
+from django_enrollments.errors import CourseEnrollmentError
+
+if TYPE_CHECKING:
+    from django_enrollments.enrolling.catalog import CourseOffer
+
+
+@dataclass(frozen=True)
+class SideEffects:
+    """
+    What is to happen along with an enrollment, in the hands of the host's backends.
+
+    Without a cohort or an enterprise backend, what is meant for it does nothing.
+
+    Attributes:
+        cohort: The cohort that the learner is put into; ``None`` for none.
+        email_opt_in: Whether the learner wants mail of the course's organisation;
+            ``None`` leaves what they chose before.
+        enterprise_uuid: The enterprise customer behind the enrollment, or ``""``.
+        linked_enterprise_customer: The customer that the learner is linked to.
+        enterprise_course_consent: Whether the learner consents to sharing data with
+            the customer; ``None`` is unsaid.
+    """
+
+    cohort: str | None = None
+    email_opt_in: bool | None = None
+    enterprise_uuid: str = ""
+    linked_enterprise_customer: str | None = None
+    enterprise_course_consent: bool | None = None
+
+    @property
+    def tells_enterprise(self) -> bool:
+        """Whether the enterprise backend has something to record."""
+        return find_enterprise_backend() is not None and (
+            bool(self.enterprise_uuid)
+            or self.linked_enterprise_customer is not None
+            or self.enterprise_course_consent is not None
+        )
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether something is stored in the transaction of the enrollment."""
+        has_cohort = self.cohort is not None and find_cohort_backend() is not None
+        return has_cohort or self.email_opt_in is not None
+
+    def tell_enterprise(self, user: Any, offer: CourseOffer) -> None:
+        """
+        Have the enterprise backend record an enrollment that is about to be made.
+
+        Args:
+            user: The learner, saved.
+            offer: The course.
+
+        Raises:
+            CourseEnrollmentError: The backend raised, whatever it was.
+        """
+        backend = find_enterprise_backend()
+        if backend is None:
+            return
+        try:
+            backend.record_enrollment(
+                user,
+                offer.course,
+                enterprise_uuid=self.enterprise_uuid,
+                linked_enterprise_customer=self.linked_enterprise_customer,
+                consent=self.enterprise_course_consent,
+            )
+        except Exception as error:
+            raise CourseEnrollmentError(
+                "The enterprise customer could not be recorded."
+            ) from error
+
+    def store(self, user: Any, offer: CourseOffer) -> None:
+        """
+        Put the learner into the cohort and note their e-mail choice (V1-SIDE-11).
+
+        Args:
+            user: The learner, saved.
+            offer: The course.
+
+        Raises:
+            CohortNotFoundError: The course has no such cohort (V1-SIDE-02).
+        """
+        cohorts = find_cohort_backend()
+        if cohorts is not None and self.cohort is not None:
+            cohorts.add_user(offer.course, self.cohort, user)
+        if self.email_opt_in is not None:
+            opt_ins = get_email_opt_in_backend()
+            opt_ins.set_opt_in(user, offer.facts.org, self.email_opt_in)
