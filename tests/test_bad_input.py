@@ -245,7 +245,7 @@ class TestCourseIds:
         "course_id", ["unicode-курс-1", "a+b", "a:b", "a@b", "x" * 255, "a/b//c", "é"]
     )
     def test_what_the_pattern_allows_is_a_course_id(self, course_id: str) -> None:
-        make_course(course_id)
+        make_course(course_id, display_name="A course")
 
         added = api.add_enrollment(username("ada"), course_id)
 

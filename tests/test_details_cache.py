@@ -149,7 +149,7 @@ class TestGetCourseEnrollmentDetails:
     def test_a_long_course_id_in_any_script_is_kept_too(
         self, django_assert_num_queries: Any
     ) -> None:
-        course_id = course_id_of(make_course("курс-" * 51))
+        course_id = course_id_of(make_course("курс-" * 51, display_name="Long"))
         api.get_course_enrollment_details(course_id)
 
         with django_assert_num_queries(0):
