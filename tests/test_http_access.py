@@ -14,7 +14,13 @@ from rest_framework.test import APIClient
 
 from django_enrollments.authentication import SessionAuthenticationAllowInactiveUser
 from django_enrollments.models import CourseAccessRole
-from django_enrollments.views import EnrollmentListView
+from django_enrollments.views import (
+    CourseEnrollmentsApiListView,
+    EnrollmentCourseDetailView,
+    EnrollmentListView,
+    EnrollmentUserRolesView,
+    EnrollmentView,
+)
 from tests.factories import (
     course_id_of,
     make_course,
@@ -123,9 +129,21 @@ class TestAuthenticationClasses:
     def test_default_is_our_session_class_then_drfs_own(self, settings: Any) -> None:
         settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [BASIC]}
 
-        names = [one.__name__ for one in EnrollmentListView.authentication_classes]
+        def names(view: Any) -> list[str]:
+            return [one.__name__ for one in view.authentication_classes]
 
-        assert names == ["EnrollmentCrossDomainSessionAuth", "BasicAuthentication"]
+        # V1-AUTH-01 and V1-AUTH-02: of the session classes, each view has its own.
+        for view in (EnrollmentView, CourseEnrollmentsApiListView):
+            assert names(view) == [
+                "SessionAuthenticationAllowInactiveUser",
+                "BasicAuthentication",
+            ]
+        for view in (EnrollmentListView, EnrollmentUserRolesView):
+            assert names(view) == [
+                "EnrollmentCrossDomainSessionAuth",
+                "BasicAuthentication",
+            ]
+        assert names(EnrollmentCourseDetailView) == []
 
     def test_default_lets_in_by_drfs_own_classes(self, course: Any) -> None:
         make_user("ada", password="secret")

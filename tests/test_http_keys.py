@@ -13,6 +13,7 @@ from django_enrollments.models import EnrollmentEvent
 from django_enrollments.views import (
     ApiKeyPermissionMixIn,
     EnrollmentListView,
+    EnrollmentUserRolesView,
     EnrollmentView,
 )
 from tests.factories import (
@@ -116,7 +117,9 @@ class TestHasValidKey:
 
 
 class TestPermission:
-    @pytest.mark.parametrize("view", [EnrollmentListView, EnrollmentView])
+    @pytest.mark.parametrize(
+        "view", [EnrollmentListView, EnrollmentView, EnrollmentUserRolesView]
+    )
     def test_nam_02_views_tell_who_has_a_key(self, rf: Any, view: type) -> None:
         assert issubclass(view, ApiKeyPermissionMixIn)
         with_key = rf.get("/", headers={"X-Edx-Api-Key": KEY})
@@ -190,6 +193,47 @@ class TestReading:
 
         assert [one["user"] for one in listed] == [username("ada")]
         assert get().json() == get(user="").json() == get(user="fake").json() == []
+
+    def test_role_08_nobody_has_no_roles_to_tell(self) -> None:
+        response = get("roles/")
+
+        assert response.status_code == 400
+        assert response.json() == {
+            "message": "An error occurred while retrieving roles for user '"
+        }
+
+    def test_role_02_a_key_opens_nobody_elses(self, ada: Any) -> None:
+        for name in ("ada", "bea"):
+            response = get("roles/", ada, user=username(name))
+
+            assert response.json() == {"roles": [], "is_staff": False}
+
+    @pytest.mark.parametrize("path", ["enrollments", "enrollment_allowed/"])
+    def test_auth_05_and_07_what_is_for_staff_alone_stays_shut(
+        self, ada: Any, path: str
+    ) -> None:
+        assert get(path).status_code == 401
+        assert get(path, ada).status_code == 403
+
+    def test_auth_04_nobody_is_retired_by_key(self, ada: Any) -> None:
+        headers = {"X-Edx-Api-Key": KEY}
+        path = f"{ROOT}unenroll/"
+        body = {"username": username("ada")}
+
+        codes = [
+            client_of(by).post(path, body, headers=headers).status_code
+            for by in (None, ada)
+        ]
+
+        assert codes == [401, 403]
+
+    def test_eligibility_is_told_to_who_is_logged_in(
+        self, ada: Any, course: Any
+    ) -> None:
+        path = f"course/{course_id_of(course)}/eligibility"
+
+        assert get(path).status_code == 401
+        assert get(path, ada).status_code == 200
 
 
 class TestPosting:

@@ -120,6 +120,51 @@ class TestUser:
         assert codes(client_of(ada), 1) == [200]
 
 
+class TestViews:
+    @pytest.mark.parametrize(
+        "path", ["enrollment/{}", "course/{}/eligibility", "roles/"]
+    )
+    def test_thr_06_share_the_counter_of_a_learner(
+        self, clock: Any, course: Any, path: str
+    ) -> None:
+        client = client_of(make_user("ada"))
+        codes(client, 40)
+
+        assert codes(client, 1, ROOT + path.format(course_id_of(course))) == [429]
+
+    @pytest.mark.parametrize("path", ["enrollments", "enrollment_allowed/"])
+    def test_thr_06_share_that_of_the_staff(self, clock: Any, path: str) -> None:
+        client = client_of(make_user("boss", is_staff=True))
+        codes(client, 120)
+
+        assert codes(client, 1, f"{ROOT}{path}") == [429]
+
+    def test_thr_07_the_list_for_staff_tells_it_in_its_own_words(
+        self, clock: Any
+    ) -> None:
+        client = client_of(make_user("boss", is_staff=True))
+        codes(client, 120)
+
+        response = client.get(f"{ROOT}enrollments")
+
+        assert response.status_code == 429
+        assert response["Retry-After"] == "60"
+        assert response.json() == {
+            "developer_message": "Request was throttled. Expected available in 60 "
+            "seconds."
+        }
+
+    def test_thr_10_taking_whoever_retires_out_has_none(self, clock: Any) -> None:
+        client = client_of(make_user("root", is_superuser=True))
+        sent = [
+            client.post(f"{ROOT}unenroll/", {"username": "x"}).status_code
+            for _ in range(130)
+        ]
+
+        assert sent == [404] * 130
+        assert codes(client, 1) == [200]
+
+
 class TestNobody:
     def test_thr_05_is_counted_by_address(self, clock: Any, course: Any) -> None:
         path = f"{ROOT}course/{course_id_of(course)}"

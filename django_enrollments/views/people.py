@@ -13,10 +13,19 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from django_enrollments import api
+from django_enrollments.authentication import (
+    ConfiguredClasses,
+    EnrollmentCrossDomainSessionAuth,
+)
 from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.keys import MAX_TEXT, is_storable
-from django_enrollments.views.base import EnrollmentAPIView, Requester, refused
+from django_enrollments.views.base import (
+    ApiKeyOrAuthenticated,
+    EnrollmentAPIView,
+    Requester,
+    refused,
+)
 from django_enrollments.views.guards import CanRetireUser
 
 if TYPE_CHECKING:
@@ -29,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 class EnrollmentUserRolesView(EnrollmentAPIView):
     """The course and organisation roles of the requester (V1-ROLE)."""
+
+    authentication_classes = ConfiguredClasses(EnrollmentCrossDomainSessionAuth)
+    permission_classes = [ApiKeyOrAuthenticated]
 
     @method_decorator(ensure_csrf_cookie)
     def get(self, request: Request) -> Response:
