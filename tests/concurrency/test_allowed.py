@@ -1,0 +1,38 @@
+"""One address is invited to a course once (V1-CEA-12)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from django_enrollments import moments
+from django_enrollments.enrolling import invitations
+from django_enrollments.models import CourseEnrollmentAllowed
+from tests.concurrency.crowd import at_once
+from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
+
+if TYPE_CHECKING:
+    from tests.concurrency.crowd import Way
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def invite(email: str) -> bool:
+    """Invite an address; tell whether it was not invited before."""
+    invitation = invitations.invite(
+        email, "django-101", auto_enroll=False, at=moments.now()
+    )
+    return invitation is not None
+
+
+@by(*USUAL, REPEATABLE_READ)
+def test_cea_12_of_20_equal_invitations_one_is_made_and_nineteen_are_told(
+    way: Way,
+) -> None:
+    answers = at_once([partial(invite, "ada@example.org")] * 20, way)
+
+    assert [answer.error for answer in answers if answer.error] == []
+    assert sorted(answer.value for answer in answers) == [False] * 19 + [True]
+    assert CourseEnrollmentAllowed.objects.count() == 1
