@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +26,9 @@ from tests.factories import (
     username,
 )
 from tests.watching import nothing_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +103,19 @@ NO_MODES = [
 ]
 
 
+def refusals_of(
+    error: type[CourseEnrollmentError], requests: Iterable[Callable[[], Any]]
+) -> list[CourseEnrollmentError]:
+    """Make requests that are all refused alike, and see that nothing is written."""
+    refusals = []
+    with nothing_written():
+        for request in requests:
+            with pytest.raises(error) as refusal:
+                request()
+            refusals.append(refusal.value)
+    return refusals
+
+
 @pytest.fixture(autouse=True)
 def _enrolled() -> None:
     course = make_course()
@@ -126,33 +142,35 @@ class TestUsernames:
 
     @pytest.mark.parametrize("name", NO_USERNAMES)
     def test_everything_else_tells_that_there_is_no_such_user(self, name: Any) -> None:
-        for request in (
-            lambda: api.add_enrollment(name, COURSE_ID),
-            lambda: api.add_enrollment(name, COURSE_ID, "honor", is_active=False),
-            lambda: api.add_enrollment(name, COURSE_ID, is_active=False),
-            lambda: api.add_enrollment(
-                name, COURSE_ID, enrollment_attributes=ATTRIBUTES
+        refusals = refusals_of(
+            UserNotFoundError,
+            (
+                lambda: api.add_enrollment(name, COURSE_ID),
+                lambda: api.add_enrollment(name, COURSE_ID, "honor", is_active=False),
+                lambda: api.add_enrollment(name, COURSE_ID, is_active=False),
+                lambda: api.add_enrollment(
+                    name, COURSE_ID, enrollment_attributes=ATTRIBUTES
+                ),
+                lambda: api.update_enrollment(name, COURSE_ID),
+                lambda: api.update_enrollment(name, COURSE_ID, "honor"),
+                lambda: api.update_enrollment(
+                    name, COURSE_ID, enrollment_attributes=ATTRIBUTES
+                ),
+                lambda: api.set_enrollment_attributes(name, COURSE_ID, ATTRIBUTES),
+                lambda: api.get_enrollment_attributes(name, COURSE_ID),
+                lambda: api.unenroll_user_from_all_courses(name),
+                lambda: api.get_user_roles(name),
+                lambda: api.explain_enrollment(name, COURSE_ID),
+                lambda: data.create_course_enrollment(name, COURSE_ID, "audit", True),
+                lambda: data.update_course_enrollment(name, COURSE_ID),
+                lambda: data.add_or_update_enrollment_attr(name, COURSE_ID, ATTRIBUTES),
+                lambda: data.get_enrollment_attributes(name, COURSE_ID),
+                lambda: data.unenroll_user_from_all_courses(name),
+                lambda: data.get_user_roles(name),
             ),
-            lambda: api.update_enrollment(name, COURSE_ID),
-            lambda: api.update_enrollment(name, COURSE_ID, "honor"),
-            lambda: api.update_enrollment(
-                name, COURSE_ID, enrollment_attributes=ATTRIBUTES
-            ),
-            lambda: api.set_enrollment_attributes(name, COURSE_ID, ATTRIBUTES),
-            lambda: api.get_enrollment_attributes(name, COURSE_ID),
-            lambda: api.unenroll_user_from_all_courses(name),
-            lambda: api.get_user_roles(name),
-            lambda: api.explain_enrollment(name, COURSE_ID),
-            lambda: data.create_course_enrollment(name, COURSE_ID, "audit", True),
-            lambda: data.update_course_enrollment(name, COURSE_ID),
-            lambda: data.add_or_update_enrollment_attr(name, COURSE_ID, ATTRIBUTES),
-            lambda: data.get_enrollment_attributes(name, COURSE_ID),
-            lambda: data.unenroll_user_from_all_courses(name),
-            lambda: data.get_user_roles(name),
-        ):
-            with nothing_written(), pytest.raises(UserNotFoundError) as refusal:
-                request()
-            json.dumps(str(refusal.value))
+        )
+
+        json.dumps(list(map(str, refusals)))
 
     @pytest.mark.parametrize("name", NO_USERNAMES)
     def test_a_queryset_filter_is_asked_of_nobody(
@@ -203,32 +221,34 @@ class TestCourseIds:
     ) -> None:
         service = EnrollmentsService()
         learner = CourseEnrollment.objects.get().user
-        for request in (
-            lambda: api.add_enrollment(username("ada"), course_id),
-            lambda: api.add_enrollment(username("ada"), course_id, "honor"),
-            lambda: api.add_enrollment(username("ada"), course_id, is_active=False),
-            lambda: api.add_enrollment(
-                username("bob"), course_id, enrollment_attributes=ATTRIBUTES
+        refusals = refusals_of(
+            CourseNotFoundError,
+            (
+                lambda: api.add_enrollment(username("ada"), course_id),
+                lambda: api.add_enrollment(username("ada"), course_id, "honor"),
+                lambda: api.add_enrollment(username("ada"), course_id, is_active=False),
+                lambda: api.add_enrollment(
+                    username("bob"), course_id, enrollment_attributes=ATTRIBUTES
+                ),
+                lambda: api.update_enrollment(username("ada"), course_id, "honor"),
+                lambda: api.get_course_enrollment_details(course_id),
+                lambda: api.validate_course_mode(course_id, "audit"),
+                lambda: api.explain_enrollment(username("ada"), course_id),
+                lambda: api.bulk_enroll(course_id, [username("bob")]),
+                lambda: data.create_course_enrollment(
+                    username("bob"), course_id, "audit", True
+                ),
+                lambda: data.get_course_enrollment_info(course_id),
+                lambda: service.enroll(learner, course_id),
+                lambda: service.unenroll(learner, course_id),
+                lambda: service.change_mode(learner, course_id, "honor"),
+                lambda: service.bulk_enroll(course_id, [learner]),
+                lambda: service.explain(learner, course_id),
+                lambda: CourseEnrollment.enroll(learner, course_id, check_access=True),
             ),
-            lambda: api.update_enrollment(username("ada"), course_id, "honor"),
-            lambda: api.get_course_enrollment_details(course_id),
-            lambda: api.validate_course_mode(course_id, "audit"),
-            lambda: api.explain_enrollment(username("ada"), course_id),
-            lambda: api.bulk_enroll(course_id, [username("bob")]),
-            lambda: data.create_course_enrollment(
-                username("bob"), course_id, "audit", True
-            ),
-            lambda: data.get_course_enrollment_info(course_id),
-            lambda: service.enroll(learner, course_id),
-            lambda: service.unenroll(learner, course_id),
-            lambda: service.change_mode(learner, course_id, "honor"),
-            lambda: service.bulk_enroll(course_id, [learner]),
-            lambda: service.explain(learner, course_id),
-            lambda: CourseEnrollment.enroll(learner, course_id, check_access=True),
-        ):
-            with nothing_written(), pytest.raises(CourseNotFoundError) as refusal:
-                request()
-            json.dumps(str(refusal.value))
+        )
+
+        json.dumps(list(map(str, refusals)))
 
     @pytest.mark.parametrize("course_id", NO_COURSE_IDS)
     def test_api_11_without_a_mode_there_is_nothing_to_update(
@@ -267,21 +287,23 @@ class TestModes:
         service = EnrollmentsService()
         learner = CourseEnrollment.objects.get().user
         bob = type(learner).objects.get(email="bob@example.org")
-        for request in (
-            lambda: api.validate_course_mode(COURSE_ID, mode),
-            lambda: api.validate_course_mode(COURSE_ID, mode, include_expired=True),
-            lambda: api.add_enrollment(username("bob"), COURSE_ID, mode),
-            lambda: api.add_enrollment(username("bob"), COURSE_ID, mode, False),
-            lambda: api.update_enrollment(username("ada"), COURSE_ID, mode),
-            lambda: api.bulk_enroll(COURSE_ID, [username("bob")], mode=mode),
-            lambda: service.enroll(bob, COURSE_ID, mode),
-            lambda: service.change_mode(learner, COURSE_ID, mode),
-            lambda: service.bulk_enroll(COURSE_ID, [bob], mode),
-        ):
-            with nothing_written(), pytest.raises(CourseModeNotFoundError) as refusal:
-                request()
-            json.dumps(refusal.value.data)
-            assert refusal.value.data["course_id"] == COURSE_ID
+        refusals = refusals_of(
+            CourseModeNotFoundError,
+            (
+                lambda: api.validate_course_mode(COURSE_ID, mode),
+                lambda: api.validate_course_mode(COURSE_ID, mode, include_expired=True),
+                lambda: api.add_enrollment(username("bob"), COURSE_ID, mode),
+                lambda: api.add_enrollment(username("bob"), COURSE_ID, mode, False),
+                lambda: api.update_enrollment(username("ada"), COURSE_ID, mode),
+                lambda: api.bulk_enroll(COURSE_ID, [username("bob")], mode=mode),
+                lambda: service.enroll(bob, COURSE_ID, mode),
+                lambda: service.change_mode(learner, COURSE_ID, mode),
+                lambda: service.bulk_enroll(COURSE_ID, [bob], mode),
+            ),
+        )
+
+        json.dumps([refusal.data for refusal in refusals])
+        assert {refusal.data["course_id"] for refusal in refusals} == {COURSE_ID}
 
     @pytest.mark.parametrize("mode", [one for one in NO_MODES if one != "unknown"])
     def test_data_04_no_row_can_hold_it(self, mode: Any) -> None:
@@ -301,15 +323,17 @@ class TestModes:
 class TestFlags:
     @pytest.mark.parametrize("flag", ["yes", "false", "", 0, 1, [], {}, object()])
     def test_v1_post_19_the_activation_is_a_boolean(self, flag: Any) -> None:
-        for request in (
-            lambda: api.add_enrollment(username("bob"), COURSE_ID, is_active=flag),
-            lambda: api.update_enrollment(username("ada"), COURSE_ID, is_active=flag),
-        ):
-            with (
-                nothing_written(),
-                pytest.raises(CourseEnrollmentError, match="activation status"),
-            ):
-                request()
+        refusals = refusals_of(
+            CourseEnrollmentError,
+            (
+                lambda: api.add_enrollment(username("bob"), COURSE_ID, is_active=flag),
+                lambda: api.update_enrollment(
+                    username("ada"), COURSE_ID, is_active=flag
+                ),
+            ),
+        )
+
+        assert all("activation status" in str(refusal) for refusal in refusals)
 
     def test_v1_post_19_the_value_is_named(self) -> None:
         with pytest.raises(CourseEnrollmentError) as refusal:
@@ -326,21 +350,23 @@ class TestFlags:
         learner = CourseEnrollment.objects.get().user
         bob = type(learner).objects.get(email="bob@example.org")
         row = CourseEnrollment.objects.get()
-        for request in (
-            lambda: api.add_enrollment(
-                username("bob"), COURSE_ID, enterprise_uuid=customer
+        refusals = refusals_of(
+            CourseEnrollmentError,
+            (
+                lambda: api.add_enrollment(
+                    username("bob"), COURSE_ID, enterprise_uuid=customer
+                ),
+                lambda: EnrollmentsService().enroll(
+                    bob, COURSE_ID, enterprise_uuid=customer
+                ),
+                lambda: CourseEnrollment.enroll(
+                    bob, COURSE_ID, enterprise_uuid=customer
+                ),
+                lambda: row.update_enrollment(mode="honor", enterprise_uuid=customer),
             ),
-            lambda: EnrollmentsService().enroll(
-                bob, COURSE_ID, enterprise_uuid=customer
-            ),
-            lambda: CourseEnrollment.enroll(bob, COURSE_ID, enterprise_uuid=customer),
-            lambda: row.update_enrollment(mode="honor", enterprise_uuid=customer),
-        ):
-            with (
-                nothing_written(),
-                pytest.raises(CourseEnrollmentError, match="enterprise"),
-            ):
-                request()
+        )
+
+        assert all("enterprise" in str(refusal) for refusal in refusals)
 
     def test_what_is_no_enrollment_is_a_programmers_mistake(self) -> None:
         with pytest.raises((AttributeError, TypeError)):
