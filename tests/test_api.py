@@ -444,7 +444,7 @@ class TestAddEnrollment:
             ({"color": "red"}, "must be a list"),
         ],
     )
-    def test_b_07_v1_attr_10_a_malformed_attribute_leaves_nothing_behind(
+    def test_v1_enr_29_b_07_v1_attr_10_a_malformed_attribute_leaves_nothing_behind(
         self, attributes: Any, text: str
     ) -> None:
         make_user()
@@ -783,6 +783,38 @@ class TestUpdateEnrollment:
         assert stored is not None
         assert (stored["mode"], stored["is_active"]) == (new_mode, new_active)
 
+    @pytest.mark.parametrize(
+        ("offered", "mode"),
+        [
+            ([], "audit"),
+            (["audit", "verified"], "verified"),
+            (["professional"], "professional"),
+            (["no-id-professional"], "no-id-professional"),
+            (["verified", "credit"], "credit"),
+        ],
+    )
+    def test_v1_enr_30_deactivating_keeps_the_mode_whatever_is_offered(
+        self, offered: list[str], mode: str
+    ) -> None:
+        learner = make_user()
+        course = make_course()
+        make_modes(course, *offered)
+        api.add_enrollment(username("ada"), course_id_of(course), mode)
+
+        with pytest.raises(CourseEnrollmentError, match="activation status"):
+            api.update_enrollment(
+                username("ada"),
+                course_id_of(course),
+                mode,
+                "not a boolean",  # type: ignore[arg-type]
+            )
+        for _ in range(2):
+            updated = api.update_enrollment(
+                username("ada"), course_id_of(course), mode, is_active=False
+            )
+            assert (updated["mode"], updated["is_active"]) == (mode, False)
+        assert state_of(learner, course) == (mode, False)
+
     def test_api_11_no_row_is_not_found(self, course: Any) -> None:
         make_user("bob")
         course_id = course_id_of(course)
@@ -1079,7 +1111,7 @@ class TestIsEnrollmentValidForProctoring:
         CourseEnrollment.enroll(learner, course_id, mode)
         return api.is_enrollment_valid_for_proctoring(username("ada"), course_id)
 
-    def test_proc_01_no_without_special_exams(
+    def test_api_21_proc_01_no_without_special_exams(
         self, settings: Any, django_assert_num_queries: Any
     ) -> None:
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = False

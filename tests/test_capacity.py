@@ -165,7 +165,7 @@ class TestSeats:
         with nothing_written():
             assert not has_room(make_user())
 
-    def test_b_14_who_is_in_is_never_told_that_it_is_full(self) -> None:
+    def test_cap_07_b_14_who_is_in_is_never_told_that_it_is_full(self) -> None:
         make_course(max_student_enrollments_allowed=1)
         learner = make_user()
         row = EnrollmentsService().enroll(learner, COURSE_ID)

@@ -77,7 +77,7 @@ class TestEnrolling:
         make_modes(course, "audit", "honor", "verified")
         return course
 
-    def test_b_06_who_is_enrolled_meanwhile_is_in(
+    def test_v1_enr_28_b_06_who_is_enrolled_meanwhile_is_in(
         self, course: Any, meanwhile: Any
     ) -> None:
         learner = make_user()

@@ -399,6 +399,28 @@ class TestGetCourseEnrollments:
         assert data.get_course_enrollments("nobody") == []
 
 
+class TestGetCourseEnrollment:
+    def test_data_02_gives_the_dictionary_active_or_not(self) -> None:
+        learner = make_user()
+        course_id = course_id_of(make_course())
+        CourseEnrollment.enroll(learner, course_id, "honor")
+        active = data.get_course_enrollment(username("ada"), course_id)
+        CourseEnrollment.unenroll(learner, course_id)
+
+        left = data.get_course_enrollment(username("ada"), course_id)
+
+        assert active is not None
+        assert left == {**active, "is_active": False}
+
+    def test_data_02_gives_none_when_there_is_none(self) -> None:
+        make_user()
+        course_id = course_id_of(make_course())
+
+        assert data.get_course_enrollment(username("ada"), course_id) is None
+        assert data.get_course_enrollment(username("ada"), "unknown") is None
+        assert data.get_course_enrollment("nobody", course_id) is None
+
+
 class TestGetUserEnrollments:
     def test_data_03_gives_a_queryset_of_active_ones_by_creation(self) -> None:
         course = make_course()

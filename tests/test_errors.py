@@ -48,6 +48,10 @@ class TestCourseEnrollmentError:
         assert classes == set(CODES)
         assert len(set(CODES.values())) == len(CODES)
 
+    def test_errs_04_errs_05_all_are_of_one_family(self) -> None:
+        for name in CODES:
+            assert issubclass(getattr(errors, name), CourseEnrollmentError)
+
     @pytest.mark.parametrize("name", PLAIN)
     def test_errs_01_says_its_message_and_carries_its_data(self, name: str) -> None:
         error = getattr(errors, name)("Sorry.", {"more": 1})
