@@ -298,6 +298,28 @@ class TestCsrf:
 
         assert codes == [200, 403, 403, 403]
 
+    def test_auth_15_the_page_it_comes_from_counts_where_no_origin_is_told(
+        self, course: Any, settings: Any
+    ) -> None:
+        settings.CSRF_TRUSTED_ORIGINS = ["https://learn.example.org"]
+        client = client_of(make_user("ada"), enforce_csrf_checks=True)
+        client.get(ENROLLMENT, secure=True)
+        token = client.cookies["csrftoken"].value
+
+        codes = [
+            client.post(
+                ENROLLMENT,
+                wish(course),
+                content_type="application/json",
+                headers={"X-CSRFToken": sent, "Referer": page},
+                secure=True,
+            ).status_code
+            for page in ("https://learn.example.org/a", "https://evil.example.org/a")
+            for sent in (token, "x" * 32)
+        ]
+
+        assert codes == [200, 403, 403, 403]
+
 
 def _send(client: Any, course: Any, token: str = "", origin: str = "") -> Any:
     headers = {"X-CSRFToken": token} if token else {}
