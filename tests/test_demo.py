@@ -35,11 +35,14 @@ ENROLLMENTS = 371
 ACTIVE = 227
 LEFT = ENROLLMENTS - ACTIVE
 
-pytestmark = pytest.mark.skipif(
-    not is_default_host()
-    or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3",
-    reason="the example project brings its own host and database: once is enough",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not is_default_host()
+        or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3",
+        reason="the example project brings its own host and database: once is enough",
+    ),
+]
 
 
 class Demo:

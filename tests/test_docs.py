@@ -62,6 +62,7 @@ class TestHowToPages:
 
 
 @only_once
+@pytest.mark.slow
 class TestProjectPages:
     @pytest.mark.parametrize("page", PROJECT_PAGES)
     def test_make_a_project_that_works(self, page, tmp_path):
@@ -74,6 +75,7 @@ class TestProjectPages:
 
 
 @only_once
+@pytest.mark.slow
 class TestReadme:
     def test_adds_the_app_to_a_project(self, tmp_path):
         *blocks, last = read_blocks(ROOT / "README.md")
