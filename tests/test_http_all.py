@@ -14,9 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import resolve, reverse
 from django.utils import timezone
 
+from django_enrollments.enrolling.search import search_enrollments
 from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseAccessRole, CourseEnrollment
-from django_enrollments.paginators import CourseEnrollmentsApiListPagination
+from django_enrollments.paginators import (
+    CourseEnrollmentsApiListPagination,
+    Position,
+)
 from django_enrollments.permissions import VIEW_ENROLLMENT_DATA
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.views import CourseEnrollmentsApiListView
@@ -804,3 +808,17 @@ def test_adm_20_no_page_is_reached_by_counting(boss: Any) -> None:
 
     statements = [one["sql"] for one in captured]
     assert not any("OFFSET" in sql or "COUNT(" in sql for sql in statements)
+
+
+@pytest.mark.parametrize("to_newer", [False, True])
+def test_adm_20_the_index_of_the_order_finds_the_place(to_newer: bool) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("Only SQLite tells in words how it finds rows.")
+    position = Position(NOON, 7, to_newer=to_newer)
+    order = ("created", "pk") if to_newer else ("-created", "-pk")
+    rows = search_enrollments().filter(position.beyond()).order_by(*order)
+
+    plan = rows.values("pk", "created")[:101].explain()
+
+    assert "USING INDEX enrollments_created_idx (created" in plan
+    assert "TEMP B-TREE" not in plan
