@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_enrollments import api
@@ -22,6 +23,7 @@ from tests.factories import (
     make_course,
     make_modes,
     make_user,
+    make_users,
     username,
 )
 from tests.http import NOWHERE, ask, client_of, post, put, wish
@@ -763,6 +765,44 @@ class TestWarnings:
         assert self.told(caplog) == [("ERROR", f"{start}: enrollment_error")]
         assert "The service is down." in caplog.text
         assert not CourseEnrollment.objects.exists()
+
+
+class TestCost:
+    """Statements by what is asked for, whoever is in the course already."""
+
+    @pytest.fixture(params=[0, 50])
+    def crowd(self, request: Any, course: Any) -> None:
+        for learner in make_users(request.param):
+            put(learner, course)
+
+    def statements(self, course: Any, /, **fields: Any) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            by_key(course, user=username("ada"), **fields)
+        return len(
+            [
+                query
+                for query in captured.captured_queries
+                if not query["sql"].startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))
+            ]
+        )
+
+    def test_of_the_audit_line_is_nothing_unless_refused(
+        self, ada: Any, course: Any, crowd: Any
+    ) -> None:
+        accepted = self.statements(course)
+        refused = self.statements(course, is_active="foo")
+
+        assert accepted <= 9
+        assert refused <= 3
+
+    def test_of_all_side_effects_is_a_few_more(
+        self, ada: Any, course: Any, crowd: Any, cohorts: Any, enterprise: Any
+    ) -> None:
+        count = self.statements(
+            course, cohort="Blue", email_opt_in=True, enterprise_uuid=CUSTOMER
+        )
+
+        assert count <= 17
 
 
 def test_client_of_a_browser_brings_about_the_same(ada: Any, course: Any) -> None:
