@@ -34,6 +34,7 @@ from django_enrollments.enrolling.learners import find_user, get_user
 from django_enrollments.enrolling.modes import MODE_COLUMNS, Mode, usable_modes
 from django_enrollments.enrolling.transactions import (
     lock_enrollment,
+    until_settled,
     write_alias,
     write_transaction,
 )
@@ -289,9 +290,13 @@ def add_or_update_enrollment_attr(
     if row is None:
         get_user(username, using)
         return
-    with write_transaction(using):
-        lock_enrollment(row, using=using)
-        replace_attributes(row, cleaned, using=using)
+
+    def attempt(_lock: bool) -> None:
+        with write_transaction(using):
+            lock_enrollment(row, using=using)
+            replace_attributes(row, cleaned, using=using)
+
+    until_settled(attempt, using=using)
 
 
 def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, str]]:

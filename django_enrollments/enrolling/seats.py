@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.models import CharField, Count, F, Func, Subquery, Value
+from django.db.models import Count, Subquery
 from django.db.models.constants import LOOKUP_SEP
 
 from django_enrollments.enrolling.transactions import (
-    is_repeated,
+    lock_row,
     take_sqlite_write_lock,
 )
 from django_enrollments.models import (
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from django_enrollments.enrolling.catalog import CourseOffer
-
-#: The level that a transaction of PostgreSQL runs at.
-_ISOLATION_LEVEL = Func(
-    Value("transaction_isolation"),
-    function="current_setting",
-    output_field=CharField(),
-)
 
 
 @dataclass(frozen=True)
@@ -89,30 +82,12 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
         offer: A course with a capacity.
         using: Database alias, within a transaction.
     """
-    connection = connections[using]
-    if connection.vendor == "sqlite":
+    if connections[using].vendor == "sqlite":
         take_sqlite_write_lock(using)
     else:
-        _lock_course(offer, connection)
+        courses = get_course_model()._base_manager.using(using)
+        lock_row(courses.filter(pk=offer.key))
     return _count_seats(offer, using=using)
-
-
-def _lock_course(offer: CourseOffer, connection: BaseDatabaseWrapper) -> None:
-    courses = get_course_model()._base_manager.using(connection.alias)
-    courses = courses.filter(pk=offer.key).order_by()
-    no_key = connection.features.has_select_for_no_key_update
-    locked = courses.select_for_update(no_key=no_key)
-    if connection.vendor != "postgresql":
-        list(locked.values_list("pk"))
-        return
-    # The server itself is asked, since Django's settings need not name its level.
-    level = locked.values_list(_ISOLATION_LEVEL, flat=True).first()
-    if level and (level != "read committed" or is_repeated()):
-        # The lock is granted to a transaction whose snapshot is older than the last
-        # seat taken; a write is not, provided that whoever took that seat wrote too.
-        # See Note [Above READ COMMITTED] in ``transactions``.
-        key = courses.model._meta.pk.attname
-        courses.update(**{key: F(key)})
 
 
 def _count_seats(offer: CourseOffer, *, using: str) -> Seats:

@@ -25,11 +25,11 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import django
 from django.db import OperationalError, connections, router, transaction
-from django.db.models import F, Model
+from django.db.models import CharField, F, Func, Model, QuerySet, Value
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
@@ -56,6 +56,13 @@ _DJANGO_SPLITS_TOO_OFTEN = django.VERSION < (
     0,
 ) and sqlite3.sqlite_version_info >= (3, 32)
 
+#: The level that a transaction of PostgreSQL runs at.
+_ISOLATION_LEVEL = Func(
+    Value("transaction_isolation"),
+    function="current_setting",
+    output_field=CharField(),
+)
+
 #: Deadlock, lock wait time-out, and "record has changed since last read".
 _MYSQL_CONFLICTS = frozenset({1020, 1205, 1213})
 #: Serialization failure and deadlock.
@@ -71,12 +78,17 @@ def write_alias() -> str:
     return router.db_for_write(CourseEnrollment)
 
 
-_is_repeated: ContextVar[bool] = ContextVar("enrollments_is_repeated", default=False)
+#: How many attempts came before the one under way, whose transaction begins here.
+_repetitions: ContextVar[int | None] = ContextVar(
+    "enrollments_repetitions", default=None
+)
+#: Whether that transaction is open: what happens in it is repeated with it.
+_is_within: ContextVar[bool] = ContextVar("enrollments_is_within", default=False)
 
 
 def is_repeated() -> bool:
     """Tell whether the attempt under way repeats a transaction that was begun here."""
-    return _is_repeated.get()
+    return bool(_repetitions.get())
 
 
 @contextmanager
@@ -100,7 +112,12 @@ def write_transaction(using: str, *, reads_first: bool = True) -> Iterator[None]
             # See Note [Above READ COMMITTED].
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        yield
+        will_be_repeated = is_outermost and _repetitions.get() is not None
+        token = _is_within.set(will_be_repeated or _is_within.get())
+        try:
+            yield
+        finally:
+            _is_within.reset(token)
 
 
 def take_sqlite_write_lock(using: str) -> None:
@@ -147,6 +164,29 @@ def insert_all(
         features.max_query_params = known
 
 
+def lock_row(row: QuerySet[Any]) -> None:
+    """
+    Keep everybody else from locking or changing a row until commit.
+
+    Args:
+        row: A queryset of one row, whose database has row locks, in a transaction.
+    """
+    connection = connections[row.db]
+    no_key = connection.features.has_select_for_no_key_update
+    locked = row.order_by().select_for_update(no_key=no_key)
+    if connection.vendor != "postgresql":
+        list(locked.values_list("pk"))
+        return
+    # The server itself is asked, since Django's settings need not name its level.
+    level = locked.values_list(_ISOLATION_LEVEL, flat=True).first()
+    if level and (level != "read committed" or is_repeated()):
+        # The lock is granted to a transaction whose snapshot is older than what the
+        # last holder did; a write is not, provided that the last holder wrote too.
+        # See Note [Above READ COMMITTED].
+        key = row.model._meta.pk.attname
+        row.update(**{key: F(key)})
+
+
 def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
     """
     Keep everybody else from changing an enrollment until commit.
@@ -156,8 +196,8 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
         using: Database alias, within :func:`write_transaction`.
     """
     if connections[using].features.has_select_for_update:
-        rows = CourseEnrollment._base_manager.using(using).filter(pk=enrollment.pk)
-        list(rows.order_by().select_for_update().values_list("pk"))
+        rows = CourseEnrollment._base_manager.using(using)
+        lock_row(rows.filter(pk=enrollment.pk))
 
 
 def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
@@ -177,14 +217,17 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
 
     Raises:
         CourseEnrollmentError: Conflicts did not end.
+        Conflict: This is part of a larger attempt, which is to be repeated as a whole.
         OperationalError: The database failed otherwise, or ended a transaction that
             was begun by the caller, who alone can repeat it.
     """
+    if _is_within.get():
+        return attempt(False)
     connection = connections[using]
     is_ours = connection.get_autocommit()
     conflict: Exception
     for number in range(ATTEMPTS):
-        token = _is_repeated.set(number > 0 if is_ours else is_repeated())
+        token = _repetitions.set(number if is_ours else _repetitions.get())
         try:
             return attempt(number > 1 and not is_ours)
         except Conflict as error:
@@ -194,7 +237,7 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
                 raise
             conflict = error
         finally:
-            _is_repeated.reset(token)
+            _repetitions.reset(token)
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
     raise CourseEnrollmentError(

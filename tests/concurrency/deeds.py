@@ -16,6 +16,8 @@ from django_enrollments.models import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from django.db.models import QuerySet
+
 
 def in_turn(calls: Sequence[Callable[[], Any]]) -> list[str]:
     """Make calls one after the other; give the codes of refusals, else ``"fine"``."""
@@ -50,12 +52,20 @@ def set_capacity(course_key: Any, capacity: int) -> int:
                 raise
 
 
-def is_locked(course_key: Any) -> bool:
+def is_course_locked(key: Any) -> bool:
     """Tell whether somebody holds the row of a course."""
-    courses = get_course_model()._base_manager.filter(pk=course_key)
+    return _is_locked(get_course_model()._base_manager.filter(pk=key))
+
+
+def is_enrollment_locked(key: Any) -> bool:
+    """Tell whether somebody holds the row of an enrollment."""
+    return _is_locked(CourseEnrollment.objects.filter(pk=key))
+
+
+def _is_locked(rows: QuerySet[Any]) -> bool:
     try:
         with transaction.atomic():
-            list(courses.select_for_update(nowait=True).values_list("pk"))
+            list(rows.select_for_update(nowait=True).values_list("pk"))
     except OperationalError:
         return True
     return False

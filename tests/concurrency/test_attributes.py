@@ -12,7 +12,7 @@ from django_enrollments.models import CourseEnrollment
 from django_enrollments.services import EnrollmentsService
 from tests.concurrency.crowd import at_once
 from tests.concurrency.evidence import assert_history_is_true, tally
-from tests.concurrency.ways import USUAL, by
+from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
 from tests.factories import (
     course_id_of,
     make_course,
@@ -37,7 +37,7 @@ def own_list(writer: int) -> list[dict[str, str]]:
 
 
 class TestSetEnrollmentAttributes:
-    @by(*USUAL)
+    @by(*USUAL, REPEATABLE_READ)
     def test_perf_04_leaves_the_whole_list_of_one_of_10_writers(self, way: Way):
         course = make_course()
         make_user("ada")
@@ -55,7 +55,7 @@ class TestSetEnrollmentAttributes:
 
 
 class TestAddEnrollment:
-    @by(*USUAL)
+    @by(*USUAL, REPEATABLE_READ)
     def test_leaves_the_list_of_the_one_of_10_that_enrolled(self, way: Way):
         course = make_course()
         make_user("ada")
@@ -75,7 +75,7 @@ class TestAddEnrollment:
 
 
 class TestUpdateEnrollment:
-    @by(*USUAL)
+    @by(*USUAL, REPEATABLE_READ)
     def test_leaves_mode_and_list_of_the_same_writer(self, way: Way):
         course = make_course()
         slugs = [f"mode{writer}" for writer in range(8)]
@@ -101,7 +101,7 @@ class TestUpdateEnrollment:
 
 
 class TestEnrollmentsService:
-    @by(*USUAL)
+    @by(*USUAL, REPEATABLE_READ)
     def test_leaves_the_whole_list_of_the_one_of_10_that_enrolled(self, way: Way):
         course, user = make_course(), make_user("ada")
         service = EnrollmentsService()

@@ -12,7 +12,7 @@ from django_enrollments import api
 from django_enrollments.models import EnrollmentEvent
 from django_enrollments.signals import enrollment_created
 from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import is_locked, without_waiting
+from tests.concurrency.deeds import is_course_locked, without_waiting
 from tests.concurrency.evidence import tally
 from tests.concurrency.ways import IN_TRANSACTION, by
 from tests.factories import course_id_of, make_course, make_users
@@ -35,9 +35,14 @@ class TestTheLockOfACourse:
 
         with transaction.atomic():
             api.add_enrollment(ada.get_username(), course_id_of(taken))
-            held = at_once([partial(is_locked, taken.pk), partial(is_locked, other.pk)])
+            held = at_once(
+                [
+                    partial(is_course_locked, taken.pk),
+                    partial(is_course_locked, other.pk),
+                ]
+            )
             answers = at_once([partial(without_waiting, elsewhere)])
-        (after,) = at_once([partial(is_locked, taken.pk)])
+        (after,) = at_once([partial(is_course_locked, taken.pk)])
 
         assert [answer.value for answer in held] == [True, False]
         assert tally(answers) == {"fine": 1}
@@ -51,7 +56,7 @@ class TestTheLockOfACourse:
 
         with transaction.atomic():
             api.add_enrollment(ada.get_username(), course_id_of(course))
-            (held,) = at_once([partial(is_locked, course.pk)])
+            (held,) = at_once([partial(is_course_locked, course.pk)])
             answers = at_once([partial(without_waiting, call)])
 
         assert held.value is False
@@ -66,7 +71,7 @@ class TestTheLockOfACourse:
 
         with transaction.atomic():
             api.update_enrollment(*arguments, is_active=False)
-            (held,) = at_once([partial(is_locked, course.pk)])
+            (held,) = at_once([partial(is_course_locked, course.pk)])
 
         assert held.value is False
 
