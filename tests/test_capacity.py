@@ -13,6 +13,7 @@ from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
     EnrollmentEvent,
+    get_course_adapter,
 )
 from django_enrollments.services import EnrollmentsService
 from tests.factories import (
@@ -180,6 +181,18 @@ class TestSeats:
         _set_seats(course, 1)
 
         assert not has_room(third)
+
+
+    def test_b_15_an_instance_read_before_there_was_a_maximum_does_not_help(
+        self,
+    ) -> None:
+        course = make_course()
+        same = type(course)._base_manager.get(pk=course.pk)
+        field = get_course_adapter().max_student_enrollments_allowed
+        type(course)._base_manager.filter(pk=course.pk).update(**{field: 0})
+
+        with pytest.raises(CourseEnrollmentFullError):
+            EnrollmentsService().enroll(make_user(), same)
 
 
 class TestWhateverMakesActive:

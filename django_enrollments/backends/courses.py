@@ -156,17 +156,29 @@ class CourseAdapter:
             course_id: A valid course id.
             using: Database alias; ``None`` lets the router choose.
         """
-        courses = self.get_queryset()
-        if using:
-            courses = courses.using(using)
-        related = self.related()
-        if related:
-            courses = courses.select_related(*related)
+        courses = self._with_related(self.get_queryset(), using)
         course = courses.filter(**{self.course_id: course_id}).first()
         # A case-insensitive collation also finds ids that merely look alike.
         if course is None or self.course_id_of(course) != course_id:
             return None
         return course
+
+    def find_course_by_key(self, key: Any, using: str | None = None) -> Any | None:
+        """
+        Give the host's course with this primary key, or ``None``.
+
+        Args:
+            key: A primary key, whatever :meth:`get_queryset` says of its course.
+            using: Database alias; ``None`` lets the router choose.
+        """
+        courses = get_course_model()._base_manager.all()
+        return self._with_related(courses, using).filter(pk=key).first()
+
+    def _with_related(self, courses: QuerySet[Any], using: str | None) -> QuerySet[Any]:
+        if using:
+            courses = courses.using(using)
+        related = self.related()
+        return courses.select_related(*related) if related else courses
 
     def orgs_of(self, course_ids: Collection[str]) -> list[str]:
         """

@@ -20,7 +20,7 @@ from django_enrollments.models import CourseMode, get_course_adapter, get_course
 from django_enrollments.moments import to_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from django_enrollments.calls import Call
@@ -121,28 +121,47 @@ def find_offer(
 
     Args:
         course_id: The course id, anything whose ``str()`` it is, or an instance of
-            the host's course model.
+            the host's course model; it may be old, so it is read again.
         call: The call under way, which remembers the reading.
         using: Database alias; ``None`` lets the router choose.
     """
-    adapter = get_course_adapter()
     if isinstance(course_id, get_course_model()):
-        if course_id._state.adding:
-            return None
-        facts = adapter.facts(course_id)
-        return CourseOffer(course_id.pk, facts, course_id, using)
+        is_new = course_id._state.adding
+        return None if is_new else find_offer_by_key(course_id.pk, call, using)
     text = find_course_id(course_id)
     if text is None:
         return None
+    return _read(get_course_adapter().find_course, text, call, using)
+
+
+def find_offer_by_key(
+    key: Any, call: Call, using: str | None = None
+) -> CourseOffer | None:
+    """
+    Give the course with this primary key, or ``None``; one query for one call.
+
+    Args:
+        key: Primary key of the host's course.
+        call: The call under way, which remembers the reading.
+        using: Database alias; ``None`` lets the router choose.
+    """
+    return _read(get_course_adapter().find_course_by_key, key, call, using)
+
+
+def _read(
+    find: Callable[[Any, str], Any], name: Any, call: Call, using: str | None
+) -> CourseOffer | None:
     using = using or router.db_for_read(get_course_model())
-    known = (CourseOffer, text, using)
+    known = (find.__name__, name, using)
     if known not in call.readings:
-        course = adapter.find_course(text, using)
+        course = find(name, using)
         # A host's course may count as false, by a length of 0 for one.
         call.readings[known] = (
             None
             if course is None
-            else CourseOffer(course.pk, adapter.facts(course), course, using)
+            else CourseOffer(
+                course.pk, get_course_adapter().facts(course), course, using
+            )
         )
     offer: CourseOffer | None = call.readings[known]
     return offer

@@ -470,13 +470,10 @@ def _offer_or_stand_in(
 
 def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
     """Give the course of a row, or a stand-in for a deleted one."""
-    from django_enrollments.enrolling.catalog import find_offer, orphan_offer
-    from django_enrollments.models.courses import get_course_model
+    from django_enrollments.enrolling.catalog import find_offer_by_key, orphan_offer
     from django_enrollments.models.events import EnrollmentEvent
 
-    courses = get_course_model()._base_manager.using(using)
-    course = courses.filter(pk=row.course_id).first()
-    offer = None if course is None else find_offer(course, call, using)
+    offer = find_offer_by_key(row.course_id, call, using)
     if offer is not None:
         return offer
     told = EnrollmentEvent.objects.using(using).filter(enrollment=row.pk)
