@@ -264,7 +264,8 @@ class EnrollForm(ModelForm):
 
     class Meta:
         model = CourseEnrollment
-        fields = ("user", "course")
+        # The admin names them when it makes a form; models need not be there before.
+        fields = ()
 
     def _post_clean(self) -> None:
         """

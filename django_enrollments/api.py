@@ -56,6 +56,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Refusals that force lifts; a veto has the code of a permission that nobody granted.
+_LIFTED_BY_FORCE = {
+    "enrollment_not_started",
+    "enrollment_ended",
+    "invitation_only",
+    "not_allowed",
+}
+
 
 def _data_api() -> Any:
     """
@@ -450,9 +458,15 @@ def enroll_or_update(
                 f"Course Enrollment not found for user {username} in course {course_id}"
             )
         if effects.tells_enterprise and not _stays(existing, mode, is_active):
-            # Force and inactive enrollments meet fewer rules than are explained.
-            lifts_rules = force_enrollment or is_active is False
-            if lifts_rules or explain_enrollment(username, course_id, mode)["allowed"]:
+            if enrollment_attributes is not None:
+                clean_attributes(enrollment_attributes)
+            if mode is not None:
+                validate_course_mode(course_id, mode, is_active, force_enrollment)
+            lifted = {"mode_unavailable"}
+            lifted |= _LIFTED_BY_FORCE if force_enrollment else set()
+            lifted |= {"course_full"} if is_active is False else set()
+            explained = explain_enrollment(username, course_id, mode)
+            if lifted.issuperset(reason["code"] for reason in explained["reasons"]):
                 _tell_enterprise(username, course_id, effects)
         try:
             return _with_effects(

@@ -264,8 +264,11 @@ def _import_classes(paths: tuple[str, ...]) -> Sequence[type[BaseAuthentication]
     classes = []
     for path in paths:
         try:
-            classes.append(import_string(path))
-        except ImportError:
+            found = import_string(path)
+            if not hasattr(found, "authenticate"):
+                raise ImproperlyConfigured("It has no authenticate().")
+            classes.append(found)
+        except Exception:
             logger.exception(
                 "ENROLLMENTS_AUTHENTICATION_CLASSES names %r, which does not import.",
                 path,

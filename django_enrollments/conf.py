@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
 
 from django_enrollments.errors import EnrollmentNotAllowed
 
@@ -96,7 +97,7 @@ def _is_required_attributes(value: object) -> bool:
 
 def _is_throttle_rates(value: object) -> bool:
     return isinstance(value, Mapping) and all(
-        is_text(scope)
+        scope in {"user", "staff"}
         and (
             rate is None
             or (isinstance(rate, str) and re.fullmatch(r"\d+/[smhd]\w*", rate))
@@ -153,12 +154,26 @@ def _text(default: str) -> Spec:
     return Spec(default, is_text, "a non-empty string", default)
 
 
+#: Stands in for a path of the wrong type; like any path that cannot be imported, it
+#: refuses whatever needs it.
+MISCONFIGURED = "django_enrollments.misconfigured"
+
+
+class _Unmet(dict[str, list[str]]):
+    """Requires of every mode what no attribute can be."""
+
+    def get(self, mode: str, default: Any = None) -> Any:
+        return ["ENROLLMENTS_REQUIRED_ATTRIBUTES:misconfigured"]
+
+
 def _dotted(default: str) -> Spec:
-    return Spec(default, is_text, "a dotted path", default, dotted=True)
+    return Spec(default, is_text, "a dotted path", MISCONFIGURED, dotted=True)
 
 
 def _optional_dotted() -> Spec:
-    return Spec(None, _is_text_or_none, "a dotted path or None", None, dotted=True)
+    return Spec(
+        None, _is_text_or_none, "a dotted path or None", MISCONFIGURED, dotted=True
+    )
 
 
 def _switch(*, safe: bool) -> Spec:
@@ -196,7 +211,7 @@ SPECS: Mapping[str, Spec] = {
         {"credit": ["credit:provider_id"]},
         _is_required_attributes,
         "a dictionary of mode slugs to lists of 'namespace:name'",
-        {"credit": ["credit:provider_id"]},
+        _Unmet(),
     ),
     "ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS": Spec(
         60, _is_seconds, "a number of seconds, 0 or more", 0
@@ -235,7 +250,9 @@ SPECS: Mapping[str, Spec] = {
         "a dictionary of providers to {'allow_honor_mode': True or False}",
         {},
     ),
-    "ENROLLMENTS_SERVICE_REGISTRAR": _optional_dotted(),
+    "ENROLLMENTS_SERVICE_REGISTRAR": Spec(
+        None, _is_text_or_none, "a dotted path or None", None, dotted=True
+    ),
     "ENROLLMENTS_RETIREMENT_SERVICE_USERNAME": Spec(
         None, _is_text_or_none, "a username or None", None
     ),
@@ -276,10 +293,19 @@ class Settings:
 
         Django reads the setting of a swappable model by itself, in migrations that
         refer to it, and knows nothing of defaults.
+
+        Raises:
+            ImproperlyConfigured: The host's value is no label of a model; Django would
+                fail on it before any system check can tell.
         """
         name = "ENROLLMENTS_COURSE_MODEL"
         if not hasattr(django_settings, name):
             setattr(django_settings, name, SPECS[name].default)
+        label = getattr(django_settings, name)
+        if not (isinstance(label, str) and re.fullmatch(r"\w+\.\w+", label)):
+            raise ImproperlyConfigured(
+                f"{name} must be 'app_label.ModelName', not {label!r}."
+            )
 
     def _value(self, name: str) -> Any:
         spec = SPECS[name]

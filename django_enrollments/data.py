@@ -212,7 +212,7 @@ def create_course_enrollment(
         try:
             enrollment = outcome.unwrap()
         except CourseEnrollmentExistsError as error:
-            error.enrollment.user = user
+            error.enrollment.remember_user(user)
             existing = enrollment_data(error.enrollment, offer, call)
             logger.warning(
                 "User %s is already enrolled in course %s.", user.pk, offer.course_id
@@ -347,7 +347,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
             enrollments.annotate(enrollments_course_id=course_id).order_by("pk")
         )
         for row in rows:
-            row.user = user
+            row.remember_user(user)
         course_ids = {
             row.course_id: row.enrollments_course_id
             for row in rows

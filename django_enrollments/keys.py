@@ -16,6 +16,9 @@ _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
 #: What fits a text column everywhere; the longest that MariaDB can index whole.
 MAX_TEXT = 255
 
+#: The longest username that can be retired; MariaDB indexes up to 768 characters.
+MAX_USERNAME = 500
+
 
 def is_storable(text: object, max_length: int | None = None) -> bool:
     """

@@ -94,11 +94,14 @@ def get_backends() -> Sequence[PermissionBackend]:
 @lru_cache(maxsize=32)
 def _backends(paths: tuple[str, ...]) -> Sequence[PermissionBackend]:
     try:
-        return [import_string(path)() for path in paths]
+        backends = [import_string(path)() for path in paths]
+        if all(callable(getattr(one, "has_perm", None)) for one in backends):
+            return backends
+        logger.error("ENROLLMENTS_PERMISSION_BACKENDS names what has no has_perm().")
     except Exception:
         # Whatever a module does while it is imported, nobody has been granted anything.
         logger.exception("ENROLLMENTS_PERMISSION_BACKENDS cannot be imported.")
-        return [_DenyingBackend()]
+    return [_DenyingBackend()]
 
 
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:

@@ -156,7 +156,9 @@ class EnrollmentsService:
                 offer,
                 mode=mode,
                 terms=lifecycle.Terms(
-                    access=not force, seats=not over_capacity, if_active="keep"
+                    access=force is not True,
+                    seats=over_capacity is not True,
+                    if_active="keep",
                 ),
                 origin=origin,
                 at=call.at,
@@ -400,5 +402,5 @@ def _get_row(
         get_offer(course, call, using)
     if row is None:
         raise EnrollmentNotFoundError("The learner has never been in the course.")
-    row.user = learner
+    row.remember_user(learner)
     return row, offer or orphan_offer(row.course_id, str(course))

@@ -58,6 +58,14 @@ class TestOtherSpellings:
 
         assert not may_enroll()
 
+    def test_acc_12_an_address_with_accents_is_another_address(self) -> None:
+        make_course(COURSE_ID, invitation_only=True)
+        user = make_user(email="ad\u00e1@example.org")
+        invite(email="ada@example.org")
+
+        with pytest.raises(CourseEnrollmentClosedError):
+            EnrollmentsService().enroll(user, COURSE_ID)
+
     def test_acc_04_a_role_on_one_lets_nobody_in(self) -> None:
         make_course(COURSE_ID, invitation_only=True)
         CourseAccessRole.objects.create(

@@ -172,7 +172,8 @@ class TestWriting:
     ) -> None:
         given = [attribute("color"), attribute(look_alike)]
 
-        if connection.vendor == "mysql":
+        # MariaDB and MySQL pass over space at the end, and over nothing else.
+        if connection.vendor == "mysql" and look_alike == "color ":
             with (
                 nothing_written(),
                 pytest.raises(InvalidEnrollmentAttribute, match="same namespace"),
@@ -192,7 +193,7 @@ class TestWriting:
             api.add_enrollment(
                 username("ada"),
                 COURSE_ID,
-                enrollment_attributes=[attribute("color"), attribute("Color")],
+                enrollment_attributes=[attribute("color"), attribute("color ")],
             )
 
     def test_text_in_every_script_is_kept(self, row: CourseEnrollment) -> None:

@@ -114,6 +114,23 @@ class TestSeats:
         assert has_room(make_user("boss", is_staff=True))
         assert not has_room(make_user())
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"course_id": COURSE_ID.upper(), "role": "staff"},
+            {"course_id": COURSE_ID, "role": "Staff"},
+        ],
+    )
+    def test_cap_03_a_role_that_merely_looks_alike_does_count(
+        self, fields: dict[str, str]
+    ) -> None:
+        make_course(max_student_enrollments_allowed=1)
+        ada = make_user("ada")
+        CourseAccessRole.objects.create(user=ada, **fields)
+
+        assert has_room(ada)
+        assert not has_room(make_user("bob"))
+
     @pytest.mark.parametrize("role", ["staff", "instructor"])
     def test_cap_05_a_full_course_refuses_no_course_staff(self, role: str) -> None:
         make_course(max_student_enrollments_allowed=1)
@@ -181,7 +198,6 @@ class TestSeats:
         _set_seats(course, 1)
 
         assert not has_room(third)
-
 
     def test_b_15_an_instance_read_before_there_was_a_maximum_does_not_help(
         self,
@@ -298,6 +314,16 @@ class TestBulk:
         results = api.bulk_enroll(COURSE_ID, names)
 
         assert [one["code"] for one in results] == [None, None, "course_full"]
+
+    def test_over_capacity_is_true_or_lifts_nothing(self) -> None:
+        make_course(max_student_enrollments_allowed=0)
+
+        with pytest.raises(CourseEnrollmentFullError):
+            EnrollmentsService().enroll(
+                make_user(),
+                COURSE_ID,
+                over_capacity="no",  # type: ignore[arg-type]
+            )
 
     def test_over_capacity_lifts_the_seats_and_says_so(self) -> None:
         make_course(max_student_enrollments_allowed=1)

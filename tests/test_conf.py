@@ -10,12 +10,14 @@ import pytest
 from django_enrollments import keys
 from django_enrollments.conf import (
     DEFAULT_COURSE_ID_PATTERN,
+    MISCONFIGURED,
     OPEN_EDX_COURSE_ID_PATTERN,
     SPECS,
     Settings,
     conf,
     refuse_everything,
 )
+from django_enrollments.enrolling.attributes import missing_attributes
 from django_enrollments.errors import EnrollmentNotAllowed
 from tests.factories import is_default_host, make_user
 
@@ -81,7 +83,7 @@ KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
     "ENROLLMENTS_DATA_API": (
         ["a.b"],
         [None, 5, "", " ", ["a.b"]],
-        "django_enrollments.data",
+        MISCONFIGURED,
     ),
     "ENROLLMENTS_DEFAULT_MODE": (["honor"], [None, 5, "", ["honor"]], "audit"),
     "ENROLLMENTS_SELF_SERVICE_MODES": (
@@ -94,7 +96,7 @@ KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
     "ENROLLMENTS_REQUIRED_ATTRIBUTES": (
         [{}, {"credit": ["a:b"]}, {"credit": ("a:b",)}],
         [None, [], {"credit": "a:b"}, {5: ["a:b"]}, {"credit": [5]}],
-        {"credit": ["credit:provider_id"]},
+        {},
     ),
     "ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS": (
         [0, 1, 3600],
@@ -133,8 +135,8 @@ KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
     ),
     "ENROLLMENTS_SERVICE_REGISTRAR": ([None, "a.b"], [5, "", ["a.b"]], None),
     "ENROLLMENTS_RETIREMENT_SERVICE_USERNAME": ([None, "w"], [5, "", ["w"]], None),
-    "ENROLLMENTS_COHORT_BACKEND": ([None, "a.B"], [5, ""], None),
-    "ENROLLMENTS_ENTERPRISE_BACKEND": ([None, "a.B"], [5, ""], None),
+    "ENROLLMENTS_COHORT_BACKEND": ([None, "a.B"], [5, ""], MISCONFIGURED),
+    "ENROLLMENTS_ENTERPRISE_BACKEND": ([None, "a.B"], [5, ""], MISCONFIGURED),
     "ENROLLMENTS_LEARNING_BASE_URL": (["", "https://a"], [None, 5], ""),
 }
 
@@ -197,6 +199,13 @@ class TestSettings:
         assert getattr(conf, name) == safe
         assert conf.raw(name) == value
         assert SPECS[name].expected
+
+    def test_contract_2_attributes_required_in_the_wrong_type_are_never_met(
+        self, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_REQUIRED_ATTRIBUTES = {"verified": "order:id"}
+
+        assert missing_attributes("verified", [])
 
     @pytest.mark.parametrize("name", SPECS)
     def test_every_default_and_safe_value_has_the_right_type(self, name: str) -> None:

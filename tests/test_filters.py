@@ -334,6 +334,8 @@ class TestMisconfigured:
             "tests.test_filters.remember",
             ["no.such.filter"],
             ["tests.stranger.broken.veto"],
+            ["tests.stranger"],
+            ["collections.OrderedDict"],
             ["a..b"],
             [".a"],
             [5],

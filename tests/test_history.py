@@ -228,6 +228,16 @@ class TestAppendOnly:
         with nothing_written(), pytest.raises(TypeError, match="history"):
             EnrollmentEvent.objects.filter(pk=event.pk).delete()
 
+    def test_moving_to_another_enrollment_is_refused(
+        self, event: EnrollmentEvent
+    ) -> None:
+        other = EnrollmentsService().enroll(make_user("bob"), make_course("other-1"))
+
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            other.events.add(event)
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            EnrollmentEvent._base_manager.update(reason="second thoughts")
+
     def test_updating_is_refused(self, event: EnrollmentEvent) -> None:
         with nothing_written(), pytest.raises(TypeError, match="history"):
             EnrollmentEvent.objects.update(reason="second thoughts")

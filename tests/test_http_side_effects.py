@@ -358,6 +358,39 @@ class TestEnterprise:
         names = ("enterprise_uuid", "linked_enterprise_customer", "consent")
         assert tuple(call[name] for name in names) == told
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"is_active": False},
+            {"mode": "honor", "is_active": False},
+            {"enrollment_attributes": [{"x": 1}]},
+        ],
+    )
+    def test_side_07_hears_nothing_of_what_is_refused_anyway(
+        self, ada: Any, enterprise: Any, fields: dict[str, Any]
+    ) -> None:
+        closed = make_course("closed-1", invitation_only=True)
+        make_modes(closed, "audit")
+
+        response = ask(ada, closed, enterprise_uuid=CUSTOMER, **fields)
+
+        assert response.status_code == 400
+        assert enterprise.calls == []
+
+    @pytest.mark.parametrize(
+        "setting", ["ENROLLMENTS_ENTERPRISE_BACKEND", "ENROLLMENTS_COHORT_BACKEND"]
+    )
+    @pytest.mark.parametrize("value", ["no.such.Backend", ["no.such.Backend"]])
+    def test_contract_2_a_backend_that_cannot_be_asked_refuses(
+        self, ada: Any, course: Any, settings: Any, setting: str, value: Any
+    ) -> None:
+        setattr(settings, setting, value)
+
+        response = ask(ada, course, enterprise_uuid=CUSTOMER, cohort="Blue")
+
+        assert response.status_code == 400
+        assert not EnrollmentEvent.objects.exists()
+
     @pytest.mark.parametrize("none", ["None", "", None])
     def test_side_08_hears_nothing_of_none(
         self, ada: Any, course: Any, enterprise: Any, none: Any

@@ -15,12 +15,12 @@ from django_enrollments import models
 from django_enrollments.calls import one_call
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
-    CourseEnrollmentError,
     CourseEnrollmentExistsError,
     CourseEnrollmentFullError,
     CourseModeNotFoundError,
     CourseNotFoundError,
     EnrollmentNotAllowed,
+    EnrollmentNotFoundError,
     UserNotFoundError,
 )
 from django_enrollments.models import (
@@ -851,8 +851,29 @@ class TestUpdateEnrollment:
     def test_a_row_that_is_gone_is_told(self, row: CourseEnrollment) -> None:
         CourseEnrollment.objects.filter(pk=row.pk).delete()
 
-        with pytest.raises(CourseEnrollmentError, match="Too many changes"):
+        with pytest.raises(EnrollmentNotFoundError):
             row.change_mode("honor")
+
+    def test_mdl_07_an_old_instance_changes_what_is_stored(
+        self, row: CourseEnrollment
+    ) -> None:
+        old = CourseEnrollment.objects.get(pk=row.pk)
+        row.deactivate()
+
+        old.activate()
+
+        row.refresh_from_db()
+        assert row.is_active
+
+    def test_mdl_07_an_edited_instance_changes_what_is_stored(
+        self, row: CourseEnrollment
+    ) -> None:
+        row.is_active = False
+
+        row.update_enrollment(is_active=False)
+
+        row.refresh_from_db()
+        assert not row.is_active
 
 
 class TestCourseEnrollmentAllowed:

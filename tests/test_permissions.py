@@ -220,6 +220,8 @@ class TestOrder:
             [f"{STRANGER}.Everybody", ".a"],
             [f"{STRANGER}.Everybody", "math.pi"],
             [f"{STRANGER}.Everybody", "tests.stranger.broken.Backend"],
+            [f"{STRANGER}.Everybody", "datetime.date.today"],
+            [f"{STRANGER}.Everybody", "collections.OrderedDict"],
             [5],
             None,
         ],

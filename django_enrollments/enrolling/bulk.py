@@ -314,8 +314,8 @@ def _enroll_all(
     if not users:
         return []
     rules = lifecycle.Terms(
-        access=not terms.force,
-        seats=not terms.over_capacity,
+        access=terms.force is not True,
+        seats=terms.over_capacity is not True,
         if_active="change_mode",
     )
     try:
@@ -386,7 +386,7 @@ def _unenroll_known(batch: _Batch, terms: BulkTerms) -> None:
     rows = rows.filter(course=terms.offer.key, user__in=list(first))
     enrollments = {row.user_id: row for row in rows}
     for key, row in enrollments.items():
-        row.user = in_order[first[key]]
+        row.remember_user(in_order[first[key]])
     ordered = [enrollments[key] for key in first if key in enrollments]
     outcomes = dict(
         zip(

@@ -33,13 +33,16 @@ def get_filters() -> Sequence[Filter]:
 @lru_cache(maxsize=64)
 def _import_filter(path: str) -> Filter:
     try:
-        return import_string(path)  # type: ignore[no-any-return]
+        found: Filter = import_string(path)
+        if callable(found) and not isinstance(found, type):
+            return found
+        logger.error("ENROLLMENTS_FILTERS names %r, which is no function.", path)
     except Exception:
         # Whatever a module does while it is imported, its veto has not been heard.
         logger.exception(
             "ENROLLMENTS_FILTERS names %r, which cannot be imported.", path
         )
-        return refuse_everything
+    return refuse_everything
 
 
 def apply_filters(action: str, **context: Any) -> dict[str, Any]:

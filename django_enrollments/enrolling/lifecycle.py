@@ -360,7 +360,7 @@ class _Latest:
         latest = {row.pk: row for row in (_locked(rows) if lock else rows)}
         for row in self._given:
             if row.pk in latest:
-                latest[row.pk].user = row.user
+                latest[row.pk].remember_user(row.user)
         # A row that is gone went with its user; the old one keeps conflicting.
         self._given = [latest.get(row.pk, row) for row in self._given]
         return self._given
@@ -569,7 +569,7 @@ def _write(plans: Sequence[_Plan], writing: _Writing) -> None:
             target = (None if leaves else planned.mode, planned.is_active)
             as_read = targets.setdefault(target, {})
             as_read.setdefault((row.mode, row.is_active), []).append(row.pk)
-        row.user = planned.user
+        row.remember_user(planned.user)
         plan.outcome.enrollment = row
         rows.append(row)
     insert_all(new, using=using)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
 
 from django_enrollments.backends.loading import (
     find_cohort_backend,
@@ -13,7 +16,13 @@ from django_enrollments.backends.loading import (
 from django_enrollments.errors import CourseEnrollmentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django_enrollments.enrolling.catalog import CourseOffer
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,16 +51,19 @@ class SideEffects:
     @property
     def tells_enterprise(self) -> bool:
         """Whether the enterprise backend has something to record."""
-        return find_enterprise_backend() is not None and (
+        has_something = (
             bool(self.enterprise_uuid)
             or self.linked_enterprise_customer is not None
             or self.enterprise_course_consent is not None
         )
+        return has_something and _loaded(find_enterprise_backend) is not None
 
     @property
     def is_stored(self) -> bool:
         """Whether something is stored in the transaction of the enrollment."""
-        has_cohort = self.cohort is not None and find_cohort_backend() is not None
+        has_cohort = (
+            self.cohort is not None and _loaded(find_cohort_backend) is not None
+        )
         return has_cohort or self.email_opt_in is not None
 
     def tell_enterprise(self, user: Any, offer: CourseOffer) -> None:
@@ -65,7 +77,7 @@ class SideEffects:
         Raises:
             CourseEnrollmentError: The backend raised, whatever it was.
         """
-        backend = find_enterprise_backend()
+        backend = _loaded(find_enterprise_backend)
         if backend is None:
             return
         try:
@@ -92,9 +104,23 @@ class SideEffects:
         Raises:
             CohortNotFoundError: The course has no such cohort (V1-SIDE-02).
         """
-        cohorts = find_cohort_backend()
+        cohorts = _loaded(find_cohort_backend)
         if cohorts is not None and self.cohort is not None:
             cohorts.add_user(offer.course, self.cohort, user)
         if self.email_opt_in is not None:
-            opt_ins = get_email_opt_in_backend()
+            opt_ins = _loaded(get_email_opt_in_backend)
             opt_ins.set_opt_in(user, offer.facts.org, self.email_opt_in)
+
+
+def _loaded(find: Callable[[], T]) -> T:
+    """
+    Load a backend; one that cannot be loaded might have refused, so it does.
+
+    Raises:
+        CourseEnrollmentError: It cannot be loaded; a system check tells why.
+    """
+    try:
+        return find()
+    except ImproperlyConfigured as error:
+        logger.exception("A backend of the enrollment's side effects cannot be loaded.")
+        raise CourseEnrollmentError("Enrollment is not possible just now.") from error

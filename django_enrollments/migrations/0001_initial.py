@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "course_id",
-                    models.CharField(
+                    django_enrollments.models.fields.ExactCharField(
                         help_text="The course may not exist yet.",
                         max_length=255,
                         verbose_name="course id",
@@ -273,9 +273,16 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "namespace",
-                    models.CharField(max_length=255, verbose_name="namespace"),
+                    django_enrollments.models.fields.ExactCharField(
+                        max_length=255, verbose_name="namespace"
+                    ),
                 ),
-                ("name", models.CharField(max_length=255, verbose_name="name")),
+                (
+                    "name",
+                    django_enrollments.models.fields.ExactCharField(
+                        max_length=255, verbose_name="name"
+                    ),
+                ),
                 (
                     "value",
                     models.CharField(blank=True, max_length=255, verbose_name="value"),
@@ -396,7 +403,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "org",
-                    models.CharField(
+                    django_enrollments.models.fields.ExactCharField(
                         blank=True, max_length=255, verbose_name="organization"
                     ),
                 ),
@@ -464,7 +471,9 @@ class Migration(migrations.Migration):
                 ("username", models.TextField(verbose_name="username")),
                 (
                     "course_id",
-                    models.CharField(max_length=255, verbose_name="course id"),
+                    django_enrollments.models.fields.ExactCharField(
+                        max_length=255, verbose_name="course id"
+                    ),
                 ),
                 (
                     "mode_before",
@@ -528,6 +537,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "enrollment event",
                 "verbose_name_plural": "enrollment events",
                 "ordering": ("pk",),
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
@@ -595,8 +605,8 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "original_username",
-                    models.CharField(
-                        db_index=True, max_length=255, verbose_name="original username"
+                    django_enrollments.models.fields.ExactCharField(
+                        db_index=True, max_length=500, verbose_name="original username"
                     ),
                 ),
                 (
@@ -645,20 +655,25 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "org",
-                    models.CharField(
+                    django_enrollments.models.fields.ExactCharField(
                         blank=True, max_length=255, verbose_name="organization"
                     ),
                 ),
                 (
                     "course_id",
-                    models.CharField(
+                    django_enrollments.models.fields.ExactCharField(
                         blank=True,
                         help_text="Blank for a role on all courses of the organization.",
                         max_length=255,
                         verbose_name="course id",
                     ),
                 ),
-                ("role", models.CharField(max_length=64, verbose_name="role")),
+                (
+                    "role",
+                    django_enrollments.models.fields.ExactCharField(
+                        max_length=64, verbose_name="role"
+                    ),
+                ),
                 (
                     "user",
                     models.ForeignKey(

@@ -18,6 +18,7 @@ from django_enrollments.models.courses import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.models.fields import ExactCharField
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
 
@@ -229,6 +230,19 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
         """Give the keys; names are personal."""
         return f"{self.user_id}: {self.course_id} ({self.mode})"
 
+    def remember_user(self, user: Any) -> None:
+        """
+        Keep the learner that is loaded already, so that no query loads them again.
+
+        Assigning would ask the database router, which may know nothing of relations
+        between what was read from a replica and what is written to the primary.
+
+        Args:
+            user: The learner of this row.
+        """
+        field: Any = self._meta.get_field("user")
+        field.set_cached_value(self, user)
+
     @property
     def username(self) -> str:
         """The learner's name, whatever field of the user model holds it."""
@@ -250,8 +264,8 @@ class CourseEnrollmentAttribute(models.Model):
         db_index=False,
         verbose_name=_("enrollment"),
     )
-    namespace = models.CharField(_("namespace"), max_length=MAX_TEXT)
-    name = models.CharField(_("name"), max_length=MAX_TEXT)
+    namespace = ExactCharField(_("namespace"), max_length=MAX_TEXT)
+    name = ExactCharField(_("name"), max_length=MAX_TEXT)
     value = models.CharField(_("value"), max_length=MAX_TEXT, blank=True)
 
     class Meta:

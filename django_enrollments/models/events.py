@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils import Choices
 
 from django_enrollments.keys import MAX_TEXT
+from django_enrollments.models.fields import ExactCharField
 from django_enrollments.moments import as_moment
 from django_enrollments.signals import EventRecord
 
@@ -122,7 +123,7 @@ class EnrollmentEvent(models.Model):
     )
     # Whatever length the host's user model allows.
     username = models.TextField(_("username"))
-    course_id = models.CharField(_("course id"), max_length=MAX_TEXT)
+    course_id = ExactCharField(_("course id"), max_length=MAX_TEXT)
     mode_before = models.CharField(  # noqa: DJ001 - None means "there was no row".
         _("mode before"), max_length=100, null=True
     )
@@ -149,6 +150,8 @@ class EnrollmentEvent(models.Model):
 
     class Meta:
         ordering = ("pk",)
+        # Related managers write by the base manager, which must refuse as well.
+        base_manager_name = "objects"
         verbose_name = _("enrollment event")
         verbose_name_plural = _("enrollment events")
         indexes = (

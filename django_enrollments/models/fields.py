@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
-class LowercaseCharField(models.CharField):  # type: ignore[type-arg]  # Not generic at run time.
+
+class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic at run time.
+    """
+    Text that is told apart to the letter on every database.
+
+    The usual collations of MariaDB and MySQL take ``jose`` for ``José``, so that one
+    person's invitation, or a role on one course, would count for another.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        """Choose a collation where the database's own would not do."""
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_bin"
+        return parameters
+
+
+class LowercaseCharField(ExactCharField):
     """
     Text that is stored and looked up in lower case, without space around it.
 

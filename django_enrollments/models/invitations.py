@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
 from django_enrollments.keys import MAX_TEXT, normalize_email
-from django_enrollments.models.fields import LowercaseCharField
+from django_enrollments.models.fields import ExactCharField, LowercaseCharField
 
 #: What overwrites an address just before its invitation is deleted (MDL-26).
 REDACTED_EMAIL = "redacted-before-delete@safe.com"
@@ -67,7 +67,7 @@ class CourseEnrollmentAllowed(models.Model):
     """
 
     email = LowercaseCharField(_("e-mail address"), max_length=MAX_TEXT)
-    course_id = models.CharField(
+    course_id = ExactCharField(
         _("course id"),
         max_length=MAX_TEXT,
         help_text=_("The course may not exist yet."),

@@ -9,7 +9,8 @@ from model_utils import Choices
 from model_utils.fields import AutoLastModifiedField
 from model_utils.models import TimeStampedModel
 
-from django_enrollments.keys import MAX_TEXT
+from django_enrollments.keys import MAX_TEXT, MAX_USERNAME
+from django_enrollments.models.fields import ExactCharField
 
 
 class UserRetirementStatus(TimeStampedModel):
@@ -35,8 +36,8 @@ class UserRetirementStatus(TimeStampedModel):
         related_name="django_enrollments_%(class)s_set",
         verbose_name=_("user"),
     )
-    original_username = models.CharField(
-        _("original username"), max_length=MAX_TEXT, db_index=True
+    original_username = ExactCharField(
+        _("original username"), max_length=MAX_USERNAME, db_index=True
     )
     state = models.CharField(
         _("state"), max_length=32, choices=STATES, default=STATES.pending
@@ -67,7 +68,7 @@ class EmailOptIn(models.Model):
         db_index=False,
         verbose_name=_("user"),
     )
-    org = models.CharField(_("organization"), max_length=MAX_TEXT, blank=True)
+    org = ExactCharField(_("organization"), max_length=MAX_TEXT, blank=True)
     opted_in = models.BooleanField(_("opted in"))
     modified = AutoLastModifiedField(_("modified"))
 

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.keys import MAX_TEXT
+from django_enrollments.models.fields import ExactCharField
 
 
 class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):
@@ -65,14 +66,14 @@ class CourseAccessRole(models.Model):
         db_index=False,
         verbose_name=_("user"),
     )
-    org = models.CharField(_("organization"), max_length=MAX_TEXT, blank=True)
-    course_id = models.CharField(
+    org = ExactCharField(_("organization"), max_length=MAX_TEXT, blank=True)
+    course_id = ExactCharField(
         _("course id"),
         max_length=MAX_TEXT,
         blank=True,
         help_text=_("Blank for a role on all courses of the organization."),
     )
-    role = models.CharField(_("role"), max_length=64)
+    role = ExactCharField(_("role"), max_length=64)
 
     objects = CourseAccessRoleQuerySet.as_manager()
 

@@ -17,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django_enrollments.calls import Origin, current_origin, one_call, origin_of
 from django_enrollments.errors import (
     CourseEnrollmentError,
+    EnrollmentNotFoundError,
     UserNotFoundError,
 )
 from django_enrollments.keys import find_course_id
@@ -132,7 +133,7 @@ class EnrollmentShortcuts:
                 terms=lifecycle.Terms(
                     access=check_access and not can_upgrade,
                     offered_mode=False,
-                    seats=not over_capacity,
+                    seats=over_capacity is not True,
                     if_active="refuse" if check_access else "change_mode",
                 ),
                 origin=origin,
@@ -167,12 +168,15 @@ class EnrollmentShortcuts:
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
         """
-        row = _find_row(user, course_id)
+        from django_enrollments.enrolling.transactions import write_alias
+
+        row = _find_row(user, course_id, write_alias())
         if row is None:
             who, where = getattr(user, "pk", None), find_course_id(course_id)
             logger.warning("User %s was never in course %s.", who, where)
             return
-        row._change(
+        _change_row(
+            row,
             is_active=False,
             skip_refund=skip_refund,
             origin=_origin(actor, reason, source),
@@ -340,6 +344,7 @@ class EnrollmentShortcuts:
             CourseModeNotFoundError: The mode is no slug that a row can hold.
             CourseEnrollmentFullError: It would become active and no seat is left.
             EnrollmentNotAllowed: A filter vetoed.
+            EnrollmentNotFoundError: It has been deleted meanwhile.
         """
         self._change(
             mode=mode,
@@ -381,34 +386,57 @@ class EnrollmentShortcuts:
         """
         self.update_enrollment(mode=mode)
 
-    def _change(
-        self: Any,
-        *,
-        origin: Origin,
-        mode: str | None = None,
-        is_active: bool | None = None,
-        skip_refund: bool = False,
-        enterprise_uuid: str | None = None,
-    ) -> None:
-        from django_enrollments.enrolling import lifecycle
-        from django_enrollments.enrolling.history import clean_enterprise_uuid
+    def _change(self: Any, **wanted: Any) -> None:
         from django_enrollments.enrolling.transactions import write_alias
 
-        using = write_alias()
-        with one_call() as call:
-            row = lifecycle.change(
-                self,
-                _offer_of(self, call, using),
-                mode=mode,
-                is_active=is_active,
-                origin=origin,
-                at=call.at,
-                using=using,
-                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-                skip_refund=skip_refund,
-            )
+        # The instance may be old, or have been edited.
+        row = _change_row(_read_again(self, write_alias()), **wanted)
         for name in ("mode", "is_active", "modified"):
             setattr(self, name, getattr(row, name))
+
+
+def _change_row(
+    row: CourseEnrollment,
+    *,
+    origin: Origin,
+    mode: str | None = None,
+    is_active: bool | None = None,
+    skip_refund: bool = False,
+    enterprise_uuid: str | None = None,
+) -> CourseEnrollment:
+    from django_enrollments.enrolling import lifecycle
+    from django_enrollments.enrolling.history import clean_enterprise_uuid
+    from django_enrollments.enrolling.transactions import write_alias
+
+    using = write_alias()
+    with one_call() as call:
+        return lifecycle.change(
+            row,
+            _offer_of(row, call, using),
+            mode=mode,
+            is_active=is_active,
+            origin=origin,
+            at=call.at,
+            using=using,
+            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+            skip_refund=skip_refund,
+        )
+
+
+def _read_again(enrollment: CourseEnrollment, using: str) -> CourseEnrollment:
+    """
+    Give a row as it is stored now, with its user.
+
+    Raises:
+        EnrollmentNotFoundError: It has been deleted, or was never saved.
+    """
+    from django_enrollments.models.enrollments import CourseEnrollment
+
+    rows = CourseEnrollment.objects.using(using).select_related("user")
+    row = rows.filter(pk=enrollment.pk).first()
+    if row is None:
+        raise EnrollmentNotFoundError("The enrollment is not stored.")
+    return row
 
 
 def _origin(actor: Any, reason: str, source: str | None) -> Origin:
@@ -432,14 +460,17 @@ def _user_by_email(email: str) -> Any:
     return users[0]
 
 
-def _find_row(user: Any, course_id: object) -> CourseEnrollment | None:
+def _find_row(
+    user: Any, course_id: object, using: str | None = None
+) -> CourseEnrollment | None:
     from django_enrollments.models.enrollments import CourseEnrollment
 
     if not isinstance(user, get_user_model()) or user.pk is None:
         return None
-    row = CourseEnrollment.objects.filter(user=user.pk).in_course(course_id).first()
+    rows = CourseEnrollment.objects.using(using) if using else CourseEnrollment.objects
+    row = rows.filter(user=user.pk).in_course(course_id).first()
     if row is not None:
-        row.user = user
+        row.remember_user(user)
     return row
 
 

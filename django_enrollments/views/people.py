@@ -19,7 +19,7 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.calls import attributed, origin_of
-from django_enrollments.keys import MAX_TEXT, is_storable
+from django_enrollments.keys import MAX_USERNAME, is_storable
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
@@ -129,6 +129,6 @@ class UnenrollmentView(EnrollmentAPIView):
 
 def _find_retiring_user(username: object) -> Any | None:
     # What no database can hold is nobody's name, whatever backend is asked.
-    if not isinstance(username, str) or not is_storable(username, MAX_TEXT):
+    if not isinstance(username, str) or not is_storable(username, MAX_USERNAME):
         return None
     return get_retirement_backend().find_retiring_user(username)
