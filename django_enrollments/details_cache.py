@@ -36,10 +36,11 @@ def find_details(course_id: str, include_expired: bool) -> dict[str, Any] | None
     if not conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS:
         return None
     try:
-        return cache.get(_key(course_id, include_expired))  # type: ignore[no-any-return]
+        details: dict[str, Any] | None = cache.get(_key(course_id, include_expired))
     except Exception:
         logger.exception("Course details could not be read from the cache.")
         return None
+    return details
 
 
 def keep_details(
