@@ -174,9 +174,14 @@ class _Kept(_Admin):
     deletes a user, with whom they go.
     """
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(
+        self, request: HttpRequest, action_location: Any = None
+    ) -> dict[str, Any]:
         """Leave out the deletion of what is selected."""
-        actions = super().get_actions(request)
+        # Django asks with a location from version 6.1 on.
+        where = () if action_location is None else (action_location,)
+        ask: Any = super().get_actions
+        actions: dict[str, Any] = ask(request, *where)
         actions.pop("delete_selected", None)
         return actions
 

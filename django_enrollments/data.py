@@ -587,7 +587,9 @@ class _Courses:
         if adapter.needs_instance(_COURSE_NAMES):
             named = {f"enrollments_{path}": F(path) for path in columns}
             related = adapter.related()
-            for course in courses.select_related(*related).annotate(**named):
+            if related:
+                courses = courses.select_related(*related)
+            for course in courses.annotate(**named):
                 if course.pk not in self._facts:
                     self._facts[course.pk] = adapter.facts(course)
                 self._add_mode(course.pk, [vars(course)[name] for name in named])

@@ -56,7 +56,7 @@ class TestSchema:
                 cursor, "django_enrollments_courseenrollment"
             )
 
-        tied_to = {table for _, table in relations.values()}
+        tied_to = {relation[1] for relation in relations.values()}
         # SQLite writes no foreign key where there is no constraint either.
         assert get_course_model()._meta.db_table not in tied_to
 

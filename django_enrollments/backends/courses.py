@@ -188,11 +188,10 @@ class CourseAdapter:
             course_ids: Course ids as text.
         """
         names = ("course_id", "org")
-        related = self.related()
         courses = self.get_queryset().filter(**{f"{self.course_id}__in": course_ids})
         facts: Iterable[CourseFacts]
         if self.needs_instance(names):
-            facts = map(self.facts, courses.select_related(*related))
+            facts = map(self.facts, self._with_related(courses, None))
         else:
             paths = self.paths(names)
             facts = (
