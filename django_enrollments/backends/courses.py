@@ -124,8 +124,12 @@ class CourseAdapter:
             names: Which names are wanted.
         """
         sources = self.sources()
+        key = get_course_model()._meta.pk.name
         return {
-            name: source for name in names if isinstance(source := sources[name], str)
+            # Django 5.2.0 forgets the order of columns where one is called "pk".
+            name: key if source == "pk" else source
+            for name in names
+            if isinstance(source := sources[name], str)
         }
 
     def needs_instance(self, names: Iterable[str] = NAMES) -> bool:
