@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from django_enrollments.calls import Call, Origin
+    from django_enrollments.enrolling.plans import Outcome
 
 #: How many rows are decided and committed together.
 ROWS_PER_BATCH = 500
@@ -309,7 +310,7 @@ def _repeat_results(
 
 def _enroll_all(
     users: Sequence[Any], terms: BulkTerms
-) -> list[lifecycle.Outcome | CourseEnrollmentError]:
+) -> list[Outcome | CourseEnrollmentError]:
     """Enroll a batch; when the batch as a whole fails, one by one."""
     if not users:
         return []
@@ -410,7 +411,7 @@ def _unenroll_known(batch: _Batch, terms: BulkTerms) -> None:
 
 def _deactivate_all(
     rows: Sequence[CourseEnrollment], terms: BulkTerms
-) -> list[lifecycle.Outcome | CourseEnrollmentError]:
+) -> list[Outcome | CourseEnrollmentError]:
     """Take a batch out; when the batch as a whole fails, one by one."""
     if not rows:
         return []

@@ -1,5 +1,5 @@
 """
-The only code that changes an enrollment: enroll, deactivate, change; one or many.
+The only way to change an enrollment: enroll, deactivate, change; one or many.
 
 Every function works on many learners at once, and the ones for a single learner are
 the same code with a list of one, so that bulk and single can never differ. See
@@ -11,48 +11,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from django.contrib.auth import get_user_model
-from django.db import IntegrityError
-from django.db.models import Case, Q, QuerySet, Value, When
-
 from django_enrollments.enrolling.access import (
     Refusal,
     already_enrolled,
-    course_full,
     impossible_mode,
     judge_access,
     judge_mode,
     vetoed,
 )
-from django_enrollments.enrolling.attributes import replace_attributes
 from django_enrollments.enrolling.filters import apply_filters
-from django_enrollments.enrolling.history import Change, describe, record
+from django_enrollments.enrolling.history import Change
 from django_enrollments.enrolling.modes import is_mode_slug
-from django_enrollments.enrolling.seats import (
-    find_seated,
-    lock_seats,
-    outside_the_count,
-)
-from django_enrollments.enrolling.transactions import (
-    Conflict,
-    insert_all,
-    until_settled,
-    write_transaction,
-)
-from django_enrollments.errors import EnrollmentNotAllowed, UserNotFoundError
+from django_enrollments.enrolling.plans import Outcome, Plan, pending
+from django_enrollments.enrolling.transactions import until_settled
+from django_enrollments.enrolling.writing import Writing, write_all
+from django_enrollments.errors import EnrollmentNotAllowed
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.models.invitations import email_of
-from django_enrollments.moments import for_database
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from django_enrollments.calls import Origin
     from django_enrollments.enrolling.catalog import CourseOffer
-
-Status = Literal["created", "reactivated", "mode_changed", "unchanged", "deactivated"]
 
 #: The reason of a learner enrolled past capacity for whom no reason was given.
 OVER_CAPACITY = "over_capacity"
@@ -77,64 +62,6 @@ class Terms:
     include_expired: bool = False
     seats: bool = True
     if_active: Literal["refuse", "keep", "change_mode"] = "refuse"
-
-
-@dataclass
-class Outcome:
-    """
-    What became of one learner.
-
-    Attributes:
-        enrollment: The row as it is now; ``None`` where there is none.
-        status: What was done.
-        refusal: Why nothing was done, if it was refused.
-    """
-
-    enrollment: CourseEnrollment | None = None
-    status: Status = "unchanged"
-    refusal: Refusal | None = None
-
-    def unwrap(self) -> CourseEnrollment:
-        """
-        Give the enrollment.
-
-        Raises:
-            CourseEnrollmentError: The refusal, when there was one.
-        """
-        if self.refusal:
-            raise self.refusal.error
-        assert self.enrollment is not None  # noqa: S101 - no refusal means a row.
-        return self.enrollment
-
-
-@dataclass
-class _Plan:
-    """One learner's change while it is being decided."""
-
-    change: Change
-    outcome: Outcome
-    invitation: CourseEnrollmentAllowed | None = None
-    #: Whether somebody else must be settled first.
-    waits: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.outcome.refusal is None
-
-    def refuse(self, refusal: Refusal) -> None:
-        self.outcome.refusal = refusal
-
-
-@dataclass(frozen=True)
-class _Writing:
-    """What all changes of one write have in common."""
-
-    origin: Origin
-    at: datetime
-    using: str
-    enterprise_uuid: str = ""
-    skip_refund: bool = False
-    attributes: Sequence[Mapping[str, str]] | None = None
 
 
 def enroll(
@@ -177,7 +104,7 @@ def enroll(
     Raises:
         CourseEnrollmentError: Conflicts with others did not end.
     """
-    writing = _Writing(
+    writing = Writing(
         origin=origin,
         at=at,
         using=using,
@@ -188,7 +115,7 @@ def enroll(
     outcomes: dict[Any, Outcome] = {}
     waiting = list(users)
 
-    def attempt(lock: bool) -> list[_Plan]:
+    def attempt(lock: bool) -> list[Plan]:
         rows = CourseEnrollment.objects.using(using).order_by()
         rows = rows.filter(course=offer.key, user__in=[user.pk for user in waiting])
         existing = {row.user_id: row for row in (_locked(rows) if lock else rows)}
@@ -205,9 +132,9 @@ def enroll(
             for user in waiting
         ]
         # First, so that an invitation that grants access is one that is used up.
-        _find_invitations(_pending(plans), using=using)
-        _judge(_pending(plans), offer, terms=terms, origin=origin, at=at)
-        _write_all(_pending(plans), offer if terms.seats else None, writing)
+        _find_invitations(pending(plans), using=using)
+        _judge(pending(plans), offer, terms=terms, origin=origin, at=at)
+        write_all(pending(plans), offer if terms.seats else None, writing)
         return plans
 
     while waiting:
@@ -257,7 +184,7 @@ def change(
         CourseEnrollmentFullError: It would become active and no seat is left.
         CourseEnrollmentError: Conflicts with others did not end.
     """
-    writing = _Writing(
+    writing = Writing(
         origin=origin,
         at=at,
         using=using,
@@ -277,11 +204,10 @@ def change(
             row.mode if mode is None else mode,
             row.is_active if is_active is None else is_active,
         )
-        plan = _Plan(planned, Outcome(row))
-        pending = _pending([plan])
-        for one in pending:
-            _ask_filters(one, offer.course, origin)
-        _write_all(_pending(pending), offer, writing)
+        plan = Plan(planned, Outcome(row))
+        if plan.is_pending:
+            _ask_filters(plan, offer.course, origin)
+        write_all(pending([plan]), offer, writing)
         return plan.outcome
 
     return until_settled(attempt, using=using).unwrap()
@@ -318,7 +244,7 @@ def deactivate(
     Raises:
         CourseEnrollmentError: Conflicts with others did not end.
     """
-    writing = _Writing(origin=origin, at=at, using=using, skip_refund=skip_refund)
+    writing = Writing(origin=origin, at=at, using=using, skip_refund=skip_refund)
     latest = _Latest(enrollments, using=using)
 
     def attempt(lock: bool) -> list[Outcome]:
@@ -332,12 +258,11 @@ def deactivate(
                 row.mode,
                 is_active=False,
             )
-            plans.append(_Plan(planned, Outcome(row)))
-        pending = _pending(plans)
+            plans.append(Plan(planned, Outcome(row)))
         if origin.source != "retirement":
-            for plan in pending:
+            for plan in pending(plans):
                 _ask_filters(plan, course, origin)
-        _write_all(_pending(pending), None, writing)
+        write_all(pending(plans), None, writing)
         return [plan.outcome for plan in plans]
 
     return until_settled(attempt, using=using)
@@ -372,14 +297,6 @@ def _locked(
     return rows.select_for_update()
 
 
-def _pending(plans: Iterable[_Plan]) -> list[_Plan]:
-    return [
-        plan
-        for plan in plans
-        if plan.is_open and not plan.waits and not plan.change.is_empty
-    ]
-
-
 def _plan_enrolling(
     user: Any,
     row: CourseEnrollment | None,
@@ -389,7 +306,7 @@ def _plan_enrolling(
     is_active: bool,
     terms: Terms,
     at: datetime,
-) -> _Plan:
+) -> Plan:
     """Decide what enrolling means for a learner, given the row they have."""
     if row is None:
         slug = offer.default_slug(at=at) if mode is None else mode
@@ -403,7 +320,7 @@ def _plan_enrolling(
     else:
         # Asked to be what it is: without a mode it stays so (B-05).
         after = (row.mode if mode is None else mode, False)
-    plan = _Plan(
+    plan = Plan(
         Change(user, offer.key, offer.course_id, row, *after),
         Outcome(row),
     )
@@ -413,7 +330,7 @@ def _plan_enrolling(
 
 
 def _judge(
-    plans: Sequence[_Plan],
+    plans: Sequence[Plan],
     offer: CourseOffer,
     *,
     terms: Terms,
@@ -436,7 +353,7 @@ def _judge(
             _ask_filters(plan, offer.course, origin)
     newcomers = [
         plan
-        for plan in _pending(plans)
+        for plan in pending(plans)
         if terms.access
         and not (plan.change.enrollment and plan.change.enrollment.is_active)
     ]
@@ -450,7 +367,7 @@ def _judge(
             plan.refuse(refusal)
 
 
-def _ask_filters(plan: _Plan, course: Any, origin: Origin) -> None:
+def _ask_filters(plan: Plan, course: Any, origin: Origin) -> None:
     """
     Let the host's filters see the change, alter its mode or veto it.
 
@@ -476,7 +393,7 @@ def _ask_filters(plan: _Plan, course: Any, origin: Origin) -> None:
         plan.refuse(vetoed(veto))
 
 
-def _find_invitations(plans: Sequence[_Plan], *, using: str) -> None:
+def _find_invitations(plans: Sequence[Plan], *, using: str) -> None:
     """Find the unused invitations that these learners use up (ACC-10)."""
     plans = [plan for plan in plans if plan.change.creates or plan.change.activates]
     emails = {plan.change.user.pk: email_of(plan.change.user) for plan in plans}
@@ -495,174 +412,3 @@ def _find_invitations(plans: Sequence[_Plan], *, using: str) -> None:
         plan.waits = email in taken
         if plan.invitation:
             taken.add(email)
-
-
-def _write_all(
-    plans: Sequence[_Plan], seats_of: CourseOffer | None, writing: _Writing
-) -> None:
-    """Allot seats and write in one transaction; what does not hold is a conflict."""
-    if not plans:
-        return
-    using = writing.using
-    try:
-        with write_transaction(using, reads_first=False):
-            if seats_of is not None:
-                _allot_seats(plans, seats_of, using=using)
-            granted = _pending(plans)
-            if granted:
-                _write(granted, writing)
-    except IntegrityError as error:
-        _check_users(plans, using=using)
-        raise Conflict from error
-
-
-def _check_users(plans: Sequence[_Plan], *, using: str) -> None:
-    """Tell a learner who was deleted meanwhile from one who was enrolled meanwhile."""
-    keys = {plan.change.user.pk for plan in plans}
-    users = get_user_model()._base_manager.using(using).filter(pk__in=keys)
-    if users.count() < len(keys):
-        raise UserNotFoundError("The user has been deleted.")
-
-
-def _allot_seats(plans: Sequence[_Plan], offer: CourseOffer, *, using: str) -> None:
-    """Give the free seats to those who need one, first come first served."""
-    needing = [plan for plan in plans if plan.change.activates]
-    if offer.facts.max_student_enrollments_allowed is None or not needing:
-        return
-    left = lock_seats(offer, using=using).left
-    if left is None or left >= len(needing):
-        return
-    keys = [plan.change.user.pk for plan in needing]
-    outside = outside_the_count(offer, keys, using=using)
-    losing = [plan for plan in needing if plan.change.user.pk not in outside][left:]
-    if find_seated(offer, [plan.change.user.pk for plan in losing], using=using):
-        # Somebody else has let them in since they were read (B-14).
-        raise Conflict
-    for plan in losing:
-        plan.refuse(course_full(offer))
-
-
-def _write(plans: Sequence[_Plan], writing: _Writing) -> None:
-    """Write rows in their final state, their attributes, invitations and history."""
-    using, at = writing.using, for_database(writing.at)
-    described = [describe(plan.change) for plan in plans]
-    rows: list[CourseEnrollment] = []
-    new: list[CourseEnrollment] = []
-    targets: dict[tuple[str | None, bool], dict[tuple[str, bool], list[Any]]] = {}
-    for plan in plans:
-        planned = plan.change
-        plan.outcome.status = _status(planned)
-        row = planned.enrollment
-        if row is None:
-            row = CourseEnrollment(
-                user_id=planned.user.pk,
-                course_id=planned.course_key,
-                mode=planned.mode,
-                is_active=planned.is_active,
-                created=at,
-                modified=at,
-            )
-            new.append(row)
-        else:
-            # Whoever only leaves keeps the mode, so all who do share one statement.
-            leaves = planned.deactivates and not planned.changes_mode
-            target = (None if leaves else planned.mode, planned.is_active)
-            as_read = targets.setdefault(target, {})
-            as_read.setdefault((row.mode, row.is_active), []).append(row.pk)
-        row.remember_user(planned.user)
-        plan.outcome.enrollment = row
-        rows.append(row)
-    insert_all(new, using=using)
-    _read_missing_keys(new, using=using)
-    for (mode, is_active), as_read in targets.items():
-        _update_as_read(as_read, mode=mode, is_active=is_active, at=at, using=using)
-    if writing.attributes is not None:
-        for row in rows:
-            replace_attributes(row, writing.attributes, using=using)
-    _use_up_invitations(plans, using=using)
-    for plan, row in zip(plans, rows, strict=True):
-        row.mode, row.is_active = plan.change.mode, plan.change.is_active
-        row.modified = at
-    record(
-        [
-            (row, plan.change, events)
-            for row, plan, events in zip(rows, plans, described, strict=True)
-        ],
-        origin=writing.origin,
-        at=writing.at,
-        using=using,
-        enterprise_uuid=writing.enterprise_uuid,
-        skip_refund=writing.skip_refund,
-    )
-
-
-def _update_as_read(
-    as_read: Mapping[tuple[str, bool], Sequence[Any]],
-    *,
-    mode: str | None,
-    is_active: bool,
-    at: datetime,
-    using: str,
-) -> None:
-    """
-    Bring rows into one new state in one statement, which proves the old ones.
-
-    Args:
-        as_read: Primary keys by the mode and activation that were read.
-        mode: The new mode; ``None`` leaves each row its own.
-        is_active: The new activation.
-        at: When, as the database takes it.
-        using: Database alias.
-
-    Raises:
-        Conflict: A row is no longer as it was read.
-    """
-    unchanged = Q()
-    for (old_mode, was_active), keys in as_read.items():
-        unchanged |= Q(pk__in=keys, mode=old_mode, is_active=was_active)
-    values: dict[str, Any] = {"is_active": is_active, "modified": at}
-    if mode is not None:
-        values["mode"] = mode
-    rows = CourseEnrollment.objects.using(using).order_by()
-    if rows.filter(unchanged).update(**values) != sum(map(len, as_read.values())):
-        raise Conflict
-
-
-def _status(planned: Change) -> Status:
-    if planned.creates:
-        return "created"
-    if planned.activates:
-        return "reactivated"
-    return "deactivated" if planned.deactivates else "mode_changed"
-
-
-def _read_missing_keys(rows: Sequence[CourseEnrollment], *, using: str) -> None:
-    """Read the keys of new rows where the database does not return them (MySQL)."""
-    if all(row.pk for row in rows):
-        return
-    stored = CourseEnrollment.objects.using(using).order_by()
-    stored = stored.filter(
-        course=rows[0].course_id, user__in=[row.user_id for row in rows]
-    )
-    keys = dict(stored.values_list("user", "pk"))
-    for row in rows:
-        row.pk = keys[row.user_id]
-
-
-def _use_up_invitations(plans: Sequence[_Plan], *, using: str) -> None:
-    """Link invitations to those who enroll by them; each lets one person in."""
-    users = {
-        plan.invitation.pk: plan.change.user.pk for plan in plans if plan.invitation
-    }
-    if not users:
-        return
-    field = CourseEnrollmentAllowed._meta.get_field("user")
-    unused = CourseEnrollmentAllowed.objects.using(using).unused().order_by()
-    linked = unused.filter(pk__in=users).update(
-        user=Case(
-            *(When(pk=key, then=Value(user)) for key, user in users.items()),
-            output_field=field.target_field,
-        )
-    )
-    if linked != len(users):
-        raise Conflict
