@@ -50,7 +50,10 @@ def find_fault(name: str) -> str | None:
 
 def run(database: str, settings: str, arguments: list[str]) -> bool:
     """
-    Run pytest once, leaving its coverage data in a file of its own.
+    Run pytest once; on SQLite, leave its coverage data in a file of its own.
+
+    Measuring takes half as long again. What the servers add to the measured lines is
+    little, and so the measure is the same where no server answers.
 
     Args:
         database: What ``ENROLLMENTS_TEST_DATABASE`` is to be.
@@ -61,13 +64,14 @@ def run(database: str, settings: str, arguments: list[str]) -> bool:
         Whether every test passed.
     """
     command = [sys.executable, "-m", "pytest", "-n", "2", "--ds", settings]
-    # The floor is for the runs together.
-    coverage = ["--cov", "--cov-report=", "--cov-fail-under=0"]
+    if database == "sqlite":
+        # The floor is for the runs together.
+        command += ["--cov", "--cov-report=", "--cov-fail-under=0"]
     environment = os.environ | {
         "COVERAGE_FILE": f".coverage.{database}.{settings}",
         "ENROLLMENTS_TEST_DATABASE": database,
     }
-    done = subprocess.run([*command, *coverage, *arguments], env=environment)
+    done = subprocess.run([*command, *arguments], env=environment)
     return done.returncode == 0
 
 
