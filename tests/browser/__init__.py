@@ -1,0 +1,1 @@
+"""What people see and click, in a real browser against the example project."""
