@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
@@ -42,6 +43,7 @@ class EnrollmentsConfig(AppConfig):
         connect_receivers()
         register_checks()
         register_service()
+        describe_api()
 
 
 def connect_receivers() -> None:
@@ -117,3 +119,9 @@ def register_service() -> None:
     from django_enrollments.services import EnrollmentsService
 
     registrar("enrollments", EnrollmentsService())
+
+
+def describe_api() -> None:
+    """Tell drf-spectacular about the REST API where a host uses it (extra openapi)."""
+    if django_apps.is_installed("drf_spectacular"):
+        import_module("django_enrollments.openapi")

@@ -73,10 +73,10 @@ class ModeSerializer(serializers.Serializer[CourseMode]):
     min_price = serializers.IntegerField()
     suggested_prices = StringListField(max_length=255)
     currency = serializers.CharField(max_length=8)
-    expiration_datetime = MomentField()
-    description = serializers.CharField()
-    sku = serializers.CharField()
-    bulk_sku = serializers.CharField()
+    expiration_datetime = MomentField(allow_null=True)
+    description = serializers.CharField(allow_null=True)
+    sku = serializers.CharField(allow_null=True)
+    bulk_sku = serializers.CharField(allow_null=True)
 
 
 class CourseSerializer(serializers.Serializer[Any]):
@@ -89,10 +89,10 @@ class CourseSerializer(serializers.Serializer[Any]):
 
     course_id = serializers.CharField()
     course_name = serializers.CharField(source="display_name")
-    enrollment_start = MomentField()
-    enrollment_end = MomentField()
-    course_start = MomentField(source="start")
-    course_end = MomentField(source="end")
+    enrollment_start = MomentField(allow_null=True)
+    enrollment_end = MomentField(allow_null=True)
+    course_start = MomentField(source="start", allow_null=True)
+    course_end = MomentField(source="end", allow_null=True)
     invite_only = serializers.BooleanField(source="invitation_only")
     course_modes = serializers.SerializerMethodField()
     pacing_type = serializers.SerializerMethodField()
@@ -150,7 +150,7 @@ class CourseEnrollmentSerializer(serializers.ModelSerializer[CourseEnrollment]):
     """A learner's place in a course (V1-SER-01); of a deleted one, without details."""
 
     created = MomentField(read_only=True)
-    course_details = CourseSerializer(source="course", read_only=True)
+    course_details = CourseSerializer(source="course", read_only=True, allow_null=True)
     user = serializers.SerializerMethodField("get_username")
 
     class Meta:

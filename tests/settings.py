@@ -25,8 +25,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "rest_framework",
-    # Where the extra is installed; its tests are skipped elsewhere.
+    # Where the extras are installed; their tests are skipped elsewhere.
     *(["oauth2_provider"] if find_spec("oauth2_provider") else []),
+    *(["drf_spectacular"] if find_spec("drf_spectacular") else []),
     "django_enrollments",
 ]
 

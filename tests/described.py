@@ -1,0 +1,107 @@
+"""Compares what the API really answers with its OpenAPI description."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from jsonschema import Draft202012Validator, FormatChecker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpResponse
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+formats = FormatChecker()
+
+
+@formats.checks("date-time", raises=ValueError)
+def is_moment(value: object) -> bool:
+    """Tell whether a text is a moment as the API writes them, in UTC."""
+    if not isinstance(value, str):
+        return True
+    datetime.fromisoformat(value.removesuffix("Z"))
+    return value.endswith("Z")
+
+
+def template_of(route: str) -> str:
+    """Give the path of a route of Django as OpenAPI writes it."""
+    path = re.sub(r"<\w+:(\w+)>", r"{\1}", route)
+    return "/" + re.sub(r"[\^$?]", "", path)
+
+
+class Description:
+    """The description of whatever the test host serves, as it is configured now."""
+
+    def __init__(self) -> None:
+        made = SchemaGenerator().get_schema(request=None, public=True)
+        self.document = json.loads(OpenApiJsonRenderer().render(made))
+        self.components = _as_json_schema(self.document["components"])
+
+    @property
+    def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Give each path, method and operation."""
+        for path, item in self.document["paths"].items():
+            for method in _METHODS:
+                if method in item:
+                    yield path, method, item[method]
+
+    def operation(self, operation_id: str) -> dict[str, Any]:
+        """Give the operation of this name."""
+        found = [
+            one for _, _, one in self.operations if one["operationId"] == operation_id
+        ]
+        (operation,) = found
+        return operation
+
+    def operation_of(self, response: HttpResponse) -> dict[str, Any]:
+        """Give the operation that a request of the test client was."""
+        path = template_of(response.resolver_match.route)
+        method = response.request["REQUEST_METHOD"].lower()
+        return self.document["paths"][path][method]
+
+    def faults(self, value: Any, schema: dict[str, Any]) -> list[str]:
+        """Tell what is wrong with a value; keys that are not described are wrong."""
+        root = {**_as_json_schema(schema), "components": self.components}
+        validator = Draft202012Validator(root, format_checker=formats)
+        return [
+            f"{error.json_path}: {error.message}"
+            for error in validator.iter_errors(value)
+        ]
+
+    def assert_describes(self, response: HttpResponse) -> None:
+        """Compare status, headers and body of an answer with what is described."""
+        operation = self.operation_of(response)
+        status, body = str(response.status_code), response.content
+        assert status in operation["responses"], (operation["operationId"], status)
+        answer = operation["responses"][status]
+        headers = answer.get("headers", {}).items()
+        wanted = [name for name, header in headers if header.get("required")]
+        assert [name for name in wanted if name not in response] == []
+        content = answer.get("content")
+        if content is None or (answer.get("x-may-be-empty") and not body):
+            assert (body, response.get("Content-Type")) == (b"", None)
+            return
+        assert response["Content-Type"] in content
+        schema = content[response["Content-Type"]]["schema"]
+        assert self.faults(json.loads(body), schema) == []
+
+
+def _as_json_schema(node: Any) -> Any:
+    """Translate the dialect of OpenAPI 3.0, and allow no key that is not told."""
+    if isinstance(node, list):
+        return [_as_json_schema(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    schema = {key: _as_json_schema(value) for key, value in node.items()}
+    if "properties" in node and isinstance(node.get("type"), str):
+        schema.setdefault("additionalProperties", False)
+    if schema.pop("nullable", False) is True:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    return schema
