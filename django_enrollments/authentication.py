@@ -25,10 +25,10 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
 from django_enrollments.conf import conf
+from django_enrollments.extras import import_from_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
 
     from rest_framework.request import Request
 
@@ -95,7 +95,7 @@ class JwtAuthentication(BaseAuthentication):
     header_types = (b"jwt", b"bearer")
 
     def __init__(self) -> None:
-        jwt = _extra("rest_framework_simplejwt.authentication", "jwt")
+        jwt = import_from_extra("rest_framework_simplejwt.authentication", "jwt")
         self._tokens = jwt.JWTAuthentication()
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
@@ -149,7 +149,7 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
     """
 
     def __init__(self) -> None:
-        _extra("oauth2_provider", "oauth")
+        import_from_extra("oauth2_provider", "oauth")
         if not apps.is_installed("oauth2_provider"):
             raise ImproperlyConfigured(
                 f"{type(self).__name__} needs 'oauth2_provider' in INSTALLED_APPS."
@@ -214,22 +214,6 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
 
 def _bearer_failure(code: str, text: str) -> AuthenticationFailed:
     return AuthenticationFailed({"error_code": code, "developer_message": text})
-
-
-def _extra(module: str, extra: str) -> ModuleType:
-    """
-    Import what an extra brings.
-
-    Raises:
-        ImproperlyConfigured: It is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImproperlyConfigured(
-            f"{module.partition('.')[0]} is missing; install it with: "
-            f'pip install "django-enrollments[{extra}]"'
-        ) from error
 
 
 class ConfiguredClasses:

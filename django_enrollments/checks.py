@@ -11,6 +11,7 @@ django_enrollments.E004    the course adapter maps a name to a missing field
 django_enrollments.E005    the adapter's ``course_id`` is not a unique text field
 django_enrollments.E006    ``ENROLLMENTS_DATA_API`` lacks a function
 django_enrollments.E007    a dotted path names something that cannot do its job
+django_enrollments.E008    a class that authenticates needs an extra that is missing
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
 ========================== ==========================================================
@@ -21,6 +22,7 @@ Every check is a pure function of the settings; ``apps`` registers them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -31,8 +33,10 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import CharField, Field, Model, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.module_loading import import_string
+from rest_framework.settings import api_settings
 
 from django_enrollments.conf import SPECS, conf
+from django_enrollments.extras import ExtraMissing
 from django_enrollments.models import get_course_adapter, get_course_model
 
 AppConfigs = Sequence[AppConfig] | None
@@ -64,6 +68,7 @@ METHODS = {
     "ENROLLMENTS_ENTERPRISE_BACKEND": "record_enrollment",
 }
 
+_AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
 _DATA_API = "ENROLLMENTS_DATA_API"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
 
@@ -123,6 +128,24 @@ def check_api_keys(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
     return [Warning(message, hint=hint, id="django_enrollments.W002")]
 
 
+def check_extras(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """
+    Report classes that authenticate and lack their extra (E008).
+
+    Those that Django REST framework uses by default count too: our classes may be
+    among them, for the host's own views as well.
+    """
+    found: list[CheckMessage] = []
+    for name, kind in _authentication_classes():
+        missing = _missing_extra(kind)
+        if missing:
+            where = f"{kind.__module__}.{kind.__qualname__}"
+            message = f"{name} names {where!r}, which cannot be used: {missing}"
+            hint = f"Run {missing.remedy}, or take the class out."
+            found.append(Error(message, hint=hint, id="django_enrollments.E008"))
+    return found
+
+
 def check_course_model(
     app_configs: AppConfigs = None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -169,6 +192,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_types,
     check_paths,
     check_api_keys,
+    check_extras,
     check_course_model,
     check_course_adapter,
 )
@@ -218,8 +242,34 @@ def _fault_of_class(target: Any, method: str) -> str | None:
         return f"a class without {method}()"
     try:
         target()
+    except ExtraMissing:
+        # E008 tells.
+        return None
     except Exception as error:  # noqa: BLE001 - any class may be named.
         return f"which cannot be made: {error}"
+    return None
+
+
+def _authentication_classes() -> Iterator[tuple[str, Any]]:
+    """Give each class that may authenticate, with the setting that names it."""
+    for path in _dotted_paths(_AUTHENTICATION):
+        with suppress(Exception):  # E002 tells.
+            yield _AUTHENTICATION, _import(_AUTHENTICATION, path)
+    with suppress(Exception):  # Django REST framework tells, when it is used.
+        for kind in api_settings.DEFAULT_AUTHENTICATION_CLASSES:
+            yield "DEFAULT_AUTHENTICATION_CLASSES of REST_FRAMEWORK", kind
+
+
+def _missing_extra(kind: Any) -> ExtraMissing | None:
+    """Give what making an instance of a class says about an extra, if it does."""
+    if not isinstance(kind, type):
+        return None
+    try:
+        kind()
+    except ExtraMissing as missing:
+        return missing
+    except Exception:  # noqa: BLE001 - E007 tells, or it is none of ours.
+        return None
     return None
 
 

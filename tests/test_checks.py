@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -155,8 +156,8 @@ class TestEveryCheck:
         assert all(one.msg and one.hint for one in found)
 
     def test_is_listed_in_the_table_of_the_module(self):
-        for number in ("E001", "E002", "E003", "E004", "E005", "E006", "E007"):
-            assert f"django_enrollments.{number} " in checks.__doc__
+        for number in range(1, 9):
+            assert f"django_enrollments.E00{number} " in checks.__doc__
         for number in ("W001", "W002"):
             assert f"django_enrollments.{number} " in checks.__doc__
 
@@ -325,6 +326,72 @@ class TestCheckWhatPathsNameLacks:
         settings.ENROLLMENTS_SERVICE_REGISTRAR = f"{HERE}.register"
 
         assert every_check() == []
+
+
+class TestCheckExtras:
+    AUTHENTICATION = "django_enrollments.authentication"
+
+    @pytest.fixture(
+        params=[
+            ("JwtAuthentication", "rest_framework_simplejwt", "jwt"),
+            ("BearerAuthenticationAllowInactiveUser", "oauth2_provider", "oauth"),
+        ]
+    )
+    def missing(self, request: Any, monkeypatch: Any) -> tuple[str, str]:
+        """Give a class whose library cannot be imported, and its extra."""
+        kind, library, extra = request.param
+        for module in [one for one in sys.modules if one.split(".")[0] == library]:
+            monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.setitem(sys.modules, library, None)
+        return f"{self.AUTHENTICATION}.{kind}", extra
+
+    def test_e008_tells_what_to_install(self, settings, missing):
+        path, extra = missing
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [path]
+
+        (found,) = every_check()
+
+        assert found.id == "django_enrollments.E008"
+        assert found.level == django_checks.ERROR
+        assert "ENROLLMENTS_AUTHENTICATION_CLASSES" in found.msg
+        assert repr(path) in found.msg
+        assert f'pip install "django-enrollments[{extra}]"' in found.hint
+
+    def test_e008_looks_at_the_defaults_of_rest_framework_too(self, settings, missing):
+        path, extra = missing
+        settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [path]}
+
+        (found,) = every_check()
+
+        assert found.id == "django_enrollments.E008"
+        assert "DEFAULT_AUTHENTICATION_CLASSES of REST_FRAMEWORK" in found.msg
+        assert f"[{extra}]" in found.hint
+
+    @pytest.mark.parametrize(
+        "value",
+        [["nowhere.Thing"], [f"{HERE}.Demanding"], [f"{HERE}.register"], [7], None, 7],
+    )
+    def test_leaves_what_else_is_wrong_there_to_others(self, settings, value):
+        settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": value}
+
+        assert checks.check_extras() == []
+
+    @pytest.mark.parametrize("path", ["nowhere.Thing", f"{HERE}.Demanding"])
+    def test_leaves_what_is_no_matter_of_extras_to_e002_and_e007(self, settings, path):
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [path]
+
+        assert checks.check_extras() == []
+
+    def test_an_app_that_is_not_installed_is_e007(self, settings):
+        reason = "The extra oauth is not installed."
+        pytest.importorskip("oauth2_provider", reason=reason)
+        settings.INSTALLED_APPS = [
+            app for app in settings.INSTALLED_APPS if app != "oauth2_provider"
+        ]
+        kind = f"{self.AUTHENTICATION}.BearerAuthenticationAllowInactiveUser"
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [kind]
+
+        assert ids(every_check()) == ["E007"]
 
 
 class TestCheckApiKeys:
