@@ -6,6 +6,8 @@ They only describe. The views read bodies and write answers by themselves.
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
@@ -35,13 +37,9 @@ class WordField(serializers.CharField):
         super().__init__()
 
 
-def _optional_text(text: str, max_length: int | None = None) -> serializers.CharField:
+def _optional_text(text: str, **limits: Any) -> serializers.CharField:
     return serializers.CharField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        help_text=text,
-        max_length=max_length,
+        required=False, allow_null=True, allow_blank=True, help_text=text, **limits
     )
 
 
