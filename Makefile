@@ -2,10 +2,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SERVE ?= 1
+SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint clean
+.PHONY: help demo test bench docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +16,9 @@ demo: $(VENV)/.demo ## replay a real university's registrations, then serve (SER
 
 test: $(VENV)/.test ## run the tests on SQLite and on the servers that answer
 	$(BIN)/python -m tools.run_tests $(ARGS)
+
+bench: $(VENV)/.bench ## measure against hand-written SQL (CHECK=1: fail at a missed goal)
+	$(BIN)/python -m benchmarks --size $(SIZE) $(if $(CHECK),--check) $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation, warnings being errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
@@ -34,10 +38,11 @@ clean: ## remove what the other commands have made
 # A stamp file says that its extras are installed as pyproject.toml now has them.
 $(VENV)/.demo: EXTRAS := progress
 $(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,test
+$(VENV)/.bench: EXTRAS := bench
 $(VENV)/.docs: EXTRAS := jwt,oauth,openapi,docs
 $(VENV)/.lint: EXTRAS := jwt,oauth,openapi,progress,test,lint
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.lint: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.docs $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 

@@ -1,0 +1,1 @@
+"""What each thing costs, beside the same work in hand-written SQL."""
