@@ -11,11 +11,10 @@ that reads first and writes later, always sees the write first.
 Note [Above READ COMMITTED]: a host may have its transactions keep the snapshot they
 begin with. What such a one reads after waiting for a lock may be out of date, and only
 PostgreSQL's refusal to write over a change it does not see, or a locking read of
-MariaDB, makes up for it. A transaction that is refused so is repeated in READ
-COMMITTED if it was begun here; if it was begun by the caller, so must the repetition
-be. Seats are safe as long as all who take them run at one level or the other: on
-PostgreSQL, a caller's transaction that keeps its snapshot does not see a seat taken
-since by one that keeps none.
+MariaDB, makes up for it. So on PostgreSQL a row is locked by writing it, whatever the
+level of who locks it: a lock alone would leave no trace for a snapshot to trip over. A
+transaction that is refused so is repeated in READ COMMITTED if it was begun here; if
+it was begun by the caller, so must the repetition be.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import django
 from django.db import OperationalError, connections, router, transaction
-from django.db.models import CharField, F, Func, Model, QuerySet, Value
+from django.db.models import F, Model, QuerySet
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
@@ -55,13 +54,6 @@ _DJANGO_SPLITS_TOO_OFTEN = django.VERSION < (
     6,
     0,
 ) and sqlite3.sqlite_version_info >= (3, 32)
-
-#: The level that a transaction of PostgreSQL runs at.
-_ISOLATION_LEVEL = Func(
-    Value("transaction_isolation"),
-    function="current_setting",
-    output_field=CharField(),
-)
 
 #: Deadlock, lock wait time-out, and "record has changed since last read".
 _MYSQL_CONFLICTS = frozenset({1020, 1205, 1213})
@@ -171,20 +163,13 @@ def lock_row(row: QuerySet[Any]) -> None:
     Args:
         row: A queryset of one row, whose database has row locks, in a transaction.
     """
-    connection = connections[row.db]
-    no_key = connection.features.has_select_for_no_key_update
-    locked = row.order_by().select_for_update(no_key=no_key)
-    if connection.vendor != "postgresql":
-        list(locked.values_list("pk"))
-        return
-    # The server itself is asked, since Django's settings need not name its level.
-    level = locked.values_list(_ISOLATION_LEVEL, flat=True).first()
-    if level and (level != "read committed" or is_repeated()):
-        # The lock is granted to a transaction whose snapshot is older than what the
-        # last holder did; a write is not, provided that the last holder wrote too.
-        # See Note [Above READ COMMITTED].
+    row = row.order_by()
+    if connections[row.db].vendor == "postgresql":
+        # See Note [Above READ COMMITTED]. Indexes and foreign keys are not concerned.
         key = row.model._meta.pk.attname
         row.update(**{key: F(key)})
+    else:
+        list(row.select_for_update().values_list("pk"))
 
 
 def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:

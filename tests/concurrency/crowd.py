@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 #: Longest wait for everybody, in seconds; reached only when something hangs.
 PATIENCE_SECONDS = 90
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.concurrency.crowd"])
+#: Makes processes, and what they share.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.concurrency.crowd"])
 
 _ANNOUNCEMENTS = (
     signals.enrollment_created,
@@ -88,31 +89,27 @@ class Answer:
     heard: tuple[EventRecord, ...] = ()
 
 
-def at_once(calls: Sequence[Callable[[], Any]], way: Way = AUTOCOMMIT) -> list[Answer]:
+def at_once(
+    calls: Sequence[Callable[[], Any]], way: Way | Sequence[Way] = AUTOCOMMIT
+) -> list[Answer]:
     """
     Make every call in a process of its own, all at the same moment.
 
     Args:
         calls: Callables that can be pickled, such as a ``functools.partial`` of a
             function of the package.
-        way: How the callers connect.
+        way: How the callers connect, all alike or one by one.
 
     Returns:
         One answer per call, in order.
     """
-    database = {
-        "NAME": connection.settings_dict["NAME"],
-        "OPTIONS": {
-            **connection.settings_dict["OPTIONS"],
-            **way.options[connection.vendor],
-        },
-    }
-    barrier = _processes.Barrier(len(calls))
+    ways = [way] * len(calls) if isinstance(way, Way) else way
+    barrier = processes.Barrier(len(calls))
     started = []
-    for call in calls:
-        receiver, sender = _processes.Pipe(duplex=False)
-        arguments = (call, database, way, barrier, sender)
-        process = _processes.Process(target=_take_part, args=arguments, daemon=True)
+    for call, way in zip(calls, ways, strict=True):
+        receiver, sender = processes.Pipe(duplex=False)
+        arguments = (call, database_of(way), way, barrier, sender)
+        process = processes.Process(target=_take_part, args=arguments, daemon=True)
         process.start()
         sender.close()
         started.append((process, receiver))
@@ -133,6 +130,29 @@ def at_once(calls: Sequence[Callable[[], Any]], way: Way = AUTOCOMMIT) -> list[A
     return answers
 
 
+def database_of(way: Way) -> dict[str, Any]:
+    """Give what a process must know of the tests' database to connect in this way."""
+    return {
+        "NAME": connection.settings_dict["NAME"],
+        "OPTIONS": {
+            **connection.settings_dict["OPTIONS"],
+            **way.options[connection.vendor],
+        },
+    }
+
+
+def hear_everything() -> list[EventRecord]:
+    """Give a list to which every event is added that this process announces."""
+    heard: list[EventRecord] = []
+
+    def listen(event: EventRecord, **kwargs: Any) -> None:
+        heard.append(event)
+
+    for announcement in _ANNOUNCEMENTS:
+        announcement.connect(listen, weak=False)
+    return heard
+
+
 def _take_part(
     call: Callable[[], Any],
     database: dict[str, Any],
@@ -142,13 +162,7 @@ def _take_part(
 ) -> None:
     """Connect, wait for the others, call, and send the answer."""
     connection.settings_dict.update(database)
-    heard: list[EventRecord] = []
-
-    def listen(event: EventRecord, **kwargs: Any) -> None:
-        heard.append(event)
-
-    for announcement in _ANNOUNCEMENTS:
-        announcement.connect(listen, weak=False)
+    heard = hear_everything()
     everybody_is_here = False
     answer = None
     while answer is None:

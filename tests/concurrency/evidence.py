@@ -26,6 +26,13 @@ def seats_taken(course: Any) -> int:
 
 def assert_history_is_true(answers: Sequence[Answer]) -> None:
     """Check that events follow from one another, give the rows, and were announced."""
+    events = assert_history_folds()
+    heard = [event.event_id for answer in answers for event in answer.heard]
+    assert sorted(heard) == sorted(event.event_id for event in events)
+
+
+def assert_history_folds() -> list[EnrollmentEvent]:
+    """Check that events follow from one another and give the rows; give them."""
     states: dict[int, tuple[str | None, bool | None]] = {}
     events = list(EnrollmentEvent.objects.order_by("pk"))
     for event in events:
@@ -34,5 +41,4 @@ def assert_history_is_true(answers: Sequence[Answer]) -> None:
         states[event.enrollment_id] = (event.mode_after, event.active_after)
     rows = CourseEnrollment.objects.values_list("pk", "mode", "is_active")
     assert {key: (mode, is_active) for key, mode, is_active in rows} == states
-    heard = [event.event_id for answer in answers for event in answer.heard]
-    assert sorted(heard) == sorted(event.event_id for event in events)
+    return events

@@ -23,6 +23,7 @@ from tests.concurrency.ways import (
     REPEATABLE_READ,
     REPEATABLE_READ_IN_TRANSACTION,
     SNAPSHOTS,
+    SNAPSHOTS_IN_TRANSACTION,
     USUAL,
     by,
 )
@@ -62,6 +63,23 @@ class TestAddEnrollment:
 
         assert tally(answers) == {"fine": 10, "CourseEnrollmentFullError": 5}
         assert seats_taken(course) == 10
+        assert_history_is_true(answers)
+
+    @by(REPEATABLE_READ, *SNAPSHOTS_IN_TRANSACTION)
+    def test_cap_10_hides_no_seat_from_a_snapshot_that_others_do_not_keep(
+        self, way: Way
+    ):
+        course = make_course(max_student_enrollments_allowed=3)
+        users = make_users(12)
+        calls = [
+            partial(api.add_enrollment, user.get_username(), course_id_of(course))
+            for user in users
+        ]
+
+        answers = at_once(calls, [AUTOCOMMIT, way] * 6)
+
+        assert tally(answers) == {"fine": 3, "CourseEnrollmentFullError": 9}
+        assert seats_taken(course) == 3
         assert_history_is_true(answers)
 
     @by(AUTOCOMMIT, IN_TRANSACTION)
