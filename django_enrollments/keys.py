@@ -35,7 +35,9 @@ def is_storable(text: object, max_length: int | None = None) -> bool:
         return False
     if max_length is not None and len(text) > max_length:
         return False
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any(
+        "\ud800" <= character <= "\udfff" for character in text
+    )
 
 
 def find_course_id(course_id: object) -> str | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from django_enrollments.calls import between_calls
-from django_enrollments.enrolling.transactions import insert_all
+from django_enrollments.enrolling.inserts import insert_columns
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, is_storable
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.moments import for_database
 from django_enrollments.signals import (
+    EventRecord,
     enrollment_activated,
     enrollment_created,
     enrollment_deactivated,
@@ -83,8 +86,11 @@ class Change:
     @property
     def is_empty(self) -> bool:
         """Whether nothing would be different afterwards."""
-        return not (
-            self.creates or self.activates or self.deactivates or self.changes_mode
+        row = self.enrollment
+        return (
+            row is not None
+            and row.mode == self.mode
+            and row.is_active == self.is_active
         )
 
 
@@ -168,13 +174,13 @@ def record(
         enterprise_uuid: The enterprise customer behind the changes, or ``""``.
         skip_refund: Whether whoever refunds should leave deactivations alone.
     """
-    pairs = [
+    time = for_database(at)
+    told = [
         (
             enrollment,
-            EnrollmentEvent(
-                **fields,
-                time=for_database(at),
-                enrollment_id=enrollment.pk,
+            EventRecord(
+                event_id=uuid.uuid4(),
+                time=at,
                 user_id=change.user.pk,
                 username=change.user.get_username(),
                 course_id=change.course_id,
@@ -182,25 +188,30 @@ def record(
                 source=origin.source,
                 reason=origin.reason,
                 enterprise_uuid=enterprise_uuid,
+                **fields,
             ),
         )
         for enrollment, change, events in described
         for fields in events
     ]
-    insert_all((event for _, event in pairs), using=using)
-    for enrollment, event in pairs:
-        announce = partial(
-            _announce, enrollment=enrollment, event=event, skip_refund=skip_refund
-        )
-        transaction.on_commit(announce, using=using, robust=True)
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(event, field.name) for _, event in told]
+        for field in dataclass_fields(EventRecord)
+    }
+    columns["enrollment"] = [enrollment.pk for enrollment, _ in told]
+    columns["time"] = [time] * len(told)
+    insert_columns(EnrollmentEvent, columns, using=using)
+    announce = partial(_announce, told, skip_refund=skip_refund)
+    transaction.on_commit(announce, using=using, robust=True)
 
 
 def _announce(
-    *, enrollment: CourseEnrollment, event: EnrollmentEvent, skip_refund: bool
+    told: Sequence[tuple[CourseEnrollment, EventRecord]], *, skip_refund: bool
 ) -> None:
-    extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
-    # send_robust logs what a receiver raises and goes on with the next one.
-    with between_calls():
-        _SIGNALS[event.type].send_robust(
-            CourseEnrollment, enrollment=enrollment, event=event.as_record(), **extra
-        )
+    for enrollment, event in told:
+        extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
+        # send_robust logs what a receiver raises and goes on with the next one.
+        with between_calls():
+            _SIGNALS[event.type].send_robust(
+                CourseEnrollment, enrollment=enrollment, event=event, **extra
+            )

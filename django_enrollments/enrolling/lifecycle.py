@@ -9,6 +9,7 @@ Note [Decide first, write once] in ``transactions``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from django_enrollments.enrolling.access import (
@@ -19,7 +20,7 @@ from django_enrollments.enrolling.access import (
     judge_mode,
     vetoed,
 )
-from django_enrollments.enrolling.filters import apply_filters
+from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import Change
 from django_enrollments.enrolling.modes import is_mode_slug
 from django_enrollments.enrolling.plans import Outcome, Plan, pending
@@ -31,7 +32,7 @@ from django_enrollments.models.invitations import email_of
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -115,6 +116,10 @@ def enroll(
     outcomes: dict[Any, Outcome] = {}
     waiting = list(users)
 
+    @cache
+    def wanted_mode() -> str:
+        return offer.default_slug(at=at) if mode is None else mode
+
     def attempt(lock: bool) -> list[Plan]:
         rows = CourseEnrollment.objects.using(using).order_by()
         rows = rows.filter(course=offer.key, user__in=[user.pk for user in waiting])
@@ -125,9 +130,9 @@ def enroll(
                 existing.get(user.pk),
                 offer,
                 mode=mode,
+                wanted_mode=wanted_mode,
                 is_active=is_active,
                 terms=terms,
-                at=at,
             )
             for user in waiting
         ]
@@ -303,20 +308,19 @@ def _plan_enrolling(
     offer: CourseOffer,
     *,
     mode: str | None,
+    wanted_mode: Callable[[], str],
     is_active: bool,
     terms: Terms,
-    at: datetime,
 ) -> Plan:
     """Decide what enrolling means for a learner, given the row they have."""
     if row is None:
-        slug = offer.default_slug(at=at) if mode is None else mode
-        after = (slug, is_active)
+        after = (wanted_mode(), is_active)
     elif row.is_active:
         # Whoever is in stays in, whatever window and seats say now (B-14).
         moves = terms.if_active == "change_mode" and mode is not None
         after = (mode if moves and mode is not None else row.mode, True)
     elif is_active:
-        after = (offer.default_slug(at=at) if mode is None else mode, True)
+        after = (wanted_mode(), True)
     else:
         # Asked to be what it is: without a mode it stays so (B-05).
         after = (row.mode if mode is None else mode, False)
@@ -338,6 +342,8 @@ def _judge(
     at: datetime,
 ) -> None:
     """Ask mode, filters and access about each learner; seats come last, locked."""
+    # Without a filter, a mode that is offered needs no second look.
+    is_judged = terms.offered_mode and not get_filters()
     refused_modes: dict[str | None, Refusal | None] = {}
     for plan in plans:
         # What is no text at all need not even be hashable.
@@ -349,7 +355,7 @@ def _judge(
         refusal = refused_modes.get(slug)
         if refusal:
             plan.refuse(refusal)
-        else:
+        elif not is_judged:
             _ask_filters(plan, offer.course, origin)
     newcomers = [
         plan

@@ -12,23 +12,20 @@ from django.db.models import Case, Q, Value, When
 from django_enrollments.enrolling.access import course_full
 from django_enrollments.enrolling.attributes import replace_attributes
 from django_enrollments.enrolling.history import describe, record
+from django_enrollments.enrolling.inserts import insert_columns
 from django_enrollments.enrolling.plans import pending
 from django_enrollments.enrolling.seats import (
     find_seated,
     lock_seats,
     outside_the_count,
 )
-from django_enrollments.enrolling.transactions import (
-    Conflict,
-    insert_all,
-    write_transaction,
-)
+from django_enrollments.enrolling.transactions import Conflict, write_transaction
 from django_enrollments.errors import UserNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.moments import for_database
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from django_enrollments.calls import Origin
@@ -120,36 +117,21 @@ def _write(plans: Sequence[Plan], writing: Writing) -> None:
     """Write rows in their final state, their attributes, invitations and history."""
     using, at = writing.using, for_database(writing.at)
     described = [describe(plan.change) for plan in plans]
-    rows: list[CourseEnrollment] = []
-    new: list[CourseEnrollment] = []
     targets: dict[tuple[str | None, bool], dict[tuple[str, bool], list[Any]]] = {}
     for plan in plans:
         planned = plan.change
         plan.outcome.status = _status(planned)
         row = planned.enrollment
-        if row is None:
-            row = CourseEnrollment(
-                user_id=planned.user.pk,
-                course_id=planned.course_key,
-                mode=planned.mode,
-                is_active=planned.is_active,
-                created=at,
-                modified=at,
-            )
-            new.append(row)
-        else:
+        if row is not None:
             # Whoever only leaves keeps the mode, so all who do share one statement.
             leaves = planned.deactivates and not planned.changes_mode
             target = (None if leaves else planned.mode, planned.is_active)
             as_read = targets.setdefault(target, {})
             as_read.setdefault((row.mode, row.is_active), []).append(row.pk)
-        row.remember_user(planned.user)
-        plan.outcome.enrollment = row
-        rows.append(row)
-    insert_all(new, using=using)
-    _read_missing_keys(new, using=using)
+    new = _insert([plan.change for plan in plans if plan.change.creates], at, using)
     for (mode, is_active), as_read in targets.items():
         _update_as_read(as_read, mode=mode, is_active=is_active, at=at, using=using)
+    rows = [plan.change.enrollment or next(new) for plan in plans]
     if writing.attributes is not None:
         for row in rows:
             replace_attributes(row, writing.attributes, using=using)
@@ -157,6 +139,8 @@ def _write(plans: Sequence[Plan], writing: Writing) -> None:
     for plan, row in zip(plans, rows, strict=True):
         row.mode, row.is_active = plan.change.mode, plan.change.is_active
         row.modified = at
+        row.remember_user(plan.change.user)
+        plan.outcome.enrollment = row
     record(
         [
             (row, plan.change, events)
@@ -167,6 +151,35 @@ def _write(plans: Sequence[Plan], writing: Writing) -> None:
         using=using,
         enterprise_uuid=writing.enterprise_uuid,
         skip_refund=writing.skip_refund,
+    )
+
+
+def _insert(
+    changes: Sequence[Change], at: datetime, using: str
+) -> Iterator[CourseEnrollment]:
+    """Insert the rows of those who have none, and give them in the same order."""
+    users = [change.user.pk for change in changes]
+    columns: dict[str, list[Any]] = {
+        "user_id": users,
+        "course_id": [change.course_key for change in changes],
+        "mode": [change.mode for change in changes],
+        "is_active": [change.is_active for change in changes],
+        "created": [at] * len(changes),
+        "modified": [at] * len(changes),
+    }
+    keys = dict(
+        insert_columns(CourseEnrollment, columns, using=using, returning=("user", "id"))
+    )
+    if len(keys) < len(changes):
+        # MySQL does not return what it inserts.
+        stored = CourseEnrollment.objects.using(using).order_by()
+        stored = stored.filter(course=changes[0].course_key, user__in=users)
+        keys = dict(stored.values_list("user", "pk"))
+    columns["id"] = [keys[user] for user in users]
+    names = [field.attname for field in CourseEnrollment._meta.concrete_fields]
+    return (
+        CourseEnrollment.from_db(using, names, values)
+        for values in zip(*(columns[name] for name in names), strict=True)
     )
 
 
@@ -208,19 +221,6 @@ def _status(planned: Change) -> Status:
     if planned.activates:
         return "reactivated"
     return "deactivated" if planned.deactivates else "mode_changed"
-
-
-def _read_missing_keys(rows: Sequence[CourseEnrollment], *, using: str) -> None:
-    """Read the keys of new rows where the database does not return them (MySQL)."""
-    if all(row.pk for row in rows):
-        return
-    stored = CourseEnrollment.objects.using(using).order_by()
-    stored = stored.filter(
-        course=rows[0].course_id, user__in=[row.user_id for row in rows]
-    )
-    keys = dict(stored.values_list("user", "pk"))
-    for row in rows:
-        row.pk = keys[row.user_id]
 
 
 def _use_up_invitations(plans: Sequence[Plan], *, using: str) -> None:
