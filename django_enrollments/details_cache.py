@@ -9,14 +9,39 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
+from django.db import connections, router, transaction
 
 from django_enrollments.conf import conf
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def sparing_transaction(of: Any) -> Iterator[None]:
+    """
+    Keep a cache that is a table from ruining the transaction that a request is in.
+
+    On PostgreSQL nothing can be done in a transaction after a statement that failed,
+    even if the error is caught; a savepoint keeps what was before (B-17).
+
+    Args:
+        of: The cache that is used inside.
+    """
+    model = getattr(of, "cache_model_class", None)
+    aliases = {router.db_for_read(model), router.db_for_write(model)} if model else ()
+    with ExitStack() as savepoints:
+        for alias in aliases:
+            if connections[alias].in_atomic_block:
+                savepoints.enter_context(transaction.atomic(alias))
+        yield
 
 
 def _key(course_id: str, include_expired: bool) -> str:
@@ -36,7 +61,8 @@ def find_details(course_id: str, include_expired: bool) -> dict[str, Any] | None
     if not conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS:
         return None
     try:
-        details: dict[str, Any] | None = cache.get(_key(course_id, include_expired))
+        with sparing_transaction(cache):
+            details: dict[str, Any] | None = cache.get(_key(course_id, include_expired))
     except Exception:
         logger.exception("Course details could not be read from the cache.")
         return None
@@ -64,7 +90,8 @@ def keep_details(
     if seconds < 1:
         return
     try:
-        cache.set(_key(course_id, include_expired), details, int(seconds))
+        with sparing_transaction(cache):
+            cache.set(_key(course_id, include_expired), details, int(seconds))
     except Exception:
         logger.exception("Course details could not be written to the cache.")
 
@@ -77,6 +104,7 @@ def drop_details(course_id: str) -> None:
         course_id: The course id as text.
     """
     try:
-        cache.delete_many([_key(course_id, True), _key(course_id, False)])
+        with sparing_transaction(cache):
+            cache.delete_many([_key(course_id, True), _key(course_id, False)])
     except Exception:
         logger.exception("Course details could not be dropped from the cache.")

@@ -1,27 +1,36 @@
 """
 How often the REST API may be asked (V1-THR).
 
-Note [Counting under a lock]: the times of a caller's last requests stand in one entry
-of the cache, so the window slides and tells to the second when the next request may
-come. Reading and writing that entry are two steps, between which a parallel request
-would be lost; they are taken under a lock that ``cache.add()`` gives to one caller at
-a time. A counter per minute would need no lock, and would let through twice the rate
-where two minutes meet.
+Note [Counting by numbers]: the times of a caller's last requests stand in one entry of
+the cache, so the window slides and tells to the second when the next request may come.
+A request that finds room in it claims the next number by ``cache.add()``, which gives
+each number to one request, and only then writes the entry. Parallel requests whose
+number is gone read the claims that are younger than the entry and go on from there, so
+nothing waits for anything, and what dies in between holds nobody up. Claims last no
+longer than it may take to write an entry: one per request for a whole minute would push
+out of a small cache what others keep there.
+
+A counter per minute would do with ``cache.incr()``, and would let through twice the
+rate where two minutes meet.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from django.core.files import locks
 from rest_framework.throttling import UserRateThrottle
 
 from django_enrollments.api_keys import has_valid_key
 from django_enrollments.conf import conf
+from django_enrollments.details_cache import sparing_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +40,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How long a lock outlives who died with it.
-LOCK_SECONDS = 2
+#: How long a claimed number is known; longer than any process takes to go on.
+CLAIM_SECONDS = 30
 
-#: Longest wait for a lock; a request then goes on without.
-WAIT_SECONDS = 1
+#: Most tries for a number that is neither given nor anybody's.
+MOST_TRIES = 20
 
-#: Longest pause between two tries for the lock.
+#: Most claims that are read at once.
+MOST_CLAIMS = 100
+
+#: Longest pause before the next try, after the first one in vain.
 PAUSE_SECONDS = 0.005
 
 
@@ -98,35 +110,48 @@ class EnrollmentUserThrottle(UserRateThrottle):
         self.limit, self.duration = limit, seconds
         self.key = self.get_cache_key(request, view)
         try:
-            with self._lock():
+            with sparing_transaction(self.cache), _in_file_order(self.cache, self.key):
                 return self._count()
         except Exception:
             logger.exception("Requests cannot be counted; the cache fails.")
             return True
 
     def _count(self) -> bool:
+        """Count a request, if there is room; see Note [Counting by numbers]."""
         self.now = self.timer()
-        oldest = self.now - self.duration
-        history = self.cache.get(self.key, [])
-        self.history = [moment for moment in history if moment > oldest]
-        if len(self.history) >= self.limit:
-            return self.throttle_failure()
-        return self.throttle_success()
+        # Where nothing is known, no number is given that was given before.
+        first = int(self.now // self.duration) * 1_000_000
+        number, history = self.cache.get(self.key) or (first, [])
+        tries = 0
+        while tries < MOST_TRIES:
+            oldest = self.now - self.duration
+            self.history = sorted(
+                (moment for moment in history if moment > oldest), reverse=True
+            )
+            if len(self.history) >= self.limit:
+                return self.throttle_failure()
+            if self.cache.add(self._claim(number + 1), self.now, CLAIM_SECONDS):
+                history = [self.now, *self.history]
+                seconds = self.duration + CLAIM_SECONDS
+                self.cache.set(self.key, (number + 1, history), seconds)
+                return True
+            later = self._claims_after(number)
+            tries = 0 if later else tries + 1
+            number, history = number + len(later), [*later, *self.history]
+            longest = PAUSE_SECONDS * (tries or 1)
+            time.sleep(random.uniform(0, longest))  # noqa: S311 - not a secret.
+        # Some caches hide that their server is gone.
+        raise ConnectionError("The cache neither takes a number nor has it.")
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Keep parallel requests out; see Note [Counting under a lock]."""
-        key = f"{self.key}_lock"
-        give_up = time.monotonic() + WAIT_SECONDS
-        while not (is_ours := self.cache.add(key, 1, LOCK_SECONDS)):
-            if time.monotonic() > give_up:
-                break
-            time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - not a secret.
-        try:
-            yield
-        finally:
-            if is_ours:
-                self.cache.delete(key)
+    def _claim(self, number: int) -> str:
+        return f"{self.key}_{number}"
+
+    def _claims_after(self, number: int) -> list[float]:
+        """Give the moments of the claims that follow a number without a gap."""
+        steps = range(1, min(self.limit, MOST_CLAIMS) + 1)
+        claims = [self._claim(number + step) for step in steps]
+        known = self.cache.get_many(claims)
+        return [known[claim] for claim in takewhile(known.__contains__, claims)]
 
     def wait(self) -> float | None:
         """Give the seconds until the next request may come (V1-THR-07)."""
@@ -144,3 +169,21 @@ def _is_staff(user: Any) -> bool:
         and user.is_authenticated
         and (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
     )
+
+
+@contextmanager
+def _in_file_order(cache: Any, key: str) -> Iterator[None]:
+    """Let one request at a time use a file-based cache, whose add() is two steps."""
+    directory = getattr(cache, "_dir", None)
+    if directory is None:
+        yield
+        return
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    # A few files do for all callers; they are not the cache's, and stay.
+    name = f"enrollments_throttle_{sha256(key.encode()).hexdigest()[:2]}.lock"
+    with open(os.path.join(directory, name), "ab") as file:
+        locks.lock(file, locks.LOCK_EX)
+        try:
+            yield
+        finally:
+            locks.unlock(file)

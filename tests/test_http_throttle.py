@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
+from django.db import connection
 from rest_framework.throttling import UserRateThrottle
 
 from django_enrollments import views
-from django_enrollments.throttling import LOCK_SECONDS, EnrollmentUserThrottle
+from django_enrollments.throttling import EnrollmentUserThrottle
+from tests.concurrency.crowd import at_once
 from tests.factories import course_id_of, make_course, make_modes, make_user
 from tests.http import ENROLLMENT, ROOT, ask, client_of, post
+from tests.shared_caches import knock, shared_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.django_db
 
@@ -271,24 +280,48 @@ class TestCounting:
 
         assert passed.count(True) == 40
 
-    def test_b_02_goes_on_when_somebody_died_with_the_lock(
-        self, rf: Any, monkeypatch: Any
+    def test_b_02_counts_what_died_before_it_was_written_down(
+        self, clock: Any, rf: Any, monkeypatch: Any
     ) -> None:
-        monkeypatch.setattr("django_enrollments.throttling.WAIT_SECONDS", 0.01)
         request = rf.get(ENROLLMENT)
         request.user = AnonymousUser()
-        throttle = EnrollmentUserThrottle()
-        lock = f"{throttle.get_cache_key(request, None)}_lock"
-        throttle.cache.add(lock, 1, LOCK_SECONDS)
+        monkeypatch.setattr(LocMemCache, "set", lambda *args, **kwargs: None)
 
         passed = [
             EnrollmentUserThrottle().allow_request(request, None) for _ in range(41)
         ]
 
         assert passed == [True] * 40 + [False]
-        assert throttle.cache.get(lock) == 1
 
-    @pytest.mark.parametrize("method", ["add", "get", "set"])
+    def test_b_02_is_not_set_back_by_whoever_writes_late(self, rf: Any) -> None:
+        request = rf.get(ENROLLMENT)
+        request.user = AnonymousUser()
+        throttle = EnrollmentUserThrottle()
+        throttle.allow_request(request, None)
+        written_late = throttle.cache.get(throttle.key)
+
+        for _ in range(38):
+            EnrollmentUserThrottle().allow_request(request, None)
+        throttle.cache.set(throttle.key, written_late)
+
+        assert EnrollmentUserThrottle().allow_request(request, None)
+        assert not EnrollmentUserThrottle().allow_request(request, None)
+
+    def test_b_02_reads_many_claims_in_parts(
+        self, clock: Any, rf: Any, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr("django_enrollments.throttling.MOST_CLAIMS", 7)
+        monkeypatch.setattr(LocMemCache, "set", lambda *args, **kwargs: None)
+        request = rf.get(ENROLLMENT)
+        request.user = AnonymousUser()
+
+        passed = [
+            EnrollmentUserThrottle().allow_request(request, None) for _ in range(41)
+        ]
+
+        assert passed == [True] * 40 + [False]
+
+    @pytest.mark.parametrize("method", ["add", "get"])
     def test_b_17_a_broken_cache_lets_everybody_pass(
         self, monkeypatch: Any, caplog: Any, method: str
     ) -> None:
@@ -300,6 +333,29 @@ class TestCounting:
 
         assert codes(client, 45) == [200] * 45
         assert "The cache is gone." in caplog.text
+
+    def test_b_17_half_of_a_cache_does_for_counting(
+        self, clock: Any, monkeypatch: Any, caplog: Any
+    ) -> None:
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise ConnectionError("The cache is full.")
+
+        client = client_of(make_user("ada"))
+        monkeypatch.setattr(LocMemCache, "set", fail)
+
+        assert codes(client, 41) == [200] * 40 + [429]
+        assert "The cache is full." in caplog.text
+
+    def test_b_17_a_cache_that_hides_its_failure_does_too(
+        self, monkeypatch: Any, caplog: Any
+    ) -> None:
+        monkeypatch.setattr("django_enrollments.throttling.MOST_TRIES", 2)
+        client = client_of(make_user("ada"))
+        monkeypatch.setattr(LocMemCache, "add", lambda *args, **kwargs: False)
+        monkeypatch.setattr(LocMemCache, "set", lambda *args, **kwargs: None)
+
+        assert codes(client, 45) == [200] * 45
+        assert "Requests cannot be counted" in caplog.text
 
     def test_b_17_a_cache_that_keeps_nothing_does_too(self, settings: Any) -> None:
         settings.CACHES = {
@@ -370,6 +426,67 @@ class TestRates:
         }
 
         assert codes(client_of(make_user("ada")), 3) == [200] * 3
+
+
+class TestSharedCache:
+    """Counting in a cache that processes share, with requests of many of them."""
+
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.fixture(params=["file", "database", "redis"])
+    def shared(self, request: Any, settings: Any, tmp_path: Path) -> Iterator[Any]:
+        with shared_cache(request.param, tmp_path) as configuration:
+            settings.CACHES = {"default": configuration}
+            yield settings.CACHES
+
+    def test_b_02_lets_40_pass_of_80_at_once(self, shared: Any, course: Any) -> None:
+        path = f"{ROOT}course/{course_id_of(course)}"
+
+        answers = at_once([partial(knock, shared, path, times=10)] * 8)
+
+        assert [answer.text for answer in answers if answer.error] == []
+        answered = Counter(code for answer in answers for code in answer.value)
+        assert answered == {200: 40, 429: 40}
+        last = client_of().get(path)
+        assert last.status_code == 429
+        assert 1 <= int(last["Retry-After"]) <= 60
+
+    def test_b_02_the_window_slides(self, shared: Any, clock: Any) -> None:
+        client = client_of(make_user("ada"))
+        client.get(ENROLLMENT)
+        clock.now += 30
+        codes(client, 39)
+
+        refused = client.get(ENROLLMENT)
+        clock.now += 30
+
+        assert refused["Retry-After"] == "30"
+        assert codes(client, 2) == [200, 429]
+
+
+class TestTableForACache:
+    """A cache in a table, which is what a request's transaction is about too."""
+
+    @pytest.fixture(autouse=True)
+    def _no_table(self, settings: Any) -> None:
+        settings.CACHES = {
+            "default": {
+                "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+                "LOCATION": "nobody_made_this_table",
+            }
+        }
+
+    def test_b_17_that_is_missing_lets_everybody_pass(
+        self, course: Any, monkeypatch: Any, caplog: Any
+    ) -> None:
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        ada = make_user("ada")
+
+        assert ask(ada, course).status_code == 200
+        assert codes(client_of(ada), 41) == [200] * 41
+        path = f"{ROOT}course/{course_id_of(course)}"
+        assert codes(client_of(), 41, path) == [200] * 41
+        assert "Requests cannot be counted" in caplog.text
 
 
 def test_the_cache_is_one_that_forgets_between_processes() -> None:
