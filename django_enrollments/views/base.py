@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -113,7 +114,10 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             kwargs: As DRF gives them.
         """
         # JSON and forms are UTF-8; a charset that a client makes up means nothing.
-        request.encoding = "utf-8"
+        # Django looks at the query too. That it is too long is told by whoever reads
+        # it, as all other refusals are.
+        with suppress(TooManyFieldsSent):
+            request.encoding = "utf-8"
         return super().initialize_request(request, *args, **kwargs)
 
     def perform_authentication(self, request: Request) -> None:
