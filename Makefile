@@ -36,7 +36,7 @@ clean: ## remove what the other commands have made
 	find . -name '*.sqlite3*' -delete
 
 # A stamp file says that its extras are installed as pyproject.toml now has them.
-$(VENV)/.demo: EXTRAS := progress
+$(VENV)/.demo: EXTRAS := openapi,progress
 $(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,test
 $(VENV)/.bench: EXTRAS := bench
 $(VENV)/.docs: EXTRAS := jwt,oauth,openapi,docs

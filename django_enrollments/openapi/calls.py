@@ -106,10 +106,10 @@ class Call:
 _NO_COURSE = "No course found for course ID 'NOWHERE'"
 
 _ENROLLMENTS = "Enrollments"
-_COURSES = "Enrollment: courses"
-_ROLES = "Enrollment: roles"
-_INVITATIONS = "Enrollment: invitations"
-_RETIREMENT = "Enrollment: retirement"
+_COURSES = "Enrollment courses"
+_ROLES = "Enrollment roles"
+_INVITATIONS = "Enrollment invitations"
+_RETIREMENT = "Enrollment retirement"
 
 #: An enrollment has two URLs.
 ENROLLMENT = Call(

@@ -7,6 +7,7 @@ Nothing here may serve strangers: the key is public, and so are the demo's passw
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import django
@@ -33,6 +34,12 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_enrollments",
 ]
+
+# The description of the API, where the extra "openapi" is installed, as `make demo`
+# does; all the rest works without it.
+HAS_OPENAPI = bool(find_spec("drf_spectacular"))
+if HAS_OPENAPI:
+    INSTALLED_APPS += ["drf_spectacular", "drf_spectacular_sidecar"]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -130,6 +137,20 @@ LOGGING = {
         },
     },
 }
+
+if HAS_OPENAPI:
+    REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+    SPECTACULAR_SETTINGS = {
+        "TITLE": "Course catalog",
+        "DESCRIPTION": "Who is in which course run.",
+        "VERSION": "1",
+        # It describes the API, not itself.
+        "SERVE_INCLUDE_SCHEMA": False,
+        # Its page comes with everything it needs, from this very site.
+        "SWAGGER_UI_DIST": "SIDECAR",
+        "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+        "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayRequestDuration": True},
+    }
 
 # All that enrollments need to know of this host.
 ENROLLMENTS_COURSE_MODEL = "catalog.CourseRun"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.staticfiles.views import serve
 from django.urls import include, path
@@ -18,3 +19,11 @@ urlpatterns = [
     # A real host lets its web server do this.
     path("static/<path:path>", serve, {"insecure": True}),
 ]
+
+if settings.HAS_OPENAPI:
+    from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+    urlpatterns += [
+        path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+        path("api/docs/", SpectacularSwaggerView.as_view(), name="docs"),
+    ]

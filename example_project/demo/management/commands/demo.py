@@ -235,6 +235,7 @@ class Command(BaseCommand):
         for name, text in (
             ("Home page", f"{site.url}/"),
             ("Admin", f"{site.url}/admin/"),
+            *([("API", f"{site.url}/api/docs/")] if settings.HAS_OPENAPI else []),
             *(
                 (login.username.capitalize(), f"{login.username} / {login.password}")
                 for login in (showcase.OPERATOR, showcase.LEARNER)
