@@ -12,7 +12,7 @@ import logging
 from functools import partial
 from importlib import import_module
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
@@ -30,6 +30,7 @@ from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
     until_settled,
+    whole_transaction,
     write_alias,
     write_transaction,
 )
@@ -49,7 +50,7 @@ from django_enrollments.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
 logger = logging.getLogger(__name__)
@@ -258,9 +259,12 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
     if not has_more:
         return write()
     using = write_alias()
+    # Another data layer may put transactions of its own around a part of it.
+    is_ours = _data_api().__name__ == "django_enrollments.data"
+    one_transaction = whole_transaction if is_ours else write_transaction
 
     def attempt(_lock: bool) -> T:
-        with write_transaction(using):
+        with one_transaction(using):
             return write()
 
     return until_settled(attempt, using=using)
@@ -535,7 +539,7 @@ def _with_effects(
         state = ("mode", "is_active")
         if existing is None or any(existing[key] != enrollment[key] for key in state):
             using = write_alias()
-            with one_call() as call:
+            with one_call() as call, write_transaction(using):
                 offer = get_offer(course_id, call, using)
                 effects.store(get_user(username, using), offer)
         return enrollment
@@ -786,6 +790,44 @@ def explain_enrollment(
         return access.explain(user, offer, mode=mode, call=call, source=source)
 
 
+@overload
+def bulk_enroll(
+    course_id: object,
+    usernames: Iterable[str] = ...,
+    emails: Iterable[str] = ...,
+    mode: str | None = ...,
+    action: str = ...,
+    *,
+    stream: Literal[False] = ...,
+    force: bool = ...,
+    over_capacity: bool = ...,
+    skip_refund: bool = ...,
+    actor: Any = ...,
+    reason: str = ...,
+    source: str = ...,
+    at: datetime | None = ...,
+) -> list[dict[str, Any]]: ...
+
+
+@overload
+def bulk_enroll(
+    course_id: object,
+    usernames: Iterable[str] = ...,
+    emails: Iterable[str] = ...,
+    mode: str | None = ...,
+    action: str = ...,
+    *,
+    stream: Literal[True],
+    force: bool = ...,
+    over_capacity: bool = ...,
+    skip_refund: bool = ...,
+    actor: Any = ...,
+    reason: str = ...,
+    source: str = ...,
+    at: datetime | None = ...,
+) -> Iterator[dict[str, Any]]: ...
+
+
 def bulk_enroll(
     course_id: object,
     usernames: Iterable[str] = (),
@@ -793,6 +835,7 @@ def bulk_enroll(
     mode: str | None = None,
     action: str = "enroll",
     *,
+    stream: bool = False,
     force: bool = False,
     over_capacity: bool = False,
     skip_refund: bool = False,
@@ -800,7 +843,7 @@ def bulk_enroll(
     reason: str = "",
     source: str = "bulk",
     at: datetime | None = None,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | Iterator[dict[str, Any]]:
     """
     Enroll or unenroll many learners in one course, batch by batch.
 
@@ -810,31 +853,39 @@ def bulk_enroll(
 
     Args:
         course_id: The course id.
-        usernames: Names of learners.
-        emails: Addresses of learners; one without an account is invited, and enrolled
-            when the account appears.
+        usernames: Names of learners, read as the batches need them.
+        emails: Addresses of learners, likewise; one without an account is invited, and
+            enrolled when the account appears.
         mode: Mode slug for all; ``None`` for the default. An explicit mode changes
             that of learners who are in already.
         action: ``enroll`` or ``unenroll``.
+        stream: Whether to give the results one by one instead of all in a list. Then a
+            batch is worked through when its first result is asked for, so nothing
+            happens before, nothing is kept for long, and whoever stops asking has
+            whole batches done and none of the rest.
         force: Whether window and invitations are lifted.
         over_capacity: Whether seats are.
         skip_refund: Whether whoever refunds should leave those who go alone.
         actor: The acting user, as an instance or primary key.
         reason: Words for whoever reads the history later.
         source: One of :data:`django_enrollments.calls.SOURCES`.
-        at: When, aware; the clock is read when ``None``.
+        at: When, aware; the clock is read when ``None``, in a stream for each batch.
 
     Returns:
         One result per row, usernames first, in order: ``{"identifier", "status",
         "code", "message"}`` with the statuses ``created``, ``reactivated``,
         ``mode_changed``, ``unchanged``, ``deactivated``, ``invited``, ``uninvited``
-        and ``error``.
+        and ``error``. Rows at which something failed unexpectedly, be it the database
+        or a filter of the host's, are errors too.
 
     Raises:
-        CourseNotFoundError: No course has this id, or it is no course id.
+        CourseNotFoundError: No course has this id, or it is no course id; like
+            everything but the last before any row is read, in a stream as well.
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
         TypeError: Names or addresses are one string rather than a list.
+        Error: The database failed in a transaction of the caller's that is of no more
+            use; or before any row was read.
     """
     if isinstance(usernames, str | bytes) or isinstance(emails, str | bytes):
         raise TypeError("usernames and emails are lists; wrap a single one in [ ].")
@@ -842,18 +893,13 @@ def bulk_enroll(
         (bulk.Row(username, "username") for username in usernames),
         (bulk.Row(email, "email") for email in emails),
     )
-    origin = origin_of(actor=actor, source=source, reason=reason)
-    with one_call(at) as call:
-        return list(
-            bulk.run(
-                rows,
-                course_id,
-                action=action,
-                mode=mode,
-                force=force,
-                over_capacity=over_capacity,
-                skip_refund=skip_refund,
-                origin=origin,
-                call=call,
-            )
-        )
+    terms = bulk.BulkTerms(
+        course=course_id,
+        action=action,
+        mode=mode,
+        force=force,
+        over_capacity=over_capacity,
+        skip_refund=skip_refund,
+        origin=origin_of(actor=actor, source=source, reason=reason),
+    )
+    return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)

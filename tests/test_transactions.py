@@ -26,6 +26,7 @@ from django_enrollments.enrolling.transactions import (
     is_repeated,
     lock_enrollment,
     until_settled,
+    whole_transaction,
     write_alias,
     write_transaction,
 )
@@ -412,6 +413,79 @@ class TestWriteTransaction:
             until_settled(attempt, using=USING)
 
         assert not [one for one in captured.captured_queries if "LEVEL" in one["sql"]]
+
+
+class TestWholeTransaction:
+    @autocommit
+    def test_begins_with_the_first_write_and_ends_with_the_block(self) -> None:
+        row = make_row()
+
+        with whole_transaction(USING):
+            before = connection.in_atomic_block
+            with write_transaction(USING):
+                move(row, "honor")
+            between = connection.in_atomic_block
+
+        assert (before, between, connection.in_atomic_block) == (False, True, False)
+        assert CourseEnrollment.objects.get().mode == "honor"
+
+    @autocommit
+    def test_undoes_all_writes_when_something_is_raised(self) -> None:
+        ada, bob = make_row("ada"), make_row("bob")
+
+        def change() -> None:
+            with whole_transaction(USING):
+                with write_transaction(USING):
+                    move(ada, "honor")
+                with whole_transaction(USING), write_transaction(USING):
+                    move(bob, "honor")
+                raise Conflict
+
+        with pytest.raises(Conflict):
+            change()
+
+        assert not CourseEnrollment.objects.filter(mode="honor").exists()
+        assert not connection.in_atomic_block
+
+    @autocommit
+    def test_undoes_the_writes_of_a_part_that_its_block_leaves_out(self) -> None:
+        ada, bob = make_row("ada"), make_row("bob")
+
+        def change(row: CourseEnrollment) -> None:
+            with whole_transaction(USING), write_transaction(USING):
+                move(row, "honor")
+                raise Conflict
+
+        with whole_transaction(USING):
+            with pytest.raises(Conflict):
+                change(ada)
+            with write_transaction(USING):
+                move(bob, "honor")
+
+        assert CourseEnrollment.objects.get(mode="honor") == bob
+
+    @autocommit
+    def test_asks_the_database_nothing_where_nothing_is_written(
+        self, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(0), whole_transaction(USING):
+            pass
+
+    @autocommit
+    def test_is_repeated_as_a_whole(self) -> None:
+        row = make_row()
+        part = refusing(2)
+
+        def attempt(_lock: bool) -> None:
+            with whole_transaction(USING):
+                with write_transaction(USING):
+                    move(row, f"mode{len(part.locks)}")
+                until_settled(part, using=USING)
+
+        until_settled(attempt, using=USING)
+
+        assert part.locks == [False] * 3
+        assert CourseEnrollment.objects.get().mode == "mode2"
 
 
 class TestLockEnrollment:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,21 +95,83 @@ def write_transaction(using: str, *, reads_first: bool = True) -> Iterator[None]
         using: Database alias.
         reads_first: Whether anything is read in it before the first write.
     """
+    whole = _whole.get()
+    if whole is not None:
+        whole.begin()
+    is_within = _is_repeated_with_the_attempt(using)
+    with _transaction(using), _setting(_is_within, is_within):
+        if connections[using].vendor == "sqlite" and reads_first:
+            take_sqlite_write_lock(using)
+        yield
+
+
+@contextmanager
+def whole_transaction(using: str) -> Iterator[None]:
+    """
+    Make one transaction of a block, begun no earlier than by its first write.
+
+    What is decided before that, by filters and backends that may take their time, is
+    decided outside as ever; see Note [Decide first, write once].
+
+    Args:
+        using: Database alias. Nothing in the block may open a transaction of its own
+            around one :func:`write_transaction` and not around the others.
+    """
+    with ExitStack() as transactions:
+        whole = _Whole(using, transactions, within=_whole.get())
+        is_within = _is_repeated_with_the_attempt(using)
+        with _setting(_whole, whole), _setting(_is_within, is_within):
+            yield
+
+
+class _Whole:
+    """A transaction that begins when it is told to and ends with a block."""
+
+    def __init__(
+        self, using: str, transactions: ExitStack, *, within: _Whole | None
+    ) -> None:
+        self._using = using
+        self._transactions = transactions
+        self._within = within
+        self._has_begun = False
+
+    def begin(self) -> None:
+        if not self._has_begun:
+            if self._within is not None:
+                self._within.begin()
+            self._has_begun = True
+            self._transactions.enter_context(_transaction(self._using))
+
+
+#: The transaction of the block under way, where it has one.
+_whole: ContextVar[_Whole | None] = ContextVar("enrollments_whole", default=None)
+
+
+@contextmanager
+def _transaction(using: str) -> Iterator[None]:
     connection = connections[using]
     is_outermost = connection.get_autocommit()
     with transaction.atomic(using=using):
-        if connection.vendor == "sqlite" and reads_first:
-            take_sqlite_write_lock(using)
-        elif connection.vendor == "postgresql" and is_outermost and is_repeated():
+        if connection.vendor == "postgresql" and is_outermost and is_repeated():
             # See Note [Above READ COMMITTED].
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        will_be_repeated = is_outermost and _repetitions.get() is not None
-        token = _is_within.set(will_be_repeated or _is_within.get())
-        try:
-            yield
-        finally:
-            _is_within.reset(token)
+        yield
+
+
+def _is_repeated_with_the_attempt(using: str) -> bool:
+    """Tell whether a transaction that begins now is ours to repeat, or within such."""
+    is_outermost = connections[using].get_autocommit()
+    return _is_within.get() or (is_outermost and _repetitions.get() is not None)
+
+
+@contextmanager
+def _setting(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 def take_sqlite_write_lock(using: str) -> None:
