@@ -9,10 +9,12 @@ dates in it are ISO 8601 text in UTC, ending in ``Z``.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, FilteredRelation, OuterRef, QuerySet, Subquery
+from django.db.models.sql.datastructures import Join
 
 from django_enrollments.calls import Call, current_origin, one_call, origin_of
 from django_enrollments.enrolling import lifecycle
@@ -52,7 +54,9 @@ from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+
+    from django.db.models.sql import Query
 
     from django_enrollments.backends.courses import CourseFacts
 
@@ -69,6 +73,12 @@ _COURSE_NAMES = (
     "invitation_only",
     "self_paced",
 )
+
+#: What an enrollment dictionary needs to know of a row.
+_ROW_COLUMNS = ("course", "created", "mode", "is_active")
+
+#: What the course is called in the query of a list.
+_COURSE = "enrollments_course"
 
 #: Most keys in one ``IN``; SQLite allows 32,766 parameters.
 _KEYS_PER_QUERY = 5_000
@@ -525,16 +535,80 @@ def _without_orphans(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _list_enrollments(
     enrollments: CourseEnrollmentQuerySet, call: Call, include_expired: bool
 ) -> list[dict[str, Any]]:
-    """Serialize a queryset: one query for its rows, one for all their courses."""
-    name_field = f"user__{get_user_model().USERNAME_FIELD}"
-    rows: list[tuple[Any, ...]] = list(
-        enrollments.values_list("course", "created", "mode", "is_active", name_field)
+    """Serialize a queryset: one query for rows and courses, one for all modes."""
+    adapter = get_course_adapter()
+    columns = [*_ROW_COLUMNS, f"user__{get_user_model().USERNAME_FIELD}"]
+    if adapter.needs_instance(_COURSE_NAMES):
+        rows = list(enrollments.values_list(*columns))
+        courses = _Courses({key for key, *_ in rows}, call, include_expired)
+        return [
+            _row_data(created, mode, is_active, courses.details(key), str(username))
+            for key, created, mode, is_active, username in rows
+        ]
+    paths = adapter.paths(_COURSE_NAMES)
+    columns += [f"{_COURSE}__{path}" for path in paths.values()]
+    joined = enrollments.annotate(**{_COURSE: FilteredRelation("course")}).values_list(
+        *columns
     )
-    courses = _Courses({key for key, *_ in rows}, call, include_expired)
+    _keep_those_of_deleted_courses(joined.query)
+    rows = list(joined)
+    facts: dict[Any, CourseFacts] = {}
+    for key, _, _, _, _, *values in rows:
+        # The id comes first; a deleted course has none.
+        if values[0] is not None and key not in facts:
+            facts[key] = adapter.facts_from(dict(zip(paths, values, strict=True)))
+    modes = _read_modes(facts)
     return [
-        _row_data(created, mode, is_active, courses.details(key), str(username))
-        for key, created, mode, is_active, username in rows
+        _row_data(
+            row[1],
+            row[2],
+            row[3],
+            _details(facts.get(row[0]), modes[row[0]], call, include_expired),
+            str(row[4]),
+        )
+        for row in rows
     ]
+
+
+def _keep_those_of_deleted_courses(query: Query) -> None:
+    """
+    Make the join with the courses, and all that hang on it, outer ones.
+
+    Django makes them inner: the key is never null, so it must lead somewhere, and it
+    offers no way to say that no constraint sees to that.
+    """
+    outer = set()
+    for alias, join in query.alias_map.items():
+        if not isinstance(join, Join):
+            continue
+        relation = join.filtered_relation
+        if join.parent_alias in outer or (relation and relation.alias == _COURSE):
+            query.alias_map[alias] = join.promote()
+            outer.add(alias)
+
+
+def _read_modes(keys: Collection[Any]) -> dict[Any, list[Mode]]:
+    """Read the modes of many courses, in creation order (MODE-18)."""
+    modes: dict[Any, list[Mode]] = defaultdict(list)
+    unread = list(keys)
+    for start in range(0, len(unread), _KEYS_PER_QUERY):
+        some = CourseMode.objects.filter(
+            course__in=unread[start : start + _KEYS_PER_QUERY]
+        )
+        rows = some.order_by("pk").values_list("course", *MODE_COLUMNS)
+        for key, *columns in rows:
+            modes[key].append(Mode._make(columns))
+    return modes
+
+
+def _details(
+    facts: CourseFacts | None, modes: Sequence[Mode], call: Call, include_expired: bool
+) -> dict[str, Any] | None:
+    """Give a course as a dictionary of its own; ``None`` when it is deleted."""
+    if facts is None:
+        return None
+    usable = usable_modes(modes, at=call.at, include_expired=include_expired)
+    return course_data(facts, usable)
 
 
 def _serialize_instances(
@@ -569,7 +643,7 @@ class _Courses:
     """Course dictionaries for many rows, read with their modes in one query."""
 
     def __init__(self, keys: set[Any], call: Call, include_expired: bool) -> None:
-        self._at = call.at
+        self._call = call
         self._include_expired = include_expired
         self._facts: dict[Any, CourseFacts] = {}
         self._modes: dict[Any, list[Mode]] = {}
@@ -609,12 +683,9 @@ class _Courses:
 
     def details(self, key: Any) -> dict[str, Any] | None:
         """Give a course as a dictionary of its own; ``None`` when it is deleted."""
-        facts = self._facts.get(key)
-        if facts is None:
-            return None
-        modes = usable_modes(
+        return _details(
+            self._facts.get(key),
             self._modes.get(key, ()),
-            at=self._at,
-            include_expired=self._include_expired,
+            self._call,
+            self._include_expired,
         )
-        return course_data(facts, modes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from datetime import timezone as fixed_timezone
-from typing import overload
+from typing import TypeGuard, overload
 
 from django.conf import settings
 from django.utils import timezone
@@ -26,13 +26,18 @@ def as_moment(value: datetime | date | None) -> datetime | None:
         value: An aware or naive datetime, a date (its first moment) or ``None``;
             what is naive is meant in the project's time zone.
     """
-    if value is None:
-        return None
+    if value is None or _is_utc(value):
+        return value
     if not isinstance(value, datetime):
         value = datetime.combine(value, time.min)
     if timezone.is_naive(value):
         value = timezone.make_aware(value, timezone.get_default_timezone())
     return value
+
+
+def _is_utc(value: object) -> TypeGuard[datetime]:
+    """Tell what needs no conversion, which is nearly every moment that is read."""
+    return isinstance(value, datetime) and value.tzinfo is fixed_timezone.utc
 
 
 def now() -> datetime:
@@ -59,6 +64,8 @@ def to_iso(value: datetime | date | None) -> str | None:
     Args:
         value: As :func:`as_moment` takes it; microseconds show when not zero.
     """
+    if _is_utc(value):
+        return f"{value.isoformat()[:-6]}Z"
     moment = as_moment(value)
     if moment is None:
         return None

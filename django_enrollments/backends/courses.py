@@ -76,9 +76,6 @@ class CourseFacts:
 #: Every name that an adapter maps, in the order of the contract.
 NAMES = tuple(CourseFacts.__dataclass_fields__)
 
-_DATES = frozenset({"start", "end", "enrollment_start", "enrollment_end"})
-_FLAGS = frozenset({"invitation_only", "self_paced", "enable_proctored_exams"})
-
 
 class CourseAdapter:
     """
@@ -237,26 +234,29 @@ class CourseAdapter:
             values: Values by name, as the host's model holds them.
         """
         course_id = str(values["course_id"])
-        capacity = values.get("max_student_enrollments_allowed")
-        display_name = values.get("display_name")
-        facts: dict[str, Any] = {
-            "course_id": course_id,
-            "org": str(values.get("org") or org_of(course_id)),
-            "display_name": (
+        find = values.get
+        capacity = find("max_student_enrollments_allowed")
+        display_name = find("display_name")
+        return CourseFacts(
+            course_id=course_id,
+            org=str(find("org") or org_of(course_id)),
+            display_name=(
                 run_of(course_id).replace("_", " ")
                 if display_name is None
                 else str(display_name)
             ),
-            "max_student_enrollments_allowed": (
+            start=as_moment(find("start")),
+            end=as_moment(find("end")),
+            enrollment_start=as_moment(find("enrollment_start")),
+            enrollment_end=as_moment(find("enrollment_end")),
+            invitation_only=bool(find("invitation_only")),
+            max_student_enrollments_allowed=(
                 None if capacity is None else int(capacity)
             ),
-            "proctoring_provider": str(values.get("proctoring_provider") or ""),
-        }
-        for name in _DATES:
-            facts[name] = as_moment(values.get(name))
-        for name in _FLAGS:
-            facts[name] = bool(values.get(name))
-        return CourseFacts(**facts)
+            self_paced=bool(find("self_paced")),
+            enable_proctored_exams=bool(find("enable_proctored_exams")),
+            proctoring_provider=str(find("proctoring_provider") or ""),
+        )
 
 
 def _follow(instance: Any, path: str) -> Any:

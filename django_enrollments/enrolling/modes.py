@@ -27,6 +27,8 @@ MODE_COLUMNS = (
     "bulk_sku",
 )
 
+_WHOLE_NUMBER = re.compile(r"-?\d+")
+
 #: The longest slug that an enrollment can hold.
 MAX_SLUG = 100
 
@@ -51,8 +53,8 @@ class Mode(NamedTuple):
         Args:
             at: Aware datetime; the very moment of expiration still counts.
         """
-        expiration = as_moment(self.expiration_datetime)
-        return expiration is not None and expiration < at
+        expiration = self.expiration_datetime
+        return expiration is not None and as_moment(expiration) < at
 
     def as_data(self) -> dict[str, Any]:
         """Give the mode as it is on the wire (V1-SER-12)."""
@@ -79,8 +81,10 @@ def as_prices(stored: str) -> str | list[int]:
     Returns:
         A list of integers, or ``""`` when there are none.
     """
+    if not stored:
+        return ""
     prices = (part.strip() for part in stored.split(","))
-    return [int(part) for part in prices if re.fullmatch(r"-?\d+", part)] or ""
+    return [int(part) for part in prices if _WHOLE_NUMBER.fullmatch(part)] or ""
 
 
 def default_mode() -> Mode:
