@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
@@ -26,7 +26,7 @@ from django_enrollments.keys import is_storable
 from django_enrollments.models import CourseEnrollment, get_course_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
@@ -288,12 +288,49 @@ class EnrollmentsService:
             return False
         return enrollments.active().filter(user=learner.pk).exists()
 
+    @overload
+    def bulk_enroll(
+        self,
+        course: Any,
+        users: Iterable[Any],
+        mode: str | None = ...,
+        *,
+        stream: Literal[False] = ...,
+        action: str = ...,
+        force: bool = ...,
+        over_capacity: bool = ...,
+        skip_refund: bool = ...,
+        actor: Any = ...,
+        reason: str = ...,
+        source: str = ...,
+        at: datetime | None = ...,
+    ) -> list[dict[str, Any]]: ...
+
+    @overload
+    def bulk_enroll(
+        self,
+        course: Any,
+        users: Iterable[Any],
+        mode: str | None = ...,
+        *,
+        stream: Literal[True],
+        action: str = ...,
+        force: bool = ...,
+        over_capacity: bool = ...,
+        skip_refund: bool = ...,
+        actor: Any = ...,
+        reason: str = ...,
+        source: str = ...,
+        at: datetime | None = ...,
+    ) -> Iterator[dict[str, Any]]: ...
+
     def bulk_enroll(
         self,
         course: Any,
         users: Iterable[Any],
         mode: str | None = None,
         *,
+        stream: bool = False,
         action: str = "enroll",
         force: bool = False,
         over_capacity: bool = False,
@@ -302,7 +339,7 @@ class EnrollmentsService:
         reason: str = "",
         source: str = "bulk",
         at: datetime | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, Any]] | Iterator[dict[str, Any]]:
         """
         Enroll or unenroll many users, as :func:`django_enrollments.api.bulk_enroll`.
 
@@ -310,6 +347,8 @@ class EnrollmentsService:
             course: The course.
             users: The learners, read as the batches need them.
             mode: Mode slug for all; ``None`` for the default.
+            stream: Whether to work through a batch only when its first result is
+                asked for, and keep nothing.
             action: ``enroll`` or ``unenroll``.
             force: Whether window and invitations are lifted.
             over_capacity: Whether seats are.
@@ -317,7 +356,8 @@ class EnrollmentsService:
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
             source: One of :data:`django_enrollments.calls.SOURCES`.
-            at: When, aware; the clock is read when ``None``.
+            at: When, aware; the clock is read when ``None``, in a stream for each
+                batch.
 
         Returns:
             One result per user, in order; ``identifier`` is the username of an
@@ -327,22 +367,21 @@ class EnrollmentsService:
             CourseNotFoundError: There is no such course.
             CourseModeNotFoundError: The course does not offer the mode now.
             CourseEnrollmentError: The action is unknown.
+            Error: As :func:`django_enrollments.api.bulk_enroll` raises it.
         """
-        origin = origin_of(actor=actor, source=source, reason=reason)
-        with one_call(at) as call:
-            return list(
-                bulk.run(
-                    (bulk.Row(user, "key") for user in users),
-                    course,
-                    action=action,
-                    mode=mode,
-                    force=force,
-                    over_capacity=over_capacity,
-                    skip_refund=skip_refund,
-                    origin=origin,
-                    call=call,
-                )
-            )
+        rows = (bulk.Row(user, "key") for user in users)
+        terms = bulk.BulkTerms(
+            course=course,
+            action=action,
+            mode=mode,
+            force=force,
+            over_capacity=over_capacity,
+            skip_refund=skip_refund,
+            origin=origin_of(actor=actor, source=source, reason=reason),
+        )
+        if stream:
+            return bulk.run(rows, terms, at=at)
+        return bulk.run_all(rows, terms, at=at)
 
     def explain(
         self, user: Any, course: Any, mode: str | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django_enrollments.calls import one_call
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.access import judge_mode
 from django_enrollments.enrolling.catalog import CourseOffer, get_offer
@@ -15,14 +17,23 @@ from django_enrollments.enrolling.learners import (
     find_users_by_name,
     is_saved,
 )
-from django_enrollments.enrolling.transactions import insert_all, write_alias
-from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
+from django_enrollments.enrolling.salvage import each, patiently
+from django_enrollments.enrolling.transactions import (
+    insert_all,
+    write_alias,
+)
+from django_enrollments.errors import (
+    CourseEnrollmentError,
+    CourseNotFoundError,
+    UserNotFoundError,
+)
 from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.moments import for_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from django_enrollments.calls import Call, Origin
     from django_enrollments.enrolling.plans import Outcome
@@ -40,99 +51,52 @@ class BulkTerms:
     What one bulk does, the same for all its rows.
 
     Attributes:
-        offer: The course.
+        course: The course id, or an instance of the host's course model.
+        action: One of ``ACTIONS``.
         mode: Mode slug; ``None`` for the default, and for leaving active learners be.
         force: Whether window and invitations are lifted.
         over_capacity: Whether seats are.
-        origin: Who does it, from where and why.
-        call: The call under way.
-        using: Database alias to write to.
         skip_refund: Whether whoever refunds should leave those who go alone.
+        origin: Who does it, from where and why.
     """
 
-    offer: CourseOffer
+    course: object
+    action: str
     mode: str | None
     force: bool
     over_capacity: bool
+    skip_refund: bool
     origin: Origin
-    call: Call
-    using: str
-    skip_refund: bool = False
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """
     One row: whom it means.
 
     Attributes:
         identifier: A username, an e-mail address, a user's key or an instance.
-        kind: Which of these it is; instances count as keys.
+        kind: ``username``, ``email`` or ``key``; instances count as keys.
     """
 
     identifier: Any
     kind: str
 
 
-@dataclass
-class _Batch:
-    """Rows that are decided and committed together."""
-
-    rows: Sequence[Row]
-    results: list[dict[str, Any] | None] = field(init=False)
-    users: dict[int, Any] = field(default_factory=dict)
-    strangers: dict[int, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.results = [None] * len(self.rows)
-
-    def say(self, position: int, status: str, error: Exception | None = None) -> None:
-        """Give a row its result."""
-        identifier = self.rows[position].identifier
-        if hasattr(identifier, "get_username"):
-            identifier = identifier.get_username()
-        self.results[position] = {
-            "identifier": identifier
-            if isinstance(identifier, str | int) or identifier is None
-            else str(identifier),
-            "status": status,
-            "code": getattr(error, "code", None),
-            "message": str(error) if error else "",
-        }
-
-    def repeat(self, earlier: int, position: int) -> None:
-        """Give a row the refusal of an earlier one, or tell that it changes nothing."""
-        self.say(position, "unchanged")
-        told, result = self.results[earlier], self.results[position]
-        if told and result and told["status"] == "error":
-            result.update(told, identifier=result["identifier"])
-
-
 def run(
-    rows: Iterable[Row],
-    course_id: object,
-    *,
-    action: str,
-    mode: str | None,
-    force: bool,
-    over_capacity: bool,
-    skip_refund: bool,
-    origin: Origin,
-    call: Call,
+    rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
 ) -> Iterator[dict[str, Any]]:
     """
-    Check what all rows have in common, then work through them.
+    Check what all rows have in common at once, then work through them when asked.
+
+    Each batch is decided and committed when its first result is asked for, and nothing
+    is held in between. It joins the call that is under way by then. Where there is
+    none, it is a call of its own, which reads the clock and the course anew: nobody
+    knows how long the one who asks has taken.
 
     Args:
         rows: Whom; read as the batches need them.
-        course_id: The course id, or an instance of the host's course model.
-        action: One of ``ACTIONS``.
-        mode: As in :class:`BulkTerms`.
-        force: As in :class:`BulkTerms`.
-        over_capacity: As in :class:`BulkTerms`.
-        skip_refund: As in :class:`BulkTerms`.
-        origin: As in :class:`BulkTerms`.
-        call: As in :class:`BulkTerms`.
+        terms: What is done.
+        at: The moment of the batches, aware; their own when ``None``.
 
     Returns:
         An iterator of one result per row, in order.
@@ -143,89 +107,162 @@ def run(
         CourseEnrollmentError: The action is unknown.
     """
     using = write_alias()
-    if action not in ACTIONS:
-        raise CourseEnrollmentError(f"'{action}' is neither enroll nor unenroll.")
-    offer = get_offer(course_id, call, using)
-    if mode is not None and action == "enroll":
-        refusal = judge_mode(mode, offer, at=call.at)
-        if refusal:
-            raise refusal.error
-    if over_capacity and not origin.reason:
-        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
-    terms = BulkTerms(
-        offer=offer,
-        mode=mode,
-        force=force,
-        over_capacity=over_capacity,
-        origin=origin,
-        call=call,
-        using=using,
-        skip_refund=skip_refund,
-    )
-    work = enroll_rows if action == "enroll" else unenroll_rows
-    return work(rows, terms)
+    if terms.action not in ACTIONS:
+        raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
+    patiently(partial(_check, terms, at, using), using=using)
+    if terms.over_capacity and not terms.origin.reason:
+        origin = replace(terms.origin, reason=lifecycle.OVER_CAPACITY)
+        terms = replace(terms, origin=origin)
+    return _work_through(iter(rows), terms, at, using)
 
 
-def enroll_rows(rows: Iterable[Row], terms: BulkTerms) -> Iterator[dict[str, Any]]:
+def run_all(
+    rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
+) -> list[dict[str, Any]]:
     """
-    Enroll learners and invite strangers, batch by batch.
+    Do what :func:`run` does, all at once and in one call.
 
     Args:
         rows: Whom; read as the batches need them.
         terms: What is done.
+        at: When, aware; the clock is read when ``None``.
 
-    Yields:
-        One result per row, in order, as the contract describes it.
+    Returns:
+        One result per row, in order.
+
+    Raises:
+        CourseEnrollmentError: As :func:`run` raises it.
     """
-    for batch in _batches(rows):
-        _resolve(batch, terms.using)
-        _enroll_known(batch, terms)
-        _invite_strangers(batch, terms)
-        yield from _told(batch)
+    with one_call(at):
+        return [*run(rows, terms)]
 
 
-def unenroll_rows(rows: Iterable[Row], terms: BulkTerms) -> Iterator[dict[str, Any]]:
-    """
-    Take learners out and unused invitations back, batch by batch.
-
-    Args:
-        rows: Whom; read as the batches need them.
-        terms: What is done.
-
-    Yields:
-        One result per row, in order, as the contract describes it.
-    """
-    for batch in _batches(rows):
-        _resolve(batch, terms.using)
-        _unenroll_known(batch, terms)
-        _uninvite(batch, terms)
-        yield from _told(batch)
+def _check(terms: BulkTerms, at: datetime | None, using: str) -> None:
+    """Raise what all rows would be refused for."""
+    with one_call(at) as call:
+        offer = get_offer(terms.course, call, using)
+        if terms.mode is not None and terms.action == "enroll":
+            refusal = judge_mode(terms.mode, offer, at=call.at)
+            if refusal:
+                raise refusal.error
 
 
-def _batches(rows: Iterable[Row]) -> Iterator[_Batch]:
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, ROWS_PER_BATCH)):
-        yield _Batch(chunk)
+def _work_through(
+    rows: Iterator[Row], terms: BulkTerms, at: datetime | None, using: str
+) -> Iterator[dict[str, Any]]:
+    def work(some: Sequence[Row]) -> list[dict[str, Any]]:
+        # Not around the yield, for what the caller does there is no part of the call.
+        with one_call(at) as call:
+            return _work_off(some, terms, call, using)
+
+    while chunk := list(islice(rows, ROWS_PER_BATCH)):
+        results = each(work, chunk, using=using)
+        for row, result in zip(chunk, results, strict=True):
+            if isinstance(result, CourseEnrollmentError):
+                yield _result(row, "error", result)
+            else:
+                yield result
 
 
-def _told(batch: _Batch) -> Iterator[dict[str, Any]]:
-    for result in batch.results:
-        assert result is not None  # noqa: S101 - every row has been given one.
-        yield result
+@dataclass
+class _Batch:
+    """Rows that are decided together, with what was read for them."""
+
+    rows: Sequence[Row]
+    terms: BulkTerms
+    offer: CourseOffer
+    at: datetime
+    using: str
+    users: dict[int, Any] = field(default_factory=dict)
+    strangers: dict[int, str] = field(default_factory=dict)
+    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def say(self, position: int, status: str, error: Exception | None = None) -> None:
+        """Give a row its result."""
+        self.results[position] = _result(self.rows[position], status, error)
+
+    def repeat(self, earlier: int, position: int) -> None:
+        """Give a row the refusal of an earlier one, or tell that it changes nothing."""
+        self.say(position, "unchanged")
+        told, result = self.results[earlier], self.results[position]
+        if told["status"] == "error":
+            result.update(told, identifier=result["identifier"])
+
+    def firsts(self) -> dict[Any, int]:
+        """Give the first row of every learner; later ones find the work done."""
+        first: dict[Any, int] = {}
+        for position, user in self.users.items():
+            first.setdefault(user.pk, position)
+        return first
+
+    def settle(
+        self,
+        first: Mapping[Any, int],
+        outcomes: Mapping[Any, Outcome | CourseEnrollmentError],
+    ) -> None:
+        """Give the rows of all learners what became of each; nothing is unchanged."""
+        for key, position in first.items():
+            outcome = outcomes.get(key)
+            if outcome is None:
+                self.say(position, "unchanged")
+            elif isinstance(outcome, CourseEnrollmentError):
+                self.say(position, "error", outcome)
+            elif outcome.refusal:
+                self.say(position, "error", outcome.refusal.error)
+            else:
+                self.say(position, outcome.status)
+        if len(first) < len(self.users):
+            for position, user in self.users.items():
+                if position != first[user.pk]:
+                    self.repeat(first[user.pk], position)
 
 
-def _resolve(batch: _Batch, using: str) -> None:
+def _result(row: Row, status: str, error: Exception | None = None) -> dict[str, Any]:
+    identifier = row.identifier
+    if hasattr(identifier, "get_username"):
+        identifier = identifier.get_username()
+    if not (identifier is None or isinstance(identifier, str | int)):
+        identifier = str(identifier)
+    return {
+        "identifier": identifier,
+        "status": status,
+        "code": getattr(error, "code", None),
+        "message": str(error) if error else "",
+    }
+
+
+def _work_off(
+    rows: Sequence[Row], terms: BulkTerms, call: Call, using: str
+) -> list[dict[str, Any]]:
+    """Do everything for a batch; raises before anything is done, or not at all."""
+    try:
+        offer = get_offer(terms.course, call, using)
+    except CourseNotFoundError as error:
+        # It has been deleted since the first row.
+        return [_result(row, "error", error) for row in rows]
+    batch = _Batch(rows, terms, offer, call.at, using)
+    _resolve(batch)
+    if terms.action == "enroll":
+        _enroll_known(batch)
+        _invite_strangers(batch)
+    else:
+        _unenroll_known(batch)
+        _uninvite(batch)
+    return [batch.results[position] for position in range(len(rows))]
+
+
+def _resolve(batch: _Batch) -> None:
     """Find the users of a batch: one query per kind of identifier."""
     by_kind: dict[str, list[int]] = {}
     for position, row in enumerate(batch.rows):
         by_kind.setdefault(row.kind, []).append(position)
     for kind, positions in by_kind.items():
         if kind == "email":
-            _resolve_emails(batch, positions, using)
+            _resolve_emails(batch, positions)
             continue
         identifiers = [batch.rows[position].identifier for position in positions]
         find = find_users_by_name if kind == "username" else _find_by_key
-        users = find(identifiers, using)
+        users = find(identifiers, batch.using)
         for position, identifier in zip(positions, identifiers, strict=True):
             user = users.get(identifier) if _is_hashable(identifier) else None
             if user is None:
@@ -233,6 +270,8 @@ def _resolve(batch: _Batch, using: str) -> None:
                 batch.say(position, "error", UserNotFoundError(text))
             else:
                 batch.users[position] = user
+    if len(by_kind) > 1:
+        batch.users = dict(sorted(batch.users.items()))
 
 
 def _is_hashable(identifier: object) -> bool:
@@ -250,7 +289,7 @@ def _find_by_key(identifiers: Iterable[Any], using: str) -> dict[Any, Any]:
     return {**given, **find_users_by_key(keys, using)}
 
 
-def _resolve_emails(batch: _Batch, positions: Sequence[int], using: str) -> None:
+def _resolve_emails(batch: _Batch, positions: Sequence[int]) -> None:
     addresses = {}
     for position in positions:
         address = batch.rows[position].identifier
@@ -263,7 +302,7 @@ def _resolve_emails(batch: _Batch, positions: Sequence[int], using: str) -> None
         else:
             text = f"'{address}' is no e-mail address."
             batch.say(position, "error", UserNotFoundError(text))
-    users = find_users_by_email({*addresses.values()}, using)
+    users = find_users_by_email({*addresses.values()}, batch.using)
     for position, address in addresses.items():
         found = users.get(address, [])
         if len(found) > 1:
@@ -275,76 +314,64 @@ def _resolve_emails(batch: _Batch, positions: Sequence[int], using: str) -> None
             batch.strangers[position] = address
 
 
-def _first_positions(users: Mapping[int, Any]) -> dict[Any, int]:
-    """Give the first row of every learner; later ones find the work done."""
-    first: dict[Any, int] = {}
-    for position, user in users.items():
-        first.setdefault(user.pk, position)
-    return first
+def _enroll_known(batch: _Batch) -> None:
+    terms = batch.terms
+    enroll = partial(
+        lifecycle.enroll,
+        offer=batch.offer,
+        mode=terms.mode,
+        terms=lifecycle.Terms(
+            access=terms.force is not True,
+            seats=terms.over_capacity is not True,
+            if_active="change_mode",
+        ),
+        origin=terms.origin,
+        at=batch.at,
+        using=batch.using,
+    )
+    first = batch.firsts()
+    users = [batch.users[position] for position in first.values()]
+    outcomes = each(enroll, users, using=batch.using)
+    batch.settle(first, dict(zip(first, outcomes, strict=True)))
 
 
-def _enroll_known(batch: _Batch, terms: BulkTerms) -> None:
-    in_order = dict(sorted(batch.users.items()))
-    first = _first_positions(in_order)
-    users = [in_order[position] for position in first.values()]
-    for position, outcome in zip(
-        first.values(), _enroll_all(users, terms), strict=True
-    ):
-        if isinstance(outcome, CourseEnrollmentError):
-            batch.say(position, "error", outcome)
-        elif outcome.refusal:
-            batch.say(position, "error", outcome.refusal.error)
+def _unenroll_known(batch: _Batch) -> None:
+    first = batch.firsts()
+    rows = CourseEnrollment.objects.using(batch.using).order_by()
+    rows = rows.filter(course=batch.offer.key, user__in=list(first))
+    found = {row.user_id: row for row in rows} if first else {}
+    for key, row in found.items():
+        row.remember_user(batch.users[first[key]])
+    deactivate = partial(
+        lifecycle.deactivate,
+        course_ids={batch.offer.key: batch.offer.course_id},
+        origin=batch.terms.origin,
+        at=batch.at,
+        using=batch.using,
+        course=batch.offer.course,
+        skip_refund=batch.terms.skip_refund,
+    )
+    # Filters are asked in the order of the rows.
+    ordered = {key: found[key] for key in first if key in found}
+    outcomes = each(deactivate, [*ordered.values()], using=batch.using)
+    batch.settle(first, dict(zip(ordered, outcomes, strict=True)))
+
+
+def _invite_strangers(batch: _Batch) -> None:
+    strangers = dict(sorted(batch.strangers.items()))
+    told = each(partial(_invite, batch), [*strangers.values()], using=batch.using)
+    for position, status in zip(strangers, told, strict=True):
+        if isinstance(status, CourseEnrollmentError):
+            batch.say(position, "error", status)
         else:
-            batch.say(position, outcome.status)
-    _repeat_results(batch, in_order, first)
+            batch.say(position, status)
 
 
-def _repeat_results(
-    batch: _Batch, in_order: Mapping[int, Any], first: Mapping[Any, int]
-) -> None:
-    """A learner named twice is unchanged the second time, or refused again."""
-    for position, user in in_order.items():
-        if position != first[user.pk]:
-            batch.repeat(first[user.pk], position)
-
-
-def _enroll_all(
-    users: Sequence[Any], terms: BulkTerms
-) -> list[Outcome | CourseEnrollmentError]:
-    """Enroll a batch; when the batch as a whole fails, one by one."""
-    if not users:
-        return []
-    rules = lifecycle.Terms(
-        access=terms.force is not True,
-        seats=terms.over_capacity is not True,
-        if_active="change_mode",
-    )
-    try:
-        return [
-            *lifecycle.enroll(
-                users,
-                terms.offer,
-                mode=terms.mode,
-                terms=rules,
-                origin=terms.origin,
-                at=terms.call.at,
-                using=terms.using,
-            )
-        ]
-    except CourseEnrollmentError as error:
-        if len(users) == 1:
-            return [error]
-        return [one for user in users for one in _enroll_all([user], terms)]
-
-
-def _invite_strangers(batch: _Batch, terms: BulkTerms) -> None:
-    if not batch.strangers:
-        return
-    invitations = CourseEnrollmentAllowed.objects.using(terms.using).order_by()
-    course_id = terms.offer.course_id
-    known = invitations.filter(
-        course_id=course_id, email__in={*batch.strangers.values()}
-    )
+def _invite(batch: _Batch, addresses: Sequence[str]) -> list[str]:
+    """Invite addresses and give the status of each, as if one after the other."""
+    course_id = batch.offer.course_id
+    invitations = CourseEnrollmentAllowed.objects.using(batch.using).order_by()
+    known = invitations.filter(course_id=course_id, email__in={*addresses})
     # Used by somebody who has another address now, or waiting to enroll already.
     settled = {
         invitation.email
@@ -354,7 +381,7 @@ def _invite_strangers(batch: _Batch, terms: BulkTerms) -> None:
     waiting = {invitation.email for invitation in known} - settled
     new = dict.fromkeys(
         address
-        for address in batch.strangers.values()
+        for address in addresses
         if address not in settled and address not in waiting
     )
     insert_all(
@@ -363,77 +390,24 @@ def _invite_strangers(batch: _Batch, terms: BulkTerms) -> None:
                 email=address,
                 course_id=course_id,
                 auto_enroll=True,
-                created=for_database(terms.call.at),
+                created=for_database(batch.at),
             )
             for address in new
         ),
-        using=terms.using,
+        using=batch.using,
         # Somebody else may be inviting the same address just now.
         ignore_conflicts=True,
     )
     if waiting:
         known.filter(email__in=waiting, user=None).update(auto_enroll=True)
-    for position, address in sorted(batch.strangers.items()):
-        batch.say(position, "unchanged" if address in settled else "invited")
+    statuses = []
+    for address in addresses:
+        statuses.append("unchanged" if address in settled else "invited")
         settled.add(address)
+    return statuses
 
 
-def _unenroll_known(batch: _Batch, terms: BulkTerms) -> None:
-    if not batch.users:
-        return
-    in_order = dict(sorted(batch.users.items()))
-    first = _first_positions(in_order)
-    rows = CourseEnrollment.objects.using(terms.using).order_by()
-    rows = rows.filter(course=terms.offer.key, user__in=list(first))
-    enrollments = {row.user_id: row for row in rows}
-    for key, row in enrollments.items():
-        row.remember_user(in_order[first[key]])
-    ordered = [enrollments[key] for key in first if key in enrollments]
-    outcomes = dict(
-        zip(
-            (row.user_id for row in ordered),
-            _deactivate_all(ordered, terms),
-            strict=True,
-        )
-    )
-    for key, position in first.items():
-        outcome = outcomes.get(key)
-        if outcome is None:
-            batch.say(position, "unchanged")
-        elif isinstance(outcome, CourseEnrollmentError):
-            batch.say(position, "error", outcome)
-        elif outcome.refusal:
-            batch.say(position, "error", outcome.refusal.error)
-        else:
-            batch.say(position, outcome.status)
-    _repeat_results(batch, in_order, first)
-
-
-def _deactivate_all(
-    rows: Sequence[CourseEnrollment], terms: BulkTerms
-) -> list[Outcome | CourseEnrollmentError]:
-    """Take a batch out; when the batch as a whole fails, one by one."""
-    if not rows:
-        return []
-    try:
-        return [
-            *lifecycle.deactivate(
-                rows,
-                {terms.offer.key: terms.offer.course_id},
-                origin=terms.origin,
-                at=terms.call.at,
-                using=terms.using,
-                course=terms.offer.course,
-                skip_refund=terms.skip_refund,
-            )
-        ]
-    except CourseEnrollmentError as error:
-        if len(rows) == 1:
-            return [error]
-        return [one for row in rows for one in _deactivate_all([row], terms)]
-
-
-def _uninvite(batch: _Batch, terms: BulkTerms) -> None:
+def _uninvite(batch: _Batch) -> None:
     """Take back the unused invitations of all addresses, with or without account."""
     addresses = {
         position: normalize_email(row.identifier)
@@ -441,18 +415,28 @@ def _uninvite(batch: _Batch, terms: BulkTerms) -> None:
         if row.kind == "email"
         and (position in batch.users or position in batch.strangers)
     }
-    if not addresses:
-        return
-    unused = CourseEnrollmentAllowed.objects.using(terms.using).order_by()
+    told = each(partial(_take_back, batch), [*addresses.values()], using=batch.using)
+    for position, taken_back in zip(addresses, told, strict=True):
+        result = batch.results.get(position)
+        if result is not None and result["status"] != "unchanged":
+            continue
+        if isinstance(taken_back, CourseEnrollmentError):
+            batch.say(position, "error", taken_back)
+        else:
+            batch.say(position, "uninvited" if taken_back else "unchanged")
+
+
+def _take_back(batch: _Batch, addresses: Sequence[str]) -> list[bool]:
+    """Take back unused invitations, and tell of each address whether it had one."""
+    unused = CourseEnrollmentAllowed.objects.using(batch.using).order_by()
     unused = unused.unused().filter(
-        course_id=terms.offer.course_id, email__in={*addresses.values()}
+        course_id=batch.offer.course_id, email__in={*addresses}
     )
-    taken_back = set(unused.values_list("email", flat=True))
-    if taken_back:
-        unused.filter(email__in=taken_back).delete()
-    for position, address in addresses.items():
-        result = batch.results[position]
-        if result is None or result["status"] == "unchanged":
-            status = "uninvited" if address in taken_back else "unchanged"
-            batch.say(position, status)
-            taken_back.discard(address)
+    found = set(unused.values_list("email", flat=True))
+    if found:
+        unused.filter(email__in=found).delete()
+    told = []
+    for address in addresses:
+        told.append(address in found)
+        found.discard(address)
+    return told
