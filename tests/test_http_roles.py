@@ -162,6 +162,16 @@ class TestRoles:
             f"'{username('ada')}"
         }
 
+    def test_role_08_a_program_without_a_name_is_no_failure_of_ours(
+        self, settings: Any, caplog: Any
+    ) -> None:
+        settings.ENROLLMENTS_API_KEYS = ["key"]
+
+        response = client_of(headers={"X-Edx-Api-Key": "key"}).get(f"{ROOT}roles/")
+
+        assert response.status_code == 400
+        assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
     def test_role_09_nobody_gets_a_401(self) -> None:
         response = get(None, "roles/")
 

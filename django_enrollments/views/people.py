@@ -19,6 +19,7 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.calls import attributed, origin_of
+from django_enrollments.errors import UserNotFoundError
 from django_enrollments.keys import MAX_USERNAME, is_storable
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
@@ -55,8 +56,10 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
         try:
             roles = _told_roles(api.get_user_roles(requester.username))
         except Exception as error:
-            # Whatever it is, the client is told one thing (V1-ROLE-08).
-            logger.exception("Roles could not be retrieved.")
+            # Whatever it is, the client is told one thing (V1-ROLE-08). A program that
+            # carries a key and no name is no failure.
+            if not isinstance(error, UserNotFoundError):
+                logger.exception("Roles could not be retrieved.")
             raise refused(
                 400,
                 # Clients know the text without the quote that is missing.
