@@ -9,8 +9,10 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -23,7 +25,11 @@ from django.test.utils import CaptureQueriesContext
 from django_enrollments import errors
 from django_enrollments.enrolling import bulk
 from django_enrollments.management import progress
-from django_enrollments.management.commands import send_expiry_notifications
+from django_enrollments.management import rows as rows_module
+from django_enrollments.management.commands import (
+    bulk_enroll,
+    send_expiry_notifications,
+)
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
@@ -414,6 +420,82 @@ class TestBulkEnroll(TestBulkEnrollBase):
 
 
 @pytest.mark.django_db
+class TestBulkEnrollOfStreams(TestBulkEnrollBase):
+    @pytest.fixture
+    def piped(self, monkeypatch):
+        """Put rows into standard input and give it."""
+
+        def pipe(*lines: str) -> io.TextIOWrapper:
+            raw = io.BytesIO("\n".join(lines).encode())
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw))
+            return sys.stdin
+
+        return pipe
+
+    def test_reads_standard_input_and_writes_to_standard_output(self, piped):
+        make_course("django-101")
+        make_user("ada")
+        piped(HEADER, f"django-101,{username('ada')},,,enroll", "django-101,nobody,,,x")
+        out, aside = io.StringIO(), io.StringIO()
+
+        with pytest.raises(CommandError, match="1 of 2 rows failed"):
+            call_command("bulk_enroll", "-", stdout=out, stderr=aside)
+
+        results = list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
+        assert [one["status"] for one in results] == ["created", "error"]
+        assert [one["line"] for one in results] == ["2", "3"]
+        assert "Line 3: unknown_action: " in aside.getvalue()
+        assert "created: 1\n" in aside.getvalue()
+
+    def test_leaves_standard_input_open(self, piped):
+        given = piped(HEADER)
+
+        run("bulk_enroll", "-")
+
+        assert not given.buffer.closed
+
+    def test_writes_what_came_from_standard_input_where_it_is_told(self, piped):
+        make_course("django-101")
+        make_user("ada")
+        piped(HEADER, f"django-101,{username('ada')},,,enroll")
+
+        said = run("bulk_enroll", "-", output=self.results)
+
+        assert self.statuses() == ["created"]
+        assert str(self.results) in said
+
+    def test_writes_what_came_from_a_file_to_standard_output(self):
+        make_course("django-101")
+        make_user("ada")
+
+        said = self.bulk_enroll(
+            HEADER, f"django-101,{username('ada')},,,enroll", output="-"
+        )
+
+        assert f"2,{username('ada')},created,,\r\n" in said
+        assert not self.results.exists()
+
+    def test_takes_as_many_rows_as_a_batch_needs(self, monkeypatch):
+        monkeypatch.setattr(bulk, "ROWS_PER_BATCH", 2)
+        make_course("django-101")
+        users = make_users(5)
+        inside = []
+
+        def rows(lines: Any) -> Any:
+            task = rows_module.Task("django-101", "username", None, "enroll")
+            for line, user in enumerate(users, start=2):
+                inside.append(CourseEnrollment.objects.count())
+                yield rows_module.FileRow(line, user.get_username(), task)
+
+        monkeypatch.setattr(bulk_enroll, "read_rows", rows)
+
+        self.bulk_enroll(HEADER)
+
+        assert inside == [0, 0, 2, 2, 4]
+        assert self.statuses() == ["created"] * 5
+
+
+@pytest.mark.django_db
 class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
     def refuse(self, *lines: str | bytes) -> list[dict[str, str]]:
         """Run the command on rows of which some fail, and give their results."""
@@ -614,6 +696,31 @@ class TestBulkEnrollDryRun(TestBulkEnrollBase):
         assert not CourseEnrollmentAllowed.objects.exists()
         assert heard == []
         assert "dry run" in out.getvalue()
+
+    @pytest.mark.django_db
+    def test_keeps_nothing_for_a_commit_that_never_comes(self, monkeypatch):
+        make_course("django-101")
+        names = [user.get_username() for user in make_users(6)]
+        monkeypatch.setattr(bulk, "ROWS_PER_BATCH", 2)
+        announced = Mock()
+        waiting = []
+
+        def advance(rows: int) -> None:
+            waiting.append(len(connection.run_on_commit))
+
+        @contextmanager
+        def watch(*args: Any, **options: Any) -> Any:
+            yield advance
+
+        monkeypatch.setattr(bulk_enroll, "progress", watch)
+        with transaction.atomic():
+            transaction.on_commit(announced)
+            before = len(connection.run_on_commit)
+            rows = [f"django-101,{name},,,enroll" for name in names]
+            self.bulk_enroll(HEADER, *rows, dry_run=True)
+
+            assert len(connection.run_on_commit) == before
+        assert max(waiting) == before + 1
 
     def bulk_enroll_into(self, out: io.StringIO) -> None:
         lines = [

@@ -9,17 +9,25 @@ here has a line break in it, so a quote left open spoils one row and not the res
 from __future__ import annotations
 
 import csv
+import io
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from django_enrollments.enrolling.bulk import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
 #: Every column there is.
 COLUMNS = ("course", "username", "email", "mode", "action")
+
+#: Stands for standard input, or standard output.
+STANDARD = Path("-")
+
+_AS_TEXT: Any = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
 
 #: Stands in for NUL, at which older versions of the csv module give up. No text that
 #: was decoded holds it.
@@ -75,17 +83,29 @@ class _BrokenRow(Exception):  # noqa: N818 - it never leaves this module.
         self.message = f"Column {column}{f' ({name})' if name else ''}: {text}"
 
 
-def open_rows(path: Path) -> TextIO:
+@contextmanager
+def open_rows(path: Path) -> Iterator[TextIO]:
     """
     Open a file for :func:`read_rows`; bytes that are no UTF-8 stay recognisable.
 
     Args:
-        path: The file.
+        path: The file, or ``STANDARD``, which stays open afterwards.
+
+    Yields:
+        The file.
 
     Raises:
         OSError: It cannot be opened.
     """
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    if path != STANDARD:
+        with path.open(**_AS_TEXT) as file:
+            yield file
+        return
+    text = io.TextIOWrapper(sys.stdin.buffer, **_AS_TEXT)
+    try:
+        yield text
+    finally:
+        text.detach()
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[FileRow]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from contextlib import ExitStack
-from itertools import groupby, islice
+from contextlib import ExitStack, contextmanager
+from itertools import groupby, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import connections, transaction
 
 from django_enrollments import api
 from django_enrollments.calls import origin_of
-from django_enrollments.enrolling.bulk import ROWS_PER_BATCH
 from django_enrollments.enrolling.learners import get_user
 from django_enrollments.enrolling.transactions import write_alias, write_transaction
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
 from django_enrollments.management.rows import (
     COLUMNS,
+    STANDARD,
     FileRow,
     HeaderError,
     Task,
@@ -30,7 +30,7 @@ from django_enrollments.management.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 #: Columns of the result file.
 RESULT_COLUMNS = ("line", "identifier", "status", "code", "message")
@@ -52,11 +52,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("file", type=Path, help="the CSV file, in UTF-8")
+        parser.add_argument(
+            "file", type=Path, help="the CSV file, in UTF-8; - is standard input"
+        )
         parser.add_argument(
             "--output",
             type=Path,
-            help="the result file; FILE.results.csv beside the file when left out",
+            help="the result file, - being standard output; when left out, "
+            "FILE.results.csv beside the file, or standard output for standard input",
         )
         parser.add_argument(
             "--dry-run",
@@ -74,34 +77,31 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Work through the file.
+        Work through the file, a batch at a time.
 
         Raises:
             CommandError: A row failed, or nothing could be done at all.
         """
-        path: Path = options["file"]
-        output: Path = options["output"] or path.with_name(f"{path.stem}.results.csv")
+        source = Path(options["file"])
+        beside = source.with_name(f"{source.stem}.results.csv")
+        output = Path(options["output"] or (beside if source != STANDARD else STANDARD))
+        # Words go where no results do.
+        say = self.stdout.write if output != STANDARD else self._say_aside
         terms = _read_terms(options)
         counts: Counter[str] = Counter()
         failures: list[str] = []
         with ExitStack() as stack:
             try:
-                total = _count_rows(path)
-                rows = read_rows(stack.enter_context(open_rows(path)))
-                if output.exists() and output.samefile(path):
+                total = _count_rows(source)
+                rows = read_rows(stack.enter_context(open_rows(source)))
+                if output.exists() and output.samefile(source):
                     raise CommandError("The result would overwrite the file itself.")
-                file = output.open("w", encoding="utf-8", newline="")
-                writer = csv.writer(stack.enter_context(file))
+                writer = csv.writer(stack.enter_context(self._open_results(output)))
             except (OSError, HeaderError) as error:
                 raise CommandError(str(error)) from error
-            if options["dry_run"]:
-                using = write_alias()
-                stack.enter_context(write_transaction(using))
-                stack.callback(transaction.set_rollback, True, using)
+            forget = stack.enter_context(_dry_run()) if options["dry_run"] else None
             terminal = options.get("stderr") or sys.stderr
-            advance = stack.enter_context(
-                progress(total, terminal=terminal, say=self.stdout.write)
-            )
+            advance = stack.enter_context(progress(total, terminal=terminal, say=say))
             writer.writerow(RESULT_COLUMNS)
             for result in _work_through(rows, terms):
                 writer.writerow(result[name] for name in RESULT_COLUMNS)
@@ -109,15 +109,50 @@ class Command(BaseCommand):
                 if result["status"] == "error" and len(failures) < FAILURES_SHOWN:
                     failures.append("Line {line}: {code}: {message}".format(**result))
                 advance(1)
+                if forget:
+                    forget()
         for failure in failures:
             self.stderr.write(failure)
         for status, count in sorted(counts.items()):
-            self.stdout.write(f"{status}: {count}")
+            say(f"{status}: {count}")
         if options["dry_run"]:
-            self.stdout.write("This was a dry run; nothing has been changed.")
-        self.stdout.write(f"Every row has its result in {output}")
+            say("This was a dry run; nothing has been changed.")
+        if output != STANDARD:
+            say(f"Every row has its result in {output}")
         if counts["error"]:
             raise CommandError(f"{counts['error']} of {counts.total()} rows failed.")
+
+    def _say_aside(self, message: str) -> None:
+        self.stderr.write(message, style_func=str)
+
+    @contextmanager
+    def _open_results(self, path: Path) -> Iterator[Any]:
+        if path == STANDARD:
+            yield self.stdout
+            return
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+
+
+@contextmanager
+def _dry_run() -> Iterator[Callable[[], object]]:
+    """
+    Roll back in the end whatever is done meanwhile.
+
+    Yields:
+        A function that drops what waits for a commit that never comes, which would
+        grow with the file otherwise.
+    """
+    using = write_alias()
+    with write_transaction(using):
+        connection = connections[using]
+        before = len(connection.run_on_commit)
+
+        def forget() -> None:
+            del connection.run_on_commit[before:]
+
+        yield forget
+        transaction.set_rollback(True, using)
 
 
 def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +163,7 @@ def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
         CommandError: The actor is unknown, or the reason cannot be stored.
     """
     try:
-        actor = options["actor"] and get_user(options["actor"])
+        actor = options["actor"] and get_user(options["actor"], write_alias())
         origin_of(actor=actor, reason=options["reason"])
     except CourseEnrollmentError as error:
         raise CommandError(str(error)) from error
@@ -142,7 +177,7 @@ def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
 
 def _count_rows(path: Path) -> int | None:
     """Count the rows to come; ``None`` where a file can be read only once."""
-    if not path.is_file():
+    if path == STANDARD or not path.is_file():
         return None
     with path.open("rb") as file:
         return max(0, sum(1 for line in file if line.strip()) - 1)
@@ -153,24 +188,25 @@ def _work_through(
 ) -> Iterator[dict[str, Any]]:
     """Do neighbours that ask for the same together; give every row's result."""
     for task, neighbours in groupby(rows, key=lambda row: row.task):
-        while chunk := list(islice(neighbours, ROWS_PER_BATCH)):
-            results = _do(task, chunk, terms) if task else map(_fault, chunk)
-            for row, result in zip(chunk, results, strict=True):
-                yield {
-                    "line": row.line,
-                    "identifier": row.identifier,
-                    "status": result["status"],
-                    "code": result["code"] or "",
-                    # One line per row, whatever a filter says.
-                    "message": " ".join(result["message"].splitlines()),
-                }
+        # What has been asked for and not yet told is a batch at most.
+        told, asked = tee(neighbours)
+        results = _do(task, asked, terms) if task else map(_fault, asked)
+        for row, result in zip(told, results, strict=True):
+            yield {
+                "line": row.line,
+                "identifier": row.identifier,
+                "status": result["status"],
+                "code": result["code"] or "",
+                # One line per row, whatever a filter says.
+                "message": " ".join(result["message"].splitlines()),
+            }
 
 
 def _do(
-    task: Task, rows: Sequence[FileRow], terms: dict[str, Any]
-) -> list[dict[str, Any]]:
+    task: Task, rows: Iterable[FileRow], terms: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Do what some rows ask for; where they cannot even begin, each has failed."""
-    identifiers = [row.identifier for row in rows]
+    identifiers = (row.identifier for row in rows)
     try:
         return api.bulk_enroll(
             task.course_id,
@@ -178,12 +214,12 @@ def _do(
             emails=identifiers if task.kind == "email" else (),
             mode=task.mode,
             action=task.action,
+            stream=True,
             **terms,
         )
     except CourseEnrollmentError as error:
-        return [
-            {"status": "error", "code": error.code, "message": str(error)} for _ in rows
-        ]
+        failed = {"status": "error", "code": error.code, "message": str(error)}
+        return (failed for _ in rows)
 
 
 def _fault(row: FileRow) -> dict[str, Any]:

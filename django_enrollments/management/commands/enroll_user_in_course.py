@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_enrollments import api
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.enrolling.transactions import write_alias
 from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseEnrollmentExistsError,
@@ -60,7 +61,8 @@ def _get_user(email: str) -> Any:
         UserNotFoundError: There is none.
         CourseEnrollmentError: There are several.
     """
-    users = find_users_by_email([email]).get(normalize_email(email), [])
+    found = find_users_by_email([email], write_alias())
+    users = found.get(normalize_email(email), [])
     if not users:
         raise UserNotFoundError(f"No user has the e-mail address '{email}'.")
     if len(users) > 1:
