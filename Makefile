@@ -6,10 +6,10 @@ SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench docs lint clean
+.PHONY: help demo test bench bench-memory docs lint clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## replay a real university's registrations, then serve (SERVE=0: end)
 	$(BIN)/python example_project/manage.py demo $(if $(filter 0,$(SERVE)),--no-serve) $(ARGS)
@@ -19,6 +19,9 @@ test: $(VENV)/.test ## run the tests on SQLite and on the servers that answer
 
 bench: $(VENV)/.bench ## measure against hand-written SQL (CHECK=1: fail at a missed goal)
 	$(BIN)/python -m benchmarks --size $(SIZE) $(if $(CHECK),--check) $(ARGS)
+
+bench-memory: $(VENV)/.bench ## measure the memory of bulks of up to a million
+	$(BIN)/python -m benchmarks.bulk_memory $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation, warnings being errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
