@@ -71,6 +71,22 @@ def look_at_seats(offer: CourseOffer, *, using: str | None = None) -> Seats:
     return Seats(offer.facts.max_student_enrollments_allowed, taken)
 
 
+def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
+    """
+    Tell whether a course that had no capacity when it was read has one by now.
+
+    Args:
+        offer: The course.
+        using: Database alias.
+    """
+    path = get_course_adapter().max_student_enrollments_allowed
+    if not isinstance(path, str):
+        return False
+    courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
+    limited: bool = courses.exclude(**{path: None}).exists()
+    return limited
+
+
 def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     """
     Count the seats and keep everybody else from taking one until commit.
@@ -146,17 +162,18 @@ def find_seated(
     offer: CourseOffer, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
     """
-    Give those who are in the course, as it stands under the lock.
+    Give those who are in the course as things stand now, whatever the snapshot.
 
     Args:
         offer: The course.
         user_keys: Primary keys of users.
-        using: Database alias of the transaction that holds the lock.
+        using: Database alias.
     """
     if not user_keys:
         return set()
     rows = CourseEnrollment.objects.using(using).active().order_by()
     rows = rows.filter(course=offer.key, user__in=user_keys)
-    if _needs_locking_reads(connections[using]):
+    connection = connections[using]
+    if connection.in_atomic_block and _needs_locking_reads(connection):
         rows = rows.select_for_update()
     return set(rows.values_list("user", flat=True))

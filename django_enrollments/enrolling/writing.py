@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import Case, Q, Value, When
 
+from django_enrollments.conf import conf
 from django_enrollments.enrolling.access import course_full
 from django_enrollments.enrolling.attributes import replace_attributes
 from django_enrollments.enrolling.history import describe, record
@@ -16,6 +17,7 @@ from django_enrollments.enrolling.inserts import insert_columns
 from django_enrollments.enrolling.plans import pending
 from django_enrollments.enrolling.seats import (
     find_seated,
+    has_got_limit,
     lock_seats,
     outside_the_count,
 )
@@ -75,16 +77,23 @@ def write_all(
     if not plans:
         return
     using = writing.using
+    is_full = False
     try:
         with write_transaction(using, reads_first=False):
             if seats_of is not None:
-                _allot_seats(plans, seats_of, using=using)
+                is_full = not _allot_seats(plans, seats_of, using=using)
             granted = pending(plans)
-            if granted:
+            if is_full:
+                # Others get the lock before anything more is asked or committed.
+                transaction.set_rollback(True, using)
+            elif granted:
                 _write(granted, writing)
     except IntegrityError as error:
         _check_users(plans, using=using)
         raise Conflict from error
+    if seats_of is not None and is_full:
+        _turn_away(_needing_seats(plans), seats_of, left=0, using=using)
+        write_all(pending(plans), None, writing)
 
 
 def _check_users(plans: Sequence[Plan], *, using: str) -> None:
@@ -95,14 +104,49 @@ def _check_users(plans: Sequence[Plan], *, using: str) -> None:
         raise UserNotFoundError("The user has been deleted.")
 
 
-def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> None:
-    """Give the free seats to those who need one, first come first served."""
-    needing = [plan for plan in plans if plan.change.activates]
-    if offer.facts.max_student_enrollments_allowed is None or not needing:
-        return
+def _needing_seats(plans: Sequence[Plan]) -> list[Plan]:
+    return [plan for plan in plans if plan.change.activates]
+
+
+def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> bool:
+    """
+    Give the free seats to those who need one, first come first served.
+
+    Returns:
+        Whether there was one. If not, nobody has been turned away yet.
+    """
+    needing = _needing_seats(plans)
+    if not needing or _has_no_limit(offer, using=using):
+        return True
     left = lock_seats(offer, using=using).left
-    if left is None or left >= len(needing):
-        return
+    if left is not None and left < len(needing):
+        if left == 0:
+            return False
+        _turn_away(needing, offer, left=left, using=using)
+    return True
+
+
+def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
+    """
+    Tell whether nobody counts the seats of a course.
+
+    That was read before, and no lock proves it: to enroll in a course without a limit
+    locks nothing. So where code of the host's has been asked since, which may have
+    taken its time, it is read once more.
+    """
+    if offer.facts.max_student_enrollments_allowed is not None:
+        return False
+    asked = [*conf.ENROLLMENTS_FILTERS, *conf.ENROLLMENTS_PERMISSION_BACKENDS]
+    was_quick = all(
+        isinstance(one, str) and one.startswith("django_enrollments.") for one in asked
+    )
+    return was_quick or not has_got_limit(offer, using=using)
+
+
+def _turn_away(
+    needing: Sequence[Plan], offer: CourseOffer, *, left: int, using: str
+) -> None:
+    """Refuse those who get none of the seats that are left."""
     keys = [plan.change.user.pk for plan in needing]
     outside = outside_the_count(offer, keys, using=using)
     losing = [plan for plan in needing if plan.change.user.pk not in outside][left:]

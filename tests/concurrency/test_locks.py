@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from django_enrollments import api
+from django_enrollments.errors import CourseEnrollmentFullError
 from django_enrollments.models import EnrollmentEvent
 from django_enrollments.signals import enrollment_created
 from tests.concurrency.crowd import at_once
@@ -74,6 +75,30 @@ class TestTheLockOfACourse:
             (held,) = at_once([partial(is_course_locked, course.pk)])
 
         assert held.value is False
+
+
+class TestAFullCourse:
+    def test_is_locked_by_nobody_who_is_being_turned_away(self) -> None:
+        if connection.vendor == "sqlite":
+            pytest.skip("SQLite has no row locks.")
+        course = make_course(max_student_enrollments_allowed=0)
+        (ada,) = make_users(1)
+        held = []
+
+        def execute(proceed: Any, sql: str, *rest: Any) -> Any:
+            table = "django_enrollments_courseaccessrole"
+            if sql.replace("`", '"').startswith(f'SELECT "{table}"'):
+                (answer,) = at_once([partial(is_course_locked, course.pk)])
+                held.append(answer.value)
+            return proceed(sql, *rest)
+
+        with (
+            connection.execute_wrapper(execute),
+            pytest.raises(CourseEnrollmentFullError),
+        ):
+            api.add_enrollment(ada.get_username(), course_id_of(course))
+
+        assert held == [False]
 
 
 class TestReceivers:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import without_waiting
+from tests.concurrency.deeds import set_capacity, without_waiting
 from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
 from tests.factories import course_id_of, make_course, make_users
 from tests.faults.actors import acting
@@ -54,6 +54,25 @@ class TestASlowFilter:
         slow = partial(asking_a_slow_filter, partial(enroll, ada, course_id_of(course)))
 
         with acting(slow) as actor:
+            answers = self._enroll_at_once(course, [bob])
+            actor.go_on()
+            late = actor.answer()
+
+        assert tally(answers) == {"fine": 1}
+        assert "full" in late.text
+        assert seats_taken(course) == 1
+        assert_history_is_true([*answers, late])
+
+    @through_every_door
+    def test_gives_no_seat_too_many_of_a_limit_that_was_set_meanwhile(
+        self, enroll: Callable[[Any, str], None]
+    ):
+        course = make_course()
+        ada, bob = make_users(2)
+        slow = partial(asking_a_slow_filter, partial(enroll, ada, course_id_of(course)))
+
+        with acting(slow) as actor:
+            set_capacity(course.pk, 1)
             answers = self._enroll_at_once(course, [bob])
             actor.go_on()
             late = actor.answer()
