@@ -91,7 +91,7 @@ def fuzz(url: str, caller: str, folder: Path, arguments: list[str]) -> bool:
         f"{url}/api/schema/",
         f"--checks={','.join(CHECKS)}",
         f"--phases={phases}",
-        "--max-examples=15",
+        "--max-examples=10",
         "--generation-deterministic",
         # Of requests that are meant to be refused, most are.
         "--warnings=off",
