@@ -29,6 +29,7 @@ from django_enrollments.enrolling.modes import default_slug, unavailable_text
 from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
+    deciding,
     until_settled,
     whole_transaction,
     write_alias,
@@ -152,6 +153,7 @@ def _expired_too(include_expired: bool) -> dict[str, bool]:
     return {"include_expired": True} if include_expired else {}
 
 
+@deciding()
 def add_enrollment(
     username: str,
     course_id: str,
@@ -270,6 +272,7 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
     return until_settled(attempt, using=using)
 
 
+@deciding()
 def update_enrollment(
     username: str,
     course_id: str,
@@ -335,6 +338,7 @@ def update_enrollment(
     return enrollment
 
 
+@deciding()
 def enroll_or_update(
     username: str,
     course_id: str,
@@ -598,6 +602,7 @@ def get_course_enrollment_details(
         return details
 
 
+@deciding()
 def set_enrollment_attributes(
     username: str, course_id: str, attributes: Sequence[dict[str, Any]]
 ) -> None:
@@ -671,6 +676,7 @@ def validate_course_mode(
         raise CourseModeNotFoundError(text, info)
 
 
+@deciding()
 def unenroll_user_from_all_courses(username: str) -> list[str]:
     """
     Take a learner out of every course, all or none (API-18).
@@ -689,6 +695,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     return sorted(set(get_course_adapter().orgs_of(left)))
 
 
+@deciding()
 def leave_all_courses(username: str) -> list[str]:
     """
     Do what :func:`unenroll_user_from_all_courses` does, and give the courses.

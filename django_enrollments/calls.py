@@ -94,6 +94,7 @@ class Call:
 
 _call: ContextVar[Call | None] = ContextVar("enrollments_call", default=None)
 _origin: ContextVar[Origin | None] = ContextVar("enrollments_origin", default=None)
+_read_alias: ContextVar[str | None] = ContextVar("enrollments_read_alias", default=None)
 
 
 @contextmanager
@@ -124,11 +125,43 @@ def between_calls() -> Iterator[None]:
     Receivers of signals act after the call's changes, so neither its moment nor what
     it has read holds for them.
     """
-    token = _call.set(None)
+    token, read_token = _call.set(None), _read_alias.set(None)
     try:
         yield
     finally:
+        _read_alias.reset(read_token)
         _call.reset(token)
+
+
+@contextmanager
+def reading_from(using: str) -> Iterator[None]:
+    """
+    Read everything from one database, whatever the router says.
+
+    Note [Decide on the primary]: a replica may be behind, so what is read to decide a
+    write is read where it will be written. Whoever decides says so here, for code with
+    signatures of its own is asked as well: permission backends, filters, a replaced
+    data layer. What is only shown goes by the router.
+
+    Args:
+        using: Database alias.
+    """
+    token = _read_alias.set(using)
+    try:
+        yield
+    finally:
+        _read_alias.reset(token)
+
+
+def read_alias() -> str | None:
+    """
+    Give the database alias that a reading must come from, if it must from one.
+
+    Returns:
+        An alias as ``QuerySet.using()`` takes it, where ``None`` lets the router
+        choose. See Note [Decide on the primary].
+    """
+    return _read_alias.get()
 
 
 def moment() -> datetime:

@@ -16,7 +16,13 @@ from django.contrib.auth import get_user_model
 from django.db.models import F, FilteredRelation, OuterRef, QuerySet, Subquery
 from django.db.models.sql.datastructures import Join
 
-from django_enrollments.calls import Call, current_origin, one_call, origin_of
+from django_enrollments.calls import (
+    Call,
+    current_origin,
+    one_call,
+    origin_of,
+    read_alias,
+)
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.attributes import (
     clean_attributes,
@@ -106,7 +112,8 @@ def get_course_enrollments(
     if not is_storable(username) or not username:
         return []
     with one_call() as call:
-        enrollments = CourseEnrollment.objects.of_username(username)
+        rows = CourseEnrollment.objects.using(read_alias())
+        enrollments = rows.of_username(username)
         if not include_inactive:
             enrollments = enrollments.active()
         if get_filters():
@@ -142,7 +149,8 @@ def get_course_enrollment(
     if not is_storable(username) or not username:
         return None
     with one_call() as call:
-        enrollments = CourseEnrollment.objects.of_username(username)
+        rows = CourseEnrollment.objects.using(read_alias())
+        enrollments = rows.of_username(username)
         listed = _list_enrollments(
             enrollments.in_course(course_id).order_by("pk"), call, include_expired
         )
@@ -166,7 +174,8 @@ def get_user_enrollments(course_key: object) -> QuerySet[CourseEnrollment]:
     Returns:
         A queryset, empty when there is none.
     """
-    enrollments = CourseEnrollment.objects.in_course(course_key).active()
+    rows = CourseEnrollment.objects.using(read_alias())
+    enrollments = rows.in_course(course_key).active()
     return enrollments.order_by("created", "pk")
 
 
@@ -411,7 +420,8 @@ def get_user_roles(username: str) -> set[CourseAccessRole]:
         UserNotFoundError: No user has this name.
     """
     user = get_user(username)
-    return set(CourseAccessRole.objects.filter(user=user).order_by())
+    roles = CourseAccessRole.objects.using(read_alias())
+    return set(roles.filter(user=user).order_by())
 
 
 def serialize_enrollments(
@@ -493,9 +503,7 @@ def _find_row(
     """Give a learner's row with its user, in one query."""
     if not isinstance(username, str) or not is_storable(username):
         return None
-    rows = CourseEnrollment.objects.all()
-    if using:
-        rows = rows.using(using)
+    rows = CourseEnrollment.objects.using(using or read_alias())
     rows = rows.in_course(course_id).of_username(username).select_related("user")
     for row in rows.order_by("pk"):
         if row.username == username:
@@ -592,7 +600,7 @@ def _read_modes(keys: Collection[Any]) -> dict[Any, list[Mode]]:
     modes: dict[Any, list[Mode]] = defaultdict(list)
     unread = list(keys)
     for start in range(0, len(unread), _KEYS_PER_QUERY):
-        some = CourseMode.objects.filter(
+        some = CourseMode.objects.using(read_alias()).filter(
             course__in=unread[start : start + _KEYS_PER_QUERY]
         )
         rows = some.order_by("pk").values_list("course", *MODE_COLUMNS)
@@ -634,7 +642,7 @@ def _names_of(rows: Sequence[CourseEnrollment]) -> dict[Any, str]:
     names = {row.user_id: row.username for row in rows if is_cached(row)}
     missing = {row.user_id for row in rows} - names.keys()
     if missing:
-        users = get_user_model()._base_manager.in_bulk(missing)
+        users = get_user_model()._base_manager.using(read_alias()).in_bulk(missing)
         names |= {key: user.get_username() for key, user in users.items()}
     return names
 
@@ -655,7 +663,8 @@ class _Courses:
         """Read courses joined with their modes: a course comes once for each."""
         adapter = get_course_adapter()
         modes = CourseMode._meta.get_field("course").remote_field.name
-        courses = get_course_model()._base_manager.filter(pk__in=keys)
+        courses = get_course_model()._base_manager.using(read_alias())
+        courses = courses.filter(pk__in=keys)
         courses = courses.order_by(f"{modes}__pk")
         columns = [f"{modes}__{column}" for column in MODE_COLUMNS]
         if adapter.needs_instance(_COURSE_NAMES):

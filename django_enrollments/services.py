@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from django.contrib.auth import get_user_model
 from django.db.models import Q
 
-from django_enrollments.calls import Call, one_call, origin_of
+from django_enrollments.calls import Call, one_call, origin_of, read_alias
 from django_enrollments.enrolling import access, bulk, lifecycle
 from django_enrollments.enrolling.attributes import clean_attributes
 from django_enrollments.enrolling.catalog import (
@@ -53,7 +53,8 @@ class EnrollmentsService:
         Returns:
             A queryset; empty for an unknown course.
         """
-        return CourseEnrollment.objects.in_course(course_id).active()
+        rows = CourseEnrollment.objects.using(read_alias())
+        return rows.in_course(course_id).active()
 
     def get_active_enrollments_by_course_and_user(
         self, course_id: object, user_id: Any
@@ -93,7 +94,7 @@ class EnrollmentsService:
             offer = find_offer(course_id, call)
         if offer is None or not offer.facts.enable_proctored_exams:
             return None
-        enrollments = CourseEnrollment.objects.filter(
+        enrollments = CourseEnrollment.objects.using(read_alias()).filter(
             course=offer.key, is_active=True, mode__in=proctored_modes(offer.facts)
         )
         if text_search:
@@ -278,10 +279,11 @@ class EnrollmentsService:
             user: The user; an anonymous one is in no course.
             course: The course; nobody is in an unknown one.
         """
+        rows = CourseEnrollment.objects.using(read_alias())
         if isinstance(course, get_course_model()):
-            enrollments = CourseEnrollment.objects.filter(course=course.pk)
+            enrollments = rows.filter(course=course.pk)
         else:
-            enrollments = CourseEnrollment.objects.in_course(course)
+            enrollments = rows.in_course(course)
         try:
             learner = get_user_by_key(user)
         except UserNotFoundError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models.constants import LOOKUP_SEP
 
+from django_enrollments.calls import read_alias
 from django_enrollments.keys import org_of, run_of
 from django_enrollments.models.courses import get_course_model
 from django_enrollments.moments import as_moment
@@ -176,8 +177,7 @@ class CourseAdapter:
         return self._with_related(courses, using).filter(pk=key).first()
 
     def _with_related(self, courses: QuerySet[Any], using: str | None) -> QuerySet[Any]:
-        if using:
-            courses = courses.using(using)
+        courses = courses.using(using or read_alias())
         related = self.related()
         return courses.select_related(*related) if related else courses
 
@@ -189,7 +189,8 @@ class CourseAdapter:
             course_ids: Course ids as text.
         """
         names = ("course_id", "org")
-        courses = self.get_queryset().filter(**{f"{self.course_id}__in": course_ids})
+        courses = self.get_queryset().using(read_alias())
+        courses = courses.filter(**{f"{self.course_id}__in": course_ids})
         facts: Iterable[CourseFacts]
         if self.needs_instance(names):
             facts = map(self.facts, self._with_related(courses, None))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import auth
 from django.core.exceptions import PermissionDenied
 
-from django_enrollments.calls import moment
+from django_enrollments.calls import moment, read_alias
 from django_enrollments.conf import conf
 from django_enrollments.models import (
     CourseAccessRole,
@@ -104,7 +104,7 @@ class CourseRoleBackend:
             return everybody
         granted = {user.pk for user in users if is_global_staff(user)}
         emails = {user.pk: email_of(user) for user in users}
-        invitations = CourseEnrollmentAllowed.objects.filter(
+        invitations = CourseEnrollmentAllowed.objects.using(read_alias()).filter(
             course_id=facts.course_id, email__in={*emails.values()} - {""}
         )
         # A collation that ignores case also finds what merely looks like the course.
@@ -121,7 +121,8 @@ class CourseRoleBackend:
             for key, email in emails.items()
             if email in used_by and used_by[email] in (None, key)
         }
-        roles = CourseAccessRole.objects.reaching(facts.course_id, facts.org)
+        roles = CourseAccessRole.objects.using(read_alias())
+        roles = roles.reaching(facts.course_id, facts.org)
         roles = roles.filter(user__in=_active(users) - granted)
         for user_id, on_course, role in roles.values_list("user", "course_id", "role"):
             team = (
@@ -208,7 +209,7 @@ def _teams(
 ) -> set[tuple[Any, str]]:
     """Give who of these users is on the team of which of these courses."""
     team = CourseAccessRole.COURSE_TEAM
-    roles = CourseAccessRole.objects.filter(
+    roles = CourseAccessRole.objects.using(read_alias()).filter(
         user__in=user_keys, course_id__in=course_ids, role__in=team
     )
     # A collation that ignores case also finds what merely looks alike.

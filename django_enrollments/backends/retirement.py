@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django_enrollments.calls import read_alias
 from django_enrollments.keys import is_storable
 from django_enrollments.models import UserRetirementStatus
 
@@ -27,7 +28,7 @@ class ModelBackend:
         """
         if not is_storable(username) or not username:
             return None
-        requests = UserRetirementStatus._default_manager.filter(
+        requests = UserRetirementStatus._default_manager.using(read_alias()).filter(
             original_username=username, state__in=self.OPEN_STATES, user__isnull=False
         )
         for request in requests.select_related("user").order_by("-pk"):

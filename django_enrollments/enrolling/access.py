@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
+from django_enrollments.calls import read_alias
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.filters import apply_filters
 from django_enrollments.enrolling.modes import is_mode_slug, unavailable_text
@@ -178,7 +179,8 @@ def explain(
         ``{"allowed", "reasons", "seats", "mode"}`` as the contract describes it.
     """
     at = call.at
-    row = CourseEnrollment.objects.filter(user=user.pk, course=offer.key).first()
+    rows = CourseEnrollment.objects.using(read_alias())
+    row = rows.filter(user=user.pk, course=offer.key).first()
     seats = look_at_seats(offer)
     wanted = offer.default_slug(at=at) if mode is None else mode
     refusals: list[Refusal] = []
@@ -218,5 +220,5 @@ def explain(
 
 
 def _takes_no_seat(user: Any, offer: CourseOffer) -> bool:
-    using = CourseEnrollment.objects.db
+    using = CourseEnrollment.objects.using(read_alias()).db
     return bool(outside_the_count(offer, [user.pk], using=using))

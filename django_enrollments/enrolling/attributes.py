@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from django_enrollments.calls import read_alias
 from django_enrollments.conf import conf
 from django_enrollments.errors import InvalidEnrollmentAttribute
 from django_enrollments.keys import MAX_TEXT, is_storable
@@ -100,7 +101,8 @@ def list_attributes(enrollment_key: Any) -> list[dict[str, str]]:
     Args:
         enrollment_key: Primary key of the enrollment.
     """
-    rows = CourseEnrollmentAttribute._default_manager.filter(enrollment=enrollment_key)
+    attributes = CourseEnrollmentAttribute._default_manager.using(read_alias())
+    rows = attributes.filter(enrollment=enrollment_key)
     return list(rows.order_by("pk").values(*_PARTS))
 
 

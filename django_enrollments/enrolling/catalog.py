@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import router
 
 from django_enrollments.backends.courses import CourseFacts
+from django_enrollments.calls import read_alias
 from django_enrollments.enrolling.modes import (
     MODE_COLUMNS,
     Mode,
@@ -151,7 +152,7 @@ def find_offer_by_key(
 def _read(
     find: Callable[[Any, str], Any], name: Any, call: Call, using: str | None
 ) -> CourseOffer | None:
-    using = using or router.db_for_read(get_course_model())
+    using = using or read_alias() or router.db_for_read(get_course_model())
     known = (find.__name__, name, using)
     if known not in call.readings:
         course = find(name, using)

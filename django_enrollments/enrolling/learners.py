@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.db.models.functions import Lower
 
+from django_enrollments.calls import read_alias
 from django_enrollments.errors import UserNotFoundError
 from django_enrollments.keys import find_user_key, is_storable, normalize_email
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def _users(using: str | None = None) -> QuerySet[Any]:
     users = get_user_model()._default_manager.all()
-    return users.using(using) if using else users
+    return users.using(using or read_alias())
 
 
 def find_user(username: object, using: str | None = None) -> Any | None:

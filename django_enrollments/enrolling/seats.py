@@ -9,6 +9,7 @@ from django.db import connections
 from django.db.models import Count, Subquery
 from django.db.models.constants import LOOKUP_SEP
 
+from django_enrollments.calls import read_alias
 from django_enrollments.enrolling.transactions import (
     lock_row,
     take_sqlite_write_lock,
@@ -64,9 +65,7 @@ def look_at_seats(offer: CourseOffer, *, using: str | None = None) -> Seats:
         offer: The course.
         using: Database alias; ``None`` lets the router choose.
     """
-    holders = CourseEnrollment.objects.all()
-    if using:
-        holders = holders.using(using)
+    holders = CourseEnrollment.objects.using(using or read_alias())
     taken = holders.holding_seats(offer.key, offer.course_id).count()
     return Seats(offer.facts.max_student_enrollments_allowed, taken)
 

@@ -30,6 +30,7 @@ import django
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
+from django_enrollments.calls import reading_from
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
 
@@ -68,6 +69,14 @@ class Conflict(Exception):  # noqa: N818 - an event, not an error for callers.
 def write_alias() -> str:
     """Give the database alias that enrollments are written to."""
     return router.db_for_write(CourseEnrollment)
+
+
+@contextmanager
+def deciding() -> Iterator[None]:
+    """Read from where enrollments are written; decorates functions that write them."""
+    # See Note [Decide on the primary] in ``calls``.
+    with reading_from(write_alias()):
+        yield
 
 
 #: How many attempts came before the one under way, whose transaction begins here.
@@ -276,7 +285,9 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
     for number in range(ATTEMPTS):
         token = _repetitions.set(number if is_ours else _repetitions.get())
         try:
-            return attempt(number > 1 and not is_ours)
+            # See Note [Decide on the primary] in ``calls``.
+            with reading_from(using):
+                return attempt(number > 1 and not is_ours)
         except Conflict as error:
             conflict = error
         except OperationalError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
@@ -152,13 +152,15 @@ class CourseEnrollmentAllowed(models.Model):
         Returns:
             Whether there was any.
         """
-        with transaction.atomic(using=cls.objects.db):
-            invitations = cls.objects.for_email(email)
+        using = router.db_for_write(cls)
+        stored = cls.objects.using(using)
+        with transaction.atomic(using=using):
+            invitations = stored.for_email(email)
             # By course: two people retired at once wait for each other in one order,
             # address and course being unique.
             by_course = invitations.order_by("course_id", "pk")
             keys = list(by_course.values_list("pk", flat=True))
             for key in keys:
-                cls.objects.filter(pk=key).update(email=REDACTED_EMAIL)
-                cls.objects.filter(pk=key).delete()
+                stored.filter(pk=key).update(email=REDACTED_EMAIL)
+                stored.filter(pk=key).delete()
         return bool(keys)

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 
-from django_enrollments.calls import Origin, current_origin, one_call, origin_of
+from django_enrollments.calls import (
+    Origin,
+    current_origin,
+    one_call,
+    origin_of,
+    read_alias,
+)
 from django_enrollments.errors import (
     CourseEnrollmentError,
     EnrollmentNotFoundError,
@@ -47,7 +53,8 @@ def modes_for_course(
     from django_enrollments.moments import as_moment
 
     text = find_course_id(course_id)
-    stored = CourseMode.objects.of_course(text) if text else CourseMode.objects.none()
+    modes = CourseMode.objects.using(read_alias())
+    stored = modes.of_course(text) if text else modes.none()
     with one_call() as call:
         usable = [
             mode
@@ -302,7 +309,8 @@ class EnrollmentShortcuts:
             return False
         start = f"{partial}{'+' if '+' in partial else '/'}"
         path = f"course__{get_course_adapter().course_id}"
-        active = CourseEnrollment.objects.active().filter(user=user.pk)
+        rows = CourseEnrollment.objects.using(read_alias())
+        active = rows.active().filter(user=user.pk)
         runs = active.filter(**{f"{path}__startswith": start})
         # SQLite ignores case there.
         return any(run.startswith(start) for run in runs.values_list(path, flat=True))
@@ -452,9 +460,11 @@ def _origin(actor: Any, reason: str, source: str | None) -> Origin:
 
 def _user_by_email(email: str) -> Any:
     from django_enrollments.enrolling.learners import find_users_by_email
+    from django_enrollments.enrolling.transactions import write_alias
     from django_enrollments.keys import normalize_email
 
-    users = find_users_by_email([email]).get(normalize_email(str(email)), [])
+    found = find_users_by_email([email], write_alias())
+    users = found.get(normalize_email(str(email)), [])
     if not users:
         raise UserNotFoundError("No user has this e-mail address.")
     return users[0]
@@ -467,7 +477,7 @@ def _find_row(
 
     if not isinstance(user, get_user_model()) or user.pk is None:
         return None
-    rows = CourseEnrollment.objects.using(using) if using else CourseEnrollment.objects
+    rows = CourseEnrollment.objects.using(using or read_alias())
     row = rows.filter(user=user.pk).in_course(course_id).first()
     if row is not None:
         row.remember_user(user)

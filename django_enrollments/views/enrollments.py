@@ -18,6 +18,7 @@ from django_enrollments.authentication import (
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.learners import find_user, find_users_by_email
+from django_enrollments.enrolling.transactions import deciding
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
 from django_enrollments.models import get_course_adapter
@@ -108,6 +109,7 @@ class EnrollmentListView(EnrollmentAPIView):
             listed = api.get_enrollments(username, include_expired=include_expired)
         return Response(listed)
 
+    @deciding()
     def post(self, request: Request) -> Response:
         """
         Enroll somebody, or change their enrollment.

@@ -19,6 +19,7 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.calls import attributed, origin_of
+from django_enrollments.enrolling.transactions import deciding
 from django_enrollments.errors import UserNotFoundError
 from django_enrollments.keys import MAX_USERNAME, is_storable
 from django_enrollments.views.base import (
@@ -95,6 +96,7 @@ class UnenrollmentView(EnrollmentAPIView):
     permission_classes = [IsAuthenticated, CanRetireUser]
     throttle_classes = []
 
+    @deciding()
     def post(self, request: Request) -> Response:
         """
         Take somebody out of all courses, or of none if anything fails.

@@ -13,6 +13,7 @@ from django.db import IntegrityError
 from django.db.models import Count, Exists, Max, OuterRef, Q
 
 from django_enrollments.backends.loading import get_notification_backend
+from django_enrollments.enrolling.transactions import write_alias
 from django_enrollments.enrollments_notifications import (
     AUDIT_ACCESS_EXPIRING_SOON,
     EnrollmentNotificationSender,
@@ -129,9 +130,9 @@ def _find_untold(key: Any, deadline: datetime) -> Iterator[CourseEnrollment]:
         notification_type=AUDIT_ACCESS_EXPIRING_SOON,
         deadline=deadline,
     )
-    untold = CourseEnrollment.objects.active().filter(
-        ~Exists(sent), course=key, mode=CourseMode.AUDIT
-    )
+    # A replica may not know yet who has left.
+    enrollments = CourseEnrollment.objects.using(write_alias()).active()
+    untold = enrollments.filter(~Exists(sent), course=key, mode=CourseMode.AUDIT)
     last = 0
     while chunk := list(untold.filter(pk__gt=last).order_by("pk")[:ROWS_PER_QUERY]):
         yield from chunk
