@@ -617,3 +617,54 @@ class TestCommands:
 
         assert [mail.to for mail in mailoutbox] == [["ada@example.org"]]
         assert SentNotification.objects.using(PRIMARY).count() == 1
+
+
+class OneDatabaseRouter(ReplicaRouter):
+    """Keeps everything in a database that is not called default."""
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        return REPLICA
+
+
+@pytest.mark.django_db(databases=[REPLICA])
+class TestADatabaseOfAnotherName:
+    """The default database answers nobody here."""
+
+    @pytest.fixture(autouse=True)
+    def _course(self, _router: None, settings: Any) -> None:
+        settings.DATABASE_ROUTERS = [f"{__name__}.OneDatabaseRouter"]
+        self.course = make_course(max_student_enrollments_allowed=3)
+        make_modes(self.course, "audit", "honor")
+
+    def test_keeps_every_promise(self) -> None:
+        users = make_users(4)
+        names = [user.get_username() for user in users]
+
+        api.add_enrollment(names[0], COURSE_ID)
+        api.update_enrollment(names[0], COURSE_ID, mode="honor")
+        told = api.bulk_enroll(COURSE_ID, names, ["new@example.org"])
+
+        assert [one["status"] for one in told] == [
+            "unchanged",
+            "created",
+            "created",
+            "error",
+            "invited",
+        ]
+        assert api.get_enrollments(names[0])[0]["mode"] == "honor"
+        assert api.explain_enrollment(names[3], COURSE_ID)["seats"]["left"] == 0
+        assert api.leave_all_courses(names[0]) == [COURSE_ID]
+        make_user("new")
+        assert EnrollmentsService().is_enrolled(make_user("later"), COURSE_ID) is False
+        assert EnrollmentEvent.objects.count() == 6
+
+    def test_serves_requests(self, settings: Any) -> None:
+        browser = browser_of(make_user("ada"), settings)
+        body = {"course_details": {"course_id": COURSE_ID}}
+
+        answer = browser.post(
+            "/api/enrollment/v1/enrollment", json.dumps(body), "application/json"
+        )
+
+        assert answer.json()["is_active"] is True
+        assert len(browser.get("/api/enrollment/v1/enrollment").json()) == 1
