@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from tests.databases import database
 
-SECRET_KEY = "only for tests"
+# Long enough for libraries of tokens, which warn of shorter ones.
+SECRET_KEY = "only for tests, and longer than thirty-two bytes"
 USE_TZ = True
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"

@@ -48,8 +48,6 @@ class TestJwt:
     def _library(self, settings: Any) -> None:
         reason = "The extra jwt is not installed."
         pytest.importorskip("rest_framework_simplejwt", reason=reason)
-        # Long enough a secret for the library not to warn of it.
-        settings.SECRET_KEY = "only for tests, and longer than thirty-two bytes"
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [JWT, SESSION]
 
     def token_of(self, user: Any, **claims: Any) -> str:
