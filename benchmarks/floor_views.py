@@ -33,6 +33,8 @@ def all_enrollments(request: HttpRequest) -> HttpResponse:
     """
     List everybody's enrollments for staff, page by page.
 
+    It can only go on, though it tells where the page before would be.
+
     Args:
         request: The request, with ``?cursor=``, ``?course_id=`` and ``?username=``.
     """
@@ -44,22 +46,22 @@ def all_enrollments(request: HttpRequest) -> HttpResponse:
     if cursor:
         moment, _, key = urlsafe_b64decode(cursor).decode().partition(" ")
         before = (datetime.fromisoformat(moment), int(key))
-    page, last = floor.list_all(
+    page, first, last = floor.list_all(
         before=before,
         course_id=given.get("course_id"),
         usernames=usernames.split(",") if usernames else None,
     )
-    following = None
-    if last:
-        query = urlencode({**given.dict(), "cursor": encode_place(*last)})
-        following = f"{request.build_absolute_uri(request.path)}?{query}"
-    body = orjson.dumps({"next": following, "results": page})
-    return HttpResponse(body, content_type="application/json")
+    body = {
+        "next": last and _link(request, encode_place(*last)),
+        "previous": first and _link(request, f"-{encode_place(*first)}"),
+        "results": page,
+    }
+    return HttpResponse(orjson.dumps(body), content_type="application/json")
 
 
 def encode_place(created: datetime, key: int) -> str:
     """
-    Give the place in the list where a page begins as a text for its URL.
+    Give a place in the list as a text for the URL of the page that begins there.
 
     Args:
         created: When the last row before it was made.
@@ -67,3 +69,8 @@ def encode_place(created: datetime, key: int) -> str:
     """
     moment = created.replace(tzinfo=timezone.utc)
     return urlsafe_b64encode(f"{moment.isoformat()} {key}".encode()).decode()
+
+
+def _link(request: HttpRequest, cursor: str) -> str:
+    query = urlencode({**request.GET.dict(), "cursor": cursor})
+    return f"{request.build_absolute_uri(request.path)}?{query}"

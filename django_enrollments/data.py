@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import F, FilteredRelation, OuterRef, QuerySet, Subquery
-from django.db.models.sql.datastructures import Join
 
 from django_enrollments.calls import (
     Call,
@@ -38,8 +37,10 @@ from django_enrollments.enrolling.catalog import (
 )
 from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import clean_enterprise_uuid
+from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import find_user, get_user
 from django_enrollments.enrolling.modes import MODE_COLUMNS, Mode, usable_modes
+from django_enrollments.enrolling.selects import select_rows
 from django_enrollments.enrolling.transactions import (
     lock_enrollment,
     until_settled,
@@ -61,8 +62,6 @@ from django_enrollments.moments import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
-
-    from django.db.models.sql import Query
 
     from django_enrollments.backends.courses import CourseFacts
 
@@ -555,11 +554,9 @@ def _list_enrollments(
         ]
     paths = adapter.paths(_COURSE_NAMES)
     columns += [f"{_COURSE}__{path}" for path in paths.values()]
-    joined = enrollments.annotate(**{_COURSE: FilteredRelation("course")}).values_list(
-        *columns
-    )
-    _keep_those_of_deleted_courses(joined.query)
-    rows = list(joined)
+    joined = enrollments.annotate(**{_COURSE: FilteredRelation("course")})
+    # Outer, so that the rows of deleted courses stay.
+    rows = list(join_outer(joined.values_list(*columns), _COURSE))
     facts: dict[Any, CourseFacts] = {}
     for key, _, _, _, _, *values in rows:
         # The id comes first; a deleted course has none.
@@ -578,32 +575,17 @@ def _list_enrollments(
     ]
 
 
-def _keep_those_of_deleted_courses(query: Query) -> None:
-    """
-    Make the join with the courses, and all that hang on it, outer ones.
-
-    Django makes them inner: the key is never null, so it must lead somewhere, and it
-    offers no way to say that no constraint sees to that.
-    """
-    outer = set()
-    for alias, join in query.alias_map.items():
-        if not isinstance(join, Join):
-            continue
-        relation = join.filtered_relation
-        if join.parent_alias in outer or (relation and relation.alias == _COURSE):
-            query.alias_map[alias] = join.promote()
-            outer.add(alias)
-
-
 def _read_modes(keys: Collection[Any]) -> dict[Any, list[Mode]]:
     """Read the modes of many courses, in creation order (MODE-18)."""
     modes: dict[Any, list[Mode]] = defaultdict(list)
     unread = list(keys)
     for start in range(0, len(unread), _KEYS_PER_QUERY):
-        some = CourseMode.objects.using(read_alias()).filter(
-            course__in=unread[start : start + _KEYS_PER_QUERY]
+        rows = select_rows(
+            CourseMode,
+            ("course", *MODE_COLUMNS),
+            {"course": unread[start : start + _KEYS_PER_QUERY]},
+            in_order=True,
         )
-        rows = some.order_by("pk").values_list("course", *MODE_COLUMNS)
         for key, *columns in rows:
             modes[key].append(Mode._make(columns))
     return modes

@@ -15,6 +15,7 @@ from django_enrollments.enrolling.modes import (
     default_slug,
     usable_modes,
 )
+from django_enrollments.enrolling.selects import select_rows
 from django_enrollments.errors import CourseNotFoundError
 from django_enrollments.keys import find_course_id
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
@@ -54,10 +55,14 @@ class CourseOffer:
     def modes(self) -> tuple[Mode, ...]:
         """Give all modes in creation order (MODE-18); one query the first time."""
         if self._modes is None:
-            rows = CourseMode.objects.filter(course=self.key).order_by("pk")
-            if self.using:
-                rows = rows.using(self.using)
-            self._modes = tuple(map(Mode._make, rows.values_list(*MODE_COLUMNS)))
+            rows = select_rows(
+                CourseMode,
+                MODE_COLUMNS,
+                {"course": self.key},
+                using=self.using,
+                in_order=True,
+            )
+            self._modes = tuple(map(Mode._make, rows))
         return self._modes
 
     def usable(self, *, at: datetime, include_expired: bool = False) -> list[Mode]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
+from django_enrollments.enrolling.selects import as_python
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -76,7 +78,7 @@ def insert_columns(
             cursor.execute(sql, parameters)
             if fields:
                 returned += cursor.fetchall()
-    return _as_python(returned, fields, connection)
+    return as_python(returned, fields, connection)
 
 
 def _slices(
@@ -142,25 +144,3 @@ def _names(names: Iterable[str], connection: BaseDatabaseWrapper) -> str:
 
 def _placeholders(count: int) -> str:
     return f"({', '.join(['%s'] * count)})"
-
-
-def _as_python(
-    rows: list[tuple[Any, ...]], fields: Sequence[Any], connection: BaseDatabaseWrapper
-) -> list[tuple[Any, ...]]:
-    """Convert what the database returned as Django does with what it selects."""
-    for position, field in enumerate(fields):
-        column = field.get_col(field.model._meta.db_table)
-        converters = [
-            *connection.ops.get_db_converters(column),
-            *column.get_db_converters(connection),
-        ]
-        for convert in converters:
-            rows = [
-                (
-                    *row[:position],
-                    convert(row[position], column, connection),
-                    *row[position + 1 :],
-                )
-                for row in rows
-            ]
-    return rows

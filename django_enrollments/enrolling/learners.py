@@ -107,6 +107,22 @@ def find_users_by_name(
     return {name: user for name, user in by_name.items() if name in wanted}
 
 
+def find_keys(usernames: Iterable[object]) -> list[Any]:
+    """
+    Give the primary keys of the users with exactly these names, in one query.
+
+    Args:
+        usernames: Names; what cannot be one is passed over.
+    """
+    wanted = {name for name in usernames if is_storable(name) and name}
+    if not wanted:
+        return []
+    field = get_user_model().USERNAME_FIELD
+    users = _users().filter(**{f"{field}__in": wanted}).order_by()
+    # A case-insensitive collation also finds names that merely look alike.
+    return [key for key, name in users.values_list("pk", field) if name in wanted]
+
+
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:
     """
     Give the users with these primary keys, in one query.

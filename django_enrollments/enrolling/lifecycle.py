@@ -24,6 +24,7 @@ from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import Change
 from django_enrollments.enrolling.modes import is_mode_slug
 from django_enrollments.enrolling.plans import Outcome, Plan, pending
+from django_enrollments.enrolling.selects import select_instances
 from django_enrollments.enrolling.transactions import until_settled
 from django_enrollments.enrolling.writing import Writing, write_all
 from django_enrollments.errors import EnrollmentNotAllowed
@@ -121,9 +122,14 @@ def enroll(
         return offer.default_slug(at=at) if mode is None else mode
 
     def attempt(lock: bool) -> list[Plan]:
-        rows = CourseEnrollment.objects.using(using).order_by()
-        rows = rows.filter(course=offer.key, user__in=[user.pk for user in waiting])
-        existing = {row.user_id: row for row in (_locked(rows) if lock else rows)}
+        keys = [user.pk for user in waiting]
+        if lock:
+            locked = CourseEnrollment.objects.using(using).select_for_update()
+            rows = list(locked.filter(course=offer.key, user__in=keys).order_by())
+        else:
+            where = {"course": offer.key, "user": keys}
+            rows = select_instances(CourseEnrollment, where, using=using)
+        existing = {row.user_id: row for row in rows}
         plans = [
             _plan_enrolling(
                 user,
@@ -406,8 +412,12 @@ def _find_invitations(plans: Sequence[Plan], *, using: str) -> None:
     wanted = {*emails.values()} - {""}
     if not wanted:
         return
-    unused = CourseEnrollmentAllowed.objects.using(using).unused().order_by()
-    unused = unused.filter(email__in=wanted, course_id=plans[0].change.course_id)
+    where = {
+        "email": [*wanted],
+        "course_id": plans[0].change.course_id,
+        "user": None,
+    }
+    unused = select_instances(CourseEnrollmentAllowed, where, using=using)
     by_email = {invitation.email: invitation for invitation in unused}
     taken: set[str] = set()
     for plan in plans:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth import get_user_model
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db import connections
+from django.db.models import Q
 from django.db.models.functions import Lower
 
-from django_enrollments.enrolling.learners import email_field, find_users_by_name
+from django_enrollments.enrolling.learners import email_field, find_keys
 from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
 from django_enrollments.models import (
     CourseEnrollment,
@@ -54,8 +55,7 @@ def search_enrollments(
         enrollments = _in_courses_with(enrollments, course_id_parts)
     if usernames is not None:
         # By their keys, for a collation also finds names that merely look alike.
-        users = find_users_by_name(usernames).values()
-        enrollments = enrollments.filter(user__in=[user.pk for user in users])
+        enrollments = enrollments.filter(user__in=find_keys(usernames))
     if emails is not None:
         enrollments = _of_emails(enrollments, emails)
     return enrollments
@@ -64,11 +64,17 @@ def search_enrollments(
 def _in_courses_that_exist(
     enrollments: CourseEnrollmentQuerySet,
 ) -> CourseEnrollmentQuerySet:
-    courses = get_course_model()._base_manager.filter(pk=OuterRef("course"))
-    exists = When(Exists(courses.order_by()), then=Value(True))
-    # As a bare condition, MariaDB would begin with the courses, read all enrollments
-    # and sort them, where a page needs a hundred.
-    return enrollments.filter(Case(exists, default=Value(False)))
+    # Asked whether there is one, MariaDB would begin with the courses, read all the
+    # enrollments and sort them, and PostgreSQL would read all courses first, where a
+    # page needs a hundred of each. So they are asked for a value.
+    courses, own = get_course_model()._meta, CourseEnrollment._meta
+    quote = connections[enrollments.db].ops.quote_name
+    table, key = quote(courses.db_table), quote(courses.pk.column)
+    course = f"{quote(own.db_table)}.{quote(own.get_field('course').column)}"
+    # Only names are put into it.
+    found = f"SELECT 1 FROM {table} WHERE {table}.{key} = {course}"  # noqa: S608
+    where = [f"({found}) IS NOT NULL"]
+    return cast("CourseEnrollmentQuerySet", enrollments.extra(where=where))  # noqa: S610 - As above.
 
 
 def _in_courses_with(
