@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import time
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
+
+#: How long a cache that goes on failing is not logged again, per process.
+SILENT_SECONDS = 60
+
+#: When each kind of failure was logged last, by the monotonic clock.
+_logged: dict[str, float] = {}
 
 
 @contextmanager
@@ -44,6 +52,28 @@ def sparing_transaction(of: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _never_failing(done: str) -> Iterator[None]:
+    """
+    Log what the cache raises in a block, unless it was logged a moment ago.
+
+    While a cache is down, every view of a popular page would write a traceback.
+    """
+    try:
+        with sparing_transaction(cache):
+            yield
+    except Exception:
+        now = time.monotonic()
+        if now - _logged.get(done, -math.inf) >= SILENT_SECONDS:
+            _logged[done] = now
+            logger.exception(
+                "Course details could not be %s the cache. If that goes on, it is "
+                "logged again in %d seconds.",
+                done,
+                SILENT_SECONDS,
+            )
+
+
 def _key(course_id: str, include_expired: bool) -> str:
     # Course ids may be longer than memcached's keys and hold what it refuses.
     name = hashlib.sha256(f"{conf.ENROLLMENTS_DATA_API}:{course_id}".encode())
@@ -60,13 +90,10 @@ def find_details(course_id: str, include_expired: bool) -> dict[str, Any] | None
     """
     if not conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS:
         return None
-    try:
-        with sparing_transaction(cache):
-            details: dict[str, Any] | None = cache.get(_key(course_id, include_expired))
-    except Exception:
-        logger.exception("Course details could not be read from the cache.")
-        return None
-    return details
+    details: dict[str, Any] | None = None
+    with _never_failing("read from"):
+        details = cache.get(_key(course_id, include_expired))
+    return details  # noqa: RET504 - It stays None where the cache fails.
 
 
 def keep_details(
@@ -89,11 +116,8 @@ def keep_details(
             seconds = min(seconds, (expires - at).total_seconds())
     if seconds < 1:
         return
-    try:
-        with sparing_transaction(cache):
-            cache.set(_key(course_id, include_expired), details, int(seconds))
-    except Exception:
-        logger.exception("Course details could not be written to the cache.")
+    with _never_failing("written to"):
+        cache.set(_key(course_id, include_expired), details, int(seconds))
 
 
 def drop_details(course_id: str) -> None:
@@ -103,8 +127,5 @@ def drop_details(course_id: str) -> None:
     Args:
         course_id: The course id as text.
     """
-    try:
-        with sparing_transaction(cache):
-            cache.delete_many([_key(course_id, True), _key(course_id, False)])
-    except Exception:
-        logger.exception("Course details could not be dropped from the cache.")
+    with _never_failing("dropped from"):
+        cache.delete_many([_key(course_id, True), _key(course_id, False)])

@@ -157,6 +157,11 @@ class TestGetCourseEnrollmentDetails:
 
 
 class TestABrokenCache:
+    @pytest.fixture(autouse=True)
+    def _nothing_logged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Forget what other tests have caused to be logged a moment ago."""
+        monkeypatch.setattr(details_cache, "_logged", {})
+
     @pytest.mark.parametrize("broken", ["ReadsFail", "WritesFail"])
     def test_cache_04_cache_05_b_17_never_fails_a_call(
         self, settings: Any, caplog: pytest.LogCaptureFixture, broken: str
@@ -173,6 +178,34 @@ class TestABrokenCache:
         assert before == ["audit"]
         assert slugs(course_id) == ["audit", "unseen"]
         assert "cache" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("broken", "failures"), [("ReadsFail", 1), ("WritesFail", 2)]
+    )
+    def test_b_17_is_logged_once_and_not_for_every_page(
+        self, settings: Any, caplog: Any, broken: str, failures: int
+    ) -> None:
+        settings.CACHES = {"default": {"BACKEND": f"tests.stranger.caches.{broken}"}}
+        course_id = course_id_of(make_course())
+
+        for _ in range(5):
+            slugs(course_id)
+            details_cache.drop_details(course_id)
+
+        assert len(caplog.records) == failures
+        assert all(record.exc_info for record in caplog.records)
+
+    def test_b_17_is_logged_again_if_it_goes_on(
+        self, settings: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(details_cache, "SILENT_SECONDS", 0)
+        settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.ReadsFail"}}
+        course_id = course_id_of(make_course())
+
+        for _ in range(3):
+            slugs(course_id)
+
+        assert len(caplog.records) == 3
 
     def test_b_17_nor_saving_a_mode(self, settings: Any) -> None:
         settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.WritesFail"}}
