@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.mail import EmailMultiAlternatives
+from django.core import mail
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -18,6 +18,9 @@ from django.utils.formats import date_format, localize
 from django_enrollments.moments import as_moment
 
 logger = logging.getLogger(__name__)
+
+#: How long each answer of a mail server is waited for where the host sets no limit.
+MAIL_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,9 @@ class EmailBackend:
     other template. Their variables are ``user``, ``notification``, ``content_url``,
     ``deadline`` (words for ``audit_access_expiry``, in the time zone and language of
     the moment) and everything in the notification's context.
+
+    A mail server that does not answer within ``EMAIL_TIMEOUT`` counts as one that
+    refuses; it is given ten seconds where the host sets no such limit.
     """
 
     def send(self, notification_data: NotificationData) -> None:
@@ -112,7 +118,7 @@ class EmailBackend:
             "deadline": _in_words(notification_data.context.get("audit_access_expiry")),
         }
         subject = render_to_string(f"{folder}/subject.txt", context)
-        message = EmailMultiAlternatives(
+        message = mail.EmailMultiAlternatives(
             # A header is one line, whatever a course is called.
             subject=" ".join(subject.split()),
             body=render_to_string(f"{folder}/body.txt", context),
@@ -120,7 +126,17 @@ class EmailBackend:
         )
         html = render_to_string(f"{folder}/body.html", context)
         message.attach_alternative(html, "text/html")
-        message.send()
+        _connect().send_messages([message])
+
+
+def _connect() -> Any:
+    """Give a connection to the host's mail server that does not wait for ever."""
+    mailers = getattr(mail, "mailers", None)
+    # Django has mailers since version 6.1, and warns of the other since then.
+    connection = mail.get_connection() if mailers is None else mailers.default
+    if getattr(connection, "timeout", 0) is None:
+        connection.timeout = MAIL_TIMEOUT_SECONDS
+    return connection
 
 
 def _address_of(user: Any) -> str:
