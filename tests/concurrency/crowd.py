@@ -88,6 +88,11 @@ class Answer:
     text: str = ""
     heard: tuple[EventRecord, ...] = ()
 
+    def unwrap(self) -> Any:
+        """Give what the call returned, if it did."""
+        assert self.error is None, self
+        return self.value
+
 
 def at_once(
     calls: Sequence[Callable[[], Any]], way: Way | Sequence[Way] = AUTOCOMMIT

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # After ``crowd``, which sets Django up in the server of processes.
 from django.db import connection, transaction
 
+processes.set_forkserver_preload(["tests.concurrency.crowd", "tests.faults.deeds"])
+
 #: In an actor: what it talks to the test through.
 _to_test: Connection | None = None
 
@@ -59,6 +61,7 @@ class Actor:
             database: What replaces Django's configuration of the tests' database.
         """
         self.session: int | None = None
+        self._answer: Answer | None = None
         self._to_actor, to_test = processes.Pipe()
         self._process = processes.Process(
             target=_act,
@@ -80,22 +83,26 @@ class Actor:
         return True
 
     def go_on(self) -> None:
-        """End its pause."""
+        """End its pause, or tell it whatever else they have agreed on."""
         self._to_actor.send(None)
+
+    def is_busy(self) -> bool:
+        """Tell whether it has neither paused nor come to the end."""
+        return not self._to_actor.poll()
 
     def answer(self) -> Answer:
         """Wait for what its call comes to, and let it go."""
-        assert not self.has_paused()
-        self.leave()
+        assert self._answer or not self.has_paused()
+        self._leave()
+        assert self._answer
         return self._answer
 
     def kill(self) -> None:
         """End it at once, wherever it is, by a signal that nothing can catch."""
         self._process.kill()
-        self.leave()
+        self._leave()
 
-    def leave(self) -> None:
-        """Wait for its end."""
+    def _leave(self) -> None:
         self._process.join()
         self._process.close()
         self._to_actor.close()
@@ -106,7 +113,7 @@ def acting(call: Callable[[], Any], **options: Any) -> Iterator[Actor]:
     """Give an actor that has paused, and kill it if the test fails."""
     actor = Actor(call, **options)
     try:
-        assert actor.has_paused(), actor._answer
+        assert actor.has_paused(), actor.answer()
         yield actor
     except BaseException:
         actor.kill()
@@ -120,6 +127,12 @@ def pause() -> None:
     _to_test.recv()
 
 
+def is_told_to_go_on() -> bool:
+    """In an actor: tell whether the test said to go on though nobody has paused."""
+    assert _to_test is not None
+    return _to_test.poll()
+
+
 def session_id() -> int | None:
     """Give the id of this process's connection, as the server knows it."""
     if connection.connection is None or connection.vendor == "sqlite":
@@ -129,22 +142,24 @@ def session_id() -> int | None:
     return connection.connection.thread_id()
 
 
-def pausing_after(number: int, call: Callable[[], Any]) -> Any:
+def pausing_after(number: int, call: Callable[[], Any], *, of: str = "") -> Any:
     """
     In an actor: make a call that pauses after one of its SQL statements.
 
     Args:
         number: Which statement, counted from 1.
         call: The call.
+        of: How the statements that are counted begin, with double quotes.
     """
     done = 0
 
-    def execute(proceed: Any, *statement: Any) -> Any:
+    def execute(proceed: Any, sql: str, *rest: Any) -> Any:
         nonlocal done
-        result = proceed(*statement)
-        done += 1
-        if done == number:
-            pause()
+        result = proceed(sql, *rest)
+        if sql.replace("`", '"').startswith(of):
+            done += 1
+            if done == number:
+                pause()
         return result
 
     with connection.execute_wrapper(execute):

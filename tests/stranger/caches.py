@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 
 
@@ -20,3 +21,16 @@ class WritesFail(LocMemCache):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ConnectionError("The cache is read-only.")
+
+
+class EverythingFails(BaseCache):
+    """Of a cache server that cannot be reached."""
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+
+    def _fail(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise ConnectionError("Nobody answers.")
+
+    add = get = set = touch = delete = clear = incr = has_key = _fail
+    get_many = set_many = delete_many = _fail

@@ -1,0 +1,109 @@
+"""A connection that the server cuts in the middle: the call fails, and left nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from django.db import OperationalError, connection
+
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.models import CourseEnrollment, EmailOptIn
+from tests.concurrency.evidence import assert_history_is_true, seats_taken
+from tests.factories import course_id_of, make_course, make_users
+from tests.faults.actors import Actor, acting, pausing_after
+from tests.faults.deeds import (
+    call_after_cuts,
+    enroll_by_api,
+    enroll_in_bulk,
+    enroll_with_everything,
+    post_everything,
+)
+from tests.faults.evidence import assert_nothing_is_half_done
+from tests.http import client_of
+from tests.watching import stored
+
+#: How the statements begin after which a connection is cut.
+WRITES = (
+    'INSERT INTO "django_enrollments_courseenrollment"',
+    'INSERT INTO "django_enrollments_enrollmentevent"',
+)
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        connection.vendor == "sqlite", reason="SQLite has no connection to cut"
+    ),
+]
+
+
+def cut(session: int | None) -> None:
+    """Have the server end a connection."""
+    statement = {
+        "postgresql": "SELECT pg_terminate_backend(%s, 10000)",
+        "mysql": "KILL CONNECTION %s",
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [session])
+
+
+class TestAConnectionThatIsCut:
+    def test_leaves_nothing_after_whichever_statement_and_the_next_call_works(self):
+        course = make_course(max_student_enrollments_allowed=100)
+        ada, *others = make_users(60)
+        call = partial(enroll_with_everything, ada, course_id_of(course))
+        in_between = [
+            partial(enroll_by_api, one, course_id_of(course)) for one in others
+        ]
+
+        cuts = 0
+        actor = Actor(partial(call_after_cuts, call, in_between))
+        while actor.has_paused():
+            assert not CourseEnrollment.objects.filter(user=ada).exists()
+            assert not EmailOptIn.objects.exists()
+            assert seats_taken(course) == cuts
+            cut(actor.session)
+            actor.go_on()
+            cuts += 1
+        answer = actor.answer()
+
+        assert cuts > 6
+        assert answer.unwrap() == [OperationalError] * cuts
+        assert_nothing_is_half_done({course: 100})
+        assert_history_is_true([answer])
+
+    @pytest.mark.parametrize("beginning", WRITES)
+    def test_leaves_a_bulk_that_tells_who_is_in(self, beginning: str):
+        course = make_course(max_student_enrollments_allowed=2)
+        (ada,) = make_users(1)
+        call = partial(enroll_in_bulk, ada, course_id_of(course))
+
+        with acting(partial(pausing_after, 1, call, of=beginning)) as actor:
+            cut(actor.session)
+            actor.go_on()
+            answer = actor.answer()
+
+        # It may have tried again, by a connection of its own making.
+        assert answer.error in {None, CourseEnrollmentError}, answer
+        assert seats_taken(course) == (answer.error is None)
+        assert_nothing_is_half_done({course: 2})
+        assert_history_is_true([answer])
+
+    @pytest.mark.parametrize("beginning", WRITES)
+    def test_answers_500_to_a_request_that_left_nothing(self, beginning: str):
+        course = make_course(max_student_enrollments_allowed=1)
+        (ada,) = make_users(1)
+        cookies = {name: one.value for name, one in client_of(ada).cookies.items()}
+        call = partial(post_everything, cookies, course_id_of(course))
+        before = stored()
+
+        with acting(partial(pausing_after, 1, call, of=beginning)) as actor:
+            cut(actor.session)
+            actor.go_on()
+            cut_off = actor.answer()
+        assert stored() == before
+        assert not EmailOptIn.objects.exists()
+        undisturbed = Actor(call).answer()
+
+        assert (cut_off.value, undisturbed.value) == (500, 200)
+        assert_nothing_is_half_done({course: 1})

@@ -1,0 +1,131 @@
+"""A database that takes no more writes refuses the whole of an operation."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import DatabaseError, OperationalError, connection
+
+from django_enrollments import api
+from django_enrollments.errors import CourseEnrollmentError
+from tests.concurrency.evidence import seats_taken
+from tests.factories import course_id_of, make_course, make_users
+from tests.faults.actors import Actor
+from tests.faults.deeds import (
+    DOORS,
+    enroll_by_api,
+    enroll_with_everything,
+    with_small_files,
+)
+from tests.faults.evidence import (
+    assert_nobody_has_to_wait,
+    assert_nothing_is_half_done,
+)
+from tests.watching import listening, nothing_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+only_on_sqlite = pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="only SQLite's files are the test's own"
+)
+
+
+def execute(statement: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone() if cursor.description else None
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Refuse every write, as a server that has become a replica does."""
+    begin, end = {
+        "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+        "postgresql": (
+            "SET default_transaction_read_only = on",
+            "SET default_transaction_read_only = off",
+        ),
+        "mysql": (
+            "SET SESSION TRANSACTION READ ONLY",
+            "SET SESSION TRANSACTION READ WRITE",
+        ),
+    }[connection.vendor]
+    execute(begin)
+    try:
+        yield
+    finally:
+        execute(end)
+
+
+@contextmanager
+def full() -> Iterator[None]:
+    """Have SQLite's file grow no more."""
+    (pages,) = execute("PRAGMA page_count")
+    (before,) = execute("PRAGMA max_page_count")
+    execute(f"PRAGMA max_page_count = {pages}")
+    try:
+        yield
+    finally:
+        execute(f"PRAGMA max_page_count = {before}")
+
+
+class TestAReadOnlyDatabase:
+    @pytest.mark.parametrize("enroll", DOORS, ids=[door.__name__ for door in DOORS])
+    def test_refuses_the_whole_and_goes_on_being_read(
+        self, enroll: Callable[[Any, str], None]
+    ):
+        course = make_course(max_student_enrollments_allowed=2)
+        ada, bob = make_users(2)
+        enroll_by_api(bob, course_id_of(course))
+
+        with listening() as heard, nothing_written(), read_only():
+            with pytest.raises((DatabaseError, CourseEnrollmentError)):
+                enroll(ada, course_id_of(course))
+            read = api.get_enrollments(bob.get_username())
+
+        assert heard == []
+        assert len(read) == 1
+        enroll(ada, course_id_of(course))
+        assert seats_taken(course) == 2
+
+
+class TestAFullDisk:
+    @only_on_sqlite
+    def test_takes_learners_in_as_a_whole_until_it_refuses_them(self):
+        course = make_course(max_student_enrollments_allowed=200)
+        users = make_users(200)
+        let_in = 0
+
+        with full():
+            for user in users:
+                try:
+                    enroll_with_everything(user, course_id_of(course))
+                except OperationalError:
+                    break
+                let_in += 1
+            seats_when_full = seats_taken(course)
+            assert_nothing_is_half_done({course: 200})
+
+        assert let_in == seats_when_full < 200
+        assert_nobody_has_to_wait(course)
+
+    @only_on_sqlite
+    @pytest.mark.parametrize("kilobytes", [4, 16, 64])
+    def test_that_fails_in_the_middle_of_a_commit_leaves_nothing(self, kilobytes: int):
+        course = make_course(max_student_enrollments_allowed=2)
+        (ada,) = make_users(1)
+        call = partial(enroll_with_everything, ada, course_id_of(course))
+
+        with nothing_written():
+            answer = Actor(partial(with_small_files, 1024 * kilobytes, call)).answer()
+
+        assert answer.error is OperationalError
+        assert answer.heard == ()
+        assert_nothing_is_half_done({course: 2})
+        assert_nobody_has_to_wait(course)

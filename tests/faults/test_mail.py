@@ -1,0 +1,110 @@
+"""A mail server that never answers holds up its caller for a while, and nobody else."""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import django
+import pytest
+from django.conf import settings as django_settings
+
+from django_enrollments.backends import notifications
+from django_enrollments.backends.notifications import EmailBackend, NotificationData
+from django_enrollments.enrollments_notifications import EnrollmentNotificationSender
+from django_enrollments.signals import enrollment_created
+from tests.concurrency.crowd import at_once
+from tests.concurrency.deeds import without_waiting
+from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
+from tests.factories import course_id_of, make_course, make_users
+from tests.faults.actors import Actor
+from tests.faults.deeds import enroll_by_api, enroll_with_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[socket.socket]:
+    """Listen as a mail server does, and say nothing to whoever connects."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def send_mail_to(settings: Any, port: int, timeout: float | None = None) -> None:
+    """Have mail sent by SMTP, in the settings that the Django under test knows."""
+    path = "django.core.mail.backends.smtp.EmailBackend"
+    if django.VERSION >= (6, 1):
+        options = {"host": "127.0.0.1", "port": port, "timeout": timeout}
+        settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": options}}
+    else:
+        settings.EMAIL_BACKEND = path
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+        settings.EMAIL_TIMEOUT = timeout
+
+
+def enroll_while_mail_hangs(user: Any, course_id: str, port: int) -> None:
+    """Enroll; a receiver tells the learner by a server that says nothing."""
+    send_mail_to(django_settings, port)
+
+    def tell(enrollment: Any, **carried: Any) -> None:
+        sender = EnrollmentNotificationSender(
+            enrollment.course, enrollment.user_id, "2026-03-05T18:30:00Z"
+        )
+        sender.send_audit_access_expiring_soon_notification()
+
+    enrollment_created.connect(tell)
+    enroll_with_everything(user, course_id)
+
+
+class TestAMailServerThatHangs:
+    def test_holds_no_lock_and_no_transaction_open(self, silent_server: socket.socket):
+        course = make_course(max_student_enrollments_allowed=2)
+        ada, bob = make_users(2)
+        port = silent_server.getsockname()[1]
+        call = partial(enroll_while_mail_hangs, ada, course_id_of(course), port)
+        others = partial(enroll_by_api, bob, course_id_of(course))
+
+        actor = Actor(call)
+        client, _ = silent_server.accept()
+        try:
+            taken = seats_taken(course)
+            answers = at_once([partial(without_waiting, others)])
+            is_waiting = actor.is_busy()
+        finally:
+            client.close()
+        answers.append(actor.answer())
+
+        assert (taken, is_waiting) == (1, True)
+        assert tally(answers) == {"fine": 2}
+        assert seats_taken(course) == 2
+        assert_history_is_true(answers)
+
+
+class TestEmailBackend:
+    @pytest.mark.parametrize(("timeout", "most"), [(None, 0.1), (0.2, 60)])
+    def test_gives_up_after_the_timeout_of_the_host_or_its_own(
+        self,
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        silent_server: socket.socket,
+        timeout: float | None,
+        most: float,
+    ):
+        monkeypatch.setattr(notifications, "MAIL_TIMEOUT_SECONDS", most)
+        send_mail_to(settings, silent_server.getsockname()[1], timeout)
+        (ada,) = make_users(1)
+        data = NotificationData(
+            user_ids=[ada.pk],
+            notification_type="audit_access_expiring_soon",
+            app_name="enrollments",
+            course_key="django-101",
+            content_url="/course/django-101/home",
+            context={"course": "Botany", "audit_access_expiry": None},
+        )
+
+        with pytest.raises(OSError, match="timed out"):
+            EmailBackend().send(data)
