@@ -40,7 +40,11 @@ from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import find_user, get_user
 from django_enrollments.enrolling.modes import MODE_COLUMNS, Mode, usable_modes
-from django_enrollments.enrolling.selects import select_rows
+from django_enrollments.enrolling.selects import (
+    has_one_table,
+    select_rows,
+    select_with,
+)
 from django_enrollments.enrolling.transactions import (
     lock_enrollment,
     until_settled,
@@ -57,6 +61,7 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.models.courses import course_key_is_id
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
 
@@ -500,14 +505,23 @@ def _find_row(
     username: object, course_id: object, using: str | None
 ) -> CourseEnrollment | None:
     """Give a learner's row with its user, in one query."""
-    if not isinstance(username, str) or not is_storable(username):
+    text, users = find_course_id(course_id), get_user_model()
+    if text is None or not isinstance(username, str) or not is_storable(username):
         return None
-    rows = CourseEnrollment.objects.using(using or read_alias())
-    rows = rows.in_course(course_id).of_username(username).select_related("user")
-    for row in rows.order_by("pk"):
-        if row.username == username:
-            return row
-    return None
+    rows: Iterable[CourseEnrollment]
+    if course_key_is_id() and has_one_table(users):
+        name = {users.USERNAME_FIELD: username}
+        rows = select_with(
+            CourseEnrollment, "user", {"course": text}, name, using=using
+        )
+        # A collation may also find what merely looks like the course.
+        rows = [row for row in rows if row.course_id == text]
+    else:
+        enrollments = CourseEnrollment.objects.using(using or read_alias())
+        enrollments = enrollments.in_course(course_id).of_username(username)
+        rows = enrollments.select_related("user").order_by()
+    # The same is true of the name.
+    return next((row for row in rows if row.username == username), None)
 
 
 def _retirement_origin() -> Any:

@@ -159,11 +159,11 @@ class CourseAdapter:
             using: Database alias; ``None`` lets the router choose.
         """
         courses = self._with_related(self.get_queryset(), using)
-        course = courses.filter(**{self.course_id: course_id}).first()
-        # A case-insensitive collation also finds ids that merely look alike.
-        if course is None or self.course_id_of(course) != course_id:
-            return None
-        return course
+        for course in courses.filter(**{self.course_id: course_id}).order_by():
+            # A case-insensitive collation also finds ids that merely look alike.
+            if self.course_id_of(course) == course_id:
+                return course
+        return None
 
     def find_course_by_key(self, key: Any, using: str | None = None) -> Any | None:
         """

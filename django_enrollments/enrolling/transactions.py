@@ -191,7 +191,11 @@ def take_sqlite_write_lock(using: str) -> None:
         using: Alias of a SQLite database, within a transaction.
     """
     # An update that matches no row changes nothing and takes the lock all the same.
-    CourseEnrollment._base_manager.using(using).filter(pk=0).update(mode=F("mode"))
+    connection = connections[using]
+    quote, own = connection.ops.quote_name, CourseEnrollment._meta
+    table, key = quote(own.db_table), quote(own.pk.column)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {key} = {key} WHERE {key} = 0")  # noqa: S608 - Names only.
 
 
 def insert_all(

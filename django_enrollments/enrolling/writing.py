@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Value, When
 
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.access import course_full
@@ -22,6 +22,7 @@ from django_enrollments.enrolling.seats import (
     outside_the_count,
 )
 from django_enrollments.enrolling.transactions import Conflict, write_transaction
+from django_enrollments.enrolling.updates import update_rows
 from django_enrollments.errors import UserNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.moments import for_database
@@ -248,14 +249,15 @@ def _update_as_read(
     Raises:
         Conflict: A row is no longer as it was read.
     """
-    unchanged = Q()
-    for (old_mode, was_active), keys in as_read.items():
-        unchanged |= Q(pk__in=keys, mode=old_mode, is_active=was_active)
     values: dict[str, Any] = {"is_active": is_active, "modified": at}
     if mode is not None:
         values["mode"] = mode
-    rows = CourseEnrollment.objects.using(using).order_by()
-    if rows.filter(unchanged).update(**values) != sum(map(len, as_read.values())):
+    unchanged = [
+        {"id": [*keys], "mode": old_mode, "is_active": was_active}
+        for (old_mode, was_active), keys in as_read.items()
+    ]
+    updated = update_rows(CourseEnrollment, values, unchanged, using=using)
+    if updated != sum(map(len, as_read.values())):
         raise Conflict
 
 
