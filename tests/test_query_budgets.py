@@ -6,11 +6,13 @@ Every budget holds within a transaction of the caller's as well as in autocommit
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -36,6 +38,7 @@ from tests.factories import (
     make_users,
     username,
 )
+from tests.http import ROOT, client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -571,6 +574,93 @@ class TestExplainEnrollment:
             "course_full",
         ]
         assert len(statements) <= 8, statements
+
+
+def fill(first: int, count: int) -> None:
+    """
+    Make numbers first to count of everything: courses with modes, team, learners.
+
+    Ada is in every course, on its team and invited to it, as is everybody else who has
+    as many courses; the first course has as many learners and seats.
+    """
+    with transaction.atomic():
+        ada = get_user_model().objects.get(email="ada@example.org")
+        courses = [
+            make_course(f"course-v1:edX+Q{n}+R", max_student_enrollments_allowed=1000)
+            for n in range(first, count)
+        ]
+        for course in courses:
+            make_modes(course, "audit", "verified")
+            CourseAccessRole.objects.create(
+                user=ada, course_id=course_id_of(course), role="staff"
+            )
+        first_course = get_course_adapter().find_course("course-v1:edX+Q0+R")
+        make_modes(first_course, *(f"mode{n}" for n in range(first, count)))
+        some = [make_user(f"learner{n}") for n in range(first, count)]
+        put_in([ada], courses)
+        put_in(some, [first_course])
+        put_in(list(get_user_model().objects.filter(email="bea@example.org")), courses)
+        CourseEnrollmentAllowed.objects.bulk_create(
+            CourseEnrollmentAllowed(email=email, course_id=course_id_of(course))
+            for email in ("ada@example.org", "cleo@example.org")
+            for course in courses
+        )
+
+
+COURSE_ID = "course-v1:edX+Q0+R"
+WISH = {"course_details": {"course_id": COURSE_ID}}
+
+#: Who asks for what, with which body, and for how many statements at most, those for
+#: the session and its user included. Names in braces are usernames.
+ENDPOINTS = [
+    ("ada", "GET enrollment", None, 4),
+    ("boss", "GET enrollment?user={ada}", None, 4),
+    ("ada", "GET enrollment?user={bea}", None, 6),
+    ("ada", f"GET enrollment/{COURSE_ID}", None, 4),
+    ("boss", f"GET enrollment/{{ada}},{COURSE_ID}", None, 4),
+    ("cleo", "POST enrollment", WISH, 12),
+    ("boss", "POST enrollment", {**WISH, "user": "{dan}"}, 13),
+    ("boss", "POST enrollment", {**WISH, "user": "{dan}", "mode": "verified"}, 13),
+    # Nobody need be logged in for it.
+    ("ada", f"GET course/{COURSE_ID}", None, 2),
+    ("cleo", f"GET course/{COURSE_ID}/eligibility", None, 7),
+    ("boss", "GET enrollments/", None, 3),
+    ("boss", "GET enrollments/?username={ada},{bea}", None, 4),
+    ("boss", "GET enrollments/?course_ids=edX", None, 3),
+    ("ada", "GET roles/", None, 4),
+    ("boss", "GET enrollment_allowed/?email=ada@example.org", None, 3),
+]
+
+
+@pytest.mark.django_db
+class TestEndpoints:
+    @pytest.mark.parametrize(
+        ("asker", "line", "body", "most"),
+        [pytest.param(*one, id=f"{one[1]} by {one[0]}") for one in ENDPOINTS],
+    )
+    def test_costs_the_same_among_1_and_among_50(
+        self, settings, asker, line, body, most
+    ):
+        settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
+        names = ("ada", "bea", "cleo", "dan", "boss")
+        people = {name: make_user(name, is_staff=name == "boss") for name in names}
+        usernames = {name: username(name) for name in names}
+        method, path = line.format(**usernames).split()
+        if body and "user" in body:
+            body = {**body, "user": body["user"].format(**usernames)}
+        client = client_of(people[asker])
+        taken = {}
+
+        for first, count in ((0, 1), (1, 50)):
+            fill(first, count)
+            with transaction.atomic(), counted() as statements:
+                data = json.dumps(body)
+                answer = client.generic(method, ROOT + path, data, "application/json")
+                transaction.set_rollback(True)
+            assert answer.status_code == 200, answer.content
+            taken[count] = len(statements)
+
+        assert taken[1] == taken[50] <= most, statements
 
 
 @in_and_out_of_a_transaction
