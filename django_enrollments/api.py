@@ -891,8 +891,8 @@ def bulk_enroll(
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
         TypeError: Names or addresses are one string rather than a list.
-        Error: The database failed in a transaction of the caller's that is of no more
-            use; or before any row was read.
+        django.db.Error: The database failed in a transaction of the caller's that is
+            of no more use; or before any row was read.
     """
     if isinstance(usernames, str | bytes) or isinstance(emails, str | bytes):
         raise TypeError("usernames and emails are lists; wrap a single one in [ ].")

@@ -369,7 +369,7 @@ class EnrollmentsService:
             CourseNotFoundError: There is no such course.
             CourseModeNotFoundError: The course does not offer the mode now.
             CourseEnrollmentError: The action is unknown.
-            Error: As :func:`django_enrollments.api.bulk_enroll` raises it.
+            django.db.Error: As :func:`django_enrollments.api.bulk_enroll` raises it.
         """
         rows = (bulk.Row(user, "key") for user in users)
         terms = bulk.BulkTerms(

@@ -50,8 +50,8 @@ def each(
         One result per item, in order; where the work failed, an error.
 
     Raises:
-        Error: The database failed in a transaction of the caller's that is of no more
-            use, so that only they can go on.
+        django.db.Error: The database failed in a transaction of the caller's that is
+            of no more use, so that only they can go on.
     """
     connection = connections[using]
     results: list[R | CourseEnrollmentError] = []
@@ -95,7 +95,7 @@ def patiently(work: Callable[[], T], *, using: str) -> T:
         What ``work`` returned.
 
     Raises:
-        Error: Time did not help, or the transaction is the caller's.
+        django.db.Error: Time did not help, or the transaction is the caller's.
     """
     connection = connections[using]
     for pause in PAUSES_SECONDS:
