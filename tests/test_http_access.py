@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from typing import Any
 
@@ -13,7 +12,6 @@ from rest_framework.permissions import IsAdminUser
 from rest_framework.test import APIClient
 
 from django_enrollments.authentication import SessionAuthenticationAllowInactiveUser
-from django_enrollments.models import CourseAccessRole
 from django_enrollments.views import (
     CourseEnrollmentsApiListView,
     EnrollmentCourseDetailView,
@@ -22,7 +20,6 @@ from django_enrollments.views import (
     EnrollmentView,
 )
 from tests.factories import (
-    course_id_of,
     make_course,
     make_modes,
     make_user,
@@ -31,13 +28,10 @@ from tests.factories import (
 from tests.http import (
     ALLOW_INACTIVE,
     ENROLLMENT,
-    NOWHERE,
     ask,
     client_of,
     get,
-    headers_of,
     post,
-    put,
     wish,
 )
 from tests.watching import nothing_written
@@ -379,108 +373,3 @@ class TestHostSettings:
 
 def handle_nothing(exc: Exception, context: Any) -> None:
     return None
-
-
-class TestPrivacy:
-    """Nobody learns whether another user or their enrollment exists (V1-POST-32)."""
-
-    @pytest.fixture
-    def asker(self, course: Any) -> Any:
-        """A learner who is on the team of a course that nobody is in."""
-        asker = make_user("asker")
-        other = make_course("course-v1:edX+Other+R")
-        CourseAccessRole.objects.create(
-            user=asker, org="edX", course_id=course_id_of(other), role="staff"
-        )
-        put(asker, other)
-        return asker
-
-    @pytest.fixture
-    def others(self, course: Any) -> list[str]:
-        """Names of who is in, who has left, who is staff, who does not exist."""
-        put(make_user("within"), course)
-        put(make_user("has-left"), course, is_active=False)
-        make_user("has-role", is_staff=True)
-        make_user("inactive", is_active=False)
-        names = ("within", "has-left", "has-role", "inactive", "no-one")
-        return [username(name) for name in names]
-
-    def test_of_a_list(self, asker: Any, others: list[str]) -> None:
-        client = client_of(asker)
-        client.get(ENROLLMENT)
-
-        answers = {
-            _answer(client.get(ENROLLMENT, {"user": name} | query))
-            for name in others
-            for query in ({}, {"include_expired": "1"})
-        }
-
-        assert len(answers) == 1
-
-    @pytest.mark.parametrize(
-        "fields",
-        [
-            {},
-            {"mode": "verified"},
-            {"mode": "unheard-of"},
-            {"is_active": False},
-            {"is_active": "foo"},
-            {"force_enrollment": True},
-            {"enrollment_attributes": [{}]},
-            {"course_details": {"course_id": NOWHERE}},
-        ],
-    )
-    @pytest.mark.parametrize("key", ["user", "email"])
-    def test_of_a_post(
-        self,
-        asker: Any,
-        others: list[str],
-        course: Any,
-        fields: dict[str, Any],
-        key: str,
-    ) -> None:
-        client = client_of(asker)
-        names = [name.partition("@")[0] for name in others]
-        values = others if key == "user" else [f"{n}@example.org" for n in names]
-
-        with nothing_written():
-            answers = {
-                _answer(
-                    client.post(
-                        ENROLLMENT,
-                        json.dumps({**wish(course), key: value, **fields}),
-                        content_type="application/json",
-                    )
-                )
-                for value in values
-            }
-
-        ((code, content, _headers),) = answers
-        assert (code, content) == (404, b"")
-
-    def test_of_nobody(self, others: list[str], course: Any) -> None:
-        client = client_of()
-
-        lists = {_answer(client.get(ENROLLMENT, {"user": name})) for name in others}
-        posts = {
-            _answer(
-                client.post(
-                    ENROLLMENT,
-                    wish(course, user=name),
-                    content_type="application/json",
-                )
-            )
-            for name in others
-        }
-
-        assert len(lists) == len(posts) == 1
-
-
-def _answer(response: Any) -> tuple[int, bytes, str]:
-    """Give everything a client sees, dates and the expiry of cookies aside."""
-    cookies = {name: morsel.value for name, morsel in response.cookies.items()}
-    return (
-        response.status_code,
-        response.content,
-        json.dumps([headers_of(response), cookies], sort_keys=True),
-    )

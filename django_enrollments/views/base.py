@@ -15,7 +15,12 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.db import DataError
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from django.http import UnreadablePostError
+from rest_framework.exceptions import (
+    AuthenticationFailed,
+    NotAuthenticated,
+    ParseError,
+)
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
@@ -175,6 +180,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         """
         if isinstance(exc, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
             exc = RequestTooLarge()
+        elif isinstance(exc, UnreadablePostError):
+            # The client hung up while sending it; a proxy may hear the answer.
+            exc = ParseError("The request could not be read.")
         if isinstance(exc, Refused):
             set_rollback()
             return Response(exc.body, status=exc.status)

@@ -132,13 +132,15 @@ class EnrollmentAllowedView(EnrollmentAPIView):
 def _auto_enroll_of(request: Request) -> bool:
     """Give the flag of a request: a boolean in JSON, its usual texts in forms."""
     flag = request.data.get("auto_enroll")
-    if isinstance(request.data, QueryDict):
-        text = str(flag or "false").strip().lower()
+    is_form = isinstance(request.data, QueryDict)
+    # Parts of a form may be files, and those have names that say nothing.
+    if is_form and (flag is None or isinstance(flag, str)):
+        text = (flag or "false").strip().lower()
         if text in BooleanField.TRUE_VALUES:
             return True
         if text in BooleanField.FALSE_VALUES:
             return False
-    elif flag is None or isinstance(flag, bool):
+    elif not is_form and (flag is None or isinstance(flag, bool)):
         return bool(flag)
     raise refused(
         status.HTTP_400_BAD_REQUEST, "'{}' is an invalid auto enroll status.", flag
