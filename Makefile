@@ -6,7 +6,7 @@ SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-memory docs lint clean
+.PHONY: help demo test bench bench-hot bench-memory docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ test: $(VENV)/.test ## run the tests on SQLite and on the servers that answer
 
 bench: $(VENV)/.bench ## measure against hand-written SQL (CHECK=1: fail at a missed goal)
 	$(BIN)/python -m benchmarks --size $(SIZE) $(if $(CHECK),--check) $(ARGS)
+
+bench-hot: $(VENV)/.test ## let 2,000 learners enroll in one course at once
+	$(BIN)/python -m benchmarks.hot_course $(ARGS)
 
 bench-memory: $(VENV)/.bench ## measure the memory of bulks of up to a million
 	$(BIN)/python -m benchmarks.bulk_memory $(ARGS)
