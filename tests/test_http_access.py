@@ -120,7 +120,9 @@ class TestNobody:
 
 
 class TestAuthenticationClasses:
-    def test_default_is_our_session_class_then_drfs_own(self, settings: Any) -> None:
+    def test_auth_01_and_02_default_is_our_session_class_then_drfs_own(
+        self, settings: Any
+    ) -> None:
         settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [BASIC]}
 
         def names(view: Any) -> list[str]:

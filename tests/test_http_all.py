@@ -397,7 +397,7 @@ class TestFilters:
             ),
         ],
     )
-    def test_adm_03_to_08_and_24(
+    def test_adm_03_to_08_12_24_and_b_12(
         self, boss: Any, query: dict[str, str], expected: set[str]
     ) -> None:
         if "username" in query and not is_default_host():

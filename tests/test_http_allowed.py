@@ -261,7 +261,9 @@ class TestCreate:
         assert before == 400
         assert ask(ada, course).status_code == 200
 
-    def test_cea_06_a_second_one_is_a_409_and_the_first_stays(self, boss: Any) -> None:
+    def test_cea_06_and_b_22_a_second_one_is_a_409_and_the_first_stays(
+        self, boss: Any
+    ) -> None:
         send(boss, "POST", GOOD)
 
         with nothing_written():
@@ -306,7 +308,7 @@ class TestCreate:
 
 
 class TestDelete:
-    def test_cea_07_is_gone(self, boss: Any) -> None:
+    def test_cea_07_and_b_22_is_gone(self, boss: Any) -> None:
         invite()
         invite("bea@example.org")
 

@@ -135,7 +135,9 @@ class TestUrls:
             "enrollment/",
         ],
     )
-    def test_url_10_and_11_what_matches_no_route_is_a_404(self, path: str) -> None:
+    def test_url_10_11_and_crs_04_what_matches_no_route_is_a_404(
+        self, path: str
+    ) -> None:
         make_course("django-101")
 
         assert client_of().get(f"{ROOT}{path}").status_code == 404
@@ -185,7 +187,7 @@ class TestEnrollmentCourseDetailView:
         assert EnrollmentCourseDetailView.authentication_classes == []
         assert EnrollmentCourseDetailView.permission_classes == []
 
-    def test_crs_01_and_ser_05_anybody_sees_a_course_with_its_keys_in_order(
+    def test_crs_01_07_and_ser_05_anybody_sees_a_course_with_its_keys_in_order(
         self,
     ) -> None:
         course = make_course(
@@ -236,6 +238,42 @@ class TestEnrollmentCourseDetailView:
             ],
             "pacing_type": "Instructor Paced",
         }
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"invitation_only": True},
+            {"enrollment_end": NOON - DAY},
+            {"enrollment_start": NOON + 10_000 * DAY},
+            {"max_student_enrollments_allowed": 0},
+        ],
+    )
+    def test_crs_11_a_course_that_takes_nobody_is_shown(
+        self, facts: dict[str, Any]
+    ) -> None:
+        make_course("django-101", **facts)
+
+        assert describe("django-101").json()["course_id"] == "django-101"
+
+    def test_cache_08_and_b_18_a_change_shows_at_once(self) -> None:
+        course = make_course("django-101", invitation_only=False)
+        mode = make_mode(course, "verified", min_price=10)
+        before = describe("django-101").json()
+
+        mode.min_price = 20
+        mode.save()
+        dearer = describe("django-101").json()
+        mode.delete()
+        without = describe("django-101").json()
+        name = "invitation_only" if is_default_host() else "by_invitation"
+        setattr(course, name, True)
+        course.save()
+        closed = describe("django-101").json()
+
+        prices = [one["course_modes"][0]["min_price"] for one in (before, dearer)]
+        assert prices == [10, 20]
+        assert without["course_modes"][0]["slug"] == "audit"
+        assert (without["invite_only"], closed["invite_only"]) == (False, True)
 
     @pytest.mark.skipif(
         not is_default_host(), reason="The other host's courses have no pace."

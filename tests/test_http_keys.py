@@ -278,7 +278,7 @@ class TestPosting:
         ("old", "new", "was", "becomes"),
         list(product(["honor", "verified"], ["honor", "verified"], BOTH, BOTH)),
     )
-    def test_enr_15_whatever_was_and_is_asked_for(
+    def test_enr_10_12_to_15_whatever_was_and_is_asked_for(
         self, ada: Any, course: Any, old: str, new: str, was: bool, becomes: bool
     ) -> None:
         put(ada, course, old, is_active=was)

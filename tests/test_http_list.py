@@ -50,7 +50,7 @@ def listed(response: Any) -> list[str]:
 
 
 class TestOwnList:
-    def test_list_01_and_ser_01_keys_are_in_order(self) -> None:
+    def test_list_01_ser_01_and_03_keys_are_in_order(self) -> None:
         ada = make_user("ada")
         (course,) = make_courses(1)
         put(ada, course)
@@ -67,6 +67,8 @@ class TestOwnList:
             "user",
         ]
         assert enrollment["created"].endswith("Z")
+        assert enrollment["mode"] == "audit"
+        assert enrollment["is_active"] is True
         assert enrollment["user"] == username("ada")
 
     def test_list_01_is_what_the_api_gives(self) -> None:
@@ -94,7 +96,7 @@ class TestOwnList:
 
         assert order == [course_id_of(courses[n]) for n in (0, 2, 1)]
 
-    def test_list_03_leaves_inactive_ones_out(self) -> None:
+    def test_list_03_and_b_21_leaves_inactive_ones_out(self) -> None:
         ada = make_user("ada")
         stays, left = make_courses(2)
         put(ada, stays)

@@ -643,7 +643,7 @@ class TestAdding:
             ("deactivated", str(boss.pk), "rest", ada.pk),
         ]
 
-    def test_ser_04_and_enr_04_a_return_is_in_the_default_mode(
+    def test_ser_04_enr_04_and_b_24_a_return_is_in_the_default_mode(
         self, ada: Any, course: Any
     ) -> None:
         put(ada, course, "verified", is_active=False)
@@ -819,7 +819,7 @@ class TestAdding:
         assert response.status_code == 400
         assert response.json() == failed("ada", course)
 
-    def test_a_filter_that_vetoes_is_a_403_with_its_words(
+    def test_side_09_and_10_a_filter_that_vetoes_is_a_403_with_its_words(
         self, ada: Any, course: Any, settings: Any
     ) -> None:
         settings.ENROLLMENTS_FILTERS = [_veto]
@@ -829,6 +829,31 @@ class TestAdding:
 
         assert response.status_code == 403
         assert response.json() == {"message": "Ask the dean, {please}."}
+
+    @pytest.mark.parametrize("asker", ["ada", "boss", "key"])
+    def test_side_06_an_embargo_is_a_filter_asked_about_the_learner(
+        self, ada: Any, boss: Any, course: Any, settings: Any, asker: str
+    ) -> None:
+        text = f"Users from this location cannot access the course '{course}'."
+        settings.ENROLLMENTS_API_KEYS = ["secret"]
+
+        def embargo(action: str, **context: Any) -> None:
+            if context["user"] == ada:
+                raise EnrollmentNotAllowed(text)
+
+        settings.ENROLLMENTS_FILTERS = [embargo]
+        body = wish(course, user=username("ada"))
+
+        with nothing_written():
+            response = {
+                "ada": lambda: post(ada, body),
+                "boss": lambda: post(boss, body),
+                "key": lambda: post(None, body, headers={"X-Edx-Api-Key": "secret"}),
+            }[asker]()
+
+        assert response.status_code == 403
+        assert response.json() == {"message": text}
+        assert ask(boss, course).status_code == 200
 
     def test_a_filter_hears_that_it_is_rest(
         self, ada: Any, course: Any, settings: Any
@@ -899,7 +924,7 @@ class TestUpdating:
             product(["honor", "verified"], ["honor", "verified"], *[[True, False]] * 2)
         ),
     )
-    def test_enr_15_the_row_equals_the_request_or_nothing_happens(
+    def test_enr_10_12_to_15_the_row_equals_the_request_or_nothing_happens(
         self, ada: Any, boss: Any, course: Any, has: str, asks: str, was: bool,
         becomes: bool,
     ) -> None:  # fmt: skip

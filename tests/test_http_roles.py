@@ -124,7 +124,7 @@ class TestRoles:
 
         assert roles_of(ada) == [told(kind) for kind in kinds]
 
-    def test_role_06_are_sorted_by_organisation_course_and_role(self) -> None:
+    def test_role_06_and_b_10_are_sorted_by_organisation_course_and_role(self) -> None:
         ada = make_user("ada")
         give(ada, "staff", "b")
         give(ada, "staff", "a")
@@ -140,7 +140,7 @@ class TestRoles:
             told("staff", "b"),
         ]
 
-    def test_role_07_a_role_on_an_organisation_has_no_course(self) -> None:
+    def test_role_07_and_b_10_a_role_on_an_organisation_has_no_course(self) -> None:
         ada = make_user("ada")
         give(ada, "instructor", "")
 

@@ -136,7 +136,7 @@ class TestCohort:
         assert response.status_code == 200
         assert cohorts.calls == [(course, "Blue", ada, True)]
 
-    def test_side_01_asks_no_permission(
+    def test_side_01_and_b_25_asks_no_permission(
         self, ada: Any, course: Any, cohorts: Any
     ) -> None:
         assert ask(ada, course, cohort="Blue").status_code == 200
@@ -227,7 +227,22 @@ class TestCohort:
     ) -> None:
         assert ask(ada, course, cohort=cohort).status_code == 200
 
-    def test_null_is_none(self, ada: Any, course: Any, cohorts: Any) -> None:
+    def test_side_03_somebody_who_is_in_it_already_is_no_failure(
+        self, ada: Any, course: Any, cohorts: Any, monkeypatch: Any
+    ) -> None:
+        blue = {ada}
+        monkeypatch.setattr(
+            Cohorts, "add_user", lambda self, course, name, user: blue.add(user)
+        )
+        put(ada, course, is_active=False)
+
+        response = ask(ada, course, cohort="Blue")
+
+        assert response.status_code == 200
+        assert response.json()["is_active"] is True
+        assert blue == {ada}
+
+    def test_util_02_null_is_none(self, ada: Any, course: Any, cohorts: Any) -> None:
         assert ask(ada, course, cohort=None).status_code == 200
         assert cohorts.calls == []
 
@@ -266,7 +281,7 @@ class TestEmailOptIn:
         assert response.status_code == 200
         assert opt_ins() == [(ada.pk, "edX", choice)]
 
-    def test_b_09_is_that_of_the_learner_not_of_who_asks(
+    def test_side_05_and_b_09_is_that_of_the_learner_not_of_who_asks(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         ask(boss, course, user=username("ada"), email_opt_in=True)
@@ -695,7 +710,7 @@ class TestAuditLine:
         assert len(second) < 1_000
 
     @pytest.mark.parametrize("body", [{}, {"is_active": "foo"}])
-    def test_aud_05_failing_does_not_change_the_answer(
+    def test_aud_05_and_b_19_failing_does_not_change_the_answer(
         self, ada: Any, course: Any, monkeypatch: Any, body: dict[str, Any]
     ) -> None:
         expected = by_key(course, user=username("ada"), **body)

@@ -243,7 +243,7 @@ class TestOwnEnrollment:
             f"'{username('ada')}' in course '{course_id_of(course)}'"
         }
 
-    def test_get_07_an_id_that_is_none_to_the_data_layer_is_told(
+    def test_get_07_and_11_an_id_that_is_none_to_the_data_layer_is_told(
         self, monkeypatch: Any
     ) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:

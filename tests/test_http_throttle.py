@@ -380,7 +380,9 @@ class TestRates:
         }
         assert views.EnrollmentUserThrottle is EnrollmentUserThrottle
 
-    def test_setting_is_read_at_each_request(self, settings: Any, clock: Any) -> None:
+    def test_set_02_rates_are_read_at_each_request(
+        self, settings: Any, clock: Any
+    ) -> None:
         client = client_of(make_user("ada"))
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "2/hour"}
 
