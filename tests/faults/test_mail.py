@@ -14,7 +14,7 @@ from django_enrollments.backends import notifications
 from django_enrollments.backends.notifications import EmailBackend, NotificationData
 from django_enrollments.enrollments_notifications import EnrollmentNotificationSender
 from django_enrollments.signals import enrollment_created
-from tests.concurrency.crowd import at_once
+from tests.concurrency.crowd import PATIENCE_SECONDS, at_once
 from tests.concurrency.deeds import without_waiting
 from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
 from tests.factories import course_id_of, make_course, make_users
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def silent_server() -> Iterator[socket.socket]:
     """Listen as a mail server does, and say nothing to whoever connects."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE_SECONDS)
         yield server
 
 
@@ -48,7 +49,7 @@ def send_mail_to(settings: Any, port: int, timeout: float | None = None) -> None
 
 def enroll_while_mail_hangs(user: Any, course_id: str, port: int) -> None:
     """Enroll; a receiver tells the learner by a server that says nothing."""
-    send_mail_to(django_settings, port)
+    send_mail_to(django_settings, port, timeout=PATIENCE_SECONDS)
 
     def tell(enrollment: Any, **carried: Any) -> None:
         sender = EnrollmentNotificationSender(
