@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 BACKENDS = "django.core.cache.backends"
 
+NAMED_REDIS = os.environ.get("ENROLLMENTS_TEST_REDIS_URL")
 #: Database 15 is rarely anybody's.
-REDIS_URL = os.environ.get("ENROLLMENTS_TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+REDIS_URL = NAMED_REDIS or "redis://127.0.0.1:6379/15"
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def shared_cache(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
 
     Args:
         kind: ``file``, ``database`` or ``redis``; a test is skipped where no Redis
-            answers.
+            answers, unless one is named.
         directory: An empty directory.
     """
     if kind == "file":
@@ -68,6 +69,8 @@ def _need_redis() -> None:
         with redis.Redis.from_url(REDIS_URL, socket_connect_timeout=1) as server:
             server.ping()
     except redis.RedisError as error:
+        if NAMED_REDIS:
+            raise
         pytest.skip(f"No Redis answers at {REDIS_URL}: {error}")
 
 
