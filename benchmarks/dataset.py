@@ -169,6 +169,7 @@ def prepare(data: DataSet) -> bool:
         Whether it had to be built.
     """
     if _is_there(data):
+        _settle()
         return False
     _make_database()
     call_command("migrate", verbosity=0)
@@ -367,7 +368,7 @@ def _load(model: type[Model], rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _settle() -> None:
-    """Let a server see what it has, as it would by itself within a minute."""
+    """Let a server see what it has, and tidy up, as it does by itself in time."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("VACUUM ANALYZE")

@@ -12,7 +12,7 @@ import django
 import rest_framework
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Run = dict[str, Any]
 
@@ -35,14 +35,10 @@ def table(runs: Sequence[Run]) -> str:
     Args:
         runs: What the workers measured.
     """
-    parts = []
-    for run in runs:
-        rows = [_HEADINGS, *map(_cells, run["rows"])]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        rows.insert(1, tuple("-" * width for width in widths))
-        lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-        parts.append("\n".join([f"## {run['database']}", "", *lines, ""]))
-    return "\n".join(parts)
+    return "\n\n".join(
+        f"## {run['database']}\n\n{grid(_HEADINGS, map(_cells, run['rows']))}"
+        for run in runs
+    )
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -58,12 +54,36 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def machine() -> str:
-    """Describe the machine and the software, without telling which machine it is."""
+def grid(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """
+    Give a table in Markdown.
+
+    Args:
+        headings: Of the columns.
+        lines: Texts of the cells.
+    """
+    rows = [headings, *lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows
+    )
+
+
+def described(runs: Sequence[Run]) -> str:
+    """
+    Tell when and on what was measured, but not on which machine.
+
+    Args:
+        runs: What the workers measured.
+    """
+    day = datetime.now(timezone.utc).date()
+    databases = ", ".join(dict.fromkeys(run["database"] for run in runs))
     return (
-        f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, "
-        f"Python {platform.python_version()}, Django {django.__version__}, "
-        f"Django REST framework {rest_framework.VERSION}"
+        f"on {day}, on {os.cpu_count()} cores ({platform.machine()}) with "
+        f"{platform.system()}, Python {platform.python_version()}, Django "
+        f"{django.__version__}, Django REST framework {rest_framework.VERSION}, "
+        f"{databases}"
     )
 
 
@@ -75,22 +95,23 @@ def page(runs: Sequence[Run]) -> str:
         runs: What the workers measured.
     """
     (size,) = {run["size"] for run in runs}
-    day = datetime.now(timezone.utc).date()
-    return (
-        "# What was measured\n\n"
-        f"`make bench` wrote this on {day}: {size:,} enrollments with as many events.\n"
-        f"{machine()}.\n\n"
-        "Medians, both ways turn by turn in one process. `GET` and the admin list are\n"
-        "whole requests, and count the statement that reads the session's user.\n"
-        "MariaDB, for which no goals were set, is held to those of PostgreSQL.\n\n"
-        "![Ratios to the floor](results.svg)\n\n" + table(runs)
-    )
+    parts = [
+        "# What was measured",
+        f"`make bench` wrote this {described(runs)}: {size:,} enrollments, as many "
+        "events.",
+        "Medians, both ways turn by turn in one process. `GET` and the admin list are "
+        "whole requests, and count the statement that reads the session's user. "
+        "MariaDB, for which no goals were set, is held to those of PostgreSQL.",
+        "![How many times as long as hand-written SQL](results.svg)",
+        table(runs),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-_NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
-_COLOURS = {"sqlite": "#3b8ed0", "postgresql": "#8e6cc9", "mysql": "#d08a2e"}
+NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
+COLOURS = {"sqlite": "#3b8ed0", "postgresql": "#8e6cc9", "mysql": "#d08a2e"}
 #: Read well on white as on black, wherever the picture is shown.
-_GREY, _RED = "#7d858c", "#d64545"
+GREY, RED = "#7d858c", "#d64545"
 
 _LEFT, _WIDTH, _RIGHT = 235, 480, 45
 _BAR, _GAP, _TOP = 9, 10, 58
@@ -120,32 +141,27 @@ def picture(runs: Sequence[Run]) -> str:
     parts = list(_axis(most, scale, height))
     for position, run in enumerate(runs):
         x = _LEFT + 95 * position
-        colour = _COLOURS[run["vendor"]]
-        parts.append(_rect(x, 10, 10, 10, colour))
-        parts.append(_text(x + 15, 19, _NAMES[run["vendor"]]))
-    parts.append(_line(_LEFT + 95 * len(runs), 9, 21, _RED, 2))
-    parts.append(_text(_LEFT + 95 * len(runs) + 8, 19, "goal: stay left of it"))
+        colour = COLOURS[run["vendor"]]
+        parts.append(rect(x, 10, 10, 10, colour))
+        parts.append(text(x + 15, 19, NAMES[run["vendor"]]))
+    parts.append(line(_LEFT + 95 * len(runs), 9, _LEFT + 95 * len(runs), 21, RED, 2))
+    parts.append(text(_LEFT + 95 * len(runs) + 8, 19, "goal: stay left of it"))
     for number, name in enumerate(names):
         top = _TOP + block * number
         middle = top + block / 2
-        parts.append(_text(_LEFT - 8, middle, name.replace("`", ""), "end"))
+        parts.append(text(_LEFT - 8, middle, name.replace("`", ""), "end"))
         for position, (run, rows) in enumerate(zip(runs, found, strict=True)):
             y = top + _BAR * position
             width = ratios[run["vendor"], name] * scale
-            parts.append(_rect(_LEFT, y, width, _BAR - 1, _COLOURS[run["vendor"]]))
+            parts.append(rect(_LEFT, y, width, _BAR - 1, COLOURS[run["vendor"]]))
             told = f"{ratios[run['vendor'], name]:.1f}"
-            parts.append(_text(_LEFT + width + 4, y + _BAR - 1, told, size=9))
+            parts.append(text(_LEFT + width + 4, y + _BAR - 1, told, size=9))
             goal = rows[name]["most_ratio"]
             if goal:
-                parts.append(_line(_LEFT + goal * scale, y - 1, y + _BAR, _RED, 2))
+                x = _LEFT + goal * scale
+                parts.append(line(x, y - 1, x, y + _BAR, RED, 2))
     width = _LEFT + _WIDTH + _RIGHT
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="system-ui, sans-serif" '
-        f'role="img"><title>How many times as long as hand-written SQL</title>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
+    return svg(width, height, "How many times as long as hand-written SQL", parts)
 
 
 def _axis(most: int, scale: float, height: float) -> Iterator[str]:
@@ -153,27 +169,55 @@ def _axis(most: int, scale: float, height: float) -> Iterator[str]:
     for ratio in range(most + 1):
         x = _LEFT + ratio * scale
         label = "by hand" if ratio == 1 else f"{ratio} times"
-        yield _line(x, _TOP - 8, height, _GREY, 1.5 if ratio in {0, 1} else 0.3)
+        yield line(x, _TOP - 8, x, height, GREY, 1.5 if ratio in {0, 1} else 0.3)
         if ratio:
-            yield _text(x, _TOP - 13, label, "middle", 10)
+            yield text(x, _TOP - 13, label, "middle", 10)
 
 
-def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
+def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
+    """
+    Give a whole picture.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        title: For those who cannot see it.
+        parts: What is in it.
+    """
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" font-family="system-ui, sans-serif" '
+        f'role="img">'
+    )
+    return "\n".join([head, f"<title>{escape(title)}</title>", *parts, "</svg>", ""])
+
+
+def rect(x: float, y: float, width: float, height: float, colour: str) -> str:
+    """Give a filled rectangle."""
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
         f'fill="{colour}"/>'
     )
 
 
-def _line(x: float, start: float, end: float, colour: str, width: float) -> str:
+def line(
+    x: float,
+    y: float,
+    to_x: float,
+    to_y: float,
+    colour: str = GREY,
+    width: float = 1,
+) -> str:
+    """Give a straight line."""
     return (
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{start:.1f}" y2="{end:.1f}" '
+        f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" '
         f'stroke="{colour}" stroke-width="{width}"/>'
     )
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 12) -> str:
+def text(x: float, y: float, words: str, anchor: str = "start", size: int = 12) -> str:
+    """Give words that start, end or have their middle at a place."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'fill="{_GREY}">{escape(text)}</text>'
+        f'fill="{GREY}">{escape(words)}</text>'
     )

@@ -1,7 +1,7 @@
 """
 Measures one database and writes what came of it as JSON.
 
-``python -m benchmarks.worker SIZE SECONDS FILE [--growth]``, under
+``python -m benchmarks.worker SIZE SECONDS FILE``, under
 ``benchmarks.settings`` and with ``ENROLLMENTS_BENCHMARK_DATABASE``; it is
 ``python -m benchmarks`` that calls it.
 """
@@ -28,6 +28,7 @@ from benchmarks.dataset import DataSet, is_intact, prepare
 from benchmarks.measuring import measure
 from benchmarks.race import race
 from benchmarks.rows import make_rows
+from benchmarks.storage import measure_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("file", type=Path)
     parser.add_argument("--no-race", action="store_true")
+    parser.add_argument("--storage", action="store_true")
     options = parser.parse_args(arguments)
     data = DataSet(options.size)
     began = time.monotonic()
@@ -81,8 +83,14 @@ def main(arguments: list[str]) -> None:
         rows.append(measured.as_data())
     if not is_intact(data):
         sys.exit("The data is not what it was before.")
-    told = {"database": _version(), "vendor": connection.vendor, "rows": rows}
-    told["size"] = data.size
+    measures_storage = options.storage and connection.vendor == "postgresql"
+    told = {
+        "database": _version(),
+        "vendor": connection.vendor,
+        "size": data.size,
+        "rows": rows,
+        "storage": measure_storage() if measures_storage else [],
+    }
     options.file.write_text(json.dumps(told))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 
 from django_enrollments.calls import Call, one_call, origin_of, read_alias
 from django_enrollments.enrolling import access, bulk, lifecycle
@@ -18,6 +18,7 @@ from django_enrollments.enrolling.catalog import (
     orphan_offer,
 )
 from django_enrollments.enrolling.history import clean_enterprise_uuid
+from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import email_field, get_user_by_key
 from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.transactions import write_alias
@@ -418,7 +419,10 @@ def _search(
     email = email_field()
     if email:
         found |= Q(**{f"user__{email}__icontains": text})
-    return enrollments.filter(found)
+    # As a bare condition on an inner join, PostgreSQL would look through all users
+    # before it looks at the course.
+    is_found = Case(When(found, then=Value(True)), default=Value(False))
+    return join_outer(enrollments.filter(is_found), "user")
 
 
 def _get_row(

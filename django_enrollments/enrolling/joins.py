@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.db.models.sql.datastructures import Join
 
@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.db.models.sql import Query
 
+QuerySetT = TypeVar("QuerySetT", bound="QuerySet[Any, Any]")
 
-def join_outer(enrollments: QuerySet[Any, Any], *names: str) -> QuerySet[Any, Any]:
+
+def join_outer(enrollments: QuerySetT, *names: str) -> QuerySetT:
     """
     Make the joins of a queryset by some foreign keys, and all that hang on them, outer.
 

@@ -107,20 +107,23 @@ def find_users_by_name(
     return {name: user for name, user in by_name.items() if name in wanted}
 
 
-def find_keys(usernames: Iterable[object]) -> list[Any]:
+def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     """
-    Give the primary keys of the users with exactly these names, in one query.
+    Give the users with exactly these names, in one query and without instances.
 
     Args:
         usernames: Names; what cannot be one is passed over.
+
+    Returns:
+        Their names by primary key.
     """
     wanted = {name for name in usernames if is_storable(name) and name}
     if not wanted:
-        return []
+        return {}
     field = get_user_model().USERNAME_FIELD
     users = _users().filter(**{f"{field}__in": wanted}).order_by()
     # A case-insensitive collation also finds names that merely look alike.
-    return [key for key, name in users.values_list("pk", field) if name in wanted]
+    return {key: name for key, name in users.values_list("pk", field) if name in wanted}
 
 
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from django_enrollments.enrolling.learners import email_field, find_keys
+from django_enrollments.enrolling.learners import email_field
 from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
 from django_enrollments.models import (
     CourseEnrollment,
@@ -29,7 +29,7 @@ def search_enrollments(
     *,
     course_id: str | None = None,
     course_id_parts: Collection[str] | None = None,
-    usernames: Collection[str] | None = None,
+    learners: Collection[Any] | None = None,
     emails: Collection[str] | None = None,
 ) -> CourseEnrollmentQuerySet:
     """
@@ -41,8 +41,8 @@ def search_enrollments(
         course_id: The id of their course; ``None`` is any.
         course_id_parts: Texts of which the id of their course contains one, whatever
             its case; ``None`` is any course, an empty collection none.
-        usernames: Names of which their learner has one, case and all; ``None`` is any
-            learner, an empty collection nobody.
+        learners: Keys of users of whom their learner is one; ``None`` is any learner,
+            an empty collection nobody.
         emails: Addresses of which their learner has one, whatever its case; ``None``
             is any learner, an empty collection nobody.
     """
@@ -53,9 +53,8 @@ def search_enrollments(
         enrollments = _in_courses_that_exist(enrollments)
     else:
         enrollments = _in_courses_with(enrollments, course_id_parts)
-    if usernames is not None:
-        # By their keys, for a collation also finds names that merely look alike.
-        enrollments = enrollments.filter(user__in=find_keys(usernames))
+    if learners is not None:
+        enrollments = enrollments.filter(user__in=learners)
     if emails is not None:
         enrollments = _of_emails(enrollments, emails)
     return enrollments

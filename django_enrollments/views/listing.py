@@ -10,6 +10,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 
 from django_enrollments.enrolling.joins import join_outer
+from django_enrollments.enrolling.learners import find_names
 from django_enrollments.enrolling.search import search_enrollments
 from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseEnrollment, get_course_adapter
@@ -21,6 +22,8 @@ from django_enrollments.views.guards import IsGlobalStaff
 from django_enrollments.wire import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.response import Response
@@ -37,6 +40,9 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
     serializer_class = CourseEnrollmentsApiListSerializer
     pagination_class = CourseEnrollmentsApiListPagination
     filter_backends = []
+
+    #: Names by key, once they have been read because the request names them.
+    names: Mapping[Any, str] | None = None
 
     def get_queryset(self) -> QuerySet[CourseEnrollment]:
         """
@@ -55,10 +61,12 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         given = {
             name: value for name, value in form.cleaned_data.items() if value != ""
         }
+        usernames = given.get("username")
+        self.names = None if usernames is None else find_names(usernames)
         return search_enrollments(
             course_id=given.get("course_id"),
             course_id_parts=given.get("course_ids"),
-            usernames=given.get("username"),
+            learners=self.names,
             emails=given.get("email"),
         )
 
@@ -71,17 +79,21 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
             args: As DRF gives them.
             kwargs: As DRF gives them.
         """
-        username = f"user__{get_user_model().USERNAME_FIELD}"
+        enrollments = self.get_queryset()
+        names = self.names
+        username = "user"
+        if names is None:
+            username = f"user__{get_user_model().USERNAME_FIELD}"
         course_id = f"course__{get_course_adapter().course_id}"
         columns = ("pk", "created", "mode", "is_active", username, course_id)
-        found: Any = self.get_queryset().values(*columns)
-        rows: Any = self.paginate_queryset(join_outer(found, "user", "course"))
+        found = join_outer(enrollments.values(*columns), "user", "course")
+        rows: Any = self.paginate_queryset(found)
         listed = [
             {
                 "created": to_iso(row["created"]),
                 "mode": row["mode"],
                 "is_active": row["is_active"],
-                "user": str(row[username]),
+                "user": names[row[username]] if names else str(row[username]),
                 "course_id": str(row[course_id]),
             }
             for row in rows
