@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import orjson
 from django.http import HttpResponse
+from django.views.decorators.csrf import ensure_csrf_cookie
 
 from benchmarks import floor
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+@ensure_csrf_cookie
 def own_enrollments(request: HttpRequest) -> HttpResponse:
     """
-    List the enrollments of whoever is logged in.
+    List the enrollments of whoever is logged in, with the cookie that API clients need.
 
     Args:
         request: The request.

@@ -225,7 +225,12 @@ class _Browser:
         session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         session.save()
-        cookie = f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
+        cookies = {
+            settings.SESSION_COOKIE_NAME: session.session_key,
+            # As a browser sends it back.
+            settings.CSRF_COOKIE_NAME: "c" * 32,
+        }
+        cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
         self._requests = RequestFactory(HTTP_COOKIE=cookie)
         self._serve = WSGIHandler()
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
+_FILTERS = CourseEnrollmentsApiListForm.base_fields.keys()
+
 
 class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollment]):
     """
@@ -51,16 +53,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         Raises:
             Refused: A filter is malformed; every one that is, is told (V1-ADM-11).
         """
-        form = CourseEnrollmentsApiListForm(self.request.query_params)
-        if not form.is_valid():
-            errors = {
-                field: {"developer_message": str(texts[0])}
-                for field, texts in form.errors.items()
-            }
-            raise Refused(status.HTTP_400_BAD_REQUEST, {"field_errors": errors})
-        given = {
-            name: value for name, value in form.cleaned_data.items() if value != ""
-        }
+        given = self._filters()
         usernames = given.get("username")
         self.names = None if usernames is None else find_names(usernames)
         return search_enrollments(
@@ -69,6 +62,19 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
             learners=self.names,
             emails=given.get("email"),
         )
+
+    def _filters(self) -> dict[str, Any]:
+        """Give the filters that the request has, read and checked."""
+        if not self.request.query_params.keys() & _FILTERS:
+            return {}
+        form = CourseEnrollmentsApiListForm(self.request.query_params)
+        if not form.is_valid():
+            errors = {
+                field: {"developer_message": str(texts[0])}
+                for field, texts in form.errors.items()
+            }
+            raise Refused(status.HTTP_400_BAD_REQUEST, {"field_errors": errors})
+        return {name: value for name, value in form.cleaned_data.items() if value != ""}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """
