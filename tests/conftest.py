@@ -10,7 +10,11 @@ from django.core.cache import cache
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     """Begin every test with nothing remembered of the one before."""
+    # Once Django is set up.
+    from django_enrollments.enrolling import seats
+
     cache.clear()
+    seats._sold_out.clear()
 
 
 def pytest_report_header() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from django_enrollments.enrolling.catalog import CourseOffer
+
+#: How long a course that was found full is looked at before it is locked.
+SOLD_OUT_SECONDS = 10
+
+#: Most courses that are known for it.
+_MOST_SOLD_OUT = 1_000
+
+#: When this process last found a course full, by alias and primary key.
+_sold_out: dict[tuple[str, Any], float] = {}
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,41 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
     limited: bool = courses.exclude(**{path: None}).exists()
     return limited
+
+
+def remember_sold_out(offer: CourseOffer, *, using: str) -> None:
+    """
+    Remember for a moment that a course has been found full.
+
+    Args:
+        offer: The course.
+        using: Database alias.
+    """
+    if len(_sold_out) >= _MOST_SOLD_OUT:
+        _sold_out.clear()
+    _sold_out[using, offer.key] = time.monotonic()
+
+
+def is_still_sold_out(offer: CourseOffer, *, using: str) -> bool:
+    """
+    Tell whether a course that was full a moment ago is full now, without a lock.
+
+    To be turned away takes no lock, only to be let in does. Everybody who wants the
+    last seats and gets none would queue for it otherwise. This process must have found
+    the course full of late, lest everybody else pay for a look that tells nothing.
+
+    Args:
+        offer: The course.
+        using: Database alias.
+    """
+    connection = connections[using]
+    since = _sold_out.get((using, offer.key))
+    if since is None or time.monotonic() - since > SOLD_OUT_SECONDS:
+        return False
+    if not connection.get_autocommit() or _needs_locking_reads(connection):
+        # What a transaction sees may be out of date.
+        return False
+    return _prepare_count(offer, using=using)().are_full
 
 
 def lock_seats(offer: CourseOffer, *, using: str) -> Seats:

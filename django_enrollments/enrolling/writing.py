@@ -18,8 +18,10 @@ from django_enrollments.enrolling.plans import pending
 from django_enrollments.enrolling.seats import (
     find_seated,
     has_got_limit,
+    is_still_sold_out,
     lock_seats,
     outside_the_count,
+    remember_sold_out,
 )
 from django_enrollments.enrolling.transactions import Conflict, write_transaction
 from django_enrollments.enrolling.updates import update_rows
@@ -78,23 +80,40 @@ def write_all(
     if not plans:
         return
     using = writing.using
-    is_full = False
+    if seats_of is None:
+        _write_in_transaction(plans, None, writing)
+        return
+    needing = _needing_seats(plans)
+    is_full = bool(needing) and is_still_sold_out(seats_of, using=using)
+    if is_full or not _write_in_transaction(plans, seats_of, writing):
+        remember_sold_out(seats_of, using=using)
+        _turn_away(needing, seats_of, left=0, using=using)
+        write_all(pending(plans), None, writing)
+
+
+def _write_in_transaction(
+    plans: Sequence[Plan], seats_of: CourseOffer | None, writing: Writing
+) -> bool:
+    """
+    Allot seats and write, unless the course is full.
+
+    Returns:
+        Whether it was not. If it was, nothing has been written and nobody turned away.
+    """
+    using = writing.using
     try:
         with write_transaction(using, reads_first=False):
-            if seats_of is not None:
-                is_full = not _allot_seats(plans, seats_of, using=using)
-            granted = pending(plans)
-            if is_full:
+            if seats_of and not _allot_seats(plans, seats_of, using=using):
                 # Others get the lock before anything more is asked or committed.
                 transaction.set_rollback(True, using)
-            elif granted:
+                return False
+            granted = pending(plans)
+            if granted:
                 _write(granted, writing)
     except IntegrityError as error:
         _check_users(plans, using=using)
         raise Conflict from error
-    if seats_of is not None and is_full:
-        _turn_away(_needing_seats(plans), seats_of, left=0, using=using)
-        write_all(pending(plans), None, writing)
+    return True
 
 
 def _check_users(plans: Sequence[Plan], *, using: str) -> None:
