@@ -48,7 +48,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         *("" if count is None else str(count) for count in counts),
         f"{row['ms']:.2f}",
         f"{row['floor_ms']:.2f}",
-        f"{row['ms'] / row['floor_ms']:.1f}",
+        f"{_ratio(row):.1f}",
         row["goal"],
         f"**missed**: {row['missed']}" if row["missed"] else "met",
     )
@@ -124,51 +124,53 @@ def picture(runs: Sequence[Run]) -> str:
     Args:
         runs: What the workers measured.
     """
-    names = [row["name"] for row in runs[0]["rows"]]
-    found = [{row["name"]: row for row in run["rows"]} for run in runs]
-    ratios = {
-        (run["vendor"], name): rows[name]["ms"] / rows[name]["floor_ms"]
-        for run, rows in zip(runs, found, strict=True)
-        for name in names
-    }
-    most = max(ratios.values())
-    most = max(
-        most, *(row["most_ratio"] or 0 for rows in found for row in rows.values())
-    )
-    scale = _WIDTH / (int(most) + 1)
+    rows = list(zip(*(run["rows"] for run in runs), strict=True))
+    goals = [row["most_ratio"] or 0 for group in rows for row in group]
+    most = int(max(*goals, *(_ratio(row) for group in rows for row in group))) + 1
+    scale = _WIDTH / most
     block = _BAR * len(runs) + _GAP
-    height = _TOP + block * len(names)
-    parts = list(_axis(most, scale, height))
-    for position, run in enumerate(runs):
-        x = _LEFT + 95 * position
-        colour = COLOURS[run["vendor"]]
-        parts.append(rect(x, 10, 10, 10, colour))
-        parts.append(text(x + 15, 19, NAMES[run["vendor"]]))
-    parts.append(line(_LEFT + 95 * len(runs), 9, _LEFT + 95 * len(runs), 21, RED, 2))
-    parts.append(text(_LEFT + 95 * len(runs) + 8, 19, "goal: stay left of it"))
-    for number, name in enumerate(names):
+    height = _TOP + block * len(rows)
+    parts = [*_legend(runs), *_axis(most, scale, height)]
+    for number, group in enumerate(rows):
         top = _TOP + block * number
-        middle = top + block / 2
-        parts.append(text(_LEFT - 8, middle, name.replace("`", ""), "end"))
-        for position, (run, rows) in enumerate(zip(runs, found, strict=True)):
-            y = top + _BAR * position
-            width = ratios[run["vendor"], name] * scale
-            parts.append(rect(_LEFT, y, width, _BAR - 1, COLOURS[run["vendor"]]))
-            told = f"{ratios[run['vendor'], name]:.1f}"
-            parts.append(text(_LEFT + width + 4, y + _BAR - 1, told, size=9))
-            goal = rows[name]["most_ratio"]
-            if goal:
-                x = _LEFT + goal * scale
-                parts.append(line(x, y - 1, x, y + _BAR, RED, 2))
-    width = _LEFT + _WIDTH + _RIGHT
-    return svg(width, height, "How many times as long as hand-written SQL", parts)
+        name = group[0]["name"].replace("`", "")
+        parts.append(text(_LEFT - 8, top + block / 2, name, "end"))
+        for position, row in enumerate(group):
+            y, width = top + _BAR * position, _ratio(row) * scale
+            parts.append(rect(_LEFT, y, width, _BAR - 1, COLOURS[row["vendor"]]))
+            place = width
+            if row["most_ratio"]:
+                goal = row["most_ratio"] * scale
+                parts.append(line(_LEFT + goal, y - 1, _LEFT + goal, y + _BAR, RED, 2))
+                if width - 2 < goal < width + 24:
+                    place = goal
+            told = f"{_ratio(row):.1f}"
+            parts.append(text(_LEFT + place + 4, y + _BAR - 1, told, size=9))
+    title = "How many times as long as hand-written SQL"
+    return svg(_LEFT + _WIDTH + _RIGHT, height, title, parts)
+
+
+def _ratio(row: dict[str, Any]) -> float:
+    ratio: float = row["ms"] / row["floor_ms"]
+    return ratio
+
+
+def _legend(runs: Sequence[Run]) -> Iterator[str]:
+    x = _LEFT
+    for run in runs:
+        yield rect(x, 10, 10, 10, COLOURS[run["vendor"]])
+        yield text(x + 15, 19, NAMES[run["vendor"]])
+        x += 95
+    yield line(x, 9, x, 21, RED, 2)
+    yield text(x + 8, 19, "goal: stay left of it")
+    yield text(_LEFT - 8, _TOP - 13, "times as long as", "end", 10)
 
 
 def _axis(most: int, scale: float, height: float) -> Iterator[str]:
     """Draw a line for each ratio, 1 being the floor."""
     for ratio in range(most + 1):
         x = _LEFT + ratio * scale
-        label = "by hand" if ratio == 1 else f"{ratio} times"
+        label = "by hand" if ratio == 1 else str(ratio)
         yield line(x, _TOP - 8, x, height, GREY, 1.5 if ratio in {0, 1} else 0.3)
         if ratio:
             yield text(x, _TOP - 13, label, "middle", 10)
