@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> None:
         for line in measure(database, options.rows):
             print(line, end="", flush=True)
             table += line
-    (FOLDER / "bulk_memory.md").write_text(PAGE.format(table=table))
+            (FOLDER / "bulk_memory.md").write_text(PAGE.format(table=table))
 
 
 if __name__ == "__main__":
