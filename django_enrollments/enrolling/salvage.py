@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
@@ -73,7 +74,7 @@ def each(
             if not is_logged:
                 is_logged = True
                 # The text of a database's error may hold a name or an address.
-                shown = None if isinstance(failure, Error) else failure
+                shown = None if _is_of_database(connection, failure) else failure
                 logger.error("Rows of a bulk failed: %s", error, exc_info=shown)
         if is_nobodys or len(some) == 1:
             results += [error] * len(some)
@@ -101,12 +102,14 @@ def patiently(work: Callable[[], T], *, using: str) -> T:
     for pause in PAUSES_SECONDS:
         try:
             return work()
-        except (OperationalError, InterfaceError) as error:
+        except _list_passing(connection) as error:
             if _is_callers(connection) or not _may_pass(connection, error):
                 raise
             if _is_lost(connection):
-                # The next statement connects anew.
-                connection.close()
+                # The next statement connects anew, whatever a driver says to the end
+                # of what has ended.
+                with suppress(*_list_passing(connection)):
+                    connection.close()
         time.sleep(pause)
     return work()
 
@@ -119,10 +122,35 @@ def _is_callers(connection: BaseDatabaseWrapper) -> bool:
 
 def _has_ended(connection: BaseDatabaseWrapper, error: Exception) -> bool:
     """Tell whether a failure has made the transaction under way useless."""
-    if not isinstance(error, Error):
+    if not _is_of_database(connection, error):
         return False
     is_broken = connection.needs_rollback or _is_lost(connection)
     return is_broken or _may_pass(connection, error)
+
+
+def _is_of_database(connection: BaseDatabaseWrapper, error: Exception) -> bool:
+    return isinstance(error, (Error, _find_driver(connection).Error))
+
+
+def _list_passing(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...]:
+    """
+    List the errors that may be about the database's state rather than the rows.
+
+    The driver's own are among them: Django closes a cursor after a failure, and where
+    mysqlclient finds the connection gone, what that raises comes through as it is.
+    """
+    driver = _find_driver(connection)
+    return (
+        OperationalError,
+        InterfaceError,
+        driver.OperationalError,
+        driver.InterfaceError,
+    )
+
+
+def _find_driver(connection: Any) -> Any:
+    """Give the PEP 249 module that every one of Django's backends names."""
+    return connection.Database
 
 
 def _is_lost(connection: BaseDatabaseWrapper) -> bool:
@@ -131,7 +159,7 @@ def _is_lost(connection: BaseDatabaseWrapper) -> bool:
 
 def _may_pass(connection: BaseDatabaseWrapper, error: Exception) -> bool:
     """Tell whether it is for reasons of the database's own that something failed."""
-    if not isinstance(error, OperationalError | InterfaceError):
+    if not isinstance(error, _list_passing(connection)):
         return False
     if _is_lost(connection):
         return True
