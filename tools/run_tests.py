@@ -98,7 +98,11 @@ def run(database: str, settings: str, arguments: list[str]) -> bool:
     if database == "sqlite" and settings == HOSTS["default host"]:
         # The report comes last, with the floor.
         command += ["--cov", "--cov-report=", "--cov-fail-under=0"]
-    environment = os.environ | {"ENROLLMENTS_TEST_DATABASE": database}
+    environment = os.environ | {
+        # Not the file that all are put together in, which takes the place of any there.
+        "COVERAGE_FILE": ".coverage.tests",
+        "ENROLLMENTS_TEST_DATABASE": database,
+    }
     done = subprocess.run([*command, *arguments], env=environment)
     return done.returncode == 0
 
