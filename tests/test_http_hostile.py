@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.http import SimpleCookie
 
 from django_enrollments.models import (
     CourseEnrollmentAllowed,
@@ -29,10 +29,14 @@ from django_enrollments.models import (
 )
 from django_enrollments.wire import told
 from tests.factories import course_id_of, make_course, make_modes, make_user, username
-from tests.http import ENROLLMENT, ROOT, client_of, post, put, wish
+from tests.groundwork import Groundwork, rows_of
+from tests.http import ENROLLMENT, ROOT, client_of, put, wish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    NothingChanged = Callable[[], AbstractContextManager[None]]
 
 pytestmark = pytest.mark.django_db
 
@@ -614,22 +618,34 @@ METHODS = [
 ]
 
 
-@contextmanager
-def nothing_changed() -> Iterator[None]:
-    """Assert that a block leaves every row of every table as it is."""
-    before = fingerprint()
-    yield
-    assert fingerprint() == before
-
-
 def fingerprint() -> dict[str, list[Any]]:
     ours = apps.get_app_config("django_enrollments").get_models()
-    rows = {
-        model.__name__: list(model._base_manager.order_by("pk").values())
-        for model in {*ours, get_user_model(), get_course_model()}
-    }
+    rows = rows_of({*ours, get_user_model(), get_course_model()})
     assert any(rows.values())
     return rows
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[Any, Any]:
+    return {}
+
+
+@pytest.fixture
+def ground(made: dict[Any, Any]) -> Groundwork:
+    return Groundwork(made)
+
+
+@pytest.fixture
+def nothing_changed(ground: Groundwork) -> NothingChanged:
+    """Assert that a block leaves every row of every table as it is."""
+
+    @contextmanager
+    def assert_nothing_changed() -> Iterator[None]:
+        before = ground.recall(fingerprint)
+        yield
+        assert fingerprint() == before
+
+    return assert_nothing_changed
 
 
 @pytest.fixture(autouse=True)
@@ -652,40 +668,18 @@ def _nobody_is_named(caplog: Any) -> Iterator[None]:
             assert not any(name in line for name in (ADA, BOSS, BEA)), line
 
 
-@pytest.fixture
-def course() -> Any:
-    course = make_course(COURSE_ID)
-    make_modes(course, "audit", "honor")
-    assert course_id_of(course) == COURSE_ID
-    return course
-
-
-@pytest.fixture
-def bea(course: Any) -> Any:
-    """A learner whom all that is hostile is about."""
-    bea = make_user(BEA)
-    put(bea, course)
-    UserRetirementStatus.objects.create(user=bea, original_username=username(BEA))
-    CourseEnrollmentAllowed.objects.create(
-        email="cleo@example.org", course_id=COURSE_ID
-    )
-    return bea
-
-
 class Asker:
-    """
-    Somebody whose session no answer can end, for each request comes from a new client.
-    """
+    """Somebody whose session no answer can end, for each request comes without it."""
 
     def __init__(self, user: Any) -> None:
-        client = client_of(user)
-        self._cookies = {name: value.value for name, value in client.cookies.items()}
+        self._client = client_of(user)
+        cookies = self._client.cookies.items()
+        self.cookies = {name: cookie.value for name, cookie in cookies}
 
     def send(self, method: str, path: str, body: bytes = b"", **extra: Any) -> Any:
-        client = Client()
-        client.cookies.load(self._cookies)
+        self._client.cookies = SimpleCookie(self.cookies)
         extra.setdefault("content_type", "application/json")
-        return client.generic(method, f"{ROOT}{path}", body, **extra)
+        return self._client.generic(method, f"{ROOT}{path}", body, **extra)
 
     def call(self, name: str, query: str = "", **extra: Any) -> Any:
         method = name.partition(" ")[0]
@@ -693,16 +687,72 @@ class Asker:
         return self.send(method, f"{path}?{query}" if query else path, body, **extra)
 
 
-@pytest.fixture
-def boss(bea: Any, course: Any) -> Asker:
-    """Somebody who may do everything, so that nothing is refused for that reason."""
+def a_course() -> Any:
+    course = make_course(COURSE_ID)
+    make_modes(course, "audit", "honor")
+    assert course_id_of(course) == COURSE_ID
+    return course
+
+
+def a_learner() -> Asker:
+    return Asker(make_user(ADA))
+
+
+def somebody_hostile_things_are_about(course: Any) -> Asker:
+    bea = make_user(BEA)
+    put(bea, course)
+    UserRetirementStatus.objects.create(user=bea, original_username=username(BEA))
+    CourseEnrollmentAllowed.objects.create(
+        email="cleo@example.org", course_id=COURSE_ID
+    )
+    return Asker(bea)
+
+
+def global_staff() -> Asker:
+    return Asker(make_user(BOSS, is_staff=True))
+
+
+def global_staff_who_left(course: Any) -> Asker:
+    boss = make_user(BOSS, is_staff=True)
+    put(boss, course, is_active=False)
+    return Asker(boss)
+
+
+def a_superuser(course: Any) -> Asker:
     boss = make_user(BOSS, is_staff=True, is_superuser=True)
     put(boss, course)
     return Asker(boss)
 
 
 @pytest.fixture
-def nobody(bea: Any) -> Asker:
+def course(ground: Groundwork) -> Any:
+    return ground.lay(a_course)
+
+
+@pytest.fixture
+def ada(ground: Groundwork, course: Any) -> Asker:
+    return ground.lay(a_learner)
+
+
+@pytest.fixture
+def bea(ground: Groundwork, course: Any) -> Asker:
+    """A learner whom all that is hostile is about."""
+    return ground.lay(somebody_hostile_things_are_about, course)
+
+
+@pytest.fixture
+def boss(ground: Groundwork, bea: Asker, course: Any) -> Asker:
+    """Somebody who may do everything, so that nothing is refused for that reason."""
+    return ground.lay(a_superuser, course)
+
+
+@pytest.fixture
+def nobody(bea: Asker, strangers: Asker) -> Asker:
+    return strangers
+
+
+@pytest.fixture(scope="module")
+def strangers() -> Asker:
     return Asker(None)
 
 
@@ -734,28 +784,32 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 class TestBody:
-    def test_err_07_from_a_learner(self, course: Any, body: bytes) -> None:
-        ada = Asker(make_user(ADA))
-
+    def test_err_07_from_a_learner(
+        self, ada: Asker, nothing_changed: NothingChanged, body: bytes
+    ) -> None:
         with nothing_changed():
             response = ada.send("POST", "enrollment", body)
 
         assert_refused(response)
 
     def test_err_07_from_global_staff_about_who_left(
-        self, course: Any, body: bytes
+        self,
+        ground: Groundwork,
+        course: Any,
+        nothing_changed: NothingChanged,
+        body: bytes,
     ) -> None:
-        boss = make_user(BOSS, is_staff=True)
-        put(boss, course, is_active=False)
-        asker = Asker(boss)
+        boss = ground.lay(global_staff_who_left, course)
 
         with nothing_changed():
-            response = asker.send("POST", "enrollment", body)
+            response = boss.send("POST", "enrollment", body)
 
         assert_refused(response)
 
 
-def test_err_07_bodies_from_nobody(nobody: Asker) -> None:
+def test_err_07_bodies_from_nobody(
+    nobody: Asker, nothing_changed: NothingChanged
+) -> None:
     with nothing_changed():
         for number, body in enumerate(BODIES.values()):
             method, path = WRITING[number % len(WRITING)].split()
@@ -771,7 +825,9 @@ def test_err_07_bodies_from_nobody(nobody: Asker) -> None:
         for what, body in bodies.items()
     ],
 )
-def test_err_07_bodies_of_other_endpoints(boss: Asker, name: str, body: bytes) -> None:
+def test_err_07_bodies_of_other_endpoints(
+    boss: Asker, nothing_changed: NothingChanged, name: str, body: bytes
+) -> None:
     method, path = name.split()
 
     with nothing_changed():
@@ -782,7 +838,7 @@ def test_err_07_bodies_of_other_endpoints(boss: Asker, name: str, body: bytes) -
 
 @pytest.mark.parametrize(("content_type", "body"), TYPES.values(), ids=TYPES)
 def test_err_07_a_type_that_the_body_does_not_have(
-    boss: Asker, content_type: str, body: bytes
+    boss: Asker, nothing_changed: NothingChanged, content_type: str, body: bytes
 ) -> None:
     with nothing_changed():
         for name in WRITING:
@@ -792,7 +848,9 @@ def test_err_07_a_type_that_the_body_does_not_have(
 
 
 @pytest.mark.parametrize("name", READING)
-def test_a_body_means_nothing_to_who_only_reads(boss: Asker, name: str) -> None:
+def test_a_body_means_nothing_to_who_only_reads(
+    boss: Asker, nothing_changed: NothingChanged, name: str
+) -> None:
     path, _ = CALLS[name]
 
     for content_type, body in (("application/json", b"\xff"), (PARTS, b"\x00")):
@@ -803,10 +861,10 @@ def test_a_body_means_nothing_to_who_only_reads(boss: Asker, name: str) -> None:
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "nonsense", "rot13", "hex", "utf-16"])
-def test_a_charset_means_nothing_to_json(course: Any, charset: str) -> None:
+def test_a_charset_means_nothing_to_json(ada: Asker, charset: str) -> None:
     content_type = f"application/json; charset={charset}"
 
-    response = post(make_user(ADA), text(GOOD), content_type=content_type)
+    response = ada.send("POST", "enrollment", text(GOOD), content_type=content_type)
 
     assert response.status_code == 200
 
@@ -817,7 +875,12 @@ def test_a_charset_means_nothing_to_json(course: Any, charset: str) -> None:
 )
 @pytest.mark.parametrize("name", WRITING)
 def test_err_07_more_than_the_host_takes(
-    boss: Asker, settings: Any, key: str, value: int, name: str
+    boss: Asker,
+    nothing_changed: NothingChanged,
+    settings: Any,
+    key: str,
+    value: int,
+    name: str,
 ) -> None:
     setattr(settings, key, value)
     method, path = name.split()
@@ -844,7 +907,7 @@ class BrokenOff(BytesIO):
 @pytest.mark.parametrize("content_type", ["application/json", PARTS, FORM])
 @pytest.mark.parametrize("name", WRITING)
 def test_err_07_a_body_that_breaks_off(
-    boss: Asker, name: str, content_type: str
+    boss: Asker, nothing_changed: NothingChanged, name: str, content_type: str
 ) -> None:
     extra = {"wsgi.input": BrokenOff()}
 
@@ -858,14 +921,16 @@ def test_err_07_a_body_that_breaks_off(
 @pytest.mark.parametrize("length", ["0", "1", "-1", "x", "", "9" * 12, "1e9", "\xff"])
 @pytest.mark.parametrize("name", [*WRITING, "GET enrollments"])
 def test_err_07_a_length_that_the_body_does_not_have(
-    boss: Asker, name: str, length: str
+    boss: Asker, nothing_changed: NothingChanged, name: str, length: str
 ) -> None:
     with nothing_changed():
         assert_answered(boss.call(name, CONTENT_LENGTH=length))
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS)
-def test_err_07_headers(boss: Asker, nobody: Asker, headers: dict[str, str]) -> None:
+def test_err_07_headers(
+    boss: Asker, nobody: Asker, nothing_changed: NothingChanged, headers: dict[str, str]
+) -> None:
     with nothing_changed():
         for name in CALLS:
             assert_answered(boss.call(name, headers=headers))
@@ -875,7 +940,7 @@ def test_err_07_headers(boss: Asker, nobody: Asker, headers: dict[str, str]) -> 
 
 @pytest.mark.parametrize("credentials", CREDENTIALS, ids=lambda text: repr(text)[:40])
 def test_err_07_and_auth_11_credentials_of_nobody(
-    nobody: Asker, settings: Any, credentials: str
+    nobody: Asker, nothing_changed: NothingChanged, settings: Any, credentials: str
 ) -> None:
     module = "django_enrollments.authentication"
     # Long enough a secret for the library not to warn of it.
@@ -902,7 +967,9 @@ def test_err_07_and_auth_11_credentials_of_nobody(
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: repr(query)[:40])
-def test_err_07_queries(boss: Asker, nobody: Asker, query: str) -> None:
+def test_err_07_queries(
+    boss: Asker, nobody: Asker, nothing_changed: NothingChanged, query: str
+) -> None:
     with nothing_changed():
         for name in (*READING, "POST enrollment"):
             assert_answered(boss.call(name, query))
@@ -910,18 +977,22 @@ def test_err_07_queries(boss: Asker, nobody: Asker, query: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["enrollment", "enrollments", "course/django-101"])
-def test_err_07_more_parameters_than_the_host_takes(path: str) -> None:
+def test_err_07_more_parameters_than_the_host_takes(
+    ground: Groundwork, path: str
+) -> None:
     query = "&".join(["user=ada"] * 2_000)
-    boss = make_user(BOSS, is_staff=True)
+    boss = ground.lay(global_staff)
 
-    response = client_of(boss).get(f"{ROOT}{path}?{query}")
+    response = boss.send("GET", f"{path}?{query}")
 
     assert response.status_code == 413
     assert [*response.json().values()] == ["The request is too large."]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: repr(method)[:40])
-def test_err_07_and_url_14_methods(boss: Asker, nobody: Asker, method: str) -> None:
+def test_err_07_and_url_14_methods(
+    boss: Asker, nobody: Asker, nothing_changed: NothingChanged, method: str
+) -> None:
     served = {(name.partition(" ")[0], path) for name, (path, _) in CALLS.items()}
     sent, method = method, method.upper()
 
@@ -940,7 +1011,9 @@ def test_err_07_and_url_14_methods(boss: Asker, nobody: Asker, method: str) -> N
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: repr(path)[:40])
-def test_err_07_paths(boss: Asker, nobody: Asker, path: str) -> None:
+def test_err_07_paths(
+    boss: Asker, nobody: Asker, nothing_changed: NothingChanged, path: str
+) -> None:
     with nothing_changed():
         for asker, method in ((boss, "GET"), (boss, "POST"), (nobody, "DELETE")):
             response = asker.send(method, path, b"{}" if method == "POST" else b"")
@@ -953,7 +1026,9 @@ def test_err_07_paths(boss: Asker, nobody: Asker, path: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "a b", "\xff", "[", "testserver:x"])
-def test_err_07_hosts_that_are_not_ours(boss: Asker, host: str) -> None:
+def test_err_07_hosts_that_are_not_ours(
+    boss: Asker, nothing_changed: NothingChanged, host: str
+) -> None:
     with nothing_changed():
         for name in CALLS:
             assert boss.call(name, headers={"Host": host}).status_code == 400
@@ -967,8 +1042,7 @@ def test_err_07_a_value_too_deep_to_be_told_is_told_as_dots() -> None:
     assert told(value) == "..."
 
 
-def test_a_good_body_is_still_good(course: Any) -> None:
-    ada = make_user(ADA)
+def test_a_good_body_is_still_good(course: Any, ada: Asker) -> None:
     body = wish(
         course,
         user=username(ADA),
@@ -980,7 +1054,7 @@ def test_a_good_body_is_still_good(course: Any) -> None:
         unheard_of=[{}],
     )
 
-    assert post(ada, body).status_code == 200
+    assert ada.send("POST", "enrollment", text(body)).status_code == 200
 
 
 #: What no client library sends, and what status each may be answered with; none at all
@@ -1079,10 +1153,15 @@ class TestWire:
 
     @pytest.mark.parametrize(("sent", "codes"), RAW.values(), ids=RAW)
     def test_err_07_raw_requests(
-        self, live_server: Any, bea: Any, sent: bytes, codes: set[int]
+        self,
+        live_server: Any,
+        bea: Asker,
+        nothing_changed: NothingChanged,
+        sent: bytes,
+        codes: set[int],
     ) -> None:
         address = urlsplit(live_server.url)
-        session = client_of(bea).cookies["sessionid"].value
+        session = bea.cookies["sessionid"]
         for name, value in {
             b"{post}": f"POST {ENROLLMENT} HTTP/1.1\r\n{{host}}{{login}}",
             b"{root}": ROOT,
