@@ -8,6 +8,7 @@ needs no transaction that outlasts a test, so tests that commit can do it as wel
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
@@ -80,6 +81,7 @@ def rows_of(models: Iterable[type[Model]]) -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
+@cache
 def _select(model: type[Model]) -> tuple[str, str]:
     meta, quote = model._meta, connection.ops.quote_name
     columns = ", ".join(quote(field.column) for field in _fields_of(model))

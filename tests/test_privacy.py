@@ -7,6 +7,7 @@ see that person gets the very same answer in all of them: status, headers and bo
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import transaction
 from django.utils import timezone
 
 from django_enrollments.models import (
@@ -38,6 +38,7 @@ from tests.factories import (
     make_user,
     username,
 )
+from tests.groundwork import Groundwork
 from tests.http import ALLOW_INACTIVE, ENROLLMENT, NOWHERE, ROOT, ask, client_of, put
 from tests.watching import nothing_written
 
@@ -129,6 +130,10 @@ def _on_the_team(course_id: str, role: str) -> Client:
     return client_of(asker)
 
 
+def staff_of_the_course() -> Client:
+    return _on_the_team(COURSE_ID, "staff")
+
+
 def staff_of_another_course() -> Client:
     client = _on_the_team(OTHER_ID, "staff")
     put(get_user_model().objects.get(), make_course(OTHER_ID))
@@ -145,6 +150,18 @@ def anonymous_with_a_wrong_key() -> Client:
 
 def learner_with_a_wrong_key() -> Client:
     return client_of(make_user("asker"), headers={"X-Edx-Api-Key": SECRET.upper()})
+
+
+def global_staff() -> Client:
+    return client_of(make_user("boss", is_staff=True))
+
+
+def anonymous_with_a_key() -> Client:
+    return client_of(headers={"X-Edx-Api-Key": SECRET})
+
+
+def somebody_called(name: str) -> Client:
+    return client_of(make_user(name))
 
 
 ASKERS = (
@@ -278,20 +295,46 @@ def seen(response: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def world(make: Callable[[Any], None], course: Any) -> Iterator[None]:
+def world(make: Callable[..., None], ground: Groundwork, course: Any) -> Iterator[None]:
     """Make bea what she is for the time being."""
-    with transaction.atomic():
-        make(course)
+    with ground.for_a_while():
+        ground.lay(make, course)
         yield
-        transaction.set_rollback(True)
 
 
-@pytest.fixture
-def course() -> Any:
+def client_in(ground: Groundwork, asker: Callable[..., Client], *args: Any) -> Client:
+    """Let somebody ask, with no more cookies than they logged in with."""
+    client = copy.copy(ground.lay(asker, *args))
+    client.cookies = copy.deepcopy(client.cookies)
+    return client
+
+
+def a_course() -> Any:
     course = make_course(COURSE_ID)
     make_modes(course, "audit", "verified")
     make_mode(course, "honor", expiration_datetime=timezone.now() - timedelta(days=1))
     return course
+
+
+def a_closed_course() -> Any:
+    course = make_course(COURSE_ID, invitation_only=True)
+    make_modes(course, "audit")
+    return course
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[Any, Any]:
+    return {}
+
+
+@pytest.fixture
+def ground(made: dict[Any, Any]) -> Groundwork:
+    return Groundwork(made)
+
+
+@pytest.fixture
+def course(ground: Groundwork) -> Any:
+    return ground.lay(a_course)
 
 
 @pytest.fixture(autouse=True)
@@ -302,7 +345,10 @@ def _host(settings: Any) -> None:
 
 
 def answers_in_all_worlds(
-    course: Any, client: Client, request: Callable[[Client], Any]
+    ground: Groundwork,
+    course: Any,
+    client: Client,
+    request: Callable[[Client], Any],
 ) -> list[dict[str, Any]]:
     """Make a request in every world, each time with the same cookies."""
     cookies = client.cookies.output(header="", sep=";")
@@ -310,7 +356,7 @@ def answers_in_all_worlds(
     for make in WORLDS:
         client.cookies.clear()
         client.cookies.load(cookies)
-        with world(make, course):
+        with world(make, ground, course):
             answers.append(seen(request(client)))
     return answers
 
@@ -318,9 +364,14 @@ def answers_in_all_worlds(
 @pytest.mark.parametrize("asker", ASKERS, ids=lambda asker: asker.__name__)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 def test_post_32_the_answer_is_the_same_whatever_another_is(
-    course: Any, asker: Callable[[], Client], request_: Callable[[Client], Any]
+    ground: Groundwork,
+    course: Any,
+    asker: Callable[[], Client],
+    request_: Callable[[Client], Any],
 ) -> None:
-    first, *others = answers_in_all_worlds(course, asker(), request_)
+    client = client_in(ground, asker)
+
+    first, *others = answers_in_all_worlds(ground, course, client, request_)
 
     assert first["status"] < 500
     for make, answer in zip(WORLDS[1:], others, strict=True):
@@ -333,24 +384,26 @@ class TestWhoMaySee:
     @pytest.mark.parametrize(
         "name", ["GET one", "GET list", "POST for another, by user"]
     )
-    def test_staff_are_told(self, course: Any, name: str) -> None:
-        client = client_of(make_user("boss", is_staff=True))
+    def test_staff_are_told(self, ground: Groundwork, course: Any, name: str) -> None:
+        client = client_in(ground, global_staff)
 
-        answers = answers_in_all_worlds(course, client, REQUESTS[name])
-
-        assert len({answer["body"] for answer in answers}) > 1
-
-    def test_a_key_is_told(self, course: Any) -> None:
-        client = client_of(headers={"X-Edx-Api-Key": SECRET})
-
-        answers = answers_in_all_worlds(course, client, REQUESTS["GET one"])
+        answers = answers_in_all_worlds(ground, course, client, REQUESTS[name])
 
         assert len({answer["body"] for answer in answers}) > 1
 
-    def test_staff_of_the_course_are_told(self, course: Any) -> None:
-        client = _on_the_team(COURSE_ID, "staff")
+    def test_a_key_is_told(self, ground: Groundwork, course: Any) -> None:
+        client = client_in(ground, anonymous_with_a_key)
 
-        answers = answers_in_all_worlds(course, client, REQUESTS["GET list"])
+        answers = answers_in_all_worlds(ground, course, client, REQUESTS["GET one"])
+
+        assert len({answer["body"] for answer in answers}) > 1
+
+    def test_staff_of_the_course_are_told(
+        self, ground: Groundwork, course: Any
+    ) -> None:
+        client = client_in(ground, staff_of_the_course)
+
+        answers = answers_in_all_worlds(ground, course, client, REQUESTS["GET list"])
 
         assert len({answer["body"] for answer in answers}) > 1
 
@@ -399,25 +452,27 @@ class TestWhoMayDoOneThing:
         ],
     )
     def test_post_32_tells_nothing_of_the_rest(
-        self, course: Any, asker: str, names: set[str]
+        self, ground: Groundwork, course: Any, asker: str, names: set[str]
     ) -> None:
-        client = client_of(make_user(asker))
+        client = client_in(ground, somebody_called, asker)
 
         for name in sorted(names):
-            first, *others = answers_in_all_worlds(course, client, REQUESTS[name])
+            first, *others = answers_in_all_worlds(
+                ground, course, client, REQUESTS[name]
+            )
             for make, answer in zip(WORLDS[1:], others, strict=True):
                 assert answer == first, (name, make.__name__)
 
     def test_enr_20_who_takes_others_out_is_told_if_somebody_is_out(
-        self, course: Any
+        self, ground: Groundwork, course: Any
     ) -> None:
         """Doing it twice must be answered alike, so the second time tells of one."""
-        client = client_of(make_user("deactivator"))
+        client = client_in(ground, somebody_called, "deactivator")
         request = posting(user=username("bea"), is_active=False)
 
-        with world(enrolled, course):
+        with world(enrolled, ground, course):
             once, twice = request(client), request(client)
-        with world(not_enrolled, course), nothing_written():
+        with world(not_enrolled, ground, course), nothing_written():
             never = request(client)
 
         assert (once.status_code, twice.status_code) == (200, 200)
@@ -429,29 +484,32 @@ class TestInvitations:
     """An invitation tells whom it is for, and only by letting them in."""
 
     @pytest.fixture
-    def closed(self) -> Any:
-        course = make_course(COURSE_ID, invitation_only=True)
-        make_modes(course, "audit")
-        return course
+    def closed(self, ground: Groundwork) -> Any:
+        return ground.lay(a_closed_course)
 
-    def uninvited(self) -> None:
+    @staticmethod
+    def uninvited(course: Any) -> None:
         pass
 
-    def invited_another(self) -> None:
+    @staticmethod
+    def invited_another(course: Any) -> None:
         CourseEnrollmentAllowed.objects.create(email=EMAIL, course_id=COURSE_ID)
 
-    def invited_many(self) -> None:
+    @staticmethod
+    def invited_many(course: Any) -> None:
         for number in range(3):
             CourseEnrollmentAllowed.objects.create(
                 email=f"{number}@example.org", course_id=COURSE_ID, auto_enroll=True
             )
 
-    def invited_who_changed_their_address(self) -> None:
+    @staticmethod
+    def invited_who_changed_their_address(course: Any) -> None:
         CourseEnrollmentAllowed.objects.create(
             email="asker@example.org", course_id=COURSE_ID, user=make_user("before")
         )
 
-    def invited_elsewhere(self) -> None:
+    @staticmethod
+    def invited_elsewhere(course: Any) -> None:
         CourseEnrollmentAllowed.objects.create(
             email="asker@example.org", course_id=OTHER_ID
         )
@@ -474,9 +532,12 @@ class TestInvitations:
         ],
     )
     def test_acc_02_a_learner_without_one_learns_of_no_other(
-        self, closed: Any, request_: Callable[[Client], Any]
+        self,
+        ground: Groundwork,
+        closed: Any,
+        request_: Callable[[Client], Any],
     ) -> None:
-        client = client_of(make_user("asker"))
+        client = client_in(ground, learner)
         answers = []
         for invite in (
             self.uninvited,
@@ -485,7 +546,7 @@ class TestInvitations:
             self.invited_who_changed_their_address,
             self.invited_elsewhere,
         ):
-            with world(lambda course, invite=invite: invite(), closed):
+            with world(invite, ground, closed):
                 answers.append(seen(request_(client)))
 
         assert answers == [answers[0]] * 5
