@@ -138,7 +138,9 @@ class _Admin(ModelAdmin):
     @admin.display(description=_("user"), ordering="user")
     def learner(self, row: Any) -> str:
         """Give the name of the row's user."""
-        return row.user.get_username() if row.user else self.get_empty_value_display()
+        if row.user is None:
+            return self.get_empty_value_display()
+        return str(row.user.get_username())
 
 
 def _check_course_id(text: str) -> None:

@@ -197,12 +197,16 @@ def add_enrollment(
     if enrollment_attributes is not None:
         clean_attributes(enrollment_attributes)
     with one_call():
-        if mode is None and is_active is False:
+        if is_active is False:
             # Asked to be inactive, an inactive one stays as it is (B-05).
             existing: dict[str, Any] | None = data.get_course_enrollment(
                 username, course_id
             )
-            if existing and not existing["is_active"]:
+            if (
+                existing
+                and not existing["is_active"]
+                and mode in (None, existing["mode"])
+            ):
                 if enrollment_attributes is not None:
                     data.add_or_update_enrollment_attr(
                         username, course_id, enrollment_attributes

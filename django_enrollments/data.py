@@ -52,7 +52,7 @@ from django_enrollments.enrolling.transactions import (
     write_transaction,
 )
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
-from django_enrollments.keys import find_course_id, is_storable
+from django_enrollments.keys import find_course_id, find_username
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -113,7 +113,7 @@ def get_course_enrollments(
     Raises:
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
-    if not is_storable(username) or not username:
+    if find_username(username) is None:
         return []
     with one_call() as call:
         rows = CourseEnrollment.objects.using(read_alias())
@@ -132,7 +132,7 @@ def get_course_enrollments(
         return [
             enrollment
             for enrollment in _without_orphans(listed)
-            if enrollment["user"] == username
+            if enrollment["user"] == str(username)
         ]
 
 
@@ -150,7 +150,7 @@ def get_course_enrollment(
     Returns:
         The enrollment dictionary, or ``None`` when there is none.
     """
-    if not is_storable(username) or not username:
+    if find_username(username) is None:
         return None
     with one_call() as call:
         rows = CourseEnrollment.objects.using(read_alias())
@@ -158,7 +158,7 @@ def get_course_enrollment(
         listed = _list_enrollments(
             enrollments.in_course(course_id).order_by("pk"), call, include_expired
         )
-        wanted = (username, find_course_id(course_id))
+        wanted = (str(username), find_course_id(course_id))
         for enrollment in listed:
             details = enrollment["course_details"]
             found = details["course_id"] if details else wanted[1]
@@ -505,23 +505,24 @@ def _find_row(
     username: object, course_id: object, using: str | None
 ) -> CourseEnrollment | None:
     """Give a learner's row with its user, in one query."""
-    text, users = find_course_id(course_id), get_user_model()
-    if text is None or not isinstance(username, str) or not is_storable(username):
+    text, name = find_course_id(course_id), find_username(username)
+    if text is None or name is None:
         return None
+    users = get_user_model()
     rows: Iterable[CourseEnrollment]
     if course_key_is_id() and has_one_table(users):
-        name = {users.USERNAME_FIELD: username}
+        named = {users.USERNAME_FIELD: name}
         rows = select_with(
-            CourseEnrollment, "user", {"course": text}, name, using=using
+            CourseEnrollment, "user", {"course": text}, named, using=using
         )
         # A collation may also find what merely looks like the course.
         rows = [row for row in rows if row.course_id == text]
     else:
         enrollments = CourseEnrollment.objects.using(using or read_alias())
-        enrollments = enrollments.in_course(course_id).of_username(username)
+        enrollments = enrollments.in_course(course_id).of_username(name)
         rows = enrollments.select_related("user").order_by()
     # The same is true of the name.
-    return next((row for row in rows if row.username == username), None)
+    return next((row for row in rows if row.username == str(name)), None)
 
 
 def _retirement_origin() -> Any:
@@ -639,7 +640,7 @@ def _names_of(rows: Sequence[CourseEnrollment]) -> dict[Any, str]:
     missing = {row.user_id for row in rows} - names.keys()
     if missing:
         users = get_user_model()._base_manager.using(read_alias()).in_bulk(missing)
-        names |= {key: user.get_username() for key, user in users.items()}
+        names |= {key: str(user.get_username()) for key, user in users.items()}
     return names
 
 

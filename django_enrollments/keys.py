@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db import models
 
 from django_enrollments.conf import conf
 
 #: ``course-v1:org+number+run`` or ``org/number/run``.
 _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
+
+_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 #: What fits a text column everywhere; the longest that MariaDB can index whole.
 MAX_TEXT = 255
@@ -69,6 +73,25 @@ def is_username(text: str) -> bool:
     return is_storable(text) and bool(re.fullmatch(pattern, text))
 
 
+def find_username(name: object) -> Any | None:
+    """
+    Give the name of a user as the user model holds it: a number, where those are names.
+
+    Args:
+        name: What ``user.get_username()`` gives, or its text.
+
+    Returns:
+        The name, whether or not a user has it; ``None`` when it cannot be one.
+    """
+    model = get_user_model()
+    field = model._meta.get_field(model.USERNAME_FIELD)
+    if isinstance(field, models.CharField | models.TextField):
+        return name if name and is_storable(name) else None
+    value = _find_value(field, name)
+    # No name has two spellings.
+    return value if str(value) == str(name) else None
+
+
 def find_user_key(key: object) -> Any | None:
     """
     Give the primary key of a user as the user model holds it.
@@ -79,13 +102,16 @@ def find_user_key(key: object) -> Any | None:
     Returns:
         The key, whether or not a user has it; ``None`` when it cannot be one.
     """
-    if key is None or isinstance(key, bool | float | bytes):
+    return _find_value(get_user_model()._meta.pk, key)
+
+
+def _find_value(field: Any, given: object) -> Any | None:
+    if given is None or isinstance(given, bool | float | bytes):
         return None
-    if isinstance(key, str) and not is_storable(key):
+    if isinstance(given, str) and not is_storable(given):
         return None
-    field = get_user_model()._meta.pk
     try:
-        value = field.to_python(key)
+        value = field.to_python(given)
         # An integer that no column holds is an error of the database's otherwise.
         field.run_validators(value)
     except (ValidationError, TypeError, ValueError, OverflowError):
@@ -123,3 +149,20 @@ def normalize_email(address: str) -> str:
         address: As somebody typed it.
     """
     return address.strip().lower()
+
+
+def fold_email(address: str) -> set[str]:
+    """
+    Give what databases make of an address, however its case, by ``LOWER()``.
+
+    SQLite's knows ASCII alone and leaves other letters as they are stored. Both cases
+    of those are found, though not a mixture of the two.
+
+    Args:
+        address: As somebody typed it.
+    """
+    stored = normalize_email(address)
+    spellings = address.strip(), stored, stored.upper()
+    folded = {spelling.translate(_ASCII_LOWER) for spelling in spellings}
+    # Some letters do not come back from upper case.
+    return {stored, *(text for text in folded if text.lower() == stored)}

@@ -7,6 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.db.models import Q
 from rest_framework.exceptions import NotFound
@@ -160,7 +161,10 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         """Give the URL of this very request, filters and all, at another place."""
         if position is None:
             return None
-        url: str = self.request.build_absolute_uri()
+        here = urlsplit(self.request.build_absolute_uri())
+        # A server hands on the bytes of the query, and in no encoding that says so.
+        query = self.request.query_params.urlencode()
+        url = urlunsplit(here._replace(query=query))
         return replace_query_param(url, self.cursor_query_param, position.encode())
 
     def _find_position(self, request: Request) -> Position | None:

@@ -541,6 +541,21 @@ class TestAddEnrollment:
 
         assert (kept["mode"], kept["is_active"]) == ("verified", False)
 
+    def test_b_05_and_v1_enr_20_its_mode_may_be_gone_since(self) -> None:
+        make_user()
+        course = make_course()
+        verified, _ = make_modes(course, "verified", "audit")
+        course_id = course_id_of(course)
+        api.add_enrollment(username("ada"), course_id, "verified", False)
+        verified.delete()
+
+        with nothing_written():
+            kept = api.add_enrollment(
+                username("ada"), course_id, "verified", is_active=False
+            )
+
+        assert (kept["mode"], kept["is_active"]) == ("verified", False)
+
     def test_v1_attr_02_one_that_stays_inactive_still_takes_attributes(self) -> None:
         make_user()
         course_id = course_id_of(make_course())

@@ -343,6 +343,18 @@ class TestInvitations:
         assert statuses(results) == ["invited", "unchanged"]
         assert CourseEnrollmentAllowed.objects.count() == 1
 
+    @pytest.mark.parametrize("stored", ["zoe@ÉCOLE.example", "zoe@école.example"])
+    @pytest.mark.parametrize("given", ["ZOE@ÉCOLE.example", "zoe@école.example"])
+    def test_an_address_with_letters_beyond_ascii_is_its_accounts(
+        self, stored: str, given: str
+    ) -> None:
+        make_course()
+        make_user("zoe", email=stored)
+
+        results = api.bulk_enroll(COURSE_ID, emails=[given])
+
+        assert statuses(results) == ["created"]
+
     def test_an_invitation_that_waits_is_made_to_enroll_at_once(self) -> None:
         make_course()
         CourseEnrollmentAllowed.objects.create(

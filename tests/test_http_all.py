@@ -436,6 +436,14 @@ class TestFilters:
     @pytest.mark.skipif(
         not is_default_host(), reason="Addresses are unique where they are names."
     )
+    @pytest.mark.parametrize("given", ["ZOE@ÉCOLE.example", "zoe@école.example"])
+    def test_adm_07_case_of_letters_beyond_ascii_does_not_count(
+        self, boss: Any, given: str
+    ) -> None:
+        put(make_user("zoe", email="zoe@ÉCOLE.example"), make_course("course-v1:a+b+c"))
+
+        assert len(results(boss, email=given)) == 1
+
     def test_adm_07_everybody_with_an_address_is_found(self, boss: Any) -> None:
         course = make_course("django-101")
         put(make_user("dora", email="us@example.org"), course)

@@ -1104,7 +1104,8 @@ class TestPowers:
             ({}, 404),
             ({"is_active": True}, 404),
             ({"is_active": "no"}, 404),
-            ({"is_active": False, "mode": "verified"}, 403),
+            ({"is_active": True, "mode": "verified"}, 404),
+            ({"is_active": False, "mode": "verified"}, 400),
             ({"is_active": False}, 400),
         ],
     )
@@ -1134,6 +1135,22 @@ class TestPowers:
             )
 
         assert (response.status_code, response.json()["mode"]) == (200, "audit")
+
+    def test_enr_09_and_19_deactivators_may_name_the_mode_that_is_left(
+        self, ada: Any, course: Any
+    ) -> None:
+        put(ada, course, "verified")
+
+        response = ask(
+            make_user("deactivator"),
+            course,
+            user=username("ada"),
+            is_active=False,
+            mode="verified",
+        )
+
+        assert response.status_code == 200
+        assert state_of(ada, course) == ("verified", False)
 
     def test_deactivators_may_leave_themselves(self, course: Any) -> None:
         deactivator = make_user("deactivator")

@@ -141,7 +141,7 @@ class CourseRoleBackend:
 
     def _may_retire(self, user: Any) -> bool:
         service = conf.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME
-        named = service is not None and user.get_username() == service
+        named = service is not None and str(user.get_username()) == service
         return named or bool(getattr(user, "is_superuser", False))
 
 

@@ -220,7 +220,7 @@ class _Batch:
 def _result(row: Row, status: str, error: Exception | None = None) -> dict[str, Any]:
     identifier = row.identifier
     if hasattr(identifier, "get_username"):
-        identifier = identifier.get_username()
+        identifier = str(identifier.get_username())
     if not (identifier is None or isinstance(identifier, str | int)):
         identifier = str(identifier)
     return {

@@ -182,7 +182,7 @@ def record(
                 event_id=uuid.uuid4(),
                 time=at,
                 user_id=change.user.pk,
-                username=change.user.get_username(),
+                username=str(change.user.get_username()),
                 course_id=change.course_id,
                 actor_id=origin.actor_id,
                 source=origin.source,

@@ -9,7 +9,13 @@ from django.db.models.functions import Lower
 
 from django_enrollments.calls import read_alias
 from django_enrollments.errors import UserNotFoundError
-from django_enrollments.keys import find_user_key, is_storable, normalize_email
+from django_enrollments.keys import (
+    find_user_key,
+    find_username,
+    fold_email,
+    is_storable,
+    normalize_email,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -33,9 +39,7 @@ def find_user(username: object, using: str | None = None) -> Any | None:
         username: What ``user.get_username()`` gives; anything else finds nobody.
         using: Database alias; ``None`` lets the router choose.
     """
-    if not isinstance(username, str):
-        return None
-    return find_users_by_name([username], using).get(username)
+    return next(iter(find_users_by_name([username], using).values()), None)
 
 
 def get_user(username: object, using: str | None = None) -> Any:
@@ -97,14 +101,13 @@ def find_users_by_name(
         usernames: Names; what cannot be one is passed over.
         using: Database alias; ``None`` lets the router choose.
     """
-    wanted = {name for name in usernames if is_storable(name) and name}
+    wanted = _find_usernames(usernames)
     if not wanted:
         return {}
-    field = get_user_model().USERNAME_FIELD
-    users = _users(using).filter(**{f"{field}__in": wanted})
+    users = _users(using).filter(**_are_named(wanted))
     # A case-insensitive collation also finds names that merely look alike.
-    by_name = {user.get_username(): user for user in users}
-    return {name: user for name, user in by_name.items() if name in wanted}
+    by_name = {str(user.get_username()): user for user in users}
+    return {name: by_name[str(name)] for name in wanted if str(name) in by_name}
 
 
 def find_names(usernames: Iterable[object]) -> dict[Any, str]:
@@ -117,13 +120,24 @@ def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     Returns:
         Their names by primary key.
     """
-    wanted = {name for name in usernames if is_storable(name) and name}
+    wanted = {str(name): stored for name, stored in _find_usernames(usernames).items()}
     if not wanted:
         return {}
     field = get_user_model().USERNAME_FIELD
-    users = _users().filter(**{f"{field}__in": wanted}).order_by()
+    users = _users().filter(**_are_named(wanted)).order_by()
+    found = ((key, str(name)) for key, name in users.values_list("pk", field))
     # A case-insensitive collation also finds names that merely look alike.
-    return {key: name for key, name in users.values_list("pk", field) if name in wanted}
+    return {key: name for key, name in found if name in wanted}
+
+
+def _find_usernames(usernames: Iterable[object]) -> dict[Any, Any]:
+    """Give what can be names of users, as the user model holds them."""
+    given = ((name, find_username(name)) for name in usernames)
+    return {name: stored for name, stored in given if stored is not None}
+
+
+def _are_named(wanted: dict[Any, Any]) -> dict[str, Any]:
+    return {f"{get_user_model().USERNAME_FIELD}__in": {*wanted.values()}}
 
 
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:
@@ -177,7 +191,10 @@ def find_users_by_email(
     found: dict[str, list[Any]] = {}
     if field is None or not wanted:
         return found
+    folded = {form for spelling in spellings for form in fold_email(spelling)}
     users = _users(using).annotate(enrollments_email=Lower(field)).order_by("pk")
-    for user in users.filter(enrollments_email__in=wanted):
-        found.setdefault(normalize_email(getattr(user, field)), []).append(user)
+    for user in users.filter(enrollments_email__in=folded - {""}):
+        address = normalize_email(getattr(user, field))
+        if address in wanted:
+            found.setdefault(address, []).append(user)
     return found

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from django_enrollments.enrolling.learners import email_field
-from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
+from django_enrollments.keys import MAX_TEXT, fold_email, is_storable
 from django_enrollments.models import (
     CourseEnrollment,
     get_course_adapter,
@@ -93,7 +93,8 @@ def _of_emails(
     enrollments: CourseEnrollmentQuerySet, emails: Collection[str]
 ) -> CourseEnrollmentQuerySet:
     field = email_field()
-    wanted = {normalize_email(email) for email in emails if is_storable(email)} - {""}
+    folded = (fold_email(email) for email in emails if is_storable(email))
+    wanted = set[str]().union(*folded) - {""}
     if field is None or not wanted:
         return enrollments.none()
     users = get_user_model()._default_manager.order_by()

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT, find_course_id
+from django_enrollments.keys import MAX_TEXT, find_course_id, find_username
 from django_enrollments.models.courses import (
     course_key_is_id,
     get_course_adapter,
@@ -73,7 +73,10 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
             username: The learner's name; a database that ignores case may return
                 those of a look-alike too, so compare the name of what comes back.
         """
-        return self.filter(**{f"user__{get_user_model().USERNAME_FIELD}": username})
+        name = find_username(username)
+        if name is None:
+            return self.none()
+        return self.filter(**{f"user__{get_user_model().USERNAME_FIELD}": name})
 
     def holding_seats(
         self, course_key: Any, course_id: str

@@ -16,8 +16,10 @@ from django.core.exceptions import (
 )
 from django.db import DataError
 from django.http import UnreadablePostError
+from django.utils import translation
 from rest_framework.exceptions import (
     AuthenticationFailed,
+    MethodNotAllowed,
     NotAuthenticated,
     ParseError,
 )
@@ -25,7 +27,7 @@ from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.views import APIView, set_rollback
+from rest_framework.views import APIView, exception_handler, set_rollback
 
 from django_enrollments.api_keys import has_valid_key
 from django_enrollments.audit import write_audit_line
@@ -49,6 +51,9 @@ from django_enrollments.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from django.http import HttpRequest
     from rest_framework.request import Request
 
@@ -95,6 +100,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     """
     What all views share: JSON in, JSON out, and answers that no host setting bends.
 
+    DRF's own texts are said as they are written, in English, for clients read them;
+    what hosts say by their filters keeps the language of the request.
+
     How requests authenticate is the host's choice (V1-AUTH); who is not logged in gets
     a 401 with a challenge, whatever the choice.
     """
@@ -124,6 +132,35 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         with suppress(TooManyFieldsSent):
             request.encoding = "utf-8"
         return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """
+        Find out who asks, and whether they may, now.
+
+        Args:
+            request: The request.
+            args: As DRF gives them.
+            kwargs: As DRF gives them.
+        """
+        with untranslated():
+            super().initial(request, *args, **kwargs)
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> NoReturn:
+        """
+        Refuse a method that the view does not have.
+
+        Args:
+            request: The request.
+            args: As DRF gives them.
+            kwargs: As DRF gives them.
+
+        Raises:
+            MethodNotAllowed: Always.
+        """
+        with untranslated():
+            raise MethodNotAllowed(request.method or "")
 
     def perform_authentication(self, request: Request) -> None:
         """
@@ -171,6 +208,10 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         """
         return super().get_authenticate_header(request) or 'JWT realm="api"'
 
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        """Give DRF's own handler: clients do not know the errors of a host's."""
+        return exception_handler
+
     def handle_exception(self, exc: Exception) -> Response:
         """
         Answer what was raised.
@@ -186,7 +227,8 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         if isinstance(exc, Refused):
             set_rollback()
             return Response(exc.body, status=exc.status)
-        return super().handle_exception(exc)
+        with untranslated():
+            return super().handle_exception(exc)
 
 
 class Requester:
@@ -203,7 +245,7 @@ class Requester:
     def __init__(self, request: Request) -> None:
         # DRF's host may have none at all stand for nobody.
         self.user: Any = request.user or AnonymousUser()
-        self.username: str = self.user.get_username()
+        self.username = str(self.user.get_username())
         self.has_key = has_valid_key(request)
 
     @cached_property
@@ -225,6 +267,26 @@ class Requester:
     def may_deactivate(self) -> bool:
         """Whether they may take others out of courses."""
         return self.has_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
+
+
+def untranslated() -> AbstractContextManager[None]:
+    """Have texts of Django and DRF said as they are written, whatever the language."""
+    return translation.override(None)
+
+
+def body_of(request: Request) -> Any:
+    """
+    Give the body of a request, parsed.
+
+    Args:
+        request: The request.
+
+    Raises:
+        ParseError: It is not what its type says.
+        UnsupportedMediaType: It is of a type that nobody reads.
+    """
+    with untranslated():
+        return request.data
 
 
 def refused(code: int, text: str, *values: object) -> Refused:

@@ -27,6 +27,7 @@ from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
     Requester,
+    body_of,
     includes_expired,
     refused,
 )
@@ -120,7 +121,8 @@ class EnrollmentListView(EnrollmentAPIView):
             request: The request, with the wish as a JSON object.
         """
         requester = Requester(request)
-        body = request.data if isinstance(request.data, dict) else {}
+        data = body_of(request)
+        body = data if isinstance(data, dict) else {}
         course_id = _course_id_of(body)
         learner = _learner_of(body, requester)
         mode = _mode_of(body, requester)
@@ -232,12 +234,15 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     has_user, has_email = user not in (None, ""), email not in (None, "")
     if user == requester.username or not (has_user or has_email):
         return requester.username
-    may_act = requester.may_create or (
-        requester.may_deactivate and body.get("is_active") is False
-    )
-    if not may_act:
+    if not _may_act(body, requester):
         raise Refused(404)
     return user if has_user else _name_of_address(email)
+
+
+def _may_act(body: Mapping[str, Any], requester: Requester) -> bool:
+    """Tell whether a requester may do to anybody what a request asks for."""
+    leaves = body.get("is_active") is False
+    return requester.may_create or (leaves and requester.may_deactivate)
 
 
 def _name_of_address(email: object) -> str:
@@ -251,8 +256,7 @@ def _name_of_address(email: object) -> str:
         raise refused(406, "The user with the email address {} does not exist.", email)
     if len(found) > 1:
         raise refused(409, "Several users have the email address {}.", email)
-    name: str = found[0].get_username()
-    return name
+    return str(found[0].get_username())
 
 
 def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
@@ -261,7 +265,7 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
     if isinstance(mode, list | dict):
         mode = told(mode)
     picks_own = mode is None or mode in conf.ENROLLMENTS_SELF_SERVICE_MODES
-    if not picks_own and not requester.may_create:
+    if not picks_own and not _may_act(body, requester):
         raise refused(
             403,
             "User does not have permission to create enrollment with mode [{}].",

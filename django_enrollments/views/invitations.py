@@ -20,7 +20,7 @@ from django_enrollments.enrolling.invitations import (
 from django_enrollments.keys import find_course_id
 from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
-from django_enrollments.views.base import EnrollmentAPIView, refused
+from django_enrollments.views.base import EnrollmentAPIView, body_of, refused
 from django_enrollments.views.guards import IsGlobalStaff
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         Returns:
             Whether it names both, then the address and the course id as they came.
         """
-        body = request.data if isinstance(request.data, dict) else {}
+        data = body_of(request)
+        body = data if isinstance(data, dict) else {}
         email, course_id = body.get("email"), body.get("course_id")
         return bool(email and course_id), email, course_id
 

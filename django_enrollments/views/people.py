@@ -26,6 +26,7 @@ from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
     Requester,
+    body_of,
     refused,
 )
 from django_enrollments.views.guards import CanRetireUser
@@ -107,7 +108,8 @@ class UnenrollmentView(EnrollmentAPIView):
         Returns:
             The ids of the courses left; nothing at all when there were none.
         """
-        body = request.data if isinstance(request.data, dict) else {}
+        data = body_of(request)
+        body = data if isinstance(data, dict) else {}
         if "username" not in body:
             return Response("Username not specified.", status=status.HTTP_404_NOT_FOUND)
         try:

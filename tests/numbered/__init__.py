@@ -1,0 +1,1 @@
+"""A host whose users have numbers for names."""
