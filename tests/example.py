@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +63,12 @@ class Demo:
             env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
+            # A shell that runs the tests in the background has them ignore Ctrl-C.
+            preexec_fn=(
+                None
+                if sys.platform == "win32"
+                else partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+            ),
         )
 
     @contextmanager
