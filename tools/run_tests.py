@@ -23,7 +23,7 @@ HOSTS = {
 }
 
 #: What becomes of processes, locks and servers, whatever a host's models look like.
-IN_ONE_HOST = ("concurrency", "faults")
+IN_ONE_HOST = ("concurrency", "faults", "test_http_hostile.py", "test_http_throttle.py")
 
 #: Where no database answers otherwise than SQLite.
 ON_SQLITE = (
@@ -33,10 +33,14 @@ ON_SQLITE = (
     "test_http_throttle.py",
     "test_openapi.py",
     "test_privacy.py",
+    "test_routers.py",
 )
 
 #: Tried in either host on SQLite, and in one host on each server.
 ONCE_PER_SERVER = ("test_bad_input.py", "test_http_*.py", "test_query_budgets.py")
+
+#: Tried on SQLite and on one server. In the matrix, MariaDB has most of it too.
+ON_POSTGRES = ("test_http_*.py",)
 
 
 def leave_out(database: str, host: str) -> list[str]:
@@ -49,12 +53,13 @@ def leave_out(database: str, host: str) -> list[str]:
     """
     is_other = host != "default host"
     is_server = database in SERVERS
-    names = [
+    names = {
         *(IN_ONE_HOST if is_other else ()),
         *(ON_SQLITE if is_server else ()),
         *(ONCE_PER_SERVER if is_other and is_server else ()),
-    ]
-    return [f"--ignore-glob=tests/{name}" for name in names]
+        *(ON_POSTGRES if database == "mariadb" else ()),
+    }
+    return [f"--ignore-glob=tests/{name}" for name in sorted(names)]
 
 
 def find_fault(name: str) -> str | None:
