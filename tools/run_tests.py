@@ -30,6 +30,7 @@ ON_SQLITE = (
     "test_checks.py",
     "test_conf.py",
     "test_docs.py",
+    "test_http_hostile.py",
     "test_http_throttle.py",
     "test_openapi.py",
     "test_privacy.py",
