@@ -6,10 +6,10 @@ SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-hot bench-memory docs lint clean
+.PHONY: help demo test bench bench-growth bench-hot bench-memory docs lint clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## replay a real university's registrations, then serve (SERVE=0: end)
 	$(BIN)/python example_project/manage.py demo $(if $(filter 0,$(SERVE)),--no-serve) $(ARGS)
@@ -19,6 +19,9 @@ test: $(VENV)/.test ## run the tests on SQLite and on the servers that answer
 
 bench: $(VENV)/.bench ## measure against hand-written SQL (CHECK=1: fail at a missed goal)
 	$(BIN)/python -m benchmarks --size $(SIZE) $(if $(CHECK),--check) $(ARGS)
+
+bench-growth: $(VENV)/.bench ## measure the same at 10,000, 100,000 and a million enrollments
+	$(BIN)/python -m benchmarks.growth
 
 bench-hot: $(VENV)/.test ## let 2,000 learners enroll in one course at once
 	$(BIN)/python -m benchmarks.hot_course $(ARGS)

@@ -1,7 +1,7 @@
 """
 Measure how the cost of everything grows from 10,000 to a million enrollments.
 
-``make bench GROWTH=1`` measures SQLite and, when it answers, PostgreSQL, and writes
+``make bench-growth`` measures SQLite and, when it answers, PostgreSQL, and writes
 ``growth.md`` and ``growth.svg`` beside this file.
 """
 
@@ -72,7 +72,7 @@ def page(runs: Sequence[Run]) -> str:
         lines.append(cells)
     parts = [
         "# How costs grow",
-        f"`make bench GROWTH=1` wrote this {described(runs)}.",
+        f"`make bench-growth` wrote this {described(runs)}.",
         "Medians in milliseconds. *Growth* is how many times as long it takes among a "
         "hundred times as many enrollments, the largest set to the smallest. There "
         "is one user for every ten enrollments, but at least 4,000; one course for "
