@@ -625,16 +625,6 @@ def fingerprint() -> dict[str, list[Any]]:
     return rows
 
 
-@pytest.fixture(scope="module")
-def made() -> dict[Any, Any]:
-    return {}
-
-
-@pytest.fixture
-def ground(made: dict[Any, Any]) -> Groundwork:
-    return Groundwork(made)
-
-
 @pytest.fixture
 def nothing_changed(ground: Groundwork) -> NothingChanged:
     """Assert that a block leaves every row of every table as it is."""

@@ -38,7 +38,6 @@ from tests.factories import (
     make_user,
     username,
 )
-from tests.groundwork import Groundwork
 from tests.http import ALLOW_INACTIVE, ENROLLMENT, NOWHERE, ROOT, ask, client_of, put
 from tests.watching import nothing_written
 
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from django.test import Client
+
+    from tests.groundwork import Groundwork
 
 pytestmark = pytest.mark.django_db
 
@@ -320,16 +321,6 @@ def a_closed_course() -> Any:
     course = make_course(COURSE_ID, invitation_only=True)
     make_modes(course, "audit")
     return course
-
-
-@pytest.fixture(scope="module")
-def made() -> dict[Any, Any]:
-    return {}
-
-
-@pytest.fixture
-def ground(made: dict[Any, Any]) -> Groundwork:
-    return Groundwork(made)
 
 
 @pytest.fixture
