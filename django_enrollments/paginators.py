@@ -7,12 +7,11 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.db.models import Q
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
-from rest_framework.utils.urls import replace_query_param
 
 from django_enrollments.moments import as_moment, for_database
 
@@ -161,11 +160,12 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         """Give the URL of this very request, filters and all, at another place."""
         if position is None:
             return None
+        # The query is put together anew: servers hand on its bytes as Latin-1.
+        query = dict(self.request.query_params.lists())
+        query[self.cursor_query_param] = [position.encode()]
         here = urlsplit(self.request.build_absolute_uri())
-        # A server hands on the bytes of the query, and in no encoding that says so.
-        query = self.request.query_params.urlencode()
-        url = urlunsplit(here._replace(query=query))
-        return replace_query_param(url, self.cursor_query_param, position.encode())
+        there = here._replace(query=urlencode(sorted(query.items()), doseq=True))
+        return urlunsplit(there)
 
     def _find_position(self, request: Request) -> Position | None:
         cursor = request.query_params.get(self.cursor_query_param)
