@@ -274,9 +274,9 @@ def untranslated() -> AbstractContextManager[None]:
     return translation.override(None)
 
 
-def body_of(request: Request) -> Any:
+def body_of(request: Request) -> dict[str, Any]:
     """
-    Give the body of a request, parsed.
+    Give the fields of a request's body; what is no object has none.
 
     Args:
         request: The request.
@@ -286,7 +286,8 @@ def body_of(request: Request) -> Any:
         UnsupportedMediaType: It is of a type that nobody reads.
     """
     with untranslated():
-        return request.data
+        data = request.data
+    return data if isinstance(data, dict) else {}
 
 
 def refused(code: int, text: str, *values: object) -> Refused:

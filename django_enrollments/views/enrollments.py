@@ -121,8 +121,7 @@ class EnrollmentListView(EnrollmentAPIView):
             request: The request, with the wish as a JSON object.
         """
         requester = Requester(request)
-        data = body_of(request)
-        body = data if isinstance(data, dict) else {}
+        body = body_of(request)
         course_id = _course_id_of(body)
         learner = _learner_of(body, requester)
         mode = _mode_of(body, requester)

@@ -94,8 +94,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         Returns:
             Whether it names both, then the address and the course id as they came.
         """
-        data = body_of(request)
-        body = data if isinstance(data, dict) else {}
+        body = body_of(request)
         email, course_id = body.get("email"), body.get("course_id")
         return bool(email and course_id), email, course_id
 

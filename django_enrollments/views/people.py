@@ -108,8 +108,7 @@ class UnenrollmentView(EnrollmentAPIView):
         Returns:
             The ids of the courses left; nothing at all when there were none.
         """
-        data = body_of(request)
-        body = data if isinstance(data, dict) else {}
+        body = body_of(request)
         if "username" not in body:
             return Response("Username not specified.", status=status.HTTP_404_NOT_FOUND)
         try:
