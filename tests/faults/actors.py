@@ -8,6 +8,7 @@ ends it.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Actor:
             database: What replaces Django's configuration of the tests' database.
         """
         self.session: int | None = None
+        self._is_elsewhere = database is not None
         self._answer: Answer | None = None
         self._to_actor, to_test = processes.Pipe()
         self._process = processes.Process(
@@ -98,9 +100,15 @@ class Actor:
         return self._answer
 
     def kill(self) -> None:
-        """End it at once, wherever it is, by a signal that nothing can catch."""
+        """
+        End it at once, wherever it is, by a signal that nothing can catch.
+
+        What it asked for last, its server may still be doing: that is waited for.
+        """
         self._process.kill()
         self._leave()
+        if self.session is not None and not self._is_elsewhere:
+            _wait_for_the_end_of(self.session)
 
     def _leave(self) -> None:
         self._process.join()
@@ -140,6 +148,22 @@ def session_id() -> int | None:
     if connection.vendor == "postgresql":
         return connection.connection.info.backend_pid
     return connection.connection.thread_id()
+
+
+def _wait_for_the_end_of(session: int) -> None:
+    """Wait until the server has let a connection go whose other end has died."""
+    statement = {
+        "postgresql": "SELECT 1 FROM pg_stat_activity WHERE pid = %s",
+        "mysql": "SELECT 1 FROM information_schema.processlist WHERE id = %s",
+    }[connection.vendor]
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(statement, [session])
+            if cursor.fetchone() is None:
+                return
+            assert time.monotonic() < give_up, f"Session {session} goes on."
+            time.sleep(0.01)
 
 
 def pausing_after(number: int, call: Callable[[], Any], *, of: str = "") -> Any:

@@ -120,7 +120,8 @@ class PostgreSQL(Server):
     stop = signal.SIGINT
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "USER": "postgres"}
+        # What it confirms is on the disk, unlike in the tests' database.
+        return {**super().settings(), "USER": "postgres", "OPTIONS": {}}
 
     def prepare(self) -> None:
         program = find_program("initdb")
