@@ -40,11 +40,6 @@ from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import find_user, get_user
 from django_enrollments.enrolling.modes import MODE_COLUMNS, Mode, usable_modes
-from django_enrollments.enrolling.selects import (
-    has_one_table,
-    select_rows,
-    select_with,
-)
 from django_enrollments.enrolling.transactions import (
     lock_enrollment,
     until_settled,
@@ -64,6 +59,12 @@ from django_enrollments.models import (
 from django_enrollments.models.courses import course_key_is_id
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
+from django_enrollments.selects import (
+    has_one_table,
+    read_columns,
+    select_rows,
+    select_with,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -561,7 +562,7 @@ def _list_enrollments(
     adapter = get_course_adapter()
     columns = [*_ROW_COLUMNS, f"user__{get_user_model().USERNAME_FIELD}"]
     if adapter.needs_instance(_COURSE_NAMES):
-        rows = list(enrollments.values_list(*columns))
+        rows = read_columns(enrollments.values_list(*columns))
         courses = _Courses({key for key, *_ in rows}, call, include_expired)
         return [
             _row_data(created, mode, is_active, courses.details(key), str(username))
@@ -571,7 +572,7 @@ def _list_enrollments(
     columns += [f"{_COURSE}__{path}" for path in paths.values()]
     joined = enrollments.annotate(**{_COURSE: FilteredRelation("course")})
     # Outer, so that the rows of deleted courses stay.
-    rows = list(join_outer(joined.values_list(*columns), _COURSE))
+    rows = read_columns(join_outer(joined.values_list(*columns), _COURSE))
     facts: dict[Any, CourseFacts] = {}
     for key, _, _, _, _, *values in rows:
         # The id comes first; a deleted course has none.

@@ -16,6 +16,8 @@ from rest_framework.pagination import CursorPagination
 from django_enrollments.moments import as_moment, for_database
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.views import APIView
@@ -118,9 +120,28 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         Give the rows of a page.
 
         Args:
-            queryset: Instances, or dictionaries with ``created`` and ``pk``.
+            queryset: Instances.
             request: The request, with ``?cursor=`` and ``?page_size=``.
             view: The view that is asked.
+
+        Raises:
+            NotFound: The cursor is none of ours.
+        """
+        return self.read_page(queryset, request, list)
+
+    def read_page(
+        self,
+        queryset: QuerySet[Any, Any],
+        request: Request,
+        read: Callable[[QuerySet[Any, Any]], list[Any]],
+    ) -> list[Any]:
+        """
+        Read the rows of a page.
+
+        Args:
+            queryset: Instances, or columns of which ``created`` and ``pk`` come first.
+            request: The request, with ``?cursor=`` and ``?page_size=``.
+            read: What gives the rows of a queryset.
 
         Raises:
             NotFound: The cursor is none of ours.
@@ -133,7 +154,7 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         rows = queryset.order_by(*(order if to_newer else self.ordering))
         if position is not None:
             rows = rows.filter(position.beyond())
-        found = list(rows[: size + 1])
+        found = read(rows[: size + 1])
         page, goes_on = found[:size], len(found) > size
         if to_newer:
             page.reverse()
@@ -178,9 +199,6 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
 
 
 def _position_of(row: Any, *, to_newer: bool) -> Position:
-    if isinstance(row, dict):
-        created, key = row["created"], row["pk"]
-    else:
-        created, key = row.created, row.pk
+    created, key = row[:2] if isinstance(row, tuple) else (row.created, row.pk)
     moment: Any = as_moment(created)
     return Position(moment, key, to_newer=to_newer)

@@ -12,6 +12,7 @@ from django_enrollments.calls import read_alias
 from django_enrollments.keys import org_of, run_of
 from django_enrollments.models.courses import get_course_model
 from django_enrollments.moments import as_moment
+from django_enrollments.selects import select_from
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -158,8 +159,9 @@ class CourseAdapter:
             course_id: A valid course id.
             using: Database alias; ``None`` lets the router choose.
         """
-        courses = self._with_related(self.get_queryset(), using)
-        for course in courses.filter(**{self.course_id: course_id}).order_by():
+        courses = self._with_related(self.get_queryset())
+        path = self.paths(["course_id"])["course_id"]
+        for course in select_from(courses, {path: course_id}, using=using):
             # A case-insensitive collation also finds ids that merely look alike.
             if self.course_id_of(course) == course_id:
                 return course
@@ -173,11 +175,11 @@ class CourseAdapter:
             key: A primary key, whatever :meth:`get_queryset` says of its course.
             using: Database alias; ``None`` lets the router choose.
         """
-        courses = get_course_model()._base_manager.all()
-        return self._with_related(courses, using).filter(pk=key).first()
+        courses = self._with_related(get_course_model()._base_manager.all())
+        found = select_from(courses, {courses.model._meta.pk.name: key}, using=using)
+        return next(iter(found), None)
 
-    def _with_related(self, courses: QuerySet[Any], using: str | None) -> QuerySet[Any]:
-        courses = courses.using(using or read_alias())
+    def _with_related(self, courses: QuerySet[Any]) -> QuerySet[Any]:
         related = self.related()
         return courses.select_related(*related) if related else courses
 
@@ -193,7 +195,7 @@ class CourseAdapter:
         courses = courses.filter(**{f"{self.course_id}__in": course_ids})
         facts: Iterable[CourseFacts]
         if self.needs_instance(names):
-            facts = map(self.facts, self._with_related(courses, None))
+            facts = map(self.facts, self._with_related(courses))
         else:
             paths = self.paths(names)
             facts = (

@@ -15,11 +15,11 @@ from django_enrollments.enrolling.modes import (
     default_slug,
     usable_modes,
 )
-from django_enrollments.enrolling.selects import select_rows
 from django_enrollments.errors import CourseNotFoundError
 from django_enrollments.keys import find_course_id
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
 from django_enrollments.moments import to_iso
+from django_enrollments.selects import select_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

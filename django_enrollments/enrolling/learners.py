@@ -16,6 +16,7 @@ from django_enrollments.keys import (
     is_storable,
     normalize_email,
 )
+from django_enrollments.selects import select_from
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -104,7 +105,8 @@ def find_users_by_name(
     wanted = _find_usernames(usernames)
     if not wanted:
         return {}
-    users = _users(using).filter(**_are_named(wanted))
+    named = {get_user_model().USERNAME_FIELD: [*{*wanted.values()}]}
+    users = select_from(_users(using), named, using=using)
     # A case-insensitive collation also finds names that merely look alike.
     by_name = {str(user.get_username()): user for user in users}
     return {name: by_name[str(name)] for name in wanted if str(name) in by_name}
@@ -124,7 +126,7 @@ def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     if not wanted:
         return {}
     field = get_user_model().USERNAME_FIELD
-    users = _users().filter(**_are_named(wanted)).order_by()
+    users = _users().filter(**{f"{field}__in": wanted.values()}).order_by()
     found = ((key, str(name)) for key, name in users.values_list("pk", field))
     # A case-insensitive collation also finds names that merely look alike.
     return {key: name for key, name in found if name in wanted}
@@ -134,10 +136,6 @@ def _find_usernames(usernames: Iterable[object]) -> dict[Any, Any]:
     """Give what can be names of users, as the user model holds them."""
     given = ((name, find_username(name)) for name in usernames)
     return {name: stored for name, stored in given if stored is not None}
-
-
-def _are_named(wanted: dict[Any, Any]) -> dict[str, Any]:
-    return {f"{get_user_model().USERNAME_FIELD}__in": {*wanted.values()}}
 
 
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:

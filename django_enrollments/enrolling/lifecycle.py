@@ -24,13 +24,13 @@ from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import Change
 from django_enrollments.enrolling.modes import is_mode_slug
 from django_enrollments.enrolling.plans import Outcome, Plan, pending
-from django_enrollments.enrolling.selects import select_instances
 from django_enrollments.enrolling.transactions import until_settled
 from django_enrollments.enrolling.writing import Writing, write_all
 from django_enrollments.errors import EnrollmentNotAllowed
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.models.invitations import email_of
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
+from django_enrollments.selects import select_instances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,6 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import RawSQL
 
 from django_enrollments.calls import read_alias
-from django_enrollments.enrolling.selects import where_sql
 from django_enrollments.enrolling.transactions import (
     lock_row,
     take_sqlite_write_lock,
@@ -22,6 +21,7 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.selects import where_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from django_enrollments.enrolling.selects import where_sql
+from django_enrollments.selects import where_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

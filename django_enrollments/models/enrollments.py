@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections, models
 from django.db.models import Count, Exists, F, Func, OuterRef
+from django.db.models.base import ModelState
+from django.db.models.signals import post_init, pre_init
 from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
@@ -21,6 +23,11 @@ from django_enrollments.models.courses import (
 from django_enrollments.models.fields import ExactCharField
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from typing_extensions import Self
 
 
 def default_mode() -> str:
@@ -164,6 +171,15 @@ class _Counts(dict[str, int]):
         return 0
 
 
+def _is_watched(model: type[models.Model]) -> bool:
+    """Tell whether anybody wants to hear of the instances that are made."""
+    return (
+        model.__init__ is not models.Model.__init__
+        or pre_init.has_listeners(model)
+        or post_init.has_listeners(model)
+    )
+
+
 CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
 
 
@@ -228,6 +244,36 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
             # Serves "all enrollments, newest first", page by page.
             models.Index(fields=("created", "id"), name="enrollments_created_idx"),
         )
+
+    @classmethod
+    def from_db(
+        cls,
+        db: str | None,
+        field_names: Collection[str],
+        values: Collection[Any],
+        *,
+        fetch_mode: Any = None,
+    ) -> Self:
+        """
+        Make the instance of a row, as Django does, in a third of the time.
+
+        Lists are long: half of what a row costs would be spent on its instance.
+
+        Args:
+            db: Database alias the row was read from.
+            field_names: Names of the columns that were read.
+            values: What they hold.
+            fetch_mode: What becomes of columns that were not, from Django 6.1 on.
+        """
+        options = {} if fetch_mode is None else {"fetch_mode": fetch_mode}
+        is_whole = len(values) == len(cls._meta.concrete_fields)
+        if not is_whole or _is_watched(cls):
+            return super().from_db(db, field_names, values, **options)
+        enrollment = cls.__new__(cls)
+        state = ModelState()
+        vars(state).update(adding=False, db=db, **options)
+        vars(enrollment).update(zip(field_names, values, strict=True), _state=state)
+        return enrollment
 
     def __str__(self) -> str:
         """Give the keys; names are personal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import get_user_model
 from rest_framework import status
@@ -16,6 +16,7 @@ from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseEnrollment, get_course_adapter
 from django_enrollments.moments import to_iso
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
+from django_enrollments.selects import read_columns
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.views.base import EnrollmentAPIView
 from django_enrollments.views.guards import IsGlobalStaff
@@ -91,18 +92,19 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         if names is None:
             username = f"user__{get_user_model().USERNAME_FIELD}"
         course_id = f"course__{get_course_adapter().course_id}"
-        columns = ("pk", "created", "mode", "is_active", username, course_id)
-        found = join_outer(enrollments.values(*columns), "user", "course")
-        rows: Any = self.paginate_queryset(found)
+        columns = ("created", "pk", "mode", "is_active", username, course_id)
+        found = join_outer(enrollments.values_list(*columns), "user", "course")
+        paginator = cast("CourseEnrollmentsApiListPagination", self.paginator)
+        rows = paginator.read_page(found, self.request, read_columns)
         listed = [
             {
-                "created": to_iso(row["created"]),
-                "mode": row["mode"],
-                "is_active": row["is_active"],
-                "user": names[row[username]] if names else str(row[username]),
-                "course_id": str(row[course_id]),
+                "created": to_iso(created),
+                "mode": mode,
+                "is_active": is_active,
+                "user": names[user] if names else str(user),
+                "course_id": str(course),
             }
-            for row in rows
+            for created, _, mode, is_active, user, course in rows
         ]
         return self.get_paginated_response(listed)
 

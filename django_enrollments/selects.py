@@ -1,26 +1,32 @@
 """
-Plain reads of this app's own tables, which every change and every list begins with.
+Reads that are the same every time, which every change and every list begins with.
 
 Django builds each query anew, and takes several times as long as the database does to
 answer it. These are always the same few: some columns of one table, where other columns
 have given values. So the statement is put together here, while Django's fields still
-convert the values. Whatever belongs to a host (users, courses) is read by the host's
-own managers.
+convert the values. What belongs to a host (users, courses) is read by the host's own
+managers, and in this way only where those have nothing to say of it.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from django.conf import settings
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, router
+from django.db.models import Field, QuerySet
+from django.db.models.lookups import Exact, In
 
 from django_enrollments.calls import read_alias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models import Field, Model
+    from django.db.models import Model
 
 ModelT = TypeVar("ModelT", bound="Model")
 
@@ -72,6 +78,67 @@ def select_instances(
     names = [field.attname for field in model._meta.concrete_fields]
     rows = select_rows(model, names, where, using=using)
     return [model.from_db(using, names, row) for row in rows]
+
+
+def select_from(
+    rows: QuerySet[ModelT], where: Mapping[str, Any], *, using: str | None = None
+) -> list[ModelT]:
+    """
+    Read those of a host's rows that have given values, in any order.
+
+    Args:
+        rows: What the host's manager gives. What it says of them counts: filters,
+            joins, a class of its own.
+        where: As :func:`select_rows` takes it, of columns.
+        using: Database alias; ``None`` lets the router choose.
+    """
+    rows = rows.using(using or read_alias())
+    if _says_nothing(rows) and _is_plainly_stored(rows.model, *where):
+        return select_instances(rows.model, where, using=rows.db)
+    conditions = {
+        f"{name}__in" if isinstance(value, list) else name: value
+        for name, value in where.items()
+    }
+    return list(rows.filter(**conditions).order_by())
+
+
+def _says_nothing(rows: QuerySet[Any]) -> bool:
+    """Tell whether a queryset is just all rows of its model, as Django makes it."""
+    if type(rows) is not QuerySet:
+        return False
+    query = rows.query
+    model: type[Model] = rows.model
+    return (_said(rows), type(query), vars(query)) == _nothing_said(model)
+
+
+def _said(rows: QuerySet[Any]) -> dict[str, Any]:
+    """Give what a queryset says, its query and its database aside."""
+    aside = {"_db", "_hints", "_query"}
+    return {name: value for name, value in vars(rows).items() if name not in aside}
+
+
+@lru_cache(maxsize=32)
+def _nothing_said(model: type[Model]) -> tuple[dict[str, Any], type, dict[str, Any]]:
+    # Made from another, as the one it is compared with.
+    rows: QuerySet[Any] = QuerySet(model).using(None)
+    return _said(rows), type(rows.query), vars(rows.query)
+
+
+@lru_cache(maxsize=32)
+def _is_plainly_stored(model: type[Model], *names: str) -> bool:
+    """Tell whether a model's columns are just read, and some of them just compared."""
+    if not has_one_table(model):
+        return False
+    by_name: dict[str, Any] = {field.name: field for field in model._meta.fields}
+    compared = [by_name.get(name) for name in names]
+    return all(
+        field is not None
+        and field.get_lookup("exact") is Exact
+        and field.get_lookup("in") is In
+        for field in compared
+    ) and all(
+        type(field).select_format is Field.select_format for field in by_name.values()
+    )
 
 
 def where_sql(
@@ -170,6 +237,26 @@ def has_one_table(model: type[Model]) -> bool:
     return len(model._meta.local_concrete_fields) == len(model._meta.concrete_fields)
 
 
+def read_columns(selected: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
+    """
+    Read what a queryset selects, as evaluating it would.
+
+    Args:
+        selected: The result of ``values_list()`` with columns of models, and with
+            nothing that is computed.
+    """
+    connection = connections[selected.db]
+    compiler: Any = selected.query.get_compiler(selected.db)
+    try:
+        sql, parameters = compiler.as_sql()
+    except EmptyResultSet:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows = [*cursor.fetchall()]
+    return _converted(rows, (column for column, *_ in compiler.select), connection)
+
+
 def as_python(
     rows: list[tuple[Any, ...]],
     fields: Sequence[Field[Any, Any]],
@@ -183,19 +270,51 @@ def as_python(
         fields: These fields, in order.
         connection: The connection that the rows came by.
     """
+    columns = (field.get_col(field.model._meta.db_table) for field in fields)
+    return _converted(rows, columns, connection)
+
+
+def _converted(
+    rows: list[tuple[Any, ...]], columns: Iterable[Any], connection: BaseDatabaseWrapper
+) -> list[tuple[Any, ...]]:
     if not rows:
         return rows
-    columns = [*zip(*rows, strict=True)]
+    values = [*zip(*rows, strict=True)]
     is_converted = False
-    for position, field in enumerate(fields):
-        column: Any = field.get_col(field.model._meta.db_table)
+    for position, column in enumerate(columns):
         converters = [
             *connection.ops.get_db_converters(column),
             *column.get_db_converters(connection),
         ]
         for convert in converters:
             is_converted = True
-            columns[position] = tuple(
-                convert(value, column, connection) for value in columns[position]
+            values[position] = _convert_all(
+                values[position], convert, column, connection
             )
-    return [*zip(*columns, strict=True)] if is_converted else rows
+    return [*zip(*values, strict=True)] if is_converted else rows
+
+
+def _convert_all(
+    values: tuple[Any, ...],
+    convert: Callable[[Any, Any, Any], Any],
+    column: Any,
+    connection: BaseDatabaseWrapper,
+) -> tuple[Any, ...]:
+    if not _is_djangos_for_datetimes(convert, connection):
+        return tuple(convert(value, column, connection) for value in values)
+    # What Django does, without looking up settings for each value: they are half of
+    # what a long list of moments takes.
+    zone = connection.timezone if settings.USE_TZ else None
+    return tuple(
+        value.replace(tzinfo=zone)
+        if type(value) is datetime and value.tzinfo is None
+        else convert(value, column, connection)
+        for value in values
+    )
+
+
+def _is_djangos_for_datetimes(
+    convert: Callable[[Any, Any, Any], Any], connection: BaseDatabaseWrapper
+) -> bool:
+    djangos = getattr(connection.ops, "convert_datetimefield_value", None)
+    return convert == djangos and djangos.__module__.startswith("django.db.backends.")
