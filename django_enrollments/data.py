@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import F, FilteredRelation, OuterRef, QuerySet, Subquery
 
+from django_enrollments.backends.courses import find_field
 from django_enrollments.calls import (
     Call,
     current_origin,
@@ -60,6 +62,8 @@ from django_enrollments.models.courses import course_key_is_id
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
 from django_enrollments.selects import (
+    Prepared,
+    Slot,
     has_one_table,
     read_columns,
     select_rows,
@@ -114,22 +118,21 @@ def get_course_enrollments(
     Raises:
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
-    if find_username(username) is None:
+    name = find_username(username)
+    if name is None:
         return []
+    only_active = not include_inactive
     with one_call() as call:
-        rows = CourseEnrollment.objects.using(read_alias())
-        enrollments = rows.of_username(username)
-        if not include_inactive:
-            enrollments = enrollments.active()
         if get_filters():
             user = find_user(username)
             if user is None:
                 return []
+            enrollments = _own(read_alias(), name, only_active=only_active)
             shown = apply_filters("queryset", user=user, queryset=enrollments)
-            enrollments = shown["queryset"]
-        listed = _list_enrollments(
-            enrollments.order_by("created", "pk"), call, include_expired
-        )
+            enrollments = shown["queryset"].order_by("created", "pk")
+            listed = _list_enrollments(enrollments, call, include_expired)
+        else:
+            listed = _list_own(name, call, include_expired, only_active=only_active)
         return [
             enrollment
             for enrollment in _without_orphans(listed)
@@ -151,18 +154,15 @@ def get_course_enrollment(
     Returns:
         The enrollment dictionary, or ``None`` when there is none.
     """
-    if find_username(username) is None:
+    name, text = find_username(username), find_course_id(course_id)
+    if name is None or text is None:
         return None
     with one_call() as call:
-        rows = CourseEnrollment.objects.using(read_alias())
-        enrollments = rows.of_username(username)
-        listed = _list_enrollments(
-            enrollments.in_course(course_id).order_by("pk"), call, include_expired
-        )
-        wanted = (str(username), find_course_id(course_id))
+        listed = _list_own(name, call, include_expired, course_id=text)
+        wanted = (str(username), text)
         for enrollment in listed:
             details = enrollment["course_details"]
-            found = details["course_id"] if details else wanted[1]
+            found = details["course_id"] if details else text
             # A case-insensitive collation also finds what merely looks alike.
             if (enrollment["user"], found) == wanted:
                 return enrollment
@@ -560,8 +560,9 @@ def _list_enrollments(
 ) -> list[dict[str, Any]]:
     """Serialize a queryset: one query for rows and courses, one for all modes."""
     adapter = get_course_adapter()
-    columns = [*_ROW_COLUMNS, f"user__{get_user_model().USERNAME_FIELD}"]
+    username = get_user_model().USERNAME_FIELD
     if adapter.needs_instance(_COURSE_NAMES):
+        columns = (*_ROW_COLUMNS, f"user__{username}")
         rows = read_columns(enrollments.values_list(*columns))
         courses = _Courses({key for key, *_ in rows}, call, include_expired)
         return [
@@ -569,15 +570,91 @@ def _list_enrollments(
             for key, created, mode, is_active, username in rows
         ]
     paths = adapter.paths(_COURSE_NAMES)
-    columns += [f"{_COURSE}__{path}" for path in paths.values()]
+    rows = read_columns(_with_courses(enrollments, username, paths.values()))
+    return _with_modes(rows, [*paths], call, include_expired)
+
+
+def _list_own(
+    username: Any,
+    call: Call,
+    include_expired: bool,
+    *,
+    course_id: str | None = None,
+    only_active: bool = False,
+) -> list[dict[str, Any]]:
+    """Serialize what :func:`_own` gives, from a prepared statement if one will do."""
+    using = read_alias() or CourseEnrollment.objects.db
+    adapter = get_course_adapter()
+    if adapter.needs_instance(_COURSE_NAMES):
+        enrollments = _own(using, username, course_id, only_active=only_active)
+        return _list_enrollments(
+            enrollments.order_by("created", "pk"), call, include_expired
+        )
+    paths = adapter.paths(_COURSE_NAMES)
+    prepared = _prepare_own(
+        using,
+        get_user_model().USERNAME_FIELD,
+        (*paths.values(),),
+        None if course_id is None else adapter.course_id,
+        only_active=only_active,
+    )
+    rows = prepared.read(username=username, course_id=course_id)
+    return _with_modes(rows, [*paths], call, include_expired)
+
+
+def _own(
+    using: str | None, username: Any, course_id: Any = None, *, only_active: bool
+) -> CourseEnrollmentQuerySet:
+    """Give a learner's enrollments, in one course or in all."""
+    enrollments = CourseEnrollment.objects.using(using).of_stored_username(username)
+    if course_id is not None:
+        enrollments = enrollments.of_course_id(course_id)
+    return enrollments.active() if only_active else enrollments
+
+
+@lru_cache(maxsize=32)
+def _prepare_own(
+    using: str,
+    username_field: str,
+    paths: tuple[str, ...],
+    course_id_path: str | None,
+    *,
+    only_active: bool,
+) -> Prepared:
+    name: Any = get_user_model()._meta.get_field(username_field)
+    username = Slot("username", name)
+    course_id = None
+    if course_id_path is not None:
+        field: Any = find_field(get_course_model(), course_id_path)
+        course_id = Slot("course_id", field)
+    enrollments = _own(using, username, course_id, only_active=only_active)
+    enrollments = enrollments.order_by("created", "pk")
+    return Prepared(_with_courses(enrollments, username_field, paths))
+
+
+def _with_courses(
+    enrollments: CourseEnrollmentQuerySet, username_field: str, paths: Iterable[str]
+) -> QuerySet[Any, Any]:
+    columns = [*_ROW_COLUMNS, f"user__{username_field}"]
+    columns += [f"{_COURSE}__{path}" for path in paths]
     joined = enrollments.annotate(**{_COURSE: FilteredRelation("course")})
     # Outer, so that the rows of deleted courses stay.
-    rows = read_columns(join_outer(joined.values_list(*columns), _COURSE))
+    return join_outer(joined.values_list(*columns), _COURSE)
+
+
+def _with_modes(
+    rows: Iterable[tuple[Any, ...]],
+    names: Sequence[str],
+    call: Call,
+    include_expired: bool,
+) -> list[dict[str, Any]]:
+    """Serialize what :func:`_with_courses` selects; ``names`` are those of courses."""
+    adapter = get_course_adapter()
     facts: dict[Any, CourseFacts] = {}
     for key, _, _, _, _, *values in rows:
         # The id comes first; a deleted course has none.
         if values[0] is not None and key not in facts:
-            facts[key] = adapter.facts_from(dict(zip(paths, values, strict=True)))
+            facts[key] = adapter.facts_from(dict(zip(names, values, strict=True)))
     modes = _read_modes(facts)
     return [
         _row_data(

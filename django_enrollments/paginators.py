@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.db.models import Q
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
+QuerySetT = TypeVar("QuerySetT", bound="QuerySet[Any, Any]")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+
+_NEWEST_FIRST = ("-created", "-id")
 
 #: What the primary key's column holds.
 _GREATEST_KEY = 2**63 - 1
@@ -79,21 +83,49 @@ class Position:
             raise ValueError(cursor)
         return cls(created, key, to_newer=match[1] == "p")
 
-    def beyond(self) -> Q:
-        """Give the condition of the rows that come after this place on the way."""
-        created = for_database(self.created)
-        # One range of the index on both columns, with its first moment cut to size.
-        if self.to_newer:
-            after = Q(created__gt=created) | Q(pk__gt=self.key)
-            return Q(created__gte=created) & after
-        after = Q(created__lt=created) | Q(pk__lt=self.key)
-        return Q(created__lte=created) & after
+    def place(self) -> Place:
+        """Give it as the project's databases take it."""
+        return Place(for_database(self.created), self.key, self.to_newer)
 
     def turned_back(self) -> Position:
         """Give the way back from here, which begins with the row at this very place."""
         step = 1 if self.to_newer else -1
         key = max(-_GREATEST_KEY, min(self.key + step, _GREATEST_KEY))
         return Position(self.created, key, to_newer=not self.to_newer)
+
+
+class Place(NamedTuple):
+    """
+    A position as databases take it.
+
+    Attributes:
+        created: When the row at this place was made, or where that is to be.
+        key: Its primary key, or where that is to be.
+        to_newer: As a position has it.
+    """
+
+    created: Any
+    key: Any
+    to_newer: bool
+
+
+def arrange(rows: QuerySetT, place: Place | None) -> QuerySetT:
+    """
+    Put enrollments in order, from a place on.
+
+    Args:
+        rows: A queryset of them.
+        place: Where to begin; ``None`` for the newest.
+    """
+    if place is None:
+        return rows.order_by(*_NEWEST_FIRST)
+    created, key, to_newer = place
+    # One range of the index on both columns, with its first moment cut to size.
+    if to_newer:
+        after = Q(created__gt=created) | Q(pk__gt=key)
+        return rows.filter(Q(created__gte=created) & after).order_by("created", "id")
+    after = Q(created__lt=created) | Q(pk__lt=key)
+    return rows.filter(Q(created__lte=created) & after).order_by(*_NEWEST_FIRST)
 
 
 class CourseEnrollmentsApiListPagination(CursorPagination):
@@ -110,7 +142,7 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
     max_page_size = 100
     #: Accepted without effect (V1-ADM-18).
     page_query_param = "page"
-    ordering = ("-created", "-id")
+    ordering = _NEWEST_FIRST
     invalid_cursor_message = "Invalid cursor"
 
     def paginate_queryset(
@@ -127,21 +159,20 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         Raises:
             NotFound: The cursor is none of ours.
         """
-        return self.read_page(queryset, request, list)
+        return self.read_page(
+            request, lambda place, count: list(arrange(queryset, place)[:count])
+        )
 
     def read_page(
-        self,
-        queryset: QuerySet[Any, Any],
-        request: Request,
-        read: Callable[[QuerySet[Any, Any]], list[Any]],
+        self, request: Request, read: Callable[[Place | None, int], list[Any]]
     ) -> list[Any]:
         """
         Read the rows of a page.
 
         Args:
-            queryset: Instances, or columns of which ``created`` and ``pk`` come first.
             request: The request, with ``?cursor=`` and ``?page_size=``.
-            read: What gives the rows of a queryset.
+            read: What gives so many rows from a place on, or from the first; instances,
+                or columns of which ``created`` and the primary key come first.
 
         Raises:
             NotFound: The cursor is none of ours.
@@ -150,11 +181,8 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         position = self._find_position(request)
         to_newer = position is not None and position.to_newer
         size = self.get_page_size(request) or self.page_size
-        order = [name.lstrip("-") for name in self.ordering]
-        rows = queryset.order_by(*(order if to_newer else self.ordering))
-        if position is not None:
-            rows = rows.filter(position.beyond())
-        found = read(rows[: size + 1])
+        place = None if position is None else position.place()
+        found = read(place, size + 1)
         page, goes_on = found[:size], len(found) > size
         if to_newer:
             page.reverse()

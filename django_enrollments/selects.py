@@ -5,7 +5,8 @@ Django builds each query anew, and takes several times as long as the database d
 answer it. These are always the same few: some columns of one table, where other columns
 have given values. So the statement is put together here, while Django's fields still
 convert the values. What belongs to a host (users, courses) is read by the host's own
-managers, and in this way only where those have nothing to say of it.
+managers, and in this way only where those have nothing to say of it. Lists that join
+both are built by Django, once: see :class:`Prepared`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, router
-from django.db.models import Field, QuerySet
+from django.db.models import Expression, Field, QuerySet
 from django.db.models.lookups import Exact, In
 
 from django_enrollments.calls import read_alias
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import Model
+    from django.db.models.sql.compiler import SQLCompiler
 
 ModelT = TypeVar("ModelT", bound="Model")
 
@@ -245,16 +247,81 @@ def read_columns(selected: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
         selected: The result of ``values_list()`` with columns of models, and with
             nothing that is computed.
     """
-    connection = connections[selected.db]
-    compiler: Any = selected.query.get_compiler(selected.db)
     try:
-        sql, parameters = compiler.as_sql()
+        prepared = Prepared(selected)
     except EmptyResultSet:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        rows = [*cursor.fetchall()]
-    return _converted(rows, (column for column, *_ in compiler.select), connection)
+    return prepared.read()
+
+
+class Slot(Expression):
+    """
+    A place in a query for a value that is given when it is read.
+
+    Args:
+        name: What the value is given as.
+        field: The field that it is compared with, which converts it.
+    """
+
+    def __init__(self, name: str, field: Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
+        self.name = name
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[Any]]:
+        """
+        Give itself as the parameter.
+
+        Args:
+            compiler: As Django gives it.
+            connection: As Django gives it.
+        """
+        return "%s", [self]
+
+    def stored(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        """
+        Give a value as the database takes it.
+
+        Args:
+            value: As it would be given to ``filter()``.
+            connection: The connection that it is for.
+        """
+        return self.output_field.get_db_prep_value(value, connection)
+
+
+class Prepared:
+    """
+    A query whose statement is put together once, and read with other values each time.
+
+    Args:
+        selected: As :func:`read_columns` takes it, with slots for what differs.
+    """
+
+    def __init__(self, selected: QuerySet[Any, Any]) -> None:
+        self._using = selected.db
+        compiler: Any = selected.query.get_compiler(self._using)
+        self._sql, self._parameters = compiler.as_sql()
+        self._columns = [column for column, *_ in compiler.select]
+
+    def read(self, **values: Any) -> list[tuple[Any, ...]]:
+        """
+        Read what the query selects.
+
+        Args:
+            values: A value for each slot, by its name.
+        """
+        connection = connections[self._using]
+        parameters = [
+            given.stored(values[given.name], connection)
+            if isinstance(given, Slot)
+            else given
+            for given in self._parameters
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, parameters)
+            rows = [*cursor.fetchall()]
+        return _converted(rows, self._columns, connection)
 
 
 def as_python(

@@ -19,7 +19,8 @@ from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseAccessRole, CourseEnrollment
 from django_enrollments.paginators import (
     CourseEnrollmentsApiListPagination,
-    Position,
+    Place,
+    arrange,
 )
 from django_enrollments.permissions import VIEW_ENROLLMENT_DATA
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
@@ -822,9 +823,7 @@ def test_adm_20_no_page_is_reached_by_counting(boss: Any) -> None:
 def test_adm_20_the_index_of_the_order_finds_the_place(to_newer: bool) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("Only SQLite tells in words how it finds rows.")
-    position = Position(NOON, 7, to_newer=to_newer)
-    order = ("created", "pk") if to_newer else ("-created", "-pk")
-    rows = search_enrollments().filter(position.beyond()).order_by(*order)
+    rows = arrange(search_enrollments(), Place(NOON, 7, to_newer))
 
     plan = rows.values("pk", "created")[:101].explain()
 

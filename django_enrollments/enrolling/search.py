@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+    from django_enrollments.selects import Slot
 
 
 def search_enrollments(
     *,
-    course_id: str | None = None,
+    course_id: str | Slot | None = None,
     course_id_parts: Collection[str] | None = None,
     learners: Collection[Any] | None = None,
     emails: Collection[str] | None = None,
+    using: str | None = None,
 ) -> CourseEnrollmentQuerySet:
     """
     Give the enrollments, active or not, that meet every condition (V1-ADM-03…08).
@@ -38,17 +40,18 @@ def search_enrollments(
     Those of deleted courses are left out (V1-ADM-22).
 
     Args:
-        course_id: The id of their course; ``None`` is any.
+        course_id: The id of their course, or where it is to be; ``None`` is any.
         course_id_parts: Texts of which the id of their course contains one, whatever
             its case; ``None`` is any course, an empty collection none.
         learners: Keys of users of whom their learner is one; ``None`` is any learner,
             an empty collection nobody.
         emails: Addresses of which their learner has one, whatever its case; ``None``
             is any learner, an empty collection nobody.
+        using: Database alias; ``None`` lets the router choose.
     """
-    enrollments = CourseEnrollment.objects.all()
+    enrollments = CourseEnrollment.objects.using(using)
     if course_id is not None:
-        enrollments = enrollments.in_course(course_id)
+        enrollments = enrollments.of_course_id(course_id)
     if course_id_parts is None:
         enrollments = _in_courses_that_exist(enrollments)
     else:

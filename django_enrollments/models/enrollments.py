@@ -23,6 +23,7 @@ from django_enrollments.models.courses import (
 from django_enrollments.models.fields import ExactCharField
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
+from django_enrollments.selects import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,16 +58,26 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
             course_id: The course id, or anything whose ``str()`` it is.
         """
         text = find_course_id(course_id)
-        if text is None:
-            return self.none()
+        return self.none() if text is None else self.of_course_id(text)
+
+    def of_course_id(self, course_id: str | Slot) -> CourseEnrollmentQuerySet:
+        """
+        Keep those of one course.
+
+        Args:
+            course_id: A valid course id, or where it is to be.
+        """
         # Where the key is the id, no join is needed and enrollments of a deleted
         # course are found too.
         path = "course_id"
         if not course_key_is_id():
             path = f"course__{get_course_adapter().course_id}"
-        enrollments = self.filter(**{path: text})
+        enrollments = self.filter(**{path: course_id})
         if connections[self.db].vendor == "mysql":
             # Its collations also find ids that merely look alike.
+            text = course_id
+            if isinstance(course_id, Slot):
+                text = Slot(course_id.name, models.CharField())
             enrollments = enrollments.alias(
                 enrollments_course_bytes=_Bytes(F(path))
             ).filter(enrollments_course_bytes=text)
@@ -81,8 +92,16 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
                 those of a look-alike too, so compare the name of what comes back.
         """
         name = find_username(username)
-        if name is None:
-            return self.none()
+        return self.none() if name is None else self.of_stored_username(name)
+
+    def of_stored_username(self, name: Any) -> CourseEnrollmentQuerySet:
+        """
+        Keep those of one learner, or of a look-alike too, as above.
+
+        Args:
+            name: What :func:`~django_enrollments.keys.find_username` gave, or where it
+                is to be.
+        """
         return self.filter(**{f"user__{get_user_model().USERNAME_FIELD}": name})
 
     def holding_seats(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import get_user_model
@@ -9,14 +10,19 @@ from rest_framework import status
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 
+from django_enrollments.backends.courses import find_field
 from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import find_names
 from django_enrollments.enrolling.search import search_enrollments
 from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseEnrollment, get_course_adapter
 from django_enrollments.moments import to_iso
-from django_enrollments.paginators import CourseEnrollmentsApiListPagination
-from django_enrollments.selects import read_columns
+from django_enrollments.paginators import (
+    CourseEnrollmentsApiListPagination,
+    Place,
+    arrange,
+)
+from django_enrollments.selects import Prepared, Slot, read_columns
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.views.base import EnrollmentAPIView
 from django_enrollments.views.guards import IsGlobalStaff
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.response import Response
+
+    from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
 _FILTERS = CourseEnrollmentsApiListForm.base_fields.keys()
 
@@ -44,9 +52,6 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
     pagination_class = CourseEnrollmentsApiListPagination
     filter_backends = []
 
-    #: Names by key, once they have been read because the request names them.
-    names: Mapping[Any, str] | None = None
-
     def get_queryset(self) -> QuerySet[CourseEnrollment]:
         """
         Give the enrollments that the request asks for.
@@ -54,15 +59,8 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         Raises:
             Refused: A filter is malformed; every one that is, is told (V1-ADM-11).
         """
-        given = self._filters()
-        usernames = given.get("username")
-        self.names = None if usernames is None else find_names(usernames)
-        return search_enrollments(
-            course_id=given.get("course_id"),
-            course_id_parts=given.get("course_ids"),
-            learners=self.names,
-            emails=given.get("email"),
-        )
+        enrollments, _ = _search(self._filters())
+        return enrollments
 
     def _filters(self) -> dict[str, Any]:
         """Give the filters that the request has, read and checked."""
@@ -86,16 +84,16 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
             args: As DRF gives them.
             kwargs: As DRF gives them.
         """
-        enrollments = self.get_queryset()
-        names = self.names
-        username = "user"
-        if names is None:
-            username = f"user__{get_user_model().USERNAME_FIELD}"
-        course_id = f"course__{get_course_adapter().course_id}"
-        columns = ("created", "pk", "mode", "is_active", username, course_id)
-        found = join_outer(enrollments.values_list(*columns), "user", "course")
+        given = self._filters()
+        names: Mapping[Any, str] | None = None
+        if given.keys() <= {"course_id"}:
+            read = partial(_read_prepared, given.get("course_id"))
+        else:
+            enrollments, names = _search(given)
+            username = _username_path() if names is None else "user"
+            read = partial(_read_found, enrollments, username)
         paginator = cast("CourseEnrollmentsApiListPagination", self.paginator)
-        rows = paginator.read_page(found, self.request, read_columns)
+        rows = paginator.read_page(request, read)
         listed = [
             {
                 "created": to_iso(created),
@@ -120,3 +118,87 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         if isinstance(data, dict) and "detail" in data:
             response.data = {"developer_message": data["detail"]}
         return response
+
+
+def _search(
+    given: Mapping[str, Any],
+) -> tuple[CourseEnrollmentQuerySet, Mapping[Any, str] | None]:
+    """Give what filters find, and the names of its learners where they are known."""
+    usernames = given.get("username")
+    # Databases are better at finding the rows of keys than of names.
+    names = None if usernames is None else find_names(usernames)
+    enrollments = search_enrollments(
+        course_id=given.get("course_id"),
+        course_id_parts=given.get("course_ids"),
+        learners=names,
+        emails=given.get("email"),
+    )
+    return enrollments, names
+
+
+def _read_found(
+    enrollments: CourseEnrollmentQuerySet,
+    username_path: str,
+    place: Place | None,
+    count: int,
+) -> list[tuple[Any, ...]]:
+    found = _page(enrollments, username_path, _course_id_path(), place, count)
+    return read_columns(found)
+
+
+def _read_prepared(
+    course_id: str | None, place: Place | None, count: int
+) -> list[tuple[Any, ...]]:
+    """Read what needs no more than a course and a place, which most pages do not."""
+    prepared = _prepare(
+        CourseEnrollment.objects.db,
+        _username_path(),
+        _course_id_path(),
+        in_course=course_id is not None,
+        to_newer=None if place is None else place.to_newer,
+        count=count,
+    )
+    values = {} if place is None else place._asdict()
+    return prepared.read(course_id=course_id, **values)
+
+
+@lru_cache(maxsize=64)
+def _prepare(
+    using: str,
+    username_path: str,
+    course_id_path: str,
+    *,
+    in_course: bool,
+    to_newer: bool | None,
+    count: int,
+) -> Prepared:
+    own = CourseEnrollment._meta
+    course_id, place = None, None
+    if in_course:
+        field: Any = find_field(CourseEnrollment, course_id_path)
+        course_id = Slot("course_id", field)
+    if to_newer is not None:
+        created = Slot("created", own.get_field("created"))
+        place = Place(created, Slot("key", own.pk), to_newer)
+    enrollments = search_enrollments(course_id=course_id, using=using)
+    return Prepared(_page(enrollments, username_path, course_id_path, place, count))
+
+
+def _page(
+    enrollments: CourseEnrollmentQuerySet,
+    username_path: str,
+    course_id_path: str,
+    place: Place | None,
+    count: int,
+) -> QuerySet[Any, Any]:
+    columns = ("created", "pk", "mode", "is_active", username_path, course_id_path)
+    rows = join_outer(enrollments.values_list(*columns), "user", "course")
+    return arrange(rows, place)[:count]
+
+
+def _username_path() -> str:
+    return f"user__{get_user_model().USERNAME_FIELD}"
+
+
+def _course_id_path() -> str:
+    return f"course__{get_course_adapter().course_id}"
