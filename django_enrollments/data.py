@@ -9,14 +9,11 @@ dates in it are ISO 8601 text in UTC, ending in ``Z``.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import F, FilteredRelation, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
-from django_enrollments.backends.courses import find_field
 from django_enrollments.calls import (
     Call,
     current_origin,
@@ -32,16 +29,19 @@ from django_enrollments.enrolling.attributes import (
 )
 from django_enrollments.enrolling.catalog import (
     CourseOffer,
-    course_data,
     find_offer,
     get_offer,
     orphan_offer,
 )
 from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import clean_enterprise_uuid
-from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import find_user, get_user
-from django_enrollments.enrolling.modes import MODE_COLUMNS, Mode, usable_modes
+from django_enrollments.enrolling.lists import (
+    enrollment_entry,
+    own_enrollments,
+    serialize,
+    serialize_own,
+)
 from django_enrollments.enrolling.transactions import (
     lock_enrollment,
     until_settled,
@@ -53,50 +53,17 @@ from django_enrollments.keys import find_course_id, find_username
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
-    CourseMode,
     EnrollmentEvent,
     get_course_adapter,
     get_course_model,
 )
 from django_enrollments.models.courses import course_key_is_id
-from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
-from django_enrollments.moments import to_iso
-from django_enrollments.selects import (
-    Prepared,
-    Slot,
-    has_one_table,
-    read_columns,
-    select_rows,
-    select_with,
-)
+from django_enrollments.selects import has_one_table, select_with
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    from django_enrollments.backends.courses import CourseFacts
+    from collections.abc import Iterable, Sequence
 
 logger = logging.getLogger(__name__)
-
-#: What a course dictionary needs to know of a course.
-_COURSE_NAMES = (
-    "course_id",
-    "display_name",
-    "start",
-    "end",
-    "enrollment_start",
-    "enrollment_end",
-    "invitation_only",
-    "self_paced",
-)
-
-#: What an enrollment dictionary needs to know of a row.
-_ROW_COLUMNS = ("course", "created", "mode", "is_active")
-
-#: What the course is called in the query of a list.
-_COURSE = "enrollments_course"
-
-#: Most keys in one ``IN``; SQLite allows 32,766 parameters.
-_KEYS_PER_QUERY = 5_000
 
 
 def get_course_enrollments(
@@ -127,12 +94,12 @@ def get_course_enrollments(
             user = find_user(username)
             if user is None:
                 return []
-            enrollments = _own(read_alias(), name, only_active=only_active)
+            enrollments = own_enrollments(read_alias(), name, only_active=only_active)
             shown = apply_filters("queryset", user=user, queryset=enrollments)
             enrollments = shown["queryset"].order_by("created", "pk")
-            listed = _list_enrollments(enrollments, call, include_expired)
+            listed = serialize(enrollments, call, include_expired=include_expired)
         else:
-            listed = _list_own(name, call, include_expired, only_active=only_active)
+            listed = serialize_own(name, call, include_expired, only_active=only_active)
         return [
             enrollment
             for enrollment in _without_orphans(listed)
@@ -158,7 +125,7 @@ def get_course_enrollment(
     if name is None or text is None:
         return None
     with one_call() as call:
-        listed = _list_own(name, call, include_expired, course_id=text)
+        listed = serialize_own(name, call, include_expired, course_id=text)
         wanted = (str(username), text)
         for enrollment in listed:
             details = enrollment["course_details"]
@@ -441,17 +408,7 @@ def serialize_enrollments(
         include_expired: Whether expired modes are listed in the courses.
     """
     with one_call() as call:
-        if isinstance(enrollments, CourseEnrollmentQuerySet) and _can_be_joined(
-            enrollments
-        ):
-            return _list_enrollments(enrollments, call, include_expired)
-        return _serialize_instances(list(enrollments), call, include_expired)
-
-
-def _can_be_joined(enrollments: CourseEnrollmentQuerySet) -> bool:
-    """Tell whether a queryset may still be told to read users and courses too."""
-    is_read = enrollments._result_cache is not None
-    return not (is_read or enrollments.query.is_sliced)
+        return serialize(enrollments, call, include_expired=include_expired)
 
 
 def enrollment_data(
@@ -473,25 +430,13 @@ def enrollment_data(
     details = None
     if offer.course is not None:
         details = offer.as_data(at=call.at, include_expired=include_expired)
-    return _row_data(
+    return enrollment_entry(
         enrollment.created,
         enrollment.mode,
         enrollment.is_active,
         details,
         enrollment.username,
     )
-
-
-def _row_data(
-    created: Any, mode: str, is_active: bool, details: Any, username: str
-) -> dict[str, Any]:
-    return {
-        "created": to_iso(created),
-        "mode": mode,
-        "is_active": is_active,
-        "course_details": details,
-        "user": username,
-    }
 
 
 def _checked_flag(is_active: object) -> bool:
@@ -553,223 +498,3 @@ def _without_orphans(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
             len(listed) - len(known),
         )
     return known
-
-
-def _list_enrollments(
-    enrollments: CourseEnrollmentQuerySet, call: Call, include_expired: bool
-) -> list[dict[str, Any]]:
-    """Serialize a queryset: one query for rows and courses, one for all modes."""
-    adapter = get_course_adapter()
-    username = get_user_model().USERNAME_FIELD
-    if adapter.needs_instance(_COURSE_NAMES):
-        columns = (*_ROW_COLUMNS, f"user__{username}")
-        rows = read_columns(enrollments.values_list(*columns))
-        courses = _Courses({key for key, *_ in rows}, call, include_expired)
-        return [
-            _row_data(created, mode, is_active, courses.details(key), str(username))
-            for key, created, mode, is_active, username in rows
-        ]
-    paths = adapter.paths(_COURSE_NAMES)
-    rows = read_columns(_with_courses(enrollments, username, paths.values()))
-    return _with_modes(rows, [*paths], call, include_expired)
-
-
-def _list_own(
-    username: Any,
-    call: Call,
-    include_expired: bool,
-    *,
-    course_id: str | None = None,
-    only_active: bool = False,
-) -> list[dict[str, Any]]:
-    """Serialize what :func:`_own` gives, from a prepared statement if one will do."""
-    using = read_alias() or CourseEnrollment.objects.db
-    adapter = get_course_adapter()
-    if adapter.needs_instance(_COURSE_NAMES):
-        enrollments = _own(using, username, course_id, only_active=only_active)
-        return _list_enrollments(
-            enrollments.order_by("created", "pk"), call, include_expired
-        )
-    paths = adapter.paths(_COURSE_NAMES)
-    prepared = _prepare_own(
-        using,
-        get_user_model().USERNAME_FIELD,
-        (*paths.values(),),
-        None if course_id is None else adapter.course_id,
-        only_active=only_active,
-    )
-    rows = prepared.read(username=username, course_id=course_id)
-    return _with_modes(rows, [*paths], call, include_expired)
-
-
-def _own(
-    using: str | None, username: Any, course_id: Any = None, *, only_active: bool
-) -> CourseEnrollmentQuerySet:
-    """Give a learner's enrollments, in one course or in all."""
-    enrollments = CourseEnrollment.objects.using(using).of_stored_username(username)
-    if course_id is not None:
-        enrollments = enrollments.of_course_id(course_id)
-    return enrollments.active() if only_active else enrollments
-
-
-@lru_cache(maxsize=32)
-def _prepare_own(
-    using: str,
-    username_field: str,
-    paths: tuple[str, ...],
-    course_id_path: str | None,
-    *,
-    only_active: bool,
-) -> Prepared:
-    name: Any = get_user_model()._meta.get_field(username_field)
-    username = Slot("username", name)
-    course_id = None
-    if course_id_path is not None:
-        field: Any = find_field(get_course_model(), course_id_path)
-        course_id = Slot("course_id", field)
-    enrollments = _own(using, username, course_id, only_active=only_active)
-    enrollments = enrollments.order_by("created", "pk")
-    return Prepared(_with_courses(enrollments, username_field, paths))
-
-
-def _with_courses(
-    enrollments: CourseEnrollmentQuerySet, username_field: str, paths: Iterable[str]
-) -> QuerySet[Any, Any]:
-    columns = [*_ROW_COLUMNS, f"user__{username_field}"]
-    columns += [f"{_COURSE}__{path}" for path in paths]
-    joined = enrollments.annotate(**{_COURSE: FilteredRelation("course")})
-    # Outer, so that the rows of deleted courses stay.
-    return join_outer(joined.values_list(*columns), _COURSE)
-
-
-def _with_modes(
-    rows: Iterable[tuple[Any, ...]],
-    names: Sequence[str],
-    call: Call,
-    include_expired: bool,
-) -> list[dict[str, Any]]:
-    """Serialize what :func:`_with_courses` selects; ``names`` are those of courses."""
-    adapter = get_course_adapter()
-    facts: dict[Any, CourseFacts] = {}
-    for key, _, _, _, _, *values in rows:
-        # The id comes first; a deleted course has none.
-        if values[0] is not None and key not in facts:
-            facts[key] = adapter.facts_from(dict(zip(names, values, strict=True)))
-    modes = _read_modes(facts)
-    return [
-        _row_data(
-            row[1],
-            row[2],
-            row[3],
-            _details(facts.get(row[0]), modes[row[0]], call, include_expired),
-            str(row[4]),
-        )
-        for row in rows
-    ]
-
-
-def _read_modes(keys: Collection[Any]) -> dict[Any, list[Mode]]:
-    """Read the modes of many courses, in creation order (MODE-18)."""
-    modes: dict[Any, list[Mode]] = defaultdict(list)
-    unread = list(keys)
-    for start in range(0, len(unread), _KEYS_PER_QUERY):
-        rows = select_rows(
-            CourseMode,
-            ("course", *MODE_COLUMNS),
-            {"course": unread[start : start + _KEYS_PER_QUERY]},
-            in_order=True,
-        )
-        for key, *columns in rows:
-            modes[key].append(Mode._make(columns))
-    return modes
-
-
-def _details(
-    facts: CourseFacts | None, modes: Sequence[Mode], call: Call, include_expired: bool
-) -> dict[str, Any] | None:
-    """Give a course as a dictionary of its own; ``None`` when it is deleted."""
-    if facts is None:
-        return None
-    usable = usable_modes(modes, at=call.at, include_expired=include_expired)
-    return course_data(facts, usable)
-
-
-def _serialize_instances(
-    rows: Sequence[CourseEnrollment], call: Call, include_expired: bool
-) -> list[dict[str, Any]]:
-    """Serialize instances, reading what they lack for all of them at once."""
-    names = _names_of(rows)
-    courses = _Courses({row.course_id for row in rows}, call, include_expired)
-    return [
-        _row_data(
-            row.created,
-            row.mode,
-            row.is_active,
-            courses.details(row.course_id),
-            names[row.user_id],
-        )
-        for row in rows
-    ]
-
-
-def _names_of(rows: Sequence[CourseEnrollment]) -> dict[Any, str]:
-    is_cached = CourseEnrollment._meta.get_field("user").is_cached
-    names = {row.user_id: row.username for row in rows if is_cached(row)}
-    missing = {row.user_id for row in rows} - names.keys()
-    if missing:
-        users = get_user_model()._base_manager.using(read_alias()).in_bulk(missing)
-        names |= {key: str(user.get_username()) for key, user in users.items()}
-    return names
-
-
-class _Courses:
-    """Course dictionaries for many rows, read with their modes in one query."""
-
-    def __init__(self, keys: set[Any], call: Call, include_expired: bool) -> None:
-        self._call = call
-        self._include_expired = include_expired
-        self._facts: dict[Any, CourseFacts] = {}
-        self._modes: dict[Any, list[Mode]] = {}
-        unread = list(keys)
-        for start in range(0, len(unread), _KEYS_PER_QUERY):
-            self._read(unread[start : start + _KEYS_PER_QUERY])
-
-    def _read(self, keys: Sequence[Any]) -> None:
-        """Read courses joined with their modes: a course comes once for each."""
-        adapter = get_course_adapter()
-        modes = CourseMode._meta.get_field("course").remote_field.name
-        courses = get_course_model()._base_manager.using(read_alias())
-        courses = courses.filter(pk__in=keys)
-        courses = courses.order_by(f"{modes}__pk")
-        columns = [f"{modes}__{column}" for column in MODE_COLUMNS]
-        if adapter.needs_instance(_COURSE_NAMES):
-            named = {f"enrollments_{path}": F(path) for path in columns}
-            related = adapter.related()
-            if related:
-                courses = courses.select_related(*related)
-            for course in courses.annotate(**named):
-                if course.pk not in self._facts:
-                    self._facts[course.pk] = adapter.facts(course)
-                self._add_mode(course.pk, [vars(course)[name] for name in named])
-            return
-        paths = adapter.paths(_COURSE_NAMES)
-        for key, *values in courses.values_list("pk", *paths.values(), *columns):
-            if key not in self._facts:
-                # Stops where the names do, before the mode.
-                named = dict(zip(paths, values, strict=False))
-                self._facts[key] = adapter.facts_from(named)
-            self._add_mode(key, values[len(paths) :])
-
-    def _add_mode(self, key: Any, columns: Sequence[Any]) -> None:
-        mode = Mode._make(columns)
-        if mode.slug is not None:  # A course without modes comes once all the same.
-            self._modes.setdefault(key, []).append(mode)
-
-    def details(self, key: Any) -> dict[str, Any] | None:
-        """Give a course as a dictionary of its own; ``None`` when it is deleted."""
-        return _details(
-            self._facts.get(key),
-            self._modes.get(key, ()),
-            self._call,
-            self._include_expired,
-        )

@@ -170,11 +170,17 @@ def where_sql(
             # Nothing is none of no values.
             marks = ", ".join(["%s"] * len(value)) or "NULL"
             conditions.append(f"{column} IN ({marks})")
-            parameters += [stored.get_db_prep_value(one, connection) for one in value]
+            parameters += [_stored(stored, one, connection) for one in value]
         else:
             conditions.append(f"{column} = %s")
-            parameters.append(stored.get_db_prep_value(value, connection))
+            parameters.append(_stored(stored, value, connection))
     return " AND ".join(conditions), parameters
+
+
+def _stored(field: Any, value: Any, connection: BaseDatabaseWrapper) -> Any:
+    """Give a value as the database takes it to compare with, as lookups do."""
+    prepared = field.get_prep_value(value)
+    return field.get_db_prep_value(prepared, connection, prepared=True)
 
 
 def select_with(
@@ -287,7 +293,7 @@ class Slot(Expression):
             value: As it would be given to ``filter()``.
             connection: The connection that it is for.
         """
-        return self.output_field.get_db_prep_value(value, connection)
+        return _stored(self.output_field, value, connection)
 
 
 class Prepared:

@@ -446,6 +446,8 @@ class TestFilters:
         assert len(results(boss, email=given)) == 1
 
     def test_adm_07_everybody_with_an_address_is_found(self, boss: Any) -> None:
+        if connection.vendor == "mysql" and not is_default_host():
+            pytest.skip("This host has unique addresses, and here case is no other.")
         course = make_course("django-101")
         put(make_user("dora", email="us@example.org"), course)
         put(make_user("emma", email="Us@example.org"), course)

@@ -864,11 +864,13 @@ def plan_of(statement: str) -> str:
 
 def refresh_statistics() -> None:
     """Let the database see how the rows are spread, as it does by itself in time."""
-    if connection.vendor == "sqlite":
-        return
-    statement = (
-        "VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE TABLE"
-    )
+    statements = {
+        "sqlite": (),
+        # What is not on the disk yet is not marked as seen by all.
+        "postgresql": ("SET synchronous_commit TO on", "ANALYZE {}", "VACUUM {}"),
+        "mysql": ("ANALYZE TABLE {}",),
+    }[connection.vendor]
     with connection.cursor() as cursor:
         for model in (CourseEnrollment, CourseAccessRole):
-            cursor.execute(f"{statement} {model._meta.db_table}")
+            for statement in statements:
+                cursor.execute(statement.format(model._meta.db_table))
