@@ -9,6 +9,7 @@ dates in it are ISO 8601 text in UTC, ending in ``Z``.
 from __future__ import annotations
 
 import logging
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -58,7 +59,7 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.models.courses import course_key_is_id
-from django_enrollments.selects import has_one_table, select_with
+from django_enrollments.selects import has_one_table, select_instances, select_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -330,22 +331,9 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     using = write_alias()
     with one_call() as call:
         user = get_user(username, using)
-        # A subquery rather than a join, which would lose those of deleted courses.
-        courses = get_course_model()._base_manager.filter(pk=OuterRef("course"))
-        course_id = Subquery(courses.values(get_course_adapter().course_id))
-        enrollments = CourseEnrollment.objects.using(using).filter(user=user).active()
-        rows: list[Any] = list(
-            enrollments.annotate(enrollments_course_id=course_id).order_by("pk")
-        )
+        rows, course_ids = _active_rows(user, using)
         for row in rows:
             row.remember_user(user)
-        course_ids = {
-            row.course_id: row.enrollments_course_id
-            for row in rows
-            if row.enrollments_course_id is not None
-        }
-        orphans = [row for row in rows if row.course_id not in course_ids]
-        course_ids.update(_last_known_ids(orphans, using))
         outcomes = lifecycle.deactivate(
             rows,
             course_ids,
@@ -476,6 +464,30 @@ def _retirement_origin() -> Any:
     if origin.source == "retirement":
         return origin
     return origin_of(actor=origin.actor_id, source="retirement", reason=origin.reason)
+
+
+def _active_rows(
+    user: Any, using: str
+) -> tuple[list[CourseEnrollment], dict[Any, str]]:
+    """Give a learner's active rows in order, and the ids of courses by their keys."""
+    if course_key_is_id():
+        where = {"user": user.pk, "is_active": True}
+        rows = select_instances(CourseEnrollment, where, using=using)
+        rows.sort(key=attrgetter("pk"))
+        return rows, {row.course_id: str(row.course_id) for row in rows}
+    # A subquery rather than a join, which would lose those of deleted courses.
+    courses = get_course_model()._base_manager.filter(pk=OuterRef("course"))
+    course_id = Subquery(courses.values(get_course_adapter().course_id))
+    enrollments = CourseEnrollment.objects.using(using).filter(user=user).active()
+    enrollments = enrollments.annotate(enrollments_course_id=course_id)
+    found: list[Any] = list(enrollments.order_by("pk"))
+    course_ids = {
+        row.course_id: row.enrollments_course_id
+        for row in found
+        if row.enrollments_course_id is not None
+    }
+    orphans = [row for row in found if row.course_id not in course_ids]
+    return found, course_ids | _last_known_ids(orphans, using)
 
 
 def _last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any, str]:

@@ -192,11 +192,11 @@ class _Counts(dict[str, int]):
 
 def _is_watched(model: type[models.Model]) -> bool:
     """Tell whether anybody wants to hear of the instances that are made."""
-    return (
-        model.__init__ is not models.Model.__init__
-        or pre_init.has_listeners(model)
-        or post_init.has_listeners(model)
-    )
+    is_plain = model.__init__ is models.Model.__init__
+    if is_plain and not pre_init.receivers and not post_init.receivers:
+        return False
+    listened = pre_init.has_listeners(model) or post_init.has_listeners(model)
+    return listened or not is_plain
 
 
 CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
@@ -284,14 +284,15 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
             values: What they hold.
             fetch_mode: What becomes of columns that were not, from Django 6.1 on.
         """
-        options = {} if fetch_mode is None else {"fetch_mode": fetch_mode}
-        is_whole = len(values) == len(cls._meta.concrete_fields)
-        if not is_whole or _is_watched(cls):
+        if len(values) != len(cls._meta.concrete_fields) or _is_watched(cls):
+            options = {} if fetch_mode is None else {"fetch_mode": fetch_mode}
             return super().from_db(db, field_names, values, **options)
         enrollment = cls.__new__(cls)
-        state = ModelState()
-        vars(state).update(adding=False, db=db, **options)
-        vars(enrollment).update(zip(field_names, values, strict=True), _state=state)
+        state = enrollment._state = ModelState()
+        state.adding, state.db = False, db
+        if fetch_mode is not None:
+            vars(state)["fetch_mode"] = fetch_mode
+        vars(enrollment).update(zip(field_names, values, strict=True))
         return enrollment
 
     def __str__(self) -> str:
