@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +11,6 @@ from rest_framework.response import Response
 
 from django_enrollments.errors import EnrollmentNotAllowed
 from tests.factories import (
-    is_default_host,
     make_course,
     make_modes,
     make_user,
@@ -120,23 +116,6 @@ class TestExceptionHandler:
 
 def wrap(error: Exception, context: Any) -> Response:
     return Response({"errors": [str(error)]}, status=418)
-
-
-class TestNumbersForNames:
-    @pytest.mark.skipif(not is_default_host(), reason="It is a host by itself.")
-    def test_a_host_whose_users_have_numbers_for_names(self) -> None:
-        environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "tests.numbered.settings",
-        }
-
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.numbered"],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-
-        assert done.returncode == 0, done.stderr
 
 
 class TestRawQueries:
