@@ -58,8 +58,8 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
-from django_enrollments.models.courses import course_key_is_id
 from django_enrollments.selects import has_one_table, select_instances, select_with
+from django_enrollments.swapped import course_key_is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -450,7 +450,7 @@ def _find_row(
             CourseEnrollment, "user", {"course": text}, named, using=using
         )
         # A collation may also find what merely looks like the course.
-        rows = [row for row in rows if row.course_id == text]
+        rows = [row for row in rows if str(row.course_id) == text]
     else:
         enrollments = CourseEnrollment.objects.using(using or read_alias())
         enrollments = enrollments.in_course(course_id).of_username(name)

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_enrollments.conf import conf
+from django_enrollments.swapped import course_id_field, course_id_is_text
 
 #: ``course-v1:org+number+run`` or ``org/number/run``.
 _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
@@ -52,7 +53,22 @@ def find_course_id(course_id: object) -> str | None:
 
     Args:
         course_id: A string or a key object; checked against
-            ``ENROLLMENTS_COURSE_ID_PATTERN``.
+            ``ENROLLMENTS_COURSE_ID_PATTERN``, and against what the course model's
+            field can hold where it holds no text, but numbers or UUIDs.
+    """
+    text = find_course_id_text(course_id)
+    if text is None or course_id_is_text():
+        return text
+    # No id has two spellings.
+    return text if str(_find_value(course_id_field(), text)) == text else None
+
+
+def find_course_id_text(course_id: object) -> str | None:
+    """
+    Give the text of a course id, or of its beginning, or ``None`` when it is none.
+
+    Args:
+        course_id: As :func:`find_course_id` takes it; checked against the pattern.
     """
     if course_id is None or isinstance(course_id, bytes | list | tuple | dict | set):
         return None

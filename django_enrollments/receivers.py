@@ -25,9 +25,9 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
-from django_enrollments.models.courses import course_key_is_id
 from django_enrollments.models.invitations import email_of
 from django_enrollments.services import EnrollmentsService
+from django_enrollments.swapped import course_key_is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection

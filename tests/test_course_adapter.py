@@ -13,7 +13,6 @@ from django_enrollments.backends.courses import (
     NAMES,
     CourseAdapter,
     CourseFacts,
-    find_field,
 )
 from django_enrollments.calls import one_call
 from django_enrollments.errors import (
@@ -27,6 +26,7 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
+from django_enrollments.swapped import find_field
 from tests.factories import (
     DAY,
     NOON,

@@ -10,14 +10,14 @@ from django.db.models.constants import LOOKUP_SEP
 
 from django_enrollments.calls import read_alias
 from django_enrollments.keys import org_of, run_of
-from django_enrollments.models.courses import get_course_model
 from django_enrollments.moments import as_moment
 from django_enrollments.selects import select_from
+from django_enrollments.swapped import get_course_model
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.db.models import Field, Model, QuerySet
+    from django.db.models import QuerySet
 
 #: What one name of an adapter may be.
 Source = str | None | Callable[[Any], Any]
@@ -269,29 +269,3 @@ def _follow(instance: Any, path: str) -> Any:
             return None
         instance = getattr(instance, part)
     return instance
-
-
-def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
-    """
-    Give the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
-
-    Args:
-        model: Where the path starts.
-        path: Names joined by ``__``; every part but the last is a foreign key.
-    """
-    *keys, last = path.split(LOOKUP_SEP)
-    for key in keys:
-        field = _concrete_field(model, key)
-        related = field and field.related_model
-        if not isinstance(related, type):
-            return None
-        model = related
-    return _concrete_field(model, last)
-
-
-def _concrete_field(model: type[Model], name: str) -> Field[Any, Any] | None:
-    if name == "pk":
-        return model._meta.pk
-    return next(
-        (field for field in model._meta.concrete_fields if field.name == name), None
-    )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.db.models import F, FilteredRelation, QuerySet
 
-from django_enrollments.backends.courses import find_field
 from django_enrollments.calls import read_alias
 from django_enrollments.enrolling.catalog import course_data
 from django_enrollments.enrolling.joins import join_outer
@@ -28,6 +27,7 @@ from django_enrollments.models import (
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
 from django_enrollments.selects import Prepared, Slot, read_columns, select_rows
+from django_enrollments.swapped import find_field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -6,8 +6,6 @@ from django_enrollments.models.courses import (
     AbstractCourse,
     Course,
     CourseMode,
-    get_course_adapter,
-    get_course_model,
 )
 from django_enrollments.models.enrollments import (
     CourseEnrollment,
@@ -18,6 +16,7 @@ from django_enrollments.models.events import EnrollmentEvent
 from django_enrollments.models.invitations import CourseEnrollmentAllowed
 from django_enrollments.models.people import EmailOptIn, UserRetirementStatus
 from django_enrollments.models.roles import CourseAccessRole
+from django_enrollments.swapped import get_course_adapter, get_course_model
 
 __all__ = [
     "AbstractCourse",

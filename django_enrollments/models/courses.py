@@ -2,73 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from django.apps import apps as django_apps
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.validators import validate_comma_separated_integer_list
 from django.db import models
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
 from django_enrollments.keys import MAX_TEXT, org_of
 from django_enrollments.models.fields import LowercaseCharField
-
-if TYPE_CHECKING:
-    from django_enrollments.backends.courses import CourseAdapter
-
-
-def get_course_model() -> type[Any]:
-    """
-    Give the class named by ``ENROLLMENTS_COURSE_MODEL``.
-
-    Returns:
-        The active course model: ours or the host's.
-
-    Raises:
-        ImproperlyConfigured: The setting names no installed model.
-    """
-    label = conf.ENROLLMENTS_COURSE_MODEL
-    try:
-        return django_apps.get_model(label, require_ready=False)
-    except ValueError as error:
-        raise ImproperlyConfigured(
-            f"ENROLLMENTS_COURSE_MODEL must be 'app_label.ModelName', not {label!r}."
-        ) from error
-    except LookupError as error:
-        raise ImproperlyConfigured(
-            f"ENROLLMENTS_COURSE_MODEL names {label!r}, which is not installed."
-        ) from error
-
-
-def get_course_adapter() -> CourseAdapter:
-    """
-    Give the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
-
-    Raises:
-        ImproperlyConfigured: The path cannot be imported.
-    """
-    return _adapter(conf.ENROLLMENTS_COURSE_ADAPTER)
-
-
-def course_key_is_id() -> bool:
-    """Tell whether the course id is the primary key of the course model itself."""
-    key = get_course_model()._meta.pk.name
-    return get_course_adapter().course_id in {"pk", key}
-
-
-@lru_cache(maxsize=8)
-def _adapter(path: str) -> CourseAdapter:
-    try:
-        return cast("CourseAdapter", import_string(path)())
-    except Exception as error:
-        # Whatever a module does while it is imported.
-        raise ImproperlyConfigured(
-            f"ENROLLMENTS_COURSE_ADAPTER names {path!r}, which cannot be imported."
-        ) from error
+from django_enrollments.swapped import get_course_adapter
 
 
 class AbstractCourse(TimeStampedModel):

@@ -15,15 +15,16 @@ from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
 from django_enrollments.keys import MAX_TEXT, find_course_id, find_username
-from django_enrollments.models.courses import (
-    course_key_is_id,
-    get_course_adapter,
-    get_course_model,
-)
 from django_enrollments.models.fields import ExactCharField
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
 from django_enrollments.selects import Slot
+from django_enrollments.swapped import (
+    course_id_is_text,
+    course_key_is_id,
+    get_course_adapter,
+    get_course_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -73,7 +74,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         if not course_key_is_id():
             path = f"course__{get_course_adapter().course_id}"
         enrollments = self.filter(**{path: course_id})
-        if connections[self.db].vendor == "mysql":
+        if connections[self.db].vendor == "mysql" and course_id_is_text():
             # Its collations also find ids that merely look alike.
             text = course_id
             if isinstance(course_id, Slot):

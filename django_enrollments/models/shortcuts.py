@@ -26,7 +26,7 @@ from django_enrollments.errors import (
     EnrollmentNotFoundError,
     UserNotFoundError,
 )
-from django_enrollments.keys import find_course_id
+from django_enrollments.keys import find_course_id, find_course_id_text
 
 if TYPE_CHECKING:
     from django_enrollments.calls import Call
@@ -301,10 +301,10 @@ class EnrollmentShortcuts:
             course_id_partial: A course id without its run, such as
                 ``course-v1:edX+DemoX`` or ``edX/DemoX``.
         """
-        from django_enrollments.models.courses import get_course_adapter
         from django_enrollments.models.enrollments import CourseEnrollment
+        from django_enrollments.swapped import get_course_adapter
 
-        partial = find_course_id(course_id_partial)
+        partial = find_course_id_text(course_id_partial)
         if partial is None or not getattr(user, "is_authenticated", False):
             return False
         start = f"{partial}{'+' if '+' in partial else '/'}"
@@ -498,7 +498,7 @@ def _offer_or_stand_in(
         get_offer,
         orphan_offer,
     )
-    from django_enrollments.models.courses import course_key_is_id
+    from django_enrollments.swapped import course_key_is_id
 
     offer = find_offer(course_id, call, using)
     if offer is not None:

@@ -10,7 +10,6 @@ from rest_framework import status
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 
-from django_enrollments.backends.courses import find_field
 from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import find_names
 from django_enrollments.enrolling.search import search_enrollments
@@ -24,6 +23,7 @@ from django_enrollments.paginators import (
 )
 from django_enrollments.selects import Prepared, Slot, read_columns
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
+from django_enrollments.swapped import find_field
 from django_enrollments.views.base import EnrollmentAPIView
 from django_enrollments.views.guards import IsGlobalStaff
 from django_enrollments.wire import Refused

@@ -1,0 +1,106 @@
+"""What stands in the place of the shipped course: a host's model, by its adapter."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from django.apps import apps as django_apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import CharField, TextField
+from django.db.models.constants import LOOKUP_SEP
+from django.utils.module_loading import import_string
+
+from django_enrollments.conf import conf
+
+if TYPE_CHECKING:
+    from django.db.models import Field, Model
+
+    from django_enrollments.backends.courses import CourseAdapter
+
+
+def get_course_model() -> type[Any]:
+    """
+    Give the class named by ``ENROLLMENTS_COURSE_MODEL``.
+
+    Returns:
+        The active course model: ours or the host's.
+
+    Raises:
+        ImproperlyConfigured: The setting names no installed model.
+    """
+    label = conf.ENROLLMENTS_COURSE_MODEL
+    try:
+        return django_apps.get_model(label, require_ready=False)
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"ENROLLMENTS_COURSE_MODEL must be 'app_label.ModelName', not {label!r}."
+        ) from error
+    except LookupError as error:
+        raise ImproperlyConfigured(
+            f"ENROLLMENTS_COURSE_MODEL names {label!r}, which is not installed."
+        ) from error
+
+
+def get_course_adapter() -> CourseAdapter:
+    """
+    Give the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
+
+    Raises:
+        ImproperlyConfigured: The path cannot be imported.
+    """
+    return _adapter(conf.ENROLLMENTS_COURSE_ADAPTER)
+
+
+def course_key_is_id() -> bool:
+    """Tell whether the course id is the primary key of the course model itself."""
+    key = get_course_model()._meta.pk.name
+    return get_course_adapter().course_id in {"pk", key}
+
+
+def course_id_field() -> Field[Any, Any] | None:
+    """Give the field that holds the course id; ``None`` where there is none."""
+    return find_field(get_course_model(), get_course_adapter().course_id)
+
+
+def course_id_is_text() -> bool:
+    """Tell whether course ids are stored as text, rather than as numbers or UUIDs."""
+    field = course_id_field()
+    return field is None or isinstance(field, CharField | TextField)
+
+
+@lru_cache(maxsize=8)
+def _adapter(path: str) -> CourseAdapter:
+    try:
+        return cast("CourseAdapter", import_string(path)())
+    except Exception as error:
+        # Whatever a module does while it is imported.
+        raise ImproperlyConfigured(
+            f"ENROLLMENTS_COURSE_ADAPTER names {path!r}, which cannot be imported."
+        ) from error
+
+
+def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
+    """
+    Give the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
+
+    Args:
+        model: Where the path starts.
+        path: Names joined by ``__``; every part but the last is a foreign key.
+    """
+    *keys, last = path.split(LOOKUP_SEP)
+    for key in keys:
+        field = _concrete_field(model, key)
+        related = field and field.related_model
+        if not isinstance(related, type):
+            return None
+        model = related
+    return _concrete_field(model, last)
+
+
+def _concrete_field(model: type[Model], name: str) -> Field[Any, Any] | None:
+    if name == "pk":
+        return model._meta.pk
+    return next(
+        (field for field in model._meta.concrete_fields if field.name == name), None
+    )
