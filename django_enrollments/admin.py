@@ -11,17 +11,21 @@ to search by, they are chosen by autocomplete, by their key otherwise.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import (
+    BadRequest,
     ObjectDoesNotExist,
     PermissionDenied,
     ValidationError,
 )
+from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -29,6 +33,7 @@ from django.utils.translation import ngettext
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.enrolling.learners import email_field
 from django_enrollments.enrolling.modes import MAX_SLUG
+from django_enrollments.enrolling.transactions import begin_writing, write_alias
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import find_course_id, is_storable
 from django_enrollments.models import (
@@ -47,7 +52,7 @@ from django_enrollments.models import (
 from django_enrollments.services import EnrollmentsService
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.models import Field, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -84,6 +89,17 @@ def _may_be(key: Field[Any, Any], text: str) -> bool:
     return is_storable(text)
 
 
+@contextmanager
+def _writing(request: HttpRequest) -> Iterator[None]:
+    """Begin a transaction in which to write, if the request does."""
+    if request.method != "POST":
+        yield
+        return
+    with transaction.atomic(using=write_alias()):
+        begin_writing()
+        yield
+
+
 class _Admin(ModelAdmin):
     """What all the pages have in common."""
 
@@ -95,6 +111,36 @@ class _Admin(ModelAdmin):
 
     # One count per page is enough for a table of millions.
     show_full_result_count = False
+
+    def changeform_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Write first in the transaction that Django opens, which reads a lot."""
+        with _writing(request):
+            return super().changeform_view(request, *args, **kwargs)
+
+    def delete_view(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Write first, as above."""
+        with _writing(request):
+            return super().delete_view(request, *args, **kwargs)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """
+        List the rows.
+
+        Raises:
+            BadRequest: A filter holds what no database looks for.
+        """
+        # What is searched for is looked at by Django's own form.
+        filters = (one for one in request.GET.lists() if one[0] != SEARCH_VAR)
+        given = (text for name, texts in filters for text in (name, *texts))
+        if not all(map(is_storable, given)):
+            raise BadRequest("A filter holds what no database looks for.")
+        return super().changelist_view(request, extra_context)
 
     def get_search_fields(self, request: HttpRequest) -> _Names:
         """Search by the fields that user and course models happen to have."""

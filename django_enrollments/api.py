@@ -29,10 +29,10 @@ from django_enrollments.enrolling.modes import default_slug, unavailable_text
 from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
+    begin_writing,
     deciding,
     until_settled,
     whole_transaction,
-    write_alias,
     write_transaction,
 )
 from django_enrollments.errors import (
@@ -264,7 +264,7 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
     """Put an enrollment and what comes with it, if anything, into one transaction."""
     if not has_more:
         return write()
-    using = write_alias()
+    using = begin_writing()
     # Another data layer may put transactions of its own around a part of it.
     is_ours = _data_api().__name__ == "django_enrollments.data"
     one_transaction = whole_transaction if is_ours else write_transaction
@@ -546,7 +546,7 @@ def _with_effects(
         enrollment = write()
         state = ("mode", "is_active")
         if existing is None or any(existing[key] != enrollment[key] for key in state):
-            using = write_alias()
+            using = begin_writing()
             with one_call() as call, write_transaction(using):
                 offer = get_offer(course_id, call, using)
                 effects.store(get_user(username, using), offer)

@@ -44,9 +44,9 @@ from django_enrollments.enrolling.lists import (
     serialize_own,
 )
 from django_enrollments.enrolling.transactions import (
+    begin_writing,
     lock_enrollment,
     until_settled,
-    write_alias,
     write_transaction,
 )
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
@@ -58,7 +58,11 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
-from django_enrollments.selects import has_one_table, select_instances, select_with
+from django_enrollments.selects import (
+    is_plainly_stored,
+    select_instances,
+    select_with,
+)
 from django_enrollments.swapped import course_key_is_id
 
 if TYPE_CHECKING:
@@ -185,7 +189,7 @@ def create_course_enrollment(
         EnrollmentNotAllowed: A filter or permission backend vetoed.
         CourseEnrollmentError: An argument has the wrong type.
     """
-    using = write_alias()
+    using = begin_writing()
     is_active = True if is_active is None else _checked_flag(is_active)
     with one_call() as call:
         user = get_user(username, using)
@@ -238,7 +242,7 @@ def update_course_enrollment(
         EnrollmentNotAllowed: A filter vetoed.
         CourseEnrollmentError: An argument has the wrong type.
     """
-    using = write_alias()
+    using = begin_writing()
     if is_active is not None:
         _checked_flag(is_active)
     with one_call() as call:
@@ -277,7 +281,7 @@ def add_or_update_enrollment_attr(
         UserNotFoundError: No user has this name.
     """
     cleaned = clean_attributes(attributes)
-    using = write_alias()
+    using = begin_writing()
     row = _find_row(username, course_id, using)
     if row is None:
         get_user(username, using)
@@ -328,7 +332,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     Raises:
         UserNotFoundError: No user has this name.
     """
-    using = write_alias()
+    using = begin_writing()
     with one_call() as call:
         user = get_user(username, using)
         rows, course_ids = _active_rows(user, using)
@@ -444,7 +448,7 @@ def _find_row(
         return None
     users = get_user_model()
     rows: Iterable[CourseEnrollment]
-    if course_key_is_id() and has_one_table(users):
+    if course_key_is_id() and is_plainly_stored(users, users.USERNAME_FIELD):
         named = {users.USERNAME_FIELD: name}
         rows = select_with(
             CourseEnrollment, "user", {"course": text}, named, using=using

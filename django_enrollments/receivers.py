@@ -16,7 +16,7 @@ from django.db import transaction
 
 from django_enrollments.details_cache import drop_details
 from django_enrollments.enrolling.learners import email_field
-from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import is_storable, normalize_email
 from django_enrollments.models import (
@@ -72,7 +72,7 @@ def find_invitations(
     address = email_of(instance)
     if not address or not is_storable(address):
         return
-    invitations = CourseEnrollmentAllowed.objects.using(write_alias())
+    invitations = CourseEnrollmentAllowed.objects.using(begin_writing())
     waiting = invitations.for_email(address).unused()
     waiting = waiting.filter(auto_enroll=True).order_by("pk")
     course_ids = list(waiting.values_list("course_id", flat=True))

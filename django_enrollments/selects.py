@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, router
-from django.db.models import Expression, Field, QuerySet
+from django.db.models import Expression, Field, ForeignKey, ForeignObject, QuerySet
+from django.db.models.constants import LOOKUP_SEP
+from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, In
 
 from django_enrollments.calls import read_alias
@@ -95,7 +97,7 @@ def select_from(
         using: Database alias; ``None`` lets the router choose.
     """
     rows = rows.using(using or read_alias())
-    if _says_nothing(rows) and _is_plainly_stored(rows.model, *where):
+    if _says_nothing(rows) and is_plainly_stored(rows.model, *where):
         return select_instances(rows.model, where, using=rows.db)
     conditions = {
         f"{name}__in" if isinstance(value, list) else name: value
@@ -127,8 +129,14 @@ def _nothing_said(model: type[Model]) -> tuple[dict[str, Any], type, dict[str, A
 
 
 @lru_cache(maxsize=32)
-def _is_plainly_stored(model: type[Model], *names: str) -> bool:
-    """Tell whether a model's columns are just read, and some of them just compared."""
+def is_plainly_stored(model: type[Model], *names: str) -> bool:
+    """
+    Tell whether a model's columns are just read, and some of them just compared.
+
+    Args:
+        model: Any model.
+        names: Names of the fields that are compared.
+    """
     if not has_one_table(model):
         return False
     by_name: dict[str, Any] = {field.name: field for field in model._meta.fields}
@@ -138,8 +146,38 @@ def _is_plainly_stored(model: type[Model], *names: str) -> bool:
         and field.get_lookup("exact") is Exact
         and field.get_lookup("in") is In
         for field in compared
-    ) and all(
-        type(field).select_format is Field.select_format for field in by_name.values()
+    ) and all(map(_is_plain, by_name.values()))
+
+
+@lru_cache(maxsize=128)
+def is_plain_path(model: type[Model], path: str) -> bool:
+    """
+    Tell whether what a path selects is the same each time a query is built.
+
+    A host's field may have its own way of being selected or joined, by the language or
+    the tenant of the moment for instance.
+
+    Args:
+        model: Where the path starts.
+        path: Names joined by ``__``.
+    """
+    for name in path.split(LOOKUP_SEP):
+        field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        if not _is_plain(field):
+            return False
+        model = field.related_model
+    return True
+
+
+def _is_plain(field: Any) -> bool:
+    """Tell whether a field is selected, and joined if it is a key, as Django does."""
+    djangos: Any = ForeignObject
+    restriction = getattr(type(field), "get_extra_restriction", None)
+    return (
+        type(field).select_format is Field.select_format
+        and type(field).get_col in {Field.get_col, ForeignKey.get_col}
+        and type(field.cached_col) is Col
+        and restriction in {None, djangos.get_extra_restriction}
     )
 
 
@@ -327,6 +365,10 @@ class Prepared:
         with connection.cursor() as cursor:
             cursor.execute(self._sql, parameters)
             rows = [*cursor.fetchall()]
+        count = len(self._columns)
+        if rows and len(rows[0]) > count:
+            # What DISTINCT makes Django select to order by comes last.
+            rows = [row[:count] for row in rows]
         return _converted(rows, self._columns, connection)
 
 

@@ -21,7 +21,7 @@ from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import email_field, get_user_by_key
 from django_enrollments.enrolling.proctoring import proctored_modes
-from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.keys import is_storable
 from django_enrollments.models import CourseEnrollment, get_course_model
@@ -145,7 +145,7 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter or permission backend vetoed.
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
         """
-        using = write_alias()
+        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
         if over_capacity and not origin.reason:
             origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
@@ -202,7 +202,7 @@ class EnrollmentsService:
             EnrollmentNotFoundError: The learner has never been in the course.
             EnrollmentNotAllowed: A filter vetoed.
         """
-        using = write_alias()
+        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
         with one_call(at) as call:
             row, offer = _get_row(user, course, call, using)
@@ -252,7 +252,7 @@ class EnrollmentsService:
             EnrollmentNotFoundError: The learner has never been in the course.
             EnrollmentNotAllowed: A filter vetoed.
         """
-        using = write_alias()
+        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
         with one_call(at) as call:
             offer = get_offer(course, call, using)

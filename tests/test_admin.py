@@ -180,6 +180,13 @@ class TestEveryModel:
         assert response.status_code == 200
 
     @every_model
+    def test_err_07_a_filter_that_no_database_knows_is_a_400(self, operators, model):
+        for query in ({"pk": "\x00"}, {"pk__exact": "1\x00"}, {"\x00": "1"}):
+            response = operators.get(url(model, "changelist"), query)
+
+            assert response.status_code == 400
+
+    @every_model
     def test_can_be_filtered_and_sorted_by_everything(self, operators, model):
         make_rows()
         shown = admin.site._registry[model]

@@ -26,11 +26,13 @@ from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
     EnrollmentEvent,
+    get_course_adapter,
 )
 from django_enrollments.services import EnrollmentsService
 from tests.factories import (
     HOUR,
     NOON,
+    course_id_of,
     is_default_host,
     make_course,
     make_mode,
@@ -513,6 +515,33 @@ def counted_rows(names: Any, taken: list[str]) -> Any:
 @pytest.fixture
 def _batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "ROWS_PER_BATCH", 3)
+
+
+@pytest.mark.usefixtures("_batches_of_three")
+class TestALimitThatChanges:
+    """Rows may come slowly: a limit set meanwhile holds from the next batch on."""
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("before", [None, 5_000])
+    def test_cap_10_lets_nobody_in_past_it(
+        self, before: int | None, stream: bool
+    ) -> None:
+        course = make_course(max_student_enrollments_allowed=before)
+        names = names_of(make_users(9))
+        path = get_course_adapter().max_student_enrollments_allowed
+        courses = type(course)._base_manager.filter(pk=course.pk)
+
+        def give() -> Iterator[str]:
+            for number, name in enumerate(names):
+                if number == bulk.ROWS_PER_BATCH:
+                    courses.update(**{path: 5})
+                yield name
+
+        results = [*api.bulk_enroll(course_id_of(course), give(), stream=stream)]
+
+        told = [result["code"] for result in results]
+        assert told == [None] * 5 + ["course_full"] * 4
+        assert CourseEnrollment.objects.active().count() == 5
 
 
 @pytest.mark.usefixtures("_batches_of_three")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -776,6 +777,34 @@ class TestPages:
         assert len(page["results"]) == count
         for url in (page["next"], page["previous"]):
             assert url is None or client.get(url).status_code == 200
+
+    def test_a_host_may_narrow_the_view(self, boss: Any, rf: Any) -> None:
+        fill(3)
+        wanted = username("learner1")
+
+        class Narrow(CourseEnrollmentsApiListView):
+            authentication_classes = []
+            permission_classes = []
+
+            def get_queryset(self) -> Any:
+                by_name = {f"user__{get_user_model().USERNAME_FIELD}": wanted}
+                return super().get_queryset().filter(**by_name)
+
+        class Few(CourseEnrollmentsApiListPagination):
+            def paginate_queryset(self, *args: Any, **kwargs: Any) -> Any:
+                return super().paginate_queryset(*args, **kwargs)[:1]
+
+        class Short(CourseEnrollmentsApiListView):
+            authentication_classes = []
+            permission_classes = []
+            pagination_class = Few
+
+        everybody = ask(boss).json()["results"]
+        (mine,) = Narrow.as_view()(rf.get(PATH)).data["results"]
+        (first,) = Short.as_view()(rf.get(PATH)).data["results"]
+
+        assert dict(mine) == next(one for one in everybody if one["user"] == wanted)
+        assert dict(first) == everybody[0]
 
     def test_works_on_instances_too(self, boss: Any, rf: Any) -> None:
         fill(5)

@@ -10,16 +10,25 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, models
 from django.db.models import F, Value
+from django.db.models.expressions import Col
 from django.db.models.signals import post_init
+from django.utils.functional import cached_property
 
-from django_enrollments import api
+from django_enrollments import api, data
 from django_enrollments.models import (
     CourseEnrollment,
     CourseMode,
     EnrollmentEvent,
     get_course_model,
 )
-from django_enrollments.selects import Prepared, Slot, read_columns, select_from
+from django_enrollments.selects import (
+    Prepared,
+    Slot,
+    is_plain_path,
+    is_plainly_stored,
+    read_columns,
+    select_from,
+)
 from tests.factories import (
     DAY,
     NOON,
@@ -178,6 +187,51 @@ class TestReadColumns:
         rows = CourseEnrollment.objects.order_by("pk").values_list("created", "pk")
 
         assert read_columns(rows) == list(rows)
+
+    def test_cuts_off_what_distinct_orders_by(self) -> None:
+        enroll(3)
+        rows = CourseEnrollment.objects.distinct().order_by("created", "pk")
+
+        assert read_columns(rows.values_list("mode")) == [("audit",)] * 3
+        assert len(data.serialize_enrollments(rows)) == 3
+
+
+class Secret(models.CharField):  # type: ignore[type-arg]  # Not generic at run time.
+    """Is selected in a way of its own."""
+
+    @cached_property
+    def cached_col(self) -> Any:
+        return SecretCol(self.model._meta.db_table, self)
+
+    def get_col(self, alias: str, output_field: Any = None) -> Any:
+        return SecretCol(alias, self)
+
+
+class SecretCol(Col):
+    pass
+
+
+class Vault(models.Model):
+    name = models.CharField(max_length=9)
+    secret = Secret(max_length=9)
+
+    class Meta:
+        app_label = "nowhere"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TestPlain:
+    def test_is_a_model_with_fields_of_djangos(self) -> None:
+        assert is_plainly_stored(User, NAME)
+        assert is_plain_path(CourseEnrollment, f"user__{NAME}")
+        assert is_plain_path(CourseEnrollment, "course__pk")
+
+    def test_is_none_with_a_field_of_its_own(self) -> None:
+        assert not is_plainly_stored(Vault, "name")
+        assert is_plain_path(Vault, "name")
+        assert not is_plain_path(Vault, "secret")
 
 
 class TestPrepared:

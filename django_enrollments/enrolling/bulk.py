@@ -19,8 +19,8 @@ from django_enrollments.enrolling.learners import (
 )
 from django_enrollments.enrolling.salvage import each, patiently
 from django_enrollments.enrolling.transactions import (
+    begin_writing,
     insert_all,
-    write_alias,
 )
 from django_enrollments.errors import (
     CourseEnrollmentError,
@@ -90,8 +90,8 @@ def run(
 
     Each batch is decided and committed when its first result is asked for, and nothing
     is held in between. It joins the call that is under way by then. Where there is
-    none, it is a call of its own, which reads the clock and the course anew: nobody
-    knows how long the one who asks has taken.
+    none, it is a call of its own, which reads the clock anew. The course is read anew
+    for every batch: nobody knows how long the rows have taken.
 
     Args:
         rows: Whom; read as the batches need them.
@@ -106,7 +106,7 @@ def run(
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
     """
-    using = write_alias()
+    using = begin_writing()
     if terms.action not in ACTIONS:
         raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
     patiently(partial(_check, terms, at, using), using=using)
@@ -150,13 +150,19 @@ def _check(terms: BulkTerms, at: datetime | None, using: str) -> None:
 def _work_through(
     rows: Iterator[Row], terms: BulkTerms, at: datetime | None, using: str
 ) -> Iterator[dict[str, Any]]:
+    is_first = True
+
     def work(some: Sequence[Row]) -> list[dict[str, Any]]:
         # Not around the yield, for what the caller does there is no part of the call.
         with one_call(at) as call:
+            if not is_first:
+                # Rows may take their time, and a course may get a limit meanwhile.
+                call.readings.clear()
             return _work_off(some, terms, call, using)
 
     while chunk := list(islice(rows, ROWS_PER_BATCH)):
         results = each(work, chunk, using=using)
+        is_first = False
         for row, result in zip(chunk, results, strict=True):
             if isinstance(result, CourseEnrollmentError):
                 yield _result(row, "error", result)

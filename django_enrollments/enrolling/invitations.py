@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError
 
 from django_enrollments.enrolling.transactions import (
+    begin_writing,
     until_settled,
-    write_alias,
     write_transaction,
 )
 from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
@@ -65,7 +65,7 @@ def invite(
     Returns:
         The invitation; ``None`` when it was there already, even if only just now.
     """
-    using = write_alias()
+    using = begin_writing()
     invitation = CourseEnrollmentAllowed(
         email=email,
         course_id=course_id,
@@ -95,7 +95,7 @@ def withdraw(email: str, course_id: str) -> bool:
     Returns:
         Whether there was one.
     """
-    using = write_alias()
+    using = begin_writing()
     invitations = CourseEnrollmentAllowed.objects.using(using).order_by()
     keys = [
         key

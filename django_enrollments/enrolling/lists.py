@@ -26,11 +26,19 @@ from django_enrollments.models import (
 )
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.moments import to_iso
-from django_enrollments.selects import Prepared, Slot, read_columns, select_rows
+from django_enrollments.selects import (
+    Prepared,
+    Slot,
+    is_plain_path,
+    read_columns,
+    select_rows,
+)
 from django_enrollments.swapped import find_field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+    from django.db.models import Model
 
     from django_enrollments.backends.courses import CourseFacts
     from django_enrollments.calls import Call
@@ -156,9 +164,15 @@ def serialize_own(
             enrollments.order_by("created", "pk"), call, include_expired
         )
     paths = adapter.paths(_COURSE_NAMES)
-    prepared = _prepare_own(
+    username_field = get_user_model().USERNAME_FIELD
+    courses: type[Model] = get_course_model()
+    is_plain = is_plain_path(get_user_model(), username_field) and all(
+        is_plain_path(courses, path) for path in paths.values()
+    )
+    prepare = _prepare_own if is_plain else _prepare_own.__wrapped__
+    prepared = prepare(
         using,
-        get_user_model().USERNAME_FIELD,
+        username_field,
         (*paths.values(),),
         None if course_id is None else adapter.course_id,
         only_active=only_active,

@@ -25,6 +25,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import django
 from django.db import OperationalError, connections, router, transaction
@@ -71,11 +72,36 @@ def write_alias() -> str:
     return router.db_for_write(CourseEnrollment)
 
 
+def begin_writing() -> str:
+    """
+    Give that alias, before anything is read of what is about to be changed.
+
+    Within a transaction of the caller's, SQLite's write lock is taken first, once: to
+    read first would fail at once as soon as somebody else has written.
+    """
+    using = write_alias()
+    connection: Any = connections[using]
+    if connection.vendor == "sqlite" and connection.in_atomic_block:
+        # Each transaction begins with a list of its own.
+        hooks = connection.run_on_commit
+        # Nobody else can write to what is in this process's memory.
+        is_alone = connection.is_in_memory_db()
+        if not is_alone and _writers.get(connection) is not hooks:
+            take_sqlite_write_lock(using)
+            _writers[connection] = hooks
+    return using
+
+
+#: By connection to SQLite, what is to run on commit of the last transaction of a
+#: caller's that has the write lock.
+_writers: WeakKeyDictionary[BaseDatabaseWrapper, object] = WeakKeyDictionary()
+
+
 @contextmanager
 def deciding() -> Iterator[None]:
     """Read from where enrollments are written; decorates functions that write them."""
     # See Note [Decide on the primary] in ``calls``.
-    with reading_from(write_alias()):
+    with reading_from(begin_writing()):
         yield
 
 

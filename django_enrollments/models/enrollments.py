@@ -191,9 +191,13 @@ class _Counts(dict[str, int]):
         return 0
 
 
+#: Before anybody wraps it.
+_DJANGOS_INIT = models.Model.__init__
+
+
 def _is_watched(model: type[models.Model]) -> bool:
     """Tell whether anybody wants to hear of the instances that are made."""
-    is_plain = model.__init__ is models.Model.__init__
+    is_plain = model.__init__ is _DJANGOS_INIT
     if is_plain and not pre_init.receivers and not post_init.receivers:
         return False
     listened = pre_init.has_listeners(model) or post_init.has_listeners(model)

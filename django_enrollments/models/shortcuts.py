@@ -121,9 +121,9 @@ class EnrollmentShortcuts:
         """
         from django_enrollments.enrolling import lifecycle
         from django_enrollments.enrolling.history import clean_enterprise_uuid
-        from django_enrollments.enrolling.transactions import write_alias
+        from django_enrollments.enrolling.transactions import begin_writing
 
-        using = write_alias()
+        using = begin_writing()
         if not isinstance(user, get_user_model()):
             raise UserNotFoundError("Only a saved user can be enrolled.")
         if user._state.adding:
@@ -175,9 +175,9 @@ class EnrollmentShortcuts:
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
         """
-        from django_enrollments.enrolling.transactions import write_alias
+        from django_enrollments.enrolling.transactions import begin_writing
 
-        row = _find_row(user, course_id, write_alias())
+        row = _find_row(user, course_id, begin_writing())
         if row is None:
             who, where = getattr(user, "pk", None), find_course_id(course_id)
             logger.warning("User %s was never in course %s.", who, where)
@@ -256,9 +256,9 @@ class EnrollmentShortcuts:
             EnrollmentNotAllowed: A filter vetoed.
         """
         from django_enrollments.enrolling import lifecycle
-        from django_enrollments.enrolling.transactions import write_alias
+        from django_enrollments.enrolling.transactions import begin_writing
 
-        using = write_alias()
+        using = begin_writing()
         if not isinstance(user, get_user_model()):
             raise UserNotFoundError("Only a saved user can be enrolled.")
         if user._state.adding:
@@ -395,10 +395,10 @@ class EnrollmentShortcuts:
         self.update_enrollment(mode=mode)
 
     def _change(self: Any, **wanted: Any) -> None:
-        from django_enrollments.enrolling.transactions import write_alias
+        from django_enrollments.enrolling.transactions import begin_writing
 
         # The instance may be old, or have been edited.
-        row = _change_row(_read_again(self, write_alias()), **wanted)
+        row = _change_row(_read_again(self, begin_writing()), **wanted)
         for name in ("mode", "is_active", "modified"):
             setattr(self, name, getattr(row, name))
 
@@ -414,9 +414,9 @@ def _change_row(
 ) -> CourseEnrollment:
     from django_enrollments.enrolling import lifecycle
     from django_enrollments.enrolling.history import clean_enterprise_uuid
-    from django_enrollments.enrolling.transactions import write_alias
+    from django_enrollments.enrolling.transactions import begin_writing
 
-    using = write_alias()
+    using = begin_writing()
     with one_call() as call:
         return lifecycle.change(
             row,
@@ -460,10 +460,10 @@ def _origin(actor: Any, reason: str, source: str | None) -> Origin:
 
 def _user_by_email(email: str) -> Any:
     from django_enrollments.enrolling.learners import find_users_by_email
-    from django_enrollments.enrolling.transactions import write_alias
+    from django_enrollments.enrolling.transactions import begin_writing
     from django_enrollments.keys import normalize_email
 
-    found = find_users_by_email([email], write_alias())
+    found = find_users_by_email([email], begin_writing())
     users = found.get(normalize_email(str(email)), [])
     if not users:
         raise UserNotFoundError("No user has this e-mail address.")

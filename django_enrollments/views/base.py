@@ -24,7 +24,7 @@ from rest_framework.exceptions import (
     ParseError,
 )
 from rest_framework.parsers import FormParser, MultiPartParser
-from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler, set_rollback
@@ -35,6 +35,7 @@ from django_enrollments.authentication import (
     ConfiguredClasses,
     SessionAuthenticationAllowInactiveUser,
 )
+from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
@@ -142,6 +143,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             args: As DRF gives them.
             kwargs: As DRF gives them.
         """
+        if request.method not in SAFE_METHODS:
+            # Before who asks is read.
+            begin_writing()
         with untranslated():
             super().initial(request, *args, **kwargs)
 

@@ -57,14 +57,15 @@ class Way:
         name: What a report calls it.
         options: Options of the database, besides those of the tests, by vendor; a
             vendor that is not there knows no such way.
-        in_transaction: Whether each call is made within a transaction of the caller's,
-            who has read in it before.
+        in_transaction: Whether each call is made within a transaction of the caller's.
+        has_read: Whether the caller has read in it before.
         repeats: Whether the caller repeats the transaction when the database ends it.
     """
 
     name: str
     options: Mapping[str, Mapping[str, Any]]
     in_transaction: bool = False
+    has_read: bool = True
     repeats: bool = False
 
 
@@ -173,8 +174,9 @@ def _take_part(
     while answer is None:
         try:
             with transaction.atomic() if way.in_transaction else nullcontext():
-                # From here on, a transaction that keeps a snapshot has it.
-                get_user_model().objects.exists()
+                if way.has_read:
+                    # From here on, a transaction that keeps a snapshot has it.
+                    get_user_model().objects.exists()
                 if not everybody_is_here:
                     barrier.wait(PATIENCE_SECONDS)
                     everybody_is_here = True

@@ -14,6 +14,10 @@ IMMEDIATE = Way("BEGIN IMMEDIATE", {"sqlite": {"transaction_mode": "IMMEDIATE"}}
 IN_TRANSACTION = Way(
     "caller's transaction", {"postgresql": {}, "mysql": {}}, in_transaction=True
 )
+#: But there are transactions of callers' that have not.
+FIRST_IN_TRANSACTION = Way(
+    "first in caller's transaction", {"sqlite": {}}, in_transaction=True, has_read=False
+)
 
 _REPEATABLE_READ = {
     "postgresql": {"isolation_level": IsolationLevel.REPEATABLE_READ},
@@ -40,7 +44,7 @@ SERVERS_LEVEL_IN_TRANSACTION = Way(
     repeats=True,
 )
 
-USUAL = (AUTOCOMMIT, IMMEDIATE, IN_TRANSACTION)
+USUAL = (AUTOCOMMIT, IMMEDIATE, IN_TRANSACTION, FIRST_IN_TRANSACTION)
 SNAPSHOTS_IN_TRANSACTION = (
     REPEATABLE_READ_IN_TRANSACTION,
     SERVERS_LEVEL_IN_TRANSACTION,
