@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
@@ -171,11 +171,12 @@ def is_plain_path(model: type[Model], path: str) -> bool:
 
 def _is_plain(field: Any) -> bool:
     """Tell whether a field is selected, and joined if it is a key, as Django does."""
-    djangos: Any = ForeignObject
-    restriction = getattr(type(field), "get_extra_restriction", None)
+    own, djangos = type(field), cast("Any", ForeignObject)
+    restriction = getattr(own, "get_extra_restriction", None)
     return (
-        type(field).select_format is Field.select_format
-        and type(field).get_col in {Field.get_col, ForeignKey.get_col}
+        # A relation seen from its other end has none of these.
+        getattr(own, "select_format", None) is Field.select_format
+        and own.get_col in {Field.get_col, ForeignKey.get_col}
         and type(field.cached_col) is Col
         and restriction in {None, djangos.get_extra_restriction}
     )

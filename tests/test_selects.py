@@ -227,6 +227,7 @@ class TestPlain:
         assert is_plainly_stored(User, NAME)
         assert is_plain_path(CourseEnrollment, f"user__{NAME}")
         assert is_plain_path(CourseEnrollment, "course__pk")
+        assert not is_plain_path(CourseEnrollment, "attributes")
 
     def test_is_none_with_a_field_of_its_own(self) -> None:
         assert not is_plainly_stored(Vault, "name")
