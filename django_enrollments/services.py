@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from django.contrib.auth import get_user_model
@@ -21,6 +23,7 @@ from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import email_field, get_user_by_key
 from django_enrollments.enrolling.proctoring import proctored_modes
+from django_enrollments.enrolling.search import searchable
 from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.keys import is_storable
@@ -415,10 +418,14 @@ def _search(
     """Keep those whose username or e-mail address contains a text (SVC-06)."""
     if not is_storable(text):
         return enrollments.none()
-    found = Q(**{f"user__{get_user_model().USERNAME_FIELD}__icontains": text})
-    email = email_field()
-    if email:
-        found |= Q(**{f"user__{email}__icontains": text})
+    users = get_user_model()
+    columns = {
+        f"enrollments_searched_{name}": searchable(users, name, "user__")
+        for name in (users.USERNAME_FIELD, email_field())
+        if name
+    }
+    enrollments = enrollments.alias(**columns)
+    found = reduce(or_, (Q(**{f"{name}__icontains": text}) for name in columns))
     # As a bare condition on an inner join, PostgreSQL would look through all users
     # before it looks at the course.
     is_found = Case(When(found, then=Value(True)), default=Value(False))

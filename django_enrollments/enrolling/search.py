@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import Q
+from django.db.models import CharField, F, Func, Q, TextField
 from django.db.models.functions import Lower
 
 from django_enrollments.enrolling.learners import email_field
@@ -18,9 +18,12 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.swapped import find_field
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from django.db.models import Model
 
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
     from django_enrollments.selects import Slot
@@ -79,16 +82,45 @@ def _in_courses_that_exist(
     return cast("CourseEnrollmentQuerySet", enrollments.extra(where=where))  # noqa: S610 - As above.
 
 
+class _Searchable(Func):
+    """A text that ``LIKE`` can search, whatever the collation of its column."""
+
+    output_field = CharField()
+    template = "%(expressions)s"
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the text with a deterministic collation; others have no ``LIKE``."""
+        template = '(%(expressions)s) COLLATE "default"'
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def searchable(model: type[Model], path: str, prefix: str = "") -> F | Func:
+    """
+    Return an expression of a column, for lookups such as ``icontains``.
+
+    Args:
+        model: The model where the path starts.
+        path: The path of the column.
+        prefix: The path from the model that is queried to ``model``, with ``__``.
+    """
+    column = F(f"{prefix}{path}")
+    is_text = isinstance(find_field(model, path), CharField | TextField)
+    return _Searchable(column) if is_text else column
+
+
 def _in_courses_with(
     enrollments: CourseEnrollmentQuerySet, parts: Collection[str]
 ) -> CourseEnrollmentQuerySet:
-    path = f"{get_course_adapter().course_id}__icontains"
+    path = get_course_adapter().course_id
     # No id contains a longer text, and SQLite fails at much longer ones.
     possible = [part for part in parts if part and is_storable(part, MAX_TEXT)]
     if not possible:
         return enrollments.none()
-    wanted = reduce(or_, (Q(**{path: part}) for part in possible))
-    courses = get_course_model()._base_manager.filter(wanted).order_by()
+    wanted = reduce(or_, (Q(enrollments_id__icontains=part) for part in possible))
+    courses = get_course_model()._base_manager.alias(
+        enrollments_id=searchable(get_course_model(), path)
+    )
+    courses = courses.filter(wanted).order_by()
     return enrollments.filter(course__in=courses.values("pk"))
 
 

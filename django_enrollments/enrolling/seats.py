@@ -205,6 +205,12 @@ def _count_of(offer: CourseOffer, connection: BaseDatabaseWrapper) -> RawSQL:
     within, inside = where_sql(
         CourseEnrollment, {"course": offer.key, "is_active": True}, connection
     )
+    if isinstance(offer.key, str):
+        # Those of a deleted course whose id only looks alike take no seat.
+        column = quote(CourseEnrollment._meta.get_field("course").column)
+        letters = {"sqlite": "{} COLLATE BINARY", "mysql": "CAST({} AS BINARY)"}
+        letter = letters.get(connection.vendor, '{} COLLATE "C"').format(column)
+        within, inside = f"{within} AND {letter} = %s", [*inside, offer.key]
     is_staff = {
         "course_id": offer.course_id,
         "role": sorted(CourseAccessRole.OUTSIDE_THE_COUNT),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connections, models
-from django.db.models import Count, Exists, F, Func, OuterRef
+from django.db import models
+from django.db.models import Count, Exists, F, OuterRef
 from django.db.models.base import ModelState
 from django.db.models.signals import post_init, pre_init
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +15,7 @@ from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
 from django_enrollments.keys import MAX_TEXT, find_course_id, find_username
-from django_enrollments.models.fields import ExactCharField
+from django_enrollments.models.fields import ExactCharField, ToTheLetter
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
 from django_enrollments.selects import Slot
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
 def default_mode() -> str:
     """Give the slug a row has when nobody names one."""
     return conf.ENROLLMENTS_DEFAULT_MODE
-
-
-class _Bytes(Func):
-    """A text that MySQL compares byte by byte."""
-
-    template = "CAST(%(expressions)s AS BINARY)"
-    output_field = models.CharField()
 
 
 class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
@@ -74,14 +67,14 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         if not course_key_is_id():
             path = f"course__{get_course_adapter().course_id}"
         enrollments = self.filter(**{path: course_id})
-        if connections[self.db].vendor == "mysql" and course_id_is_text():
-            # Its collations also find ids that merely look alike.
+        if course_id_is_text():
+            # A collation may also find ids that only look alike.
             text = course_id
             if isinstance(course_id, Slot):
                 text = Slot(course_id.name, models.CharField())
             enrollments = enrollments.alias(
-                enrollments_course_bytes=_Bytes(F(path))
-            ).filter(enrollments_course_bytes=text)
+                enrollments_course_id=ToTheLetter(F(path))
+            ).filter(enrollments_course_id=text)
         return enrollments
 
     def of_username(self, username: str) -> CourseEnrollmentQuerySet:
@@ -116,9 +109,15 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
             course_id: The course id as text.
         """
         staff = CourseAccessRole.objects.outside_the_count(course_id)
-        return self.active().filter(
+        enrollments = self.active().filter(
             ~Exists(staff.filter(user_id=OuterRef("user_id"))), course=course_key
         )
+        if isinstance(course_key, str):
+            # Those of a deleted course whose id only looks alike take no seat.
+            enrollments = enrollments.alias(
+                enrollments_course_key=ToTheLetter(F("course_id"))
+            ).filter(enrollments_course_key=course_key)
+        return enrollments
 
     def is_course_full(self, course: Any) -> bool:
         """

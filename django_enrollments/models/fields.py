@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
+from django.db.models import Func
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -14,16 +15,42 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic
     """
     Text that is told apart to the letter on every database.
 
-    The usual collations of MariaDB and MySQL take ``jose`` for ``José``, so that one
-    person's invitation, or a role on one course, would count for another.
+    The usual collations of MariaDB and MySQL take ``jose`` for ``José`` and ignore
+    spaces at the end, so that one person's invitation, or a role on one course, would
+    count for another.
     """
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
         """Choose a collation where the database's own would not do."""
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
-            parameters["collation"] = "utf8mb4_bin"
+            # Both compare characters and trailing spaces.
+            is_mariadb = getattr(connection, "mysql_is_mariadb", False)
+            parameters["collation"] = (
+                "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+            )
         return parameters
+
+
+class ToTheLetter(Func):
+    """
+    A text that is compared by case, accents and trailing spaces on every database.
+
+    The collation of a host's column may ignore any of them.
+    """
+
+    output_field = models.CharField()
+    template = '%(expressions)s COLLATE "C"'
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the text with SQLite's own binary collation."""
+        template = "%(expressions)s COLLATE BINARY"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the bytes of the text; they have no collation."""
+        template = "CAST(%(expressions)s AS BINARY)"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 class LowercaseCharField(ExactCharField):
