@@ -30,6 +30,7 @@ from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
     begin_writing,
+    conflict_on_integrity_error,
     deciding,
     until_settled,
     whole_transaction,
@@ -270,7 +271,7 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
     one_transaction = whole_transaction if is_ours else write_transaction
 
     def attempt(_lock: bool) -> T:
-        with one_transaction(using):
+        with conflict_on_integrity_error(), one_transaction(using):
             return write()
 
     return until_settled(attempt, using=using)

@@ -45,6 +45,7 @@ from django_enrollments.enrolling.lists import (
 )
 from django_enrollments.enrolling.transactions import (
     begin_writing,
+    conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
     write_transaction,
@@ -282,13 +283,13 @@ def add_or_update_enrollment_attr(
     """
     cleaned = clean_attributes(attributes)
     using = begin_writing()
-    row = _find_row(username, course_id, using)
-    if row is None:
-        get_user(username, using)
-        return
 
     def attempt(_lock: bool) -> None:
-        with write_transaction(using):
+        row = _find_row(username, course_id, using)
+        if row is None:
+            get_user(username, using)
+            return
+        with conflict_on_integrity_error(), write_transaction(using):
             lock_enrollment(row, using=using)
             replace_attributes(row, cleaned, using=using)
 

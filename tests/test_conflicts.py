@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from django_enrollments import api
+from django_enrollments import api, data
 from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseEnrollmentExistsError,
@@ -22,6 +22,7 @@ from django_enrollments.errors import (
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
+    CourseEnrollmentAttribute,
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
@@ -252,6 +253,58 @@ class TestAUserDeletedMeanwhile:
 
         assert not CourseEnrollment.objects.exists()
         assert event_types() == []
+
+    @pytest.mark.parametrize(
+        "more", [{"enrollment_attributes": [COLOR]}, {"email_opt_in": True}]
+    )
+    def test_is_noticed_with_what_comes_with_an_enrollment(
+        self, meanwhile: Any, more: dict[str, Any]
+    ) -> None:
+        make_course()
+        learner = make_user()
+        meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
+
+        with pytest.raises(UserNotFoundError):
+            api.enroll_or_update(username("ada"), COURSE_ID, **more)
+
+        assert not CourseEnrollment.objects.exists()
+        assert event_types() == []
+
+    def test_is_a_406_over_http(self, meanwhile: Any, client: Any) -> None:
+        make_course()
+        learner = make_user()
+        client.force_login(make_user("root", is_staff=True))
+        meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
+
+        response = client.post(
+            "/api/enrollment/v1/enrollment",
+            {
+                "user": username("ada"),
+                "course_details": {"course_id": COURSE_ID},
+                "enrollment_attributes": [COLOR],
+                "email_opt_in": True,
+            },
+            "application/json",
+        )
+
+        assert response.status_code == 406
+
+    def test_is_noticed_where_attributes_are_set(self, monkeypatch: Any) -> None:
+        make_course()
+        learner = make_user()
+        EnrollmentsService().enroll(learner, COURSE_ID)
+        write_transaction = data.write_transaction
+
+        def delete_before(using: str) -> Any:
+            get_user_model().objects.filter(pk=learner.pk).delete()
+            return write_transaction(using)
+
+        monkeypatch.setattr(data, "write_transaction", delete_before)
+
+        with pytest.raises(UserNotFoundError):
+            api.set_enrollment_attributes(username("ada"), COURSE_ID, [COLOR])
+
+        assert not CourseEnrollmentAttribute.objects.exists()
 
     def test_spoils_no_batch(self, meanwhile: Any) -> None:
         make_course()

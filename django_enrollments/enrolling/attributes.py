@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from django_enrollments.calls import read_alias
 from django_enrollments.conf import conf
 from django_enrollments.errors import InvalidEnrollmentAttribute
@@ -75,23 +73,13 @@ def replace_attributes(
         enrollment: The saved enrollment.
         attributes: What :func:`clean_attributes` returned.
         using: Database alias of the transaction.
-
-    Raises:
-        InvalidEnrollmentAttribute: To the database, two of them are the same.
     """
     manager = CourseEnrollmentAttribute._default_manager.using(using)
     manager.filter(enrollment=enrollment).delete()
-    try:
-        with transaction.atomic(using=using):
-            manager.bulk_create(
-                CourseEnrollmentAttribute(enrollment=enrollment, **attribute)
-                for attribute in attributes
-            )
-    except IntegrityError as error:
-        # A collation may ignore case and accents.
-        raise InvalidEnrollmentAttribute(
-            "Two enrollment attributes have the same namespace and name"
-        ) from error
+    manager.bulk_create(
+        CourseEnrollmentAttribute(enrollment=enrollment, **attribute)
+        for attribute in attributes
+    )
 
 
 def list_attributes(enrollment_key: Any) -> list[dict[str, str]]:

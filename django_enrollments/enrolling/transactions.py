@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import django
-from django.db import OperationalError, connections, router, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
 from django_enrollments.calls import reading_from
@@ -255,6 +255,23 @@ def insert_all(
         return manager.bulk_create(new, ignore_conflicts=ignore_conflicts)
     finally:
         features.max_query_params = known
+
+
+@contextmanager
+def conflict_on_integrity_error() -> Iterator[None]:
+    """
+    Raise ``Conflict`` where the database refuses what a transaction refers to.
+
+    A user or an enrollment may be deleted after it was read. PostgreSQL and SQLite
+    notice at commit, so this goes around the transaction.
+
+    Raises:
+        Conflict: The database raised an ``IntegrityError``.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict from error
 
 
 def lock_row(row: QuerySet[Any]) -> None:
