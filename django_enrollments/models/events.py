@@ -241,8 +241,9 @@ def refuse_overwrite(
     Raises:
         TypeError: An event with this key is stored.
     """
-    if instance.pk is None:
+    key: Any = instance.pk
+    if key is None:
         return
-    stored = EnrollmentEvent.objects.using(using).filter(pk=instance.pk)
+    stored = EnrollmentEvent.objects.using(using).filter(pk=key)
     if stored.exists():
         raise TypeError(_APPEND_ONLY)
