@@ -18,7 +18,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import (
     BadRequest,
     ObjectDoesNotExist,
@@ -100,6 +100,17 @@ def _writing(request: HttpRequest) -> Iterator[None]:
         yield
 
 
+def _may_view_users(request: HttpRequest) -> bool:
+    options = get_user_model()._meta
+    # As in Django's admin, who may change a user may view one.
+    return any(
+        request.user.has_perm(
+            f"{options.app_label}.{get_permission_codename(action, options)}"
+        )
+        for action in ("view", "change")
+    )
+
+
 class _Admin(ModelAdmin):
     """What all the pages have in common."""
 
@@ -143,10 +154,17 @@ class _Admin(ModelAdmin):
         return super().changelist_view(request, extra_context)
 
     def get_search_fields(self, request: HttpRequest) -> _Names:
-        """Search by the fields that user and course models happen to have."""
+        """
+        Return the fields to search by, as user and course models happen to have them.
+
+        A user's address is one of them only for those who may view users: a search
+        by parts of an address would find it out.
+        """
         found = list(super().get_search_fields(request))
         if self.user_key:
-            names = [get_user_model().USERNAME_FIELD, email_field()]
+            names = {get_user_model().USERNAME_FIELD: None, email_field(): None}
+            if not _may_view_users(request):
+                names.pop(email_field(), None)
             found += [f"{self.user_key}__{name}" for name in names if name]
         if self.course_key:
             found.append(f"{self.course_key}__{get_course_adapter().course_id}")
@@ -368,6 +386,10 @@ class CourseEnrollmentAdmin(_Kept):
     list_filter = ("is_active", "mode", "created")
     ordering = ("-created", "-pk")
     actions = ("unenroll", "reactivate")
+
+    def get_search_fields(self, request: HttpRequest) -> _Names:
+        """Return at least the key, without which no course could be searched for."""
+        return super().get_search_fields(request) or ("pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Give all enrollments with user, course, and what the course was called."""

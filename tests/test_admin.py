@@ -8,6 +8,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -757,3 +758,39 @@ class TestChoosingUsersAndCourses:
         found = operators.get(reverse("admin:autocomplete"), query).json()
 
         assert [one["id"] for one in found["results"]] == ["django-101"]
+
+
+class TestSearchingByAddress:
+    def search(self, client: Any, term: str, *permissions: str) -> list[Any]:
+        """Search enrollments as staff with some permissions."""
+        staff = make_user("operator", is_staff=True)
+        for codename in ("view_courseenrollment", *permissions):
+            staff.user_permissions.add(Permission.objects.get(codename=codename))
+        client.force_login(staff)
+        answer = client.get(url(CourseEnrollment, "changelist"), {"q": term})
+        return list(answer.context["cl"].result_list)
+
+    @pytest.fixture
+    def enrollment(self) -> Any:
+        ada = make_user("ada", email="countess@lovelace.example")
+        return EnrollmentsService().enroll(ada, make_course("django-101"))
+
+    def test_is_for_those_who_may_view_users(self, client, enrollment):
+        view_users = f"view_{get_user_model()._meta.model_name}"
+
+        assert self.search(client, "lovelace", view_users) == [enrollment]
+
+    def test_is_not_for_others(self, client, enrollment):
+        assert self.search(client, "lovelace") == []
+
+    def test_leaves_others_the_search_by_course(self, client, enrollment):
+        assert self.search(client, "django") == [enrollment]
+
+    def test_is_not_for_others_by_a_lookup(self, client, enrollment):
+        self.search(client, "")
+        field = get_user_model().get_email_field_name()
+        address = url(CourseEnrollment, "changelist")
+
+        answer = client.get(address, {f"user__{field}__startswith": "c"})
+
+        assert answer.status_code == 400

@@ -611,6 +611,7 @@ class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
             ("course;username", "names 'course;username'"),
             (b"\xff\xfec\0o\0", "no UTF-8"),
             ("course,user\0name", "no UTF-8"),
+            ("course\tusername", "separated by tabs"),
         ],
     )
     def test_refuses_a_first_line_that_is_no_header(self, header, told):
@@ -622,6 +623,33 @@ class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
 
         assert not CourseEnrollment.objects.exists()
         assert not self.results.exists()
+
+    def test_passes_over_what_spreadsheets_leave_behind(self):
+        make_course("django-101")
+        make_user("ada")
+
+        self.bulk_enroll(
+            "course,username,,", f"django-101,{username('ada')},,", ",,,", " , ,"
+        )
+
+        assert len(self.statuses()) == CourseEnrollment.objects.count() == 1
+
+    def test_refuses_content_in_a_column_without_a_name(self):
+        make_course("django-101")
+        make_user("ada")
+
+        with pytest.raises(CommandError, match="Line 2 has content in a column"):
+            self.bulk_enroll("course,username,", f"django-101,{username('ada')},x")
+
+        assert not CourseEnrollment.objects.exists()
+
+    def test_writes_results_that_are_safe_from_formulas(self):
+        make_course("django-101")
+
+        with pytest.raises(CommandError):
+            self.bulk_enroll("course,username", "django-101,=1+cmd|calc")
+
+        assert self.told()[0]["identifier"].startswith("'=")
 
     def test_refuses_an_empty_file(self):
         self.file.write_text("")

@@ -10,7 +10,8 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.core import serializers
+from django.db import connection, transaction
 
 from django_enrollments import api, signals
 from django_enrollments.calls import Origin, attributed, moment, one_call
@@ -217,7 +218,7 @@ class TestAppendOnly:
             source="api",
         )
 
-        with nothing_written(), pytest.raises(IntegrityError), transaction.atomic():
+        with nothing_written(), pytest.raises(TypeError, match="history"):
             forged.save()
 
     def test_deleting_is_refused(self, event: EnrollmentEvent) -> None:
@@ -250,6 +251,39 @@ class TestAppendOnly:
                 update_fields=["reason"],
                 unique_fields=["id"],
             )
+
+    def test_updating_by_positional_arguments_is_refused(
+        self, event: EnrollmentEvent
+    ) -> None:
+        event.reason = "second thoughts"
+        update = ([event], None, False, True, ["reason"], ["id"])
+
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            EnrollmentEvent.objects.bulk_create(*update)
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            EnrollmentEvent.objects.update_or_create(
+                pk=event.pk, defaults={"reason": "second thoughts"}
+            )
+
+    def test_loading_over_it_is_refused(self, event: EnrollmentEvent) -> None:
+        event.reason = "second thoughts"
+        dump = serializers.serialize("json", [event])
+
+        for loaded in serializers.deserialize("json", dump):
+            with nothing_written(), pytest.raises(TypeError, match="history"):
+                loaded.save()
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            event.save_base()
+
+    def test_loading_into_an_empty_table_is_not(self, event: EnrollmentEvent) -> None:
+        dump = serializers.serialize("json", [event])
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {EnrollmentEvent._meta.db_table}")  # noqa: S608
+
+        for loaded in serializers.deserialize("json", dump):
+            loaded.save()
+
+        assert EnrollmentEvent.objects.get().event_id == event.event_id
 
     def test_saving_a_new_one_is_not(self, event: EnrollmentEvent) -> None:
         values = EnrollmentEvent.objects.values().get()

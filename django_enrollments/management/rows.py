@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Every column there is.
 COLUMNS = ("course", "username", "email", "mode", "action")
 
+#: What a blank line consists of; spreadsheets leave commas behind.
+BLANK = " \t\r\n,"
+
 #: Stands for standard input, or standard output.
 STANDARD = Path("-")
 
@@ -119,7 +122,8 @@ def read_rows(lines: Iterable[str]) -> Iterator[FileRow]:
         An iterator of one row per line, good or broken.
 
     Raises:
-        HeaderError: The first line is missing, or no header.
+        HeaderError: The first line is missing, or no header; while iterating: a
+            column without a name has content.
     """
     numbered = enumerate(lines, start=1)
     header = _read_header(next((line for _, line in numbered), ""))
@@ -131,12 +135,17 @@ def _read_all(
 ) -> Iterator[FileRow]:
     for number, line in numbered:
         text = line.rstrip("\r\n").replace("\x00", _NUL)
-        if not text.strip():
+        if not text.strip(BLANK):
             continue
         values: dict[str, str] = {}
         try:
             for name, value in zip(header, _split(text, header), strict=True):
-                values[name] = value.strip()
+                if name:
+                    values[name] = value.strip()
+                elif value.strip():
+                    raise HeaderError(
+                        f"Line {number} has content in a column without a name."
+                    )
             task = _read_task(header, values)
         except _BrokenRow as fault:
             shown = values.get("username") or values.get("email") or ""
@@ -146,14 +155,18 @@ def _read_all(
 
 
 def _read_header(line: str) -> list[str]:
+    if "\t" in line.strip():
+        text = "The first line is separated by tabs; columns are separated by commas."
+        raise HeaderError(text)
     if not line.strip().isprintable():
         raise HeaderError("The first line is no UTF-8 text.")
     names = [
         name.strip().lower()
         for name in next(csv.reader([line], skipinitialspace=True), [])
     ]
-    unknown = [name for name in names if name not in COLUMNS]
-    if unknown or len({*names}) < len(names):
+    named = [name for name in names if name]
+    unknown = [name for name in named if name not in COLUMNS]
+    if unknown or len({*named}) < len(named):
         wrong = ", ".join(repr(name) for name in unknown) or "a column twice"
         raise HeaderError(f"The first line names {wrong}; known: {', '.join(COLUMNS)}.")
     if "course" not in names or not {"username", "email"} & {*names}:

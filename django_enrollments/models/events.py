@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.db import models
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 from model_utils import Choices
 
@@ -14,6 +16,9 @@ from django_enrollments.keys import MAX_TEXT
 from django_enrollments.models.fields import ExactCharField
 from django_enrollments.moments import as_moment
 from django_enrollments.signals import EventRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 _APPEND_ONLY = "Enrollment events are history: they are added, never changed."
 
@@ -39,20 +44,35 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
         """
         raise TypeError(_APPEND_ONLY)
 
-    def bulk_create(self, *args: Any, **kwargs: Any) -> list[EnrollmentEvent]:
+    def bulk_create(
+        self,
+        objs: Iterable[EnrollmentEvent],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[EnrollmentEvent]:
         """
         Add events; refuse to write over those that are there.
 
         Args:
-            args: As Django takes them.
-            kwargs: As Django takes them.
+            objs: As Django takes them, like the rest.
+            batch_size: How many go into one statement.
+            ignore_conflicts: Whether to leave out what is stored already.
+            update_conflicts: Refused.
+            update_fields: Means nothing without ``update_conflicts``.
+            unique_fields: Means nothing without ``update_conflicts``.
+
+        Returns:
+            The events.
 
         Raises:
             TypeError: Conflicts are to be updated.
         """
-        if kwargs.get("update_conflicts"):
+        if update_conflicts:
             raise TypeError(_APPEND_ONLY)
-        return super().bulk_create(*args, **kwargs)
+        return super().bulk_create(objs, batch_size, ignore_conflicts)
 
     def delete(self) -> NoReturn:
         """
@@ -205,3 +225,25 @@ class EnrollmentEvent(models.Model):
             reason=self.reason,
             enterprise_uuid=self.enterprise_uuid,
         )
+
+
+@receiver(
+    pre_save, sender=EnrollmentEvent, dispatch_uid="django_enrollments.refuse_overwrite"
+)
+def refuse_overwrite(
+    instance: EnrollmentEvent, using: str | None = None, **kwargs: Any
+) -> None:
+    """
+    Refuse to save an event under the key of a stored one.
+
+    ``loaddata`` saves past ``EnrollmentEvent.save``, and sends this signal.
+
+    Raises:
+        TypeError: An event with this key is stored.
+    """
+    key: Any = instance.pk
+    if key is None:
+        return
+    stored = EnrollmentEvent.objects.using(using).filter(pk=key)
+    if stored.exists():
+        raise TypeError(_APPEND_ONLY)

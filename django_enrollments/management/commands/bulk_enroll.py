@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -10,6 +9,7 @@ from itertools import groupby, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from defusedcsv import csv  # type: ignore[import-untyped]
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
@@ -20,6 +20,7 @@ from django_enrollments.enrolling.transactions import write_alias, write_transac
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
 from django_enrollments.management.rows import (
+    BLANK,
     COLUMNS,
     STANDARD,
     FileRow,
@@ -103,8 +104,8 @@ class Command(BaseCommand):
             terminal = options.get("stderr") or sys.stderr
             advance = stack.enter_context(progress(total, terminal=terminal, say=say))
             writer.writerow(RESULT_COLUMNS)
-            for result in _work_through(rows, terms):
-                writer.writerow(result[name] for name in RESULT_COLUMNS)
+            for result in _work_through(_readable(rows), terms):
+                writer.writerow([result[name] for name in RESULT_COLUMNS])
                 counts[result["status"]] += 1
                 if result["status"] == "error" and len(failures) < FAILURES_SHOWN:
                     failures.append("Line {line}: {code}: {message}".format(**result))
@@ -175,12 +176,25 @@ def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _readable(rows: Iterator[FileRow]) -> Iterator[FileRow]:
+    """
+    Yield the rows.
+
+    Raises:
+        CommandError: A column without a name has content.
+    """
+    try:
+        yield from rows
+    except HeaderError as error:
+        raise CommandError(str(error)) from error
+
+
 def _count_rows(path: Path) -> int | None:
     """Count the rows to come; ``None`` where a file can be read only once."""
     if path == STANDARD or not path.is_file():
         return None
     with path.open("rb") as file:
-        return max(0, sum(1 for line in file if line.strip()) - 1)
+        return max(0, sum(1 for line in file if line.strip(BLANK.encode())) - 1)
 
 
 def _work_through(
