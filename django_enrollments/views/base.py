@@ -155,7 +155,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             super().initial(request, *args, **kwargs)
 
     def finalize_response(
-        self, request: HttpRequest, response: Any, *args: Any, **kwargs: Any
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """
         Return the answer, with headers that keep personal ones out of shared caches.
