@@ -85,7 +85,9 @@ class EnrollmentUserThrottle(UserRateThrottle):
         """
         user: Any = request.user
         if user and user.is_authenticated:
-            ident = f"user {user.pk}"
+            # Two databases may each have a user with this key.
+            alias = getattr(getattr(user, "_state", None), "db", None)
+            ident = f"user {user.pk} of {alias}"
         else:
             ident = f"address {self.get_ident(request)}"
         # Addresses come from headers, and no cache takes any text as a key.

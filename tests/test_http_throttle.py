@@ -256,6 +256,18 @@ class TestCounting:
 
         assert codes(client, 41) == [200] * 40 + [429]
 
+    def test_thr_06_users_of_two_databases_are_counted_apart(self, rf: Any) -> None:
+        ada, other = make_user("ada"), make_user("bob")
+        other.pk, other._state.db = ada.pk, "tenant"
+        keys = set()
+        for user in (ada, other):
+            throttle, request = EnrollmentUserThrottle(), rf.get("/")
+            request.user = user
+            throttle.scope = "user"
+            keys.add(throttle.get_cache_key(request, None))
+
+        assert len(keys) == 2
+
     def test_b_02_is_apart_from_that_of_other_apis(self, clock: Any, rf: Any) -> None:
         ada = make_user("ada")
         request = rf.get("/")

@@ -17,11 +17,13 @@ from django.core.exceptions import (
 from django.db import DataError
 from django.http import UnreadablePostError
 from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from rest_framework.exceptions import (
     AuthenticationFailed,
     MethodNotAllowed,
     NotAuthenticated,
     ParseError,
+    Throttled,
 )
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
@@ -35,6 +37,7 @@ from django_enrollments.authentication import (
     ConfiguredClasses,
     SessionAuthenticationAllowInactiveUser,
 )
+from django_enrollments.conf import conf
 from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
@@ -115,6 +118,8 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = JSONOnly
     versioning_class = None
+    #: Whether answers depend on the requester.
+    is_personal = True
 
     def initialize_request(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -148,6 +153,27 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             begin_writing()
         with untranslated():
             super().initial(request, *args, **kwargs)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """
+        Return the answer, with headers that keep personal ones out of shared caches.
+
+        How many requests are left differs by caller, whatever the view.
+
+        Args:
+            request: The request.
+            response: The answer of the view.
+            args: As DRF gives them.
+            kwargs: As DRF gives them.
+        """
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if self.is_personal or response.status_code == Throttled.status_code:
+            response["Cache-Control"] = "private, no-store"
+            looked_at = ("Authorization", "Cookie", conf.ENROLLMENTS_API_KEY_HEADER)
+            patch_vary_headers(response, looked_at)
+        return response
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -24,6 +24,7 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
 
     authentication_classes = []
     permission_classes = []
+    is_personal = False
 
     def get(self, request: Request, course_id: str) -> Response:
         """
