@@ -755,7 +755,7 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
 
     Args:
         username: What ``user.get_username()`` gives.
-        course_id: The course id, or anything whose ``str()`` it is.
+        course_id: The course, its id, or anything whose ``str()`` that is.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
@@ -763,7 +763,8 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
     if not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
         return False
     with one_call() as call:
-        enrollment = get_enrollment(username, str(course_id))
+        text = find_course_id(course_id)
+        enrollment = None if text is None else get_enrollment(username, text)
         if enrollment is None or not enrollment["is_active"]:
             return False
         offer = find_offer(course_id, call)

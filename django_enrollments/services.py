@@ -23,8 +23,8 @@ from django_enrollments.enrolling.learners import email_field, get_user_by_key
 from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
-from django_enrollments.keys import is_storable
-from django_enrollments.models import CourseEnrollment, get_course_model
+from django_enrollments.keys import find_course_id, is_storable
+from django_enrollments.models import CourseEnrollment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ class EnrollmentsService:
         Give the active enrollments of a course (SVC-01).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
 
         Returns:
             A queryset; empty for an unknown course.
@@ -64,7 +64,7 @@ class EnrollmentsService:
         Give a user's active enrollment in a course, or ``None`` (SVC-02).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
             user_id: Primary key of the user.
 
         Raises:
@@ -84,7 +84,7 @@ class EnrollmentsService:
         Give the enrollments whose learners may sit proctored exams (SVC-04…08).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
             text_search: Part of a username or e-mail address, in any case.
 
         Returns:
@@ -280,11 +280,7 @@ class EnrollmentsService:
             user: The user; an anonymous one is in no course.
             course: The course; nobody is in an unknown one.
         """
-        rows = CourseEnrollment.objects.using(read_alias())
-        if isinstance(course, get_course_model()):
-            enrollments = rows.filter(course=course.pk)
-        else:
-            enrollments = rows.in_course(course)
+        enrollments = CourseEnrollment.objects.using(read_alias()).in_course(course)
         try:
             learner = get_user_by_key(user)
         except UserNotFoundError:
@@ -448,4 +444,5 @@ def _get_row(
     if row is None:
         raise EnrollmentNotFoundError("The learner has never been in the course.")
     row.remember_user(learner)
-    return row, offer or orphan_offer(row.course_id, str(course))
+    text = find_course_id(course) or str(row.course_id)
+    return row, offer or orphan_offer(row.course_id, text)

@@ -44,7 +44,7 @@ def modes_for_course(
     List the modes of a course as ``CourseMode.modes_for_course`` describes it.
 
     Args:
-        course_id: The course id, or anything whose ``str()`` it is.
+        course_id: The course, its id, or anything whose ``str()`` that is.
         include_expired: Whether modes past their expiration count.
         only_selectable: Whether to leave out credit.
     """
@@ -286,7 +286,7 @@ class EnrollmentShortcuts:
 
         Args:
             user: A user; an anonymous one is in no course.
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
         """
         row = _find_row(user, course_id)
         return row is not None and row.is_active
@@ -324,7 +324,7 @@ class EnrollmentShortcuts:
 
         Args:
             user: A user; an anonymous one is in no course.
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
 
         Returns:
             ``(mode, is_active)``, or ``(None, None)`` when there is none.
