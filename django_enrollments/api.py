@@ -880,7 +880,7 @@ def bulk_enroll(
         skip_refund: Whether whoever refunds should leave those who go alone.
         actor: The acting user, as an instance or primary key.
         reason: Words for whoever reads the history later.
-        source: One of :data:`django_enrollments.calls.SOURCES`.
+        source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
         at: When, aware; the clock is read when ``None``, in a stream for each batch.
 
     Returns:

@@ -105,7 +105,7 @@ class EnrollmentShortcuts:
                 given. Without it a seat is needed, ``check_access`` or not.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
 
         Returns:
             The enrollment.
@@ -170,7 +170,7 @@ class EnrollmentShortcuts:
             skip_refund: Whether whoever refunds should leave this one alone.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
 
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
