@@ -756,7 +756,7 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
 
     Args:
         username: What ``user.get_username()`` gives.
-        course_id: The course id, or anything whose ``str()`` it is.
+        course_id: The course, its id, or anything whose ``str()`` that is.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
@@ -764,7 +764,8 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
     if not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
         return False
     with one_call() as call:
-        enrollment = get_enrollment(username, str(course_id))
+        text = find_course_id(course_id)
+        enrollment = None if text is None else get_enrollment(username, text)
         if enrollment is None or not enrollment["is_active"]:
             return False
         offer = find_offer(course_id, call)
@@ -880,7 +881,7 @@ def bulk_enroll(
         skip_refund: Whether whoever refunds should leave those who go alone.
         actor: The acting user, as an instance or primary key.
         reason: Words for whoever reads the history later.
-        source: One of :data:`django_enrollments.calls.SOURCES`.
+        source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
         at: When, aware; the clock is read when ``None``, in a stream for each batch.
 
     Returns:

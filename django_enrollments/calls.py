@@ -10,6 +10,7 @@ needs :func:`moment`.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-#: Every value that ``source`` may have in an event.
+#: What this app itself writes as the ``source`` of an event; hosts add their own.
 SOURCES = (
     "api",
     "service",
@@ -35,6 +36,8 @@ SOURCES = (
     "retirement",
 )
 
+_SOURCE = re.compile(r"[a-z0-9_-]{1,32}")
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -43,7 +46,7 @@ class Origin:
 
     Attributes:
         actor_id: Primary key of the acting user; ``None`` when a program acts.
-        source: One of ``SOURCES``.
+        source: One of ``SOURCES``, or a word of the host's own.
         reason: Words for whoever reads the history later.
     """
 
@@ -59,16 +62,20 @@ def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Or
     Args:
         actor: The acting user, as an instance or primary key; ``None`` or an anonymous
             user when a program acts.
-        source: One of ``SOURCES``.
+        source: One of ``SOURCES``, or a word of the host's own: 1 to 32 lower-case
+            ASCII letters, digits, ``-`` and ``_``.
         reason: Words for whoever reads the history later.
 
     Raises:
-        ValueError: The source is none of ``SOURCES``.
+        ValueError: The source is no such word.
         CourseEnrollmentError: The actor can be no user, or the reason is no text that
             can be stored.
     """
-    if source not in SOURCES:
-        raise ValueError(f"{source!r} is no source; choose one of {SOURCES}.")
+    if not isinstance(source, str) or not _SOURCE.fullmatch(source):
+        raise ValueError(
+            f"{source!r} is no source; it takes 1 to 32 lower-case letters, digits, "
+            "'-' and '_'."
+        )
     if not is_storable(reason):
         raise CourseEnrollmentError("The reason must be a text without NUL characters.")
     key = getattr(actor, "pk", actor)

@@ -147,7 +147,7 @@ def get_user_enrollments(course_key: object) -> QuerySet[CourseEnrollment]:
     Give the active enrollments of a course, oldest first (DATA-03).
 
     Args:
-        course_key: The course id, or anything whose ``str()`` it is.
+        course_key: The course, its id, or anything whose ``str()`` that is.
 
     Returns:
         A queryset, empty when there is none.
@@ -252,7 +252,7 @@ def update_course_enrollment(
             get_user(username, using)
             return None
         offer = find_offer(course_id, call, using) or orphan_offer(
-            row.course_id, str(course_id)
+            row.course_id, find_course_id(course_id) or str(row.course_id)
         )
         row = lifecycle.change(
             row,

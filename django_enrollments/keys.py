@@ -11,7 +11,12 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_enrollments.conf import conf
-from django_enrollments.swapped import course_id_field, course_id_is_text
+from django_enrollments.swapped import (
+    course_id_field,
+    course_id_is_text,
+    get_course_adapter,
+    get_course_model,
+)
 
 #: ``course-v1:org+number+run`` or ``org/number/run``.
 _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
@@ -47,12 +52,13 @@ def is_storable(text: object, max_length: int | None = None) -> bool:
 
 def find_course_id(course_id: object) -> str | None:
     """
-    Give the text of a course id, or ``None`` when it is no valid one.
+    Return the text of a course id, or ``None`` when it is no valid one.
 
-    Anything whose ``str()`` is the id will do (PROC-06, B-16).
+    Anything whose ``str()`` is the id will do (PROC-06, B-16), and a course itself.
 
     Args:
-        course_id: A string or a key object; checked against
+        course_id: A string, a key object or a saved instance of the course model,
+            whose id the adapter reads; no other model instance. Checked against
             ``ENROLLMENTS_COURSE_ID_PATTERN``, and against what the course model's
             field can hold where it holds no text, but numbers or UUIDs.
     """
@@ -72,6 +78,12 @@ def find_course_id_text(course_id: object) -> str | None:
     """
     if course_id is None or isinstance(course_id, bytes | list | tuple | dict | set):
         return None
+    if isinstance(course_id, models.Model):
+        # What a model prints is for people to read; it is not the id.
+        is_course = isinstance(course_id, get_course_model())
+        if not is_course or course_id.pk is None or course_id._state.adding:
+            return None
+        course_id = get_course_adapter().course_id_of(course_id)
     text = str(course_id)
     if not is_storable(text, MAX_TEXT) or not text.isprintable():
         return None

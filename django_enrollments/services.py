@@ -12,7 +12,10 @@ from django.db.models import Case, Q, Value, When
 
 from django_enrollments.calls import Call, one_call, origin_of, read_alias
 from django_enrollments.enrolling import access, bulk, lifecycle
-from django_enrollments.enrolling.attributes import clean_attributes
+from django_enrollments.enrolling.attributes import (
+    clean_attributes,
+    replace_attributes,
+)
 from django_enrollments.enrolling.catalog import (
     CourseOffer,
     find_offer,
@@ -24,15 +27,22 @@ from django_enrollments.enrolling.joins import join_outer
 from django_enrollments.enrolling.learners import email_field, get_user_by_key
 from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.search import searchable
-from django_enrollments.enrolling.transactions import begin_writing
+from django_enrollments.enrolling.transactions import (
+    begin_writing,
+    lock_enrollment,
+    until_settled,
+    write_transaction,
+)
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
-from django_enrollments.keys import is_storable
-from django_enrollments.models import CourseEnrollment, get_course_model
+from django_enrollments.keys import find_course_id, is_storable
+from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from django_enrollments.calls import Origin
+    from django_enrollments.enrolling.plans import Outcome
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
 
@@ -52,7 +62,7 @@ class EnrollmentsService:
         Give the active enrollments of a course (SVC-01).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
 
         Returns:
             A queryset; empty for an unknown course.
@@ -67,7 +77,7 @@ class EnrollmentsService:
         Give a user's active enrollment in a course, or ``None`` (SVC-02).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
             user_id: Primary key of the user.
 
         Raises:
@@ -87,7 +97,7 @@ class EnrollmentsService:
         Give the enrollments whose learners may sit proctored exams (SVC-04…08).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
             text_search: Part of a username or e-mail address, in any case.
 
         Returns:
@@ -133,7 +143,7 @@ class EnrollmentsService:
             enterprise_uuid: The enterprise customer behind it, if any.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -148,30 +158,86 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter or permission backend vetoed.
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
         """
-        using = begin_writing()
-        origin = origin_of(actor=actor, source=source, reason=reason)
-        if over_capacity and not origin.reason:
-            origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
-        cleaned = None if attributes is None else clean_attributes(attributes)
-        with one_call(at) as call:
-            offer = get_offer(course, call, using)
-            learner = get_user_by_key(user, using)
-            (outcome,) = lifecycle.enroll(
-                [learner],
-                offer,
-                mode=mode,
-                terms=lifecycle.Terms(
-                    access=force is not True,
-                    seats=over_capacity is not True,
-                    if_active="keep",
-                ),
-                origin=origin,
-                at=call.at,
-                using=using,
-                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-                attributes=cleaned,
-            )
+        outcome = _enroll(
+            user,
+            course,
+            mode,
+            if_active="keep",
+            force=force,
+            over_capacity=over_capacity,
+            attributes=attributes,
+            enterprise_uuid=enterprise_uuid,
+            origin=origin_of(actor=actor, source=source, reason=reason),
+            at=at,
+        )
         return outcome.unwrap()
+
+    def ensure_enrolled(
+        self,
+        user: Any,
+        course: Any,
+        mode: str | None = None,
+        *,
+        attributes: Sequence[dict[str, Any]] | None = None,
+        force: bool = False,
+        over_capacity: bool = False,
+        enterprise_uuid: str | None = None,
+        actor: Any = None,
+        reason: str = "",
+        source: str = "service",
+        at: datetime | None = None,
+    ) -> CourseEnrollment:
+        """
+        Bring a learner into the state that a program knows they should be in.
+
+        Afterwards the learner is active, in ``mode`` and with ``attributes`` where
+        those are given, whatever was before. Calling it again changes and records
+        nothing. It refuses as :meth:`enroll` does (contract §5).
+
+        Args:
+            user: The learner.
+            course: The course.
+            mode: Mode slug; ``None`` keeps that of an active learner, and is the
+                default for all others (MODE-06).
+            attributes: Dictionaries with ``namespace``, ``name`` and ``value``, which
+                replace those of the enrollment; ``None`` leaves them.
+            force: Whether window and invitations are lifted.
+            over_capacity: Whether seats are; the reason is ``over_capacity`` when none
+                is given.
+            enterprise_uuid: The enterprise customer behind it, if any.
+            actor: The acting user, as an instance or primary key.
+            reason: Words for whoever reads the history later.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+            at: When, aware; the clock is read when ``None``.
+
+        Returns:
+            The enrollment, active.
+
+        Raises:
+            UserNotFoundError: There is no such user.
+            CourseNotFoundError: There is no such course.
+            CourseModeNotFoundError: The course does not offer the mode now.
+            CourseEnrollmentClosedError: The learner may not enroll now.
+            CourseEnrollmentFullError: No seat is left.
+            EnrollmentNotAllowed: A filter or permission backend vetoed.
+            InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        """
+        outcome = _enroll(
+            user,
+            course,
+            mode,
+            if_active="change_mode",
+            force=force,
+            over_capacity=over_capacity,
+            attributes=attributes,
+            enterprise_uuid=enterprise_uuid,
+            origin=origin_of(actor=actor, source=source, reason=reason),
+            at=at,
+        )
+        enrollment = outcome.unwrap()
+        if attributes is not None and outcome.status == "unchanged":
+            _bring_attributes(enrollment, clean_attributes(attributes))
+        return enrollment
 
     def unenroll(
         self,
@@ -193,7 +259,7 @@ class EnrollmentsService:
             skip_refund: Whether whoever refunds should leave this one alone.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -242,7 +308,7 @@ class EnrollmentsService:
             include_expired: Whether expired modes count as offered.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -283,11 +349,7 @@ class EnrollmentsService:
             user: The user; an anonymous one is in no course.
             course: The course; nobody is in an unknown one.
         """
-        rows = CourseEnrollment.objects.using(read_alias())
-        if isinstance(course, get_course_model()):
-            enrollments = rows.filter(course=course.pk)
-        else:
-            enrollments = rows.in_course(course)
+        enrollments = CourseEnrollment.objects.using(read_alias()).in_course(course)
         try:
             learner = get_user_by_key(user)
         except UserNotFoundError:
@@ -361,7 +423,7 @@ class EnrollmentsService:
             skip_refund: Whether whoever refunds should leave those who go alone.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``, in a stream for each
                 batch.
 
@@ -373,8 +435,11 @@ class EnrollmentsService:
             CourseNotFoundError: There is no such course.
             CourseModeNotFoundError: The course does not offer the mode now.
             CourseEnrollmentError: The action is unknown.
+            TypeError: The users are one string rather than a list.
             django.db.Error: As :func:`django_enrollments.api.bulk_enroll` raises it.
         """
+        if isinstance(users, str | bytes):
+            raise TypeError("users is a list; wrap a single one in [ ].")
         rows = (bulk.Row(user, "key") for user in users)
         terms = bulk.BulkTerms(
             course=course,
@@ -410,6 +475,69 @@ class EnrollmentsService:
             return access.explain(
                 learner, offer, mode=mode, call=call, source="service"
             )
+
+
+def _enroll(
+    user: Any,
+    course: Any,
+    mode: str | None,
+    *,
+    if_active: Literal["keep", "change_mode"],
+    force: bool,
+    over_capacity: bool,
+    attributes: Sequence[dict[str, Any]] | None,
+    enterprise_uuid: str | None,
+    origin: Origin,
+    at: datetime | None,
+) -> Outcome:
+    """
+    Enroll a learner by the learner's rules.
+
+    Raises:
+        UserNotFoundError: There is no such user.
+        CourseNotFoundError: There is no such course.
+        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+    """
+    using = begin_writing()
+    if over_capacity and not origin.reason:
+        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
+    cleaned = None if attributes is None else clean_attributes(attributes)
+    with one_call(at) as call:
+        offer = get_offer(course, call, using)
+        learner = get_user_by_key(user, using)
+        (outcome,) = lifecycle.enroll(
+            [learner],
+            offer,
+            mode=mode,
+            terms=lifecycle.Terms(
+                access=force is not True,
+                seats=over_capacity is not True,
+                if_active=if_active,
+            ),
+            origin=origin,
+            at=call.at,
+            using=using,
+            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+            attributes=cleaned,
+        )
+    return outcome
+
+
+def _bring_attributes(
+    enrollment: CourseEnrollment, wanted: Sequence[dict[str, str]]
+) -> None:
+    """Replace the attributes of an enrollment unless they are the wanted ones."""
+    using = begin_writing()
+
+    def attempt(_lock: bool) -> None:
+        with write_transaction(using):
+            lock_enrollment(enrollment, using=using)
+            stored = CourseEnrollmentAttribute._default_manager.using(using)
+            rows = stored.filter(enrollment=enrollment).order_by("pk")
+            if list(rows.values("namespace", "name", "value")) != list(wanted):
+                replace_attributes(enrollment, wanted, using=using)
+
+    until_settled(attempt, using=using)
 
 
 def _search(
@@ -455,4 +583,5 @@ def _get_row(
     if row is None:
         raise EnrollmentNotFoundError("The learner has never been in the course.")
     row.remember_user(learner)
-    return row, offer or orphan_offer(row.course_id, str(course))
+    text = find_course_id(course) or str(row.course_id)
+    return row, offer or orphan_offer(row.course_id, text)

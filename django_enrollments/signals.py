@@ -9,10 +9,12 @@ enrollment signal comes with one row of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.dispatch import Signal
+
+from django_enrollments.moments import to_iso
 
 if TYPE_CHECKING:
     import uuid
@@ -36,7 +38,7 @@ class EventRecord:
         active_before: Whether it was active; ``None`` for ``created``.
         active_after: Whether it is active.
         actor_id: Primary key of the acting user, or ``None``.
-        source: One of :data:`django_enrollments.calls.SOURCES`.
+        source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
         reason: Words given by the actor, or ``""``.
         enterprise_uuid: The enterprise customer behind it, or ``""``.
     """
@@ -55,6 +57,25 @@ class EventRecord:
     source: str
     reason: str
     enterprise_uuid: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the record as JSON holds it, for a queue or a webhook (contract §8).
+
+        Returns:
+            A dictionary by attribute; ``time`` is ISO 8601 text ending in ``Z``,
+            ``event_id`` is text, and so are keys of users that are no numbers.
+        """
+        return asdict(self) | {
+            "event_id": str(self.event_id),
+            "time": to_iso(self.time),
+            "user_id": _plain(self.user_id),
+            "actor_id": _plain(self.actor_id),
+        }
+
+
+def _plain(key: Any) -> int | str | None:
+    return key if key is None or isinstance(key, int) else str(key)
 
 
 #: A learner has an enrollment that was not there before, active or not.

@@ -48,7 +48,7 @@ class CourseIdConverter:
         Put a course id into a URL.
 
         Args:
-            value: The course id, or anything whose ``str()`` it is.
+            value: The course, its id, or anything whose ``str()`` that is.
         """
         return str(value)
 

@@ -107,7 +107,7 @@ class TestOrigin:
     def test_contract_8_has_one_of_these_sources(self, source: str) -> None:
         assert origin_of(source=source).source == source
 
-    def test_contract_8_there_is_no_other_source(self) -> None:
+    def test_contract_8_another_source_is_a_plain_word(self) -> None:
         assert calls.SOURCES == (
             "api",
             "service",
@@ -119,7 +119,7 @@ class TestOrigin:
             "retirement",
         )
         with pytest.raises(ValueError, match="is no source"):
-            origin_of(source="elsewhere")
+            origin_of(source="Else where")
 
     @pytest.mark.parametrize("reason", [None, 5, "\x00", "\ud800", b"why"])
     def test_a_reason_is_a_text(self, reason: Any) -> None:

@@ -737,9 +737,16 @@ class TestWhoDidIt:
         with nothing_written(), pytest.raises(CourseEnrollmentError, match="reason"):
             service.enroll(learner, make_course(), reason=reason)
 
-    def test_a_source_must_be_a_known_one(self, service: EnrollmentsService) -> None:
-        with pytest.raises(ValueError, match="'elsewhere' is no source"):
-            service.enroll(make_user(), make_course(), source="elsewhere")
+    @pytest.mark.parametrize("users", ["bob", b"bob"])
+    def test_one_string_is_no_list_of_users(
+        self, service: EnrollmentsService, users: Any
+    ) -> None:
+        with nothing_written(), pytest.raises(TypeError, match="users"):
+            service.bulk_enroll(make_course(), users)
+
+    def test_a_source_must_be_a_plain_word(self, service: EnrollmentsService) -> None:
+        with pytest.raises(ValueError, match="'Else where' is no source"):
+            service.enroll(make_user(), make_course(), source="Else where")
 
     def test_the_name_is_that_of_the_user_model(
         self, service: EnrollmentsService

@@ -205,7 +205,7 @@ class CourseMode(models.Model):
         List the modes of a course, the default mode when there are none (MODE-03…05).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
             include_expired: Whether modes past their expiration count.
             only_selectable: Whether to leave out credit, which nobody picks at first.
 

@@ -49,8 +49,11 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Keep those of one course; none when it is no valid course id.
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
         """
+        if isinstance(course_id, get_course_model()):
+            is_saved = course_id.pk is not None and not course_id._state.adding
+            return self.filter(course=course_id.pk) if is_saved else self.none()
         text = find_course_id(course_id)
         return self.none() if text is None else self.of_course_id(text)
 
@@ -145,7 +148,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Count the active enrollments of a course by mode (MDL-12).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
 
         Returns:
             Counts by mode slug and under ``total``; a missing mode reads as 0.
@@ -170,7 +173,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Give the users in a course (MDL-11).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
             include_inactive: Whether those who left count.
             verified_only: Whether only verified modes count (MODE-11).
         """

@@ -160,7 +160,7 @@ class EnrollmentEvent(models.Model):
         related_name="+",
         verbose_name=_("actor"),
     )
-    source = models.CharField(_("source"), max_length=16)
+    source = models.CharField(_("source"), max_length=32)
     reason = models.TextField(_("reason"), blank=True)
     enterprise_uuid = models.CharField(
         _("enterprise customer"), max_length=MAX_TEXT, blank=True

@@ -10,7 +10,7 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
-from django_enrollments.keys import MAX_TEXT, normalize_email
+from django_enrollments.keys import MAX_TEXT, find_course_id, normalize_email
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
 
 #: What overwrites an address just before its invitation is deleted (MDL-26).
@@ -134,9 +134,11 @@ class CourseEnrollmentAllowed(models.Model):
         Give the invitations to a course that nobody has used (MDL-14, MDL-27).
 
         Args:
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
         """
-        return cls.objects.unused().filter(course_id=str(course_id))
+        text = find_course_id(course_id)
+        unused = cls.objects.unused()
+        return unused.none() if text is None else unused.filter(course_id=text)
 
     @classmethod
     def retire(cls, email: str) -> bool:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.keys import MAX_TEXT
+from django_enrollments.keys import MAX_TEXT, find_course_id
 from django_enrollments.models.fields import ExactCharField
 
 
@@ -100,14 +100,14 @@ class CourseAccessRole(models.Model):
         return f"{self.role} {_('of')} {self.course_id or self.org}"
 
     @classmethod
-    def user_has_role(cls, user: Any, role: str, course_id: str) -> bool:
+    def user_has_role(cls, user: Any, role: str, course_id: object) -> bool:
         """
         Tell whether a user has a role on a course (MDL-19).
 
         Args:
             user: Inactive users have no roles, global staff has them all.
             role: Role name; ``instructor`` implies ``staff`` and ``beta_testers``.
-            course_id: The course id as text.
+            course_id: The course, or its id.
         """
         if not user.is_authenticated or not user.is_active:
             return False
@@ -116,7 +116,10 @@ class CourseAccessRole(models.Model):
         roles = {role}
         if role in {cls.STAFF, "beta_testers"}:
             roles.add(cls.INSTRUCTOR)
+        text = find_course_id(course_id)
+        if text is None:
+            return False
         held = cls._default_manager.filter(
-            user_id=user.pk, course_id=course_id, role__in=roles
+            user_id=user.pk, course_id=text, role__in=roles
         )
         return held.exists()

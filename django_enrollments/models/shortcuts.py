@@ -44,7 +44,7 @@ def modes_for_course(
     List the modes of a course as ``CourseMode.modes_for_course`` describes it.
 
     Args:
-        course_id: The course id, or anything whose ``str()`` it is.
+        course_id: The course, its id, or anything whose ``str()`` that is.
         include_expired: Whether modes past their expiration count.
         only_selectable: Whether to leave out credit.
     """
@@ -105,7 +105,7 @@ class EnrollmentShortcuts:
                 given. Without it a seat is needed, ``check_access`` or not.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
 
         Returns:
             The enrollment.
@@ -170,7 +170,7 @@ class EnrollmentShortcuts:
             skip_refund: Whether whoever refunds should leave this one alone.
             actor: The acting user, as an instance or primary key.
             reason: Words for whoever reads the history later.
-            source: One of :data:`django_enrollments.calls.SOURCES`.
+            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
 
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
@@ -286,7 +286,7 @@ class EnrollmentShortcuts:
 
         Args:
             user: A user; an anonymous one is in no course.
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
         """
         row = _find_row(user, course_id)
         return row is not None and row.is_active
@@ -324,7 +324,7 @@ class EnrollmentShortcuts:
 
         Args:
             user: A user; an anonymous one is in no course.
-            course_id: The course id, or anything whose ``str()`` it is.
+            course_id: The course, its id, or anything whose ``str()`` that is.
 
         Returns:
             ``(mode, is_active)``, or ``(None, None)`` when there is none.
