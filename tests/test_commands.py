@@ -844,6 +844,15 @@ class TestSendExpiryNotifications:
         assert self.addresses() == ["ada@example.org", "bob@example.org"]
         assert said == "2 told, 0 failed\n"
 
+    def test_passes_over_accounts_that_are_disabled(self):
+        learners = self.audit("ada", "bob", course=self.expiring())
+        get_user_model().objects.filter(pk=learners[0].pk).update(is_active=False)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert said.splitlines()[-1] == "1 told, 0 failed"
+        assert self.addresses() == ["bob@example.org"]
+
     def test_sends_the_signal_with_what_json_can_hold(self):
         course = self.expiring()
         (ada,) = self.audit("ada", course=course)

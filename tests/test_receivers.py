@@ -507,3 +507,23 @@ class TestCacheOfCourseDetails:
                 one.save()
             assert CourseMode.objects.exists()
             transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+class TestInactiveAccount:
+    def test_acc_13_uses_no_invitation_up(self):
+        course = make_course()
+        user = make_user("ada", is_active=False)
+        invitation = invite(course)
+
+        EnrollmentsService().enroll(user, course)
+
+        invitation.refresh_from_db()
+        assert invitation.user is None
+
+    def test_acc_13_is_not_let_in_by_an_unused_invitation(self):
+        course = make_course(invitation_only=True)
+        user = make_user("ada", is_active=False)
+        invite(course)
+
+        assert EnrollmentsService().explain(user, course)["reasons"]
