@@ -591,8 +591,25 @@ class CourseEnrollmentAllowedAdmin(_Admin):
     list_select_related = ("user",)
     search_fields = ("email", "course_id")
     ordering = ("-pk",)
-    fields = ("email", "course_id", "auto_enroll", "learner", "created")
-    readonly_fields = ("learner", "created")
+    fields = (
+        "email",
+        "course_id",
+        "auto_enroll",
+        "mode",
+        "reason",
+        "actor_id",
+        "learner",
+        "created",
+    )
+    readonly_fields = ("actor_id", "learner", "created")
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        """Note who invites, for the history."""
+        if not change:
+            obj.actor_id = request.user.pk
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(CourseAccessRole)

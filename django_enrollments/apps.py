@@ -52,11 +52,6 @@ def connect_receivers() -> None:
     from django_enrollments.models import CourseMode, get_course_model
 
     for user_model in _family(get_user_model()):
-        pre_save.connect(
-            receivers.find_invitations,
-            sender=user_model,
-            dispatch_uid="django_enrollments.find_invitations",
-        )
         post_save.connect(
             receivers.enroll_invited,
             sender=user_model,

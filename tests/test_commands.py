@@ -872,6 +872,15 @@ class TestSendExpiryNotifications:
         assert self.addresses() == ["ada@example.org", "bob@example.org"]
         assert said == "2 told, 0 failed\n"
 
+    def test_passes_over_accounts_that_are_disabled(self):
+        learners = self.audit("ada", "bob", course=self.expiring())
+        get_user_model().objects.filter(pk=learners[0].pk).update(is_active=False)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert said.splitlines()[-1] == "1 told, 0 failed"
+        assert self.addresses() == ["bob@example.org"]
+
     def test_sends_the_signal_with_what_json_can_hold(self):
         course = self.expiring()
         (ada,) = self.audit("ada", course=course)
@@ -1040,3 +1049,51 @@ class TestSendExpiryNotifications:
             run("send_expiry_notifications", days=7)
 
         assert not SentNotification.objects.exists()
+
+
+@pytest.mark.django_db
+class TestRedeemInvitations:
+    def invite(self, name: str, course_id: str = "django-101") -> Any:
+        return CourseEnrollmentAllowed.objects.create(
+            email=f"{name}@example.org", course_id=course_id, auto_enroll=True
+        )
+
+    def test_acc_13_enrolls_the_active_accounts_that_are_invited(self):
+        course = make_course("django-101")
+        ada, bob = make_user("ada"), make_user("bob", is_active=False)
+        for name in ("ada", "bob", "eve"):
+            self.invite(name)
+
+        said = run("redeem_invitations")
+
+        assert said.splitlines()[-1] == "1 enrolled or in the course already, 0 failed"
+        assert EnrollmentsService().is_enrolled(ada, course)
+        assert not EnrollmentsService().is_enrolled(bob, course)
+
+    @pytest.mark.parametrize(
+        "options", [{"course": "django-101"}, {"email": "ADA@example.org"}]
+    )
+    def test_takes_a_course_or_an_address(self, options):
+        make_course("django-101"), make_course("other")
+        make_user("ada"), make_user("bob")
+        self.invite("ada")
+        other = self.invite("bob", "other")
+
+        run("redeem_invitations", **options)
+
+        assert list(CourseEnrollmentAllowed.objects.unused()) == [other]
+
+    def test_acc_13_writes_a_line_for_every_failure_and_goes_on(self):
+        make_course("full", max_student_enrollments_allowed=0)
+        course = make_course("django-101")
+        ada = make_user("ada")
+        failed = self.invite("ada", "full")
+        self.invite("ada")
+        told = io.StringIO()
+
+        with pytest.raises(CommandError, match="1 invitations could not"):
+            call_command("redeem_invitations", stderr=told, stdout=io.StringIO())
+
+        line = f"Invitation {failed.pk}, user {ada.pk}, course full: course_full"
+        assert line in told.getvalue()
+        assert EnrollmentsService().is_enrolled(ada, course)

@@ -38,6 +38,7 @@ class TestMakemigrations:
         own.sort()
         assert own == [
             ("django_enrollments", "0001_initial"),
+            ("django_enrollments", "0002_invitation_terms"),
             ("django_enrollments", "0003_event_source_length"),
         ]
         needed = {app for app, _ in loader.disk_migrations[own[0]].dependencies}

@@ -280,6 +280,13 @@ class TestEmailBackend:
             f"User {nobody.pk} has no e-mail address."
         ]
 
+    def test_passes_over_an_account_that_is_disabled(self):
+        users = [make_user("ada", is_active=False), make_user("bob")]
+
+        EmailBackend().send(some_data([user.pk for user in users]))
+
+        assert [message.to for message in mail.outbox] == [["bob@example.org"]]
+
     def test_passes_over_who_is_gone(self):
         ada, gone = make_user("ada"), make_user("gone")
         keys = [plain(ada.pk), plain(gone.pk)]

@@ -500,7 +500,7 @@ class TestBulkEnroll:
         assert not CourseEnrollmentAllowed.objects.unused().exists()
         assert taken == [10, 10]
 
-    def test_takes_four_to_invite_400_and_200_strangers(self):
+    def test_takes_four_to_invite_400_and_200_strangers_and_one_to_look_again(self):
         course = make_course()
         emails = [f"stranger{n}@example.org" for n in range(600)]
         taken = []
@@ -511,7 +511,8 @@ class TestBulkEnroll:
             taken.append(len(statements))
 
         assert {result["status"] for result in results} == {"invited"}
-        assert taken == [4, 4]
+        # Within a transaction, it waits for the commit.
+        assert taken in ([4, 4], [5, 5])
 
     def test_takes_four_to_take_400_and_200_invitations_back(self):
         course = make_course()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.serializers import deserialize, serialize
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models.signals import post_save, pre_save
+from django.db.models.signals import post_save
 
 from django_enrollments import api, details_cache
 from django_enrollments.apps import connect_receivers
@@ -247,15 +248,14 @@ class TestAccountThatChanges:
 
         assert not is_in(user, course)
 
-    def test_only_in_the_case_of_its_address_is_left_alone(self):
+    def test_acc_13_in_nothing_is_enrolled_by_an_invitation_that_still_waits(self):
         course = make_course()
         user = make_user("ada", email="Ada@example.org")
         invite(course)
 
-        user.email = ADDRESS
         user.save()
 
-        assert not is_in(user, course)
+        assert is_in(user, course)
 
     def test_acc_13_otherwise_is_not_put_back_into_a_course_it_left(self):
         course = make_course()
@@ -378,8 +378,7 @@ class TestUserModelOfAnotherKind:
 
 def forget_model(model: type[models.Model]) -> None:
     """Let a model that was made for one test vanish again."""
-    for signal, name in [(pre_save, "find_invitations"), (post_save, "enroll_invited")]:
-        signal.disconnect(sender=model, dispatch_uid=f"django_enrollments.{name}")
+    post_save.disconnect(sender=model, dispatch_uid="django_enrollments.enroll_invited")
     registry = model._meta.apps
     del registry.all_models[model._meta.app_label][model._meta.model_name]
     registry.clear_cache()
@@ -507,3 +506,110 @@ class TestCacheOfCourseDetails:
                 one.save()
             assert CourseMode.objects.exists()
             transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+class TestInactiveAccount:
+    def test_acc_13_uses_no_invitation_up(self):
+        course = make_course()
+        user = make_user("ada", is_active=False)
+        invitation = invite(course)
+
+        EnrollmentsService().enroll(user, course)
+
+        invitation.refresh_from_db()
+        assert invitation.user is None
+
+    def test_acc_13_is_not_let_in_by_an_unused_invitation(self):
+        course = make_course(invitation_only=True)
+        user = make_user("ada", is_active=False)
+        invite(course)
+
+        assert EnrollmentsService().explain(user, course)["reasons"]
+
+
+def fail(action: str, **context: Any) -> None:
+    raise ConnectionError("ada@example.org")
+
+
+def fail_in_the_database(action: str, **context: Any) -> None:
+    get_user_model().objects.create(pk=context["user"].pk)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestInvitationThatCannotBeRedeemed:
+    @pytest.mark.parametrize("is_within", [False, True])
+    @pytest.mark.parametrize("filter_", [fail, fail_in_the_database])
+    def test_acc_13_costs_no_account_and_is_tried_at_the_next_save(
+        self, filter_, is_within, settings, caplog
+    ):
+        course = make_course()
+        invite(course)
+        settings.ENROLLMENTS_FILTERS = [filter_]
+
+        with transaction.atomic() if is_within else nullcontext():
+            ada = make_user("ada")
+
+        assert get_user_model().objects.filter(pk=ada.pk).exists()
+        assert not is_in(ada, course)
+        assert f"User {ada.pk}, invited to course" in caplog.text
+        assert ADDRESS not in caplog.text
+        settings.ENROLLMENTS_FILTERS = []
+
+        ada.save()
+
+        assert is_in(ada, course)
+
+    def test_acc_13_is_redeemed_after_commit_if_it_was_made_meanwhile(self):
+        course = make_course()
+        with transaction.atomic():
+            ada = make_user("ada")
+            invite(course)
+
+        assert is_in(ada, course)
+
+
+@pytest.mark.django_db
+class TestInvitationByBulk:
+    def test_keeps_mode_actor_and_reason(self):
+        course = make_course()
+        make_mode(course, "audit")
+        make_mode(course, "verified")
+        actor = make_user("boss")
+        api.bulk_enroll(
+            course_id_of(course),
+            emails=[ADDRESS],
+            mode="verified",
+            actor=actor,
+            reason="Class of 2026",
+        )
+
+        make_user("ada")
+
+        event = EnrollmentEvent.objects.get()
+        assert event.mode_after == "verified"
+        assert (event.actor_id, event.reason) == (actor.pk, "Class of 2026")
+        assert event.source == "invitation"
+
+    def test_gives_its_terms_to_an_invitation_that_did_not_enroll_at_once(self):
+        course = make_course()
+        invitation = invite(course, auto_enroll=False)
+
+        api.bulk_enroll(course_id_of(course), emails=[ADDRESS], reason="Late")
+        api.bulk_enroll(course_id_of(course), emails=[ADDRESS], reason="Later")
+
+        invitation.refresh_from_db()
+        assert (invitation.auto_enroll, invitation.reason) == (True, "Late")
+
+    def test_enrolls_an_account_that_appears_before_its_commit(
+        self, django_capture_on_commit_callbacks
+    ):
+        course = make_course()
+
+        with django_capture_on_commit_callbacks(execute=True):
+            api.bulk_enroll(course_id_of(course), emails=[ADDRESS])
+            bob = make_user("bob")
+            # Without a signal, as if seen too late.
+            get_user_model().objects.filter(pk=bob.pk).update(email=ADDRESS)
+
+        assert is_in(get_user_model().objects.get(email=ADDRESS), course)

@@ -77,7 +77,7 @@ class EmailBackend:
 
     def send(self, notification_data: NotificationData) -> None:
         """
-        Mail a notification to its users, those without an address aside.
+        Mail a notification to its active users that have an address.
 
         A mail that fails does not keep the others from being sent.
 
@@ -92,6 +92,8 @@ class EmailBackend:
             pk__in=notification_data.user_ids
         )
         for user in users.order_by("pk"):
+            if not getattr(user, "is_active", True):
+                continue
             address = _address_of(user)
             if not address:
                 logger.warning("User %s has no e-mail address.", user.pk)

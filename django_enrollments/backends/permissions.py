@@ -115,11 +115,14 @@ class CourseRoleBackend:
             )
             if text == facts.course_id
         }
-        # Used by somebody else, it lets nobody in a second time (ACC-02).
+        active = {user.pk for user in users if getattr(user, "is_active", True)}
+        # Used by somebody else, it lets nobody in a second time (ACC-02); only an
+        # active account can use it up.
         granted |= {
             key
             for key, email in emails.items()
-            if email in used_by and used_by[email] in (None, key)
+            if email in used_by
+            and (used_by[email] == key or (used_by[email] is None and key in active))
         }
         roles = CourseAccessRole.objects.using(read_alias())
         roles = roles.reaching(facts.course_id, facts.org)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_enrollments.calls import one_call
-from django_enrollments.enrolling import lifecycle
+from django_enrollments.enrolling import lifecycle, redeeming
 from django_enrollments.enrolling.access import judge_mode
 from django_enrollments.enrolling.catalog import CourseOffer, get_offer
 from django_enrollments.enrolling.learners import (
@@ -110,9 +110,6 @@ def run(
     if terms.action not in ACTIONS:
         raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
     patiently(partial(_check, terms, at, using), using=using)
-    if terms.over_capacity and not terms.origin.reason:
-        origin = replace(terms.origin, reason=lifecycle.OVER_CAPACITY)
-        terms = replace(terms, origin=origin)
     return _work_through(iter(rows), terms, at, using)
 
 
@@ -322,6 +319,10 @@ def _resolve_emails(batch: _Batch, positions: Sequence[int]) -> None:
 
 def _enroll_known(batch: _Batch) -> None:
     terms = batch.terms
+    origin = terms.origin
+    if terms.over_capacity and not origin.reason:
+        # Not of invitations, for which seats count.
+        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
     enroll = partial(
         lifecycle.enroll,
         offer=batch.offer,
@@ -331,7 +332,7 @@ def _enroll_known(batch: _Batch) -> None:
             seats=terms.over_capacity is not True,
             if_active="change_mode",
         ),
-        origin=terms.origin,
+        origin=origin,
         at=batch.at,
         using=batch.using,
     )
@@ -390,12 +391,18 @@ def _invite(batch: _Batch, addresses: Sequence[str]) -> list[str]:
         for address in addresses
         if address not in settled and address not in waiting
     )
+    granted = {
+        "auto_enroll": True,
+        "mode": batch.terms.mode or "",
+        "actor_id": batch.terms.origin.actor_id,
+        "reason": batch.terms.origin.reason,
+    }
     insert_all(
         (
             CourseEnrollmentAllowed(
+                **granted,
                 email=address,
                 course_id=course_id,
-                auto_enroll=True,
                 created=for_database(batch.at),
             )
             for address in new
@@ -405,7 +412,11 @@ def _invite(batch: _Batch, addresses: Sequence[str]) -> list[str]:
         ignore_conflicts=True,
     )
     if waiting:
-        known.filter(email__in=waiting, user=None).update(auto_enroll=True)
+        known.filter(email__in=waiting, user=None).update(**granted)
+    if new or waiting:
+        invited = {*new, *waiting}
+        look_again = partial(redeeming.redeem_for_addresses, invited, course_id)
+        redeeming.after_commit(look_again, using=batch.using)
     statuses = []
     for address in addresses:
         statuses.append("unchanged" if address in settled else "invited")

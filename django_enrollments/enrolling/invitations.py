@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError
 
+from django_enrollments.enrolling import redeeming
 from django_enrollments.enrolling.transactions import (
     begin_writing,
     until_settled,
@@ -17,6 +19,8 @@ from django_enrollments.moments import for_database
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django_enrollments.calls import Origin
 
 
 def clean_address(address: object) -> str | None:
@@ -51,7 +55,12 @@ def list_invitations(address: str) -> list[CourseEnrollmentAllowed]:
 
 
 def invite(
-    email: str, course_id: str, *, auto_enroll: bool, at: datetime
+    email: str,
+    course_id: str,
+    *,
+    auto_enroll: bool,
+    at: datetime,
+    origin: Origin | None = None,
 ) -> CourseEnrollmentAllowed | None:
     """
     Invite an address to a course, which need not exist yet (V1-CEA-04).
@@ -61,6 +70,7 @@ def invite(
         course_id: A valid course id.
         auto_enroll: Whether whoever has the address is enrolled once they appear.
         at: The moment of the invitation.
+        origin: Who invites and why, for the history; ``None`` for a program.
 
     Returns:
         The invitation; ``None`` when it was there already, even if only just now.
@@ -70,6 +80,8 @@ def invite(
         email=email,
         course_id=course_id,
         auto_enroll=auto_enroll,
+        actor_id=origin.actor_id if origin else None,
+        reason=origin.reason if origin else "",
         created=for_database(at),
     )
 
@@ -81,6 +93,10 @@ def invite(
         until_settled(attempt, using=using)
     except IntegrityError:
         return None
+    if auto_enroll:
+        # Whoever registers just now may not have seen the invitation.
+        look_again = partial(redeeming.redeem_for_addresses, [email], course_id)
+        redeeming.after_commit(look_again, using=using)
     return invitation
 
 

@@ -406,8 +406,14 @@ def _ask_filters(plan: Plan, course: Any, origin: Origin) -> None:
 
 
 def _find_invitations(plans: Sequence[Plan], *, using: str) -> None:
-    """Find the unused invitations that these learners use up (ACC-10)."""
-    plans = [plan for plan in plans if plan.change.creates or plan.change.activates]
+    """Find the unused invitations that active learners use up (ACC-10, ACC-13)."""
+    plans = [
+        plan
+        for plan in plans
+        if (plan.change.creates or plan.change.activates)
+        # An address that was never confirmed may be somebody else's.
+        and getattr(plan.change.user, "is_active", True)
+    ]
     emails = {plan.change.user.pk: email_of(plan.change.user) for plan in plans}
     wanted = {*emails.values()} - {""}
     if not wanted:

@@ -86,6 +86,27 @@ class CourseEnrollmentAllowed(models.Model):
         verbose_name=_("user"),
         help_text=_("Who enrolled by it; empty until then."),
     )
+    mode = models.CharField(
+        _("mode"),
+        max_length=100,
+        blank=True,
+        help_text=_("What to enroll in; the course's default mode when left blank."),
+    )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        # Only carried into the history, which holds the bare key as well.
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("actor"),
+        help_text=_("Who invited, for the history."),
+    )
+    reason = models.TextField(
+        _("reason"), blank=True, help_text=_("Why, for the history.")
+    )
     created = AutoCreatedField(_("created"))
 
     objects = CourseEnrollmentAllowedQuerySet.as_manager()

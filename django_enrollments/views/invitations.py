@@ -10,7 +10,7 @@ from rest_framework.fields import BooleanField
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
-from django_enrollments.calls import one_call
+from django_enrollments.calls import one_call, origin_of
 from django_enrollments.enrolling.invitations import (
     clean_address,
     invite,
@@ -55,7 +55,13 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         email, course_id = self._required_data(request)
         auto_enroll = _auto_enroll_of(request)
         with one_call() as call:
-            invitation = invite(email, course_id, auto_enroll=auto_enroll, at=call.at)
+            invitation = invite(
+                email,
+                course_id,
+                auto_enroll=auto_enroll,
+                at=call.at,
+                origin=origin_of(actor=request.user, source="rest"),
+            )
         if invitation is None:
             raise refused(
                 status.HTTP_409_CONFLICT,

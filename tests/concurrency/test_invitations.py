@@ -110,3 +110,30 @@ class TestBulkEnroll:
         told = Counter(result["code"] or result["status"] for result in results)
         assert told == {"created": 20, "enrollment_closed": 20}
         assert_history_is_true(answers)
+
+
+class TestWhoRegistersWhileBeingInvited:
+    @by(*USUAL, REPEATABLE_READ)
+    def test_acc_13_is_enrolled_whichever_commits_first(self, way: Way):
+        course = make_course()
+        names = [f"new{n}" for n in range(10)]
+        calls = [
+            partial(in_turn, [partial(make_user, name) for name in names]),
+            partial(
+                in_turn,
+                [
+                    partial(
+                        api.bulk_enroll,
+                        course_id_of(course),
+                        emails=[f"{name}@example.org"],
+                    )
+                    for name in names
+                ],
+            ),
+        ]
+
+        answers = at_once(calls, way)
+
+        assert tally(answers) == {"fine": 2}
+        assert CourseEnrollment.objects.filter(is_active=True).count() == 10
+        assert_history_is_true(answers)

@@ -133,9 +133,11 @@ def _find_untold(key: Any, deadline: datetime) -> Iterator[CourseEnrollment]:
     # A replica may not know yet who has left.
     enrollments = CourseEnrollment.objects.using(write_alias()).active()
     untold = enrollments.filter(~Exists(sent), course=key, mode=CourseMode.AUDIT)
+    untold = untold.select_related("user")
     last = 0
     while chunk := list(untold.filter(pk__gt=last).order_by("pk")[:ROWS_PER_QUERY]):
-        yield from chunk
+        # A disabled account gets no mail; it may be a property, which no query knows.
+        yield from (row for row in chunk if getattr(row.user, "is_active", True))
         last = chunk[-1].pk
 
 

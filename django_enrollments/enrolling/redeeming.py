@@ -1,0 +1,145 @@
+"""Enrolls accounts by the invitations that wait for them (ACC-13)."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+
+from django_enrollments.calls import Origin, between_calls, one_call
+from django_enrollments.enrolling import lifecycle
+from django_enrollments.enrolling.catalog import get_offer
+from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.enrolling.transactions import deciding, write_alias
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.keys import is_storable
+from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
+from django_enrollments.models.invitations import email_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from django_enrollments.models.invitations import CourseEnrollmentAllowedQuerySet
+
+logger = logging.getLogger(__name__)
+
+
+def waiting_invitations() -> CourseEnrollmentAllowedQuerySet:
+    """Return the unused invitations that enroll at once, as the database has them."""
+    invitations = CourseEnrollmentAllowed.objects.using(write_alias())
+    return invitations.unused().filter(auto_enroll=True).order_by("pk")
+
+
+def redeem_for_user(user: Any) -> None:
+    """
+    Enroll a saved account by every invitation that waits for it; never raise.
+
+    Takes one query where none waits.
+
+    Args:
+        user: The account as it was saved; it is read anew where an invitation waits.
+    """
+    address = email_of(user)
+    if not address or not is_storable(address):
+        return
+    waiting = list(waiting_invitations().for_email(address))
+    if not waiting:
+        return
+    stored = type(user)._base_manager.using(write_alias()).filter(pk=user.pk).first()
+    if stored is None or not getattr(stored, "is_active", True):
+        return
+    for invitation in waiting:
+        if email_of(stored) == invitation.email:
+            redeem(stored, invitation)
+
+
+def redeem_for_addresses(addresses: Collection[str], course_id: str) -> None:
+    """
+    Enroll accounts that appeared while their addresses were invited; never raise.
+
+    Takes one query where there are none.
+
+    Args:
+        addresses: Addresses that were invited, in stored form.
+        course_id: The course id.
+    """
+    found = find_users_by_email(addresses, write_alias())
+    for address, users in found.items():
+        active = [user for user in users if getattr(user, "is_active", True)]
+        if len(active) == 1:
+            waiting = waiting_invitations().for_email(address)
+            for invitation in waiting.filter(course_id=course_id):
+                redeem(active[0], invitation)
+
+
+def after_commit(act: Callable[[], object], *, using: str) -> None:
+    """
+    Call a function once what was written is there for everybody.
+
+    At once where no transaction is under way that this app could wait for.
+
+    Args:
+        act: The function.
+        using: Database alias that was written to.
+    """
+    if connections[using].in_atomic_block:
+        transaction.on_commit(act, using=using, robust=True)
+    else:
+        act()
+
+
+def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
+    """
+    Enroll an account by an invitation, in its mode, for its actor and reason.
+
+    By the same rules as everybody. Whoever is or was in the course stays as they are.
+    Whatever goes wrong is undone and logged, and the invitation goes on waiting: it
+    must not cost a host the account that is being saved.
+
+    Args:
+        user: A saved, active user with the invitation's address.
+        invitation: An unused one.
+
+    Returns:
+        The code of the refusal, or the name of the error that was raised; ``None``
+        when the user has an enrollment afterwards.
+    """
+    using = write_alias()
+    is_within = connections[using].in_atomic_block
+    try:
+        with between_calls(), transaction.atomic(using) if is_within else nullcontext():
+            _enroll(user, invitation, using)
+    except CourseEnrollmentError as refusal:
+        problem: str = refusal.code
+    except Exception as error:  # noqa: BLE001 - whatever a filter or backend raises.
+        # Its text may hold an address.
+        problem = type(error).__name__
+    else:
+        return None
+    logger.warning(
+        "User %s, invited to course %s, was not enrolled: %s.",
+        user.pk,
+        invitation.course_id,
+        problem,
+    )
+    return problem
+
+
+def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
+    with deciding(), one_call() as call:
+        offer = get_offer(invitation.course_id, call, using)
+        rows = CourseEnrollment.objects.using(using)
+        if rows.filter(user=user.pk, course=offer.key).exists():
+            return
+        (outcome,) = lifecycle.enroll(
+            [user],
+            offer,
+            mode=invitation.mode or None,
+            terms=lifecycle.Terms(if_active="keep"),
+            origin=Origin(invitation.actor_id, "invitation", invitation.reason),
+            at=call.at,
+            using=using,
+        )
+        outcome.unwrap()

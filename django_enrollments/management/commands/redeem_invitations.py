@@ -1,0 +1,106 @@
+"""Enrolls accounts by the invitations that still wait for them (ACC-13)."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.enrolling.redeeming import redeem, waiting_invitations
+from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.keys import is_storable
+from django_enrollments.management.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django_enrollments.models.invitations import (
+        CourseEnrollmentAllowed,
+        CourseEnrollmentAllowedQuerySet,
+    )
+
+#: How many invitations are read at once.
+ROWS_PER_QUERY = 500
+
+
+class Command(BaseCommand):
+    """``redeem_invitations [--course ID] [--email ADDRESS]``; safe to run twice."""
+
+    help = (
+        "Enroll every active account by the unused invitations that wait for its "
+        "address and enroll at once. Somebody who is or was in the course stays as "
+        "they are. The exit status is 1 when an account could not be enrolled; the "
+        "next run tries again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument(
+            "--course", metavar="ID", help="only invitations to this course"
+        )
+        parser.add_argument(
+            "--email", metavar="ADDRESS", help="only invitations of this address"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """
+        Redeem all invitations that wait.
+
+        Raises:
+            CommandError: An account could not be enrolled, or an option holds what
+                cannot be stored.
+        """
+        waiting = waiting_invitations()
+        for name in ("course", "email"):
+            if not is_storable(options[name] or ""):
+                raise CommandError(f"--{name} holds a NUL character.")
+        if options["course"] is not None:
+            waiting = waiting.filter(course_id=options["course"])
+        if options["email"] is not None:
+            waiting = waiting.for_email(options["email"])
+        terminal = options.get("stderr") or sys.stderr
+        failures: list[str] = []
+        redeemed = 0
+        with progress(
+            waiting.count(), terminal=terminal, say=self.stdout.write
+        ) as advance:
+            for invitation, users in _with_accounts(waiting):
+                user = users[0] if len(users) == 1 else None
+                problem = None
+                if user is not None:
+                    problem = redeem(user, invitation)
+                    redeemed += problem is None
+                elif users:
+                    problem = "ambiguous_email"
+                if problem is not None:
+                    who = "several users" if user is None else f"user {user.pk}"
+                    failures.append(
+                        f"Invitation {invitation.pk}, {who}, "
+                        f"course {invitation.course_id}: {problem}"
+                    )
+                advance(1)
+        for failure in failures:
+            self.stderr.write(failure)
+        self.stdout.write(
+            f"{redeemed} enrolled or in the course already, {len(failures)} failed"
+        )
+        if failures:
+            raise CommandError(f"{len(failures)} invitations could not be redeemed.")
+
+
+def _with_accounts(
+    waiting: CourseEnrollmentAllowedQuerySet,
+) -> Iterator[tuple[CourseEnrollmentAllowed, list[Any]]]:
+    """Return invitations with the active accounts of their addresses, in order."""
+    last = 0
+    while chunk := list(waiting.filter(pk__gt=last)[:ROWS_PER_QUERY]):
+        found = find_users_by_email({one.email for one in chunk}, write_alias())
+        for invitation in chunk:
+            users = found.get(invitation.email, [])
+            yield (
+                invitation,
+                [user for user in users if getattr(user, "is_active", True)],
+            )
+        last = chunk[-1].pk
