@@ -271,8 +271,8 @@ def check_course_tables(
             f"{wanted!r}."
         )
         hint = (
-            "Restore the setting, and move the enrollments before you change it: see "
-            "the how-to page about changing the course model."
+            "Restore the setting, and move the enrollments as the how-to page 'Change "
+            "the course model later' describes."
         )
         found.append(Error(message, hint=hint, id="django_enrollments.E011"))
     return found
