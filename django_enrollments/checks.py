@@ -254,7 +254,7 @@ def check_course_tables(
     """Report databases made for another course model (E011)."""
     try:
         model = get_course_model()
-    except ImproperlyConfigured:  # E003 tells.
+    except ImproperlyConfigured:  # E003 reports it.
         return []
     # A table may be named with its schema.
     wanted = model._meta.db_table.rpartition('"."')[2].strip('"')
