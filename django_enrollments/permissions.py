@@ -168,23 +168,41 @@ def granted_courses(user: Any, perm: str, courses: Iterable[Any]) -> list[Any]:
         Those on which a backend granted it, in order; a veto is a no.
     """
     courses = list(courses)
-    granted: set[Any] = set()
+    decisions = decide_on(user, perm, courses)
+    pairs = zip(courses, decisions, strict=True)
+    return [course for course, decision in pairs if decision.granted]
+
+
+def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
+    """
+    Return what the backends decide about one user and several courses.
+
+    Args:
+        user: An instance of any user model, or an anonymous user.
+        perm: One of this module's constants.
+        courses: The host's own course objects.
+
+    Returns:
+        One decision per course, in order.
+    """
+    courses = list(courses)
+    decisions: dict[Any, Decision] = {}
     undecided = courses
     for backend in get_backends():
-        vetoed: set[Any] = set()
         grants_on = _answer_for_many(backend, "grants_on")
         if grants_on and undecided:
-            granted |= grants_on(user, perm, undecided)
+            granted = grants_on(user, perm, undecided)
+            decisions.update(dict.fromkeys(granted, Decision(granted=True)))
         else:
             for course in undecided:
                 try:
                     if backend.has_perm(user, perm, course):
-                        granted.add(course.pk)
-                except PermissionDenied:
-                    vetoed.add(course.pk)
-        decided = granted | vetoed
-        undecided = [course for course in undecided if course.pk not in decided]
-    return [course for course in courses if course.pk in granted]
+                        decisions[course.pk] = Decision(granted=True)
+                except PermissionDenied as veto:
+                    decisions[course.pk] = Decision(granted=False, veto=str(veto))
+        undecided = [course for course in undecided if course.pk not in decisions]
+    denied = Decision(granted=False)
+    return [decisions.get(course.pk, denied) for course in courses]
 
 
 def _answer_for_many(backend: PermissionBackend, name: str) -> Any:

@@ -173,6 +173,72 @@ def _read(
     return offer
 
 
+def get_offers(
+    courses: Iterable[object], call: Call, using: str | None = None
+) -> list[CourseOffer]:
+    """
+    Return the courses with these ids and their modes, in order.
+
+    Takes one query for ids, one for instances and one for modes, however many.
+
+    Args:
+        courses: Each as :func:`find_offer` takes it.
+        call: The call under way, which remembers the readings.
+        using: Database alias; ``None`` lets the router choose.
+
+    Raises:
+        CourseNotFoundError: One is unknown (DATA-10), or no course id (DATA-13).
+    """
+    courses = list(courses)
+    using = using or read_alias() or router.db_for_read(get_course_model())
+    adapter = get_course_adapter()
+    model = get_course_model()
+    keys = {
+        course.pk: (adapter.find_course_by_key.__name__, course.pk, using)
+        for course in courses
+        if isinstance(course, model) and not course._state.adding
+    }
+    texts = {
+        text: (adapter.find_course.__name__, text, using)
+        for course in courses
+        if not isinstance(course, model)
+        and (text := find_course_id(course)) is not None
+    }
+    if keys:
+        for course in adapter.find_courses_by_key(keys, using):
+            _remember(course, keys.get(course.pk), call, using)
+    if texts:
+        call.readings.update((reading, None) for reading in texts.values())
+        for course in adapter.find_courses(texts, using):
+            _remember(course, texts[adapter.course_id_of(course)], call, using)
+    offers = [get_offer(course, call, using) for course in courses]
+    _read_modes(offers, using)
+    return offers
+
+
+def _remember(course: Any, reading: Any, call: Call, using: str) -> None:
+    facts = get_course_adapter().facts(course)
+    call.readings[reading] = CourseOffer(course.pk, facts, course, using)
+
+
+def _read_modes(offers: Iterable[CourseOffer], using: str) -> None:
+    by_key = {offer.key: offer for offer in offers}
+    modes: dict[Any, list[Mode]] = {key: [] for key in by_key}
+    rows = select_rows(
+        CourseMode,
+        ("course", *MODE_COLUMNS),
+        {"course": [*by_key]},
+        using=using,
+        in_order=True,
+    )
+    for key, *columns in rows:
+        # A collation that ignores case also finds keys that merely look alike.
+        if key in modes:
+            modes[key].append(Mode._make(columns))
+    for key, offer in by_key.items():
+        offer._modes = tuple(modes[key])
+
+
 def orphan_offer(key: Any, course_id: str) -> CourseOffer:
     """
     Stand in for a course that does not exist, so that its enrollments can change.
