@@ -2,8 +2,8 @@
 The use cases by name: usernames and course ids in, plain dictionaries out.
 
 The functions of the behaviour rules' section API go through the module named by
-``ENROLLMENTS_DATA_API``; ``explain_enrollment`` and ``bulk_enroll`` go straight to the
-rules. Every dictionary returned passes ``json.dumps``.
+``ENROLLMENTS_DATA_API``; ``explain_enrollment``, ``bulk_enroll`` and
+``rename_course_id`` do not. Every dictionary returned passes ``json.dumps``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
 from django_enrollments.conf import conf
-from django_enrollments.enrolling import access, bulk
+from django_enrollments.enrolling import access, bulk, renaming
 from django_enrollments.enrolling.attributes import (
     clean_attributes,
     missing_attributes,
@@ -27,6 +27,7 @@ from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.learners import get_user
 from django_enrollments.enrolling.modes import default_slug, unavailable_text
 from django_enrollments.enrolling.proctoring import proctored_modes
+from django_enrollments.enrolling.redeeming import after_commit
 from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
     begin_writing,
@@ -40,10 +41,11 @@ from django_enrollments.errors import (
     CourseEnrollmentExistsError,
     CourseEnrollmentNotUpdatableError,
     CourseModeNotFoundError,
+    CourseNotFoundError,
     EnrollmentApiLoadError,
     EnrollmentNotFoundError,
 )
-from django_enrollments.keys import find_course_id
+from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -916,3 +918,44 @@ def bulk_enroll(
         origin=origin_of(actor=actor, source=source, reason=reason),
     )
     return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)
+
+
+def rename_course_id(old: object, new: object) -> dict[str, int]:
+    """
+    Move roles and invitations to the new id of a course (contract §5).
+
+    For hosts that change what the course adapter reads as ``course_id``, before or
+    after the change, best within the same transaction. A role that its holder has
+    under the new id as well is merged. Of two invitations of one address a used one is
+    kept, else one with ``auto_enroll``, else the one to the new id. Roles on an
+    organization stay as they are, and so does the history, which holds the id of its
+    time. Enrollments and modes refer to the primary key of the course and are not
+    touched. Calling it again changes nothing.
+
+    Args:
+        old: The course id until now, as it is stored; a text need not match
+            ``ENROLLMENTS_COURSE_ID_PATTERN``.
+        new: The course, or its id from now on. It need not exist.
+
+    Returns:
+        ``{"roles": int, "invitations": int}``: how many of them held the old id.
+
+    Raises:
+        CourseNotFoundError: One of the two is no course id.
+        CourseEnrollmentError: Concurrent changes did not end.
+    """
+    is_stored_text = isinstance(old, str) and old and is_storable(old, MAX_TEXT)
+    texts = [old if is_stored_text else find_course_id(old), find_course_id(new)]
+    for text, given in zip(texts, (old, new), strict=True):
+        if text is None:
+            raise CourseNotFoundError(f"{given!r} is no course id.")
+    old_id, new_id = map(str, texts)
+    if old_id == new_id:
+        return {"roles": 0, "invitations": 0}
+    using = begin_writing()
+    moved = renaming.rename_course_id(old_id, new_id, using=using)
+    for text in (old_id, new_id):
+        details_cache.drop_details(text)
+        # Within a transaction, others read the old state until its commit.
+        after_commit(partial(details_cache.drop_details, text), using=using)
+    return moved
