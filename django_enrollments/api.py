@@ -45,7 +45,7 @@ from django_enrollments.errors import (
     EnrollmentApiLoadError,
     EnrollmentNotFoundError,
 )
-from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
+from django_enrollments.keys import find_course_id, find_stored_course_id
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -944,12 +944,11 @@ def rename_course_id(old: object, new: object) -> dict[str, int]:
         CourseNotFoundError: One of the two is no course id.
         CourseEnrollmentError: Concurrent changes did not end.
     """
-    is_stored_text = isinstance(old, str) and old and is_storable(old, MAX_TEXT)
-    texts = [old if is_stored_text else find_course_id(old), find_course_id(new)]
-    for text, given in zip(texts, (old, new), strict=True):
-        if text is None:
-            raise CourseNotFoundError(f"{given!r} is no course id.")
-    old_id, new_id = map(str, texts)
+    old_id, new_id = find_stored_course_id(old), find_course_id(new)
+    if old_id is None:
+        raise CourseNotFoundError(f"{old!r} is no course id.")
+    if new_id is None:
+        raise CourseNotFoundError(f"{new!r} is no course id.")
     if old_id == new_id:
         return {"roles": 0, "invitations": 0}
     using = begin_writing()

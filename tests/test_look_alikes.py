@@ -13,11 +13,12 @@ from django_enrollments.errors import CourseEnrollmentError, CourseNotFoundError
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
+    CourseMode,
     get_course_adapter,
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
-from tests.factories import make_course, make_user
+from tests.factories import make_course, make_mode, make_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ class TestCourseIds:
 @pytest.mark.django_db(transaction=True)
 class TestLenientColumns:
     def test_unenroll_refuses_a_look_alike(self) -> None:
-        make_course("Django-101")
+        make_mode(make_course("Django-101"))
         learner = make_user("alice")
         service.enroll(learner, "Django-101")
 
@@ -130,6 +131,8 @@ class TestLenientColumns:
         assert not service.is_enrolled(learner, "DJANGO-101")
         assert not CourseEnrollment.is_enrolled(learner, "DJANGO-101")
         assert api.get_enrollment(learner.get_username(), "DJANGO-101") is None
+        assert not CourseMode.objects.of_course("DJANGO-101").exists()
+        assert CourseMode.objects.of_course("Django-101").exists()
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("DJANGO-101")
 

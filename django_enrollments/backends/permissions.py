@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from django_enrollments.calls import moment, read_alias
 from django_enrollments.conf import conf
+from django_enrollments.keys import find_course, find_courses
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollmentAllowed,
@@ -53,7 +54,8 @@ class CourseRoleBackend:
         Args:
             user: An instance of any user model, or an anonymous user.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: The course, its id, or anything whose ``str()`` that is, or ``None``
+                for "everywhere"; nothing is granted on an unknown one.
         """
         return bool(self.grants([user], perm, course))
 
@@ -64,9 +66,14 @@ class CourseRoleBackend:
         Args:
             users: Instances of the user model, or anonymous users.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: The course, its id, or anything whose ``str()`` that is, or ``None``
+                for "everywhere"; nothing is granted on an unknown one.
         """
         known = [user for user in users if user.is_authenticated]
+        if course is not None:
+            course = find_course(course)
+            if course is None:
+                return set()
         if perm == ENROLL_IN_COURSE:
             if course is None:
                 return set()
@@ -86,9 +93,9 @@ class CourseRoleBackend:
         Args:
             user: An instance of any user model, or an anonymous user.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            courses: The host's own course objects.
+            courses: The courses, their ids, or anything whose ``str()`` those are.
         """
-        courses = list(courses)
+        courses = [course for course in find_courses(courses) if course is not None]
         if perm == ENROLL_IN_COURSE and user.is_authenticated:
             return {key for _, key in _may_enroll([user], courses)}
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
@@ -129,13 +136,17 @@ class DjangoAuthBackend:
         Args:
             user: An instance of any user model, or an anonymous user.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: The course, its id, or anything whose ``str()`` that is, or ``None``
+                for "everywhere"; nothing is granted on an unknown one.
 
         Raises:
             PermissionDenied: An auth backend vetoed.
         """
         names = [perm]
         if course is not None:
+            course = find_course(course)
+            if course is None:
+                return False
             codename = perm.rpartition(".")[2]
             names.append(f"{course._meta.app_label}.{codename}")
         return any(self._asks(user, name, course) for name in names)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT, find_course_id, find_username
+from django_enrollments.keys import MAX_TEXT, find_course, find_course_id, find_username
 from django_enrollments.models.fields import ExactCharField, ToTheLetter
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
@@ -129,15 +129,13 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Only enrolling itself decides under a lock; this is for display.
 
         Args:
-            course: An instance of the host's course model, or a course id.
+            course: The course, its id, or anything whose ``str()`` that is; an unknown
+                one is not full.
         """
-        adapter = get_course_adapter()
-        if not isinstance(course, get_course_model()):
-            course_id = find_course_id(course)
-            course = adapter.find_course(course_id) if course_id else None
-            if course is None:
-                return False
-        facts = adapter.facts(course)
+        course = find_course(course)
+        if course is None:
+            return False
+        facts = get_course_adapter().facts(course)
         capacity = facts.max_student_enrollments_allowed
         if capacity is None:
             return False
