@@ -112,9 +112,8 @@ class EnrollmentsService:
             offer = find_offer(course_id, call)
         if offer is None or not offer.facts.enable_proctored_exams:
             return None
-        enrollments = CourseEnrollment.objects.using(read_alias()).filter(
-            course=offer.key, is_active=True, mode__in=proctored_modes(offer.facts)
-        )
+        rows = CourseEnrollment.objects.using(read_alias()).of_course_key(offer.key)
+        enrollments = rows.active().filter(mode__in=proctored_modes(offer.facts))
         if text_search:
             enrollments = _search(enrollments, text_search)
         return enrollments.select_related("user").order_by("user_id", "course_id")
@@ -618,7 +617,7 @@ def _get_row(
     learner = get_user_by_key(user, using)
     rows = CourseEnrollment.objects.using(using).filter(user=learner.pk)
     if offer is not None:
-        row = rows.filter(course=offer.key).first()
+        row = rows.of_course_key(offer.key).first()
     else:
         row = rows.in_course(course).first()
     if row is None and offer is None:

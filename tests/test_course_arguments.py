@@ -206,6 +206,7 @@ ELSEWHERE = {
     "CourseEnrollment.is_enrolled_by_partial": "tests/test_models.py",
     # The primary key and the text id, as the rules have read them.
     "CourseEnrollmentQuerySet.holding_seats": "tests/test_capacity.py",
+    "CourseEnrollmentQuerySet.of_course_key": "tests/test_look_alikes.py",
     "CourseEnrollmentQuerySet.of_course_id": "tests/test_models.py",
 }
 

@@ -190,7 +190,7 @@ def explain(
         ``{"allowed", "reasons", "seats", "mode"}`` as the contract describes it.
     """
     rows = CourseEnrollment.objects.using(read_alias())
-    row = rows.filter(user=user.pk, course=offer.key).first()
+    row = rows.of_course_key(offer.key).filter(user=user.pk).first()
     seats = look_at_seats(offer)
     if row and row.is_active:
         return _explain_active(row, offer, seats, mode=mode, call=call)

@@ -130,6 +130,14 @@ def enroll(
             where = {"course": offer.key, "user": keys}
             rows = select_instances(CourseEnrollment, where, using=using)
         existing = {row.user_id: row for row in rows}
+        look_alikes: dict[Any, CourseEnrollment] = {}
+        if isinstance(offer.key, str):
+            # A collation also finds rows of a deleted course whose id looks alike.
+            look_alikes = {
+                key: existing.pop(key)
+                for key, row in [*existing.items()]
+                if row.course_id != offer.key
+            }
         plans = [
             _plan_enrolling(
                 user,
@@ -142,6 +150,8 @@ def enroll(
             )
             for user in waiting
         ]
+        for plan in plans:
+            plan.replaced = look_alikes.get(plan.change.user.pk)
         # First, so that an invitation that grants access is one that is used up.
         _find_invitations(pending(plans), using=using)
         _judge(pending(plans), offer, terms=terms, origin=origin, at=at)

@@ -329,7 +329,7 @@ def find_seated(
     if not user_keys:
         return set()
     rows = CourseEnrollment.objects.using(using).active().order_by()
-    rows = rows.filter(course=offer.key, user__in=user_keys)
+    rows = rows.of_course_key(offer.key).filter(user__in=user_keys)
     connection = connections[using]
     if connection.in_atomic_block and _needs_locking_reads(connection):
         rows = rows.select_for_update()

@@ -147,7 +147,7 @@ def _find_untold(key: Any, mode: str, deadline: datetime) -> Iterator[CourseEnro
     )
     # A replica may not know yet who has left.
     enrollments = CourseEnrollment.objects.using(write_alias()).active()
-    untold = enrollments.filter(~Exists(sent), course=key, mode=mode)
+    untold = enrollments.of_course_key(key).filter(~Exists(sent), mode=mode)
     untold = untold.select_related("user")
     last = 0
     while chunk := list(untold.filter(pk__gt=last).order_by("pk")[:ROWS_PER_QUERY]):
