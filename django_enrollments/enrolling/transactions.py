@@ -31,7 +31,7 @@ import django
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
-from django_enrollments.calls import reading_from
+from django_enrollments.calls import forget_readings, reading_from
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
 
@@ -280,14 +280,19 @@ def lock_row(row: QuerySet[Any]) -> None:
 
     Args:
         row: A queryset of one row, whose database has row locks, in a transaction.
+
+    Raises:
+        Conflict: There is no such row (any more), so nothing is locked.
     """
     row = row.order_by()
     if connections[row.db].vendor == "postgresql":
         # See Note [Above READ COMMITTED]. Indexes and foreign keys are not concerned.
         key = row.model._meta.pk.attname
-        row.update(**{key: F(key)})
+        is_locked = row.update(**{key: F(key)}) > 0
     else:
-        list(row.select_for_update().values_list("pk"))
+        is_locked = len(row.select_for_update().values_list("pk")) > 0
+    if not is_locked:
+        raise Conflict
 
 
 def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
@@ -297,6 +302,9 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
     Args:
         enrollment: The saved row.
         using: Database alias, within :func:`write_transaction`.
+
+    Raises:
+        Conflict: The row has been deleted.
     """
     if connections[using].features.has_select_for_update:
         rows = CourseEnrollment._base_manager.using(using)
@@ -343,6 +351,7 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             conflict = error
         finally:
             _repetitions.reset(token)
+        forget_readings()
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
     raise CourseEnrollmentError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import Manager
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
@@ -80,4 +82,67 @@ def without_waiting(call: Callable[[], Any]) -> Any:
     }[connection.vendor]
     with connection.cursor() as cursor:
         cursor.execute(statement)
+    return call()
+
+
+def remake_course(course: Any, *, seats: int, in_one_transaction: bool) -> None:
+    """
+    Delete a course, hold its row for a second, and insert it again.
+
+    Args:
+        course: The saved course.
+        seats: The capacity of the new course.
+        in_one_transaction: Whether the course is inserted again before the deletion
+            is committed.
+    """
+    model = get_course_model()
+    fields = {
+        field.attname: getattr(course, field.attname)
+        for field in model._meta.concrete_fields
+    }
+    fields[get_course_adapter().max_student_enrollments_allowed] = seats
+
+    def insert() -> None:
+        model(**fields).save(force_insert=True)
+
+    with transaction.atomic():
+        model._base_manager.filter(pk=course.pk).delete()
+        if in_one_transaction:
+            insert()
+        time.sleep(1)
+    if not in_one_transaction:
+        insert()
+
+
+def reload_courses(*, seats: int) -> None:
+    """Empty the table of courses and insert the same rows with other seats."""
+    model = get_course_model()
+    courses = list(model._base_manager.all())
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {model._meta.db_table} CASCADE")
+        path = get_course_adapter().max_student_enrollments_allowed
+        for course in courses:
+            setattr(course, path, seats)
+        model._base_manager.bulk_create(courses)
+        time.sleep(1)
+
+
+def after(seconds: float, call: Callable[[], Any]) -> Any:
+    """Wait, then make a call."""
+    time.sleep(seconds)
+    return call()
+
+
+def with_hiding_base_manager(call: Callable[[], Any]) -> Any:
+    """Make a call in a process whose course model's base manager returns no row."""
+
+    class Hiding(Manager[Any]):
+        def get_queryset(self) -> QuerySet[Any]:
+            rows = super().get_queryset()
+            return rows.filter(**{get_course_adapter().course_id: "hidden"})
+
+    manager = Hiding()
+    manager.model = get_course_model()
+    get_course_model()._meta.__dict__["base_manager"] = manager
     return call()
