@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, transaction
 from django.db.models import Manager
+from django.test import Client, override_settings
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
@@ -132,6 +134,37 @@ def after(seconds: float, call: Callable[[], Any]) -> Any:
     """Wait, then make a call."""
     time.sleep(seconds)
     return call()
+
+
+class SlowCohorts:
+    """A cohort backend that takes its time within the transaction."""
+
+    def add_user(self, course: Any, cohort_name: str, user: Any) -> None:
+        time.sleep(1)
+
+
+def with_slow_cohorts(call: Callable[[], Any]) -> Any:
+    """Make a call in a process of a host whose cohort backend is slow."""
+    path = f"{__name__}.{SlowCohorts.__name__}"
+    with override_settings(ENROLLMENTS_COHORT_BACKEND=path):
+        return call()
+
+
+def delete_user(key: Any) -> None:
+    """Delete a user and all that goes with them."""
+    get_user_model().objects.get(pk=key).delete()
+
+
+def post_enrollment(body: dict[str, Any], key: str) -> int:
+    """Return the status of a POST of a program with an API key."""
+    with override_settings(ENROLLMENTS_API_KEYS=[key], ALLOWED_HOSTS=["*"]):
+        response = Client(raise_request_exception=False).post(
+            "/api/enrollment/v1/enrollment",
+            body,
+            "application/json",
+            headers={"X-Edx-Api-Key": key},
+        )
+    return response.status_code
 
 
 def with_hiding_base_manager(call: Callable[[], Any]) -> Any:
