@@ -24,7 +24,10 @@ from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import Change
 from django_enrollments.enrolling.modes import is_mode_slug
 from django_enrollments.enrolling.plans import Outcome, Plan, pending
-from django_enrollments.enrolling.transactions import until_settled
+from django_enrollments.enrolling.transactions import (
+    prove_judgement,
+    until_settled,
+)
 from django_enrollments.enrolling.writing import Writing, write_all
 from django_enrollments.errors import EnrollmentNotAllowed
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -128,6 +131,8 @@ def enroll(
             where = {"course": latest.key, "user": keys}
             rows = select_instances(CourseEnrollment, where, using=using)
         existing = {row.user_id: row for row in rows}
+        for user in waiting:
+            prove_judgement(user, latest.course_id, existing.get(user.pk))
         plans = [
             _plan_enrolling(
                 user,
@@ -207,6 +212,7 @@ def change(
     def attempt(lock: bool) -> Outcome:
         latest = read_again(offer, using=using)
         (row,) = rows.rows(lock)
+        prove_judgement(row.user, latest.course_id, row)
         planned = Change(
             row.user,
             row.course_id,

@@ -98,7 +98,7 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     if not isinstance(path, str) or offer.course is None:
         return False
     for capacity in all_courses(using).filter(pk=offer.key).values_list(path):
-        return capacity != (None,)
+        return bool(capacity != (None,))
     raise Conflict
 
 
@@ -178,14 +178,14 @@ def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats | No
         holders = CourseEnrollment.objects.using(using).order_by()
         holders = holders.holding_seats(offer.key, offer.course_id)
         list_holders = _prepare(holders.select_for_update().values_list("pk"))
-        is_readable = isinstance(path, str) and LOOKUP_SEP not in path
-        locked = courses.select_for_update().values_list(path if is_readable else "pk")
+        own = path if isinstance(path, str) and LOOKUP_SEP not in path else None
+        locked = courses.select_for_update().values_list(own or "pk")
         list_capacities = _prepare(locked)
 
         def count_locked() -> Seats | None:
             taken = len(list_holders())
             for (capacity,) in list_capacities():
-                return Seats(capacity if is_readable else known, taken)
+                return Seats(capacity if own else known, taken)
             return None
 
         return count_locked

@@ -143,6 +143,17 @@ class SlowCohorts:
         time.sleep(1)
 
 
+def be_slow(action: str, **context: Any) -> None:
+    """Take time to decide on an enrollment, as a filter of a host."""
+    time.sleep(1)
+
+
+def with_slow_filter(call: Callable[[], Any]) -> Any:
+    """Make a call in a process of a host whose filter is slow."""
+    with override_settings(ENROLLMENTS_FILTERS=[f"{__name__}.{be_slow.__name__}"]):
+        return call()
+
+
 def with_slow_cohorts(call: Callable[[], Any]) -> Any:
     """Make a call in a process of a host whose cohort backend is slow."""
     path = f"{__name__}.{SlowCohorts.__name__}"
