@@ -20,6 +20,7 @@ from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
     CourseEnrollmentAllowed,
+    get_course_adapter,
     get_course_model,
 )
 from django_enrollments.permissions import ENROLL_IN_COURSE
@@ -272,3 +273,21 @@ class TestStatements:
 
         assert len(explained) == 5
         assert len(statements) == 3 * 5, statements
+
+
+class TestNarrowedAdapter:
+    def test_an_instance_does_not_make_its_id_known(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        learner, course = make_user("ada"), make_course("hidden")
+        model = get_course_model()
+        monkeypatch.setattr(
+            type(get_course_adapter()),
+            "get_queryset",
+            lambda self: model._default_manager.exclude(pk=course.pk),
+        )
+
+        assert service.explain_many(learner, [course])["hidden"]["allowed"]
+        for given in (["hidden"], [course, "hidden"], ["hidden", course]):
+            with pytest.raises(CourseNotFoundError):
+                service.explain_many(learner, given)
