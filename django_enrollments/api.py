@@ -593,18 +593,20 @@ def get_course_enrollment_details(
         CourseNotFoundError: No course has this id, or it is no course id.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    data = _data_api()
     include_expired = bool(include_expired)
+    read: Callable[[], dict[str, Any]] = partial(
+        _data_api().get_course_enrollment_info,
+        course_id,
+        include_expired=include_expired,
+    )
     with one_call() as call:
         text = find_course_id(course_id)
-        details = text and details_cache.find_details(text, include_expired)
-        if not details:
-            details = data.get_course_enrollment_info(
-                course_id, include_expired=include_expired
-            )
-            if text:
-                details_cache.keep_details(text, include_expired, details, at=call.at)
-        return details
+        # What the call has read before may be older than the cache.
+        if text is None or call.readings:
+            return read()
+        return details_cache.cached_details(
+            text, read, include_expired=include_expired, at=call.at
+        )
 
 
 @deciding()

