@@ -35,6 +35,7 @@ from django.utils.translation import get_language
 from django_enrollments.backends.courses import CourseAdapter
 from django_enrollments.calls import read_alias, reading_from
 from django_enrollments.conf import conf
+from django_enrollments.enrolling.transactions import is_in_transaction
 from django_enrollments.models import get_course_adapter, get_course_model
 
 if TYPE_CHECKING:
@@ -67,17 +68,9 @@ def sparing_transaction(of: Any) -> Iterator[None]:
     aliases = {router.db_for_read(model), router.db_for_write(model)} if model else ()
     with ExitStack() as savepoints:
         for alias in aliases:
-            if _is_in_transaction(alias):
+            if is_in_transaction(connections[alias]):
                 savepoints.enter_context(transaction.atomic(alias))
         yield
-
-
-def _is_in_transaction(using: str) -> bool:
-    connection = connections[using]
-    if connection.in_atomic_block:
-        return True
-    # No transaction is open where no connection is; none is made to find out.
-    return connection.connection is not None and not connection.get_autocommit()
 
 
 @contextmanager
@@ -148,7 +141,7 @@ def _is_usable(using: str) -> bool:
     # An adapter or a manager that narrows the courses may do so by the requester.
     return (
         conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS > 0
-        and not _is_in_transaction(using)
+        and not is_in_transaction(connections[using])
         and _is_inherited(get_course_adapter(), CourseAdapter)
         and _is_inherited(get_course_model()._default_manager, BaseManager)
     )

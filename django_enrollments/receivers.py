@@ -64,8 +64,8 @@ def forget_details(using: str, **kwargs: Any) -> None:
     """
     After a course or a mode has been saved or deleted: drop cached details (B-18).
 
-    After commit, for until then others read and store what was before. At once where
-    autocommit is off, for then no commit is told.
+    After commit, for until then others read and store what was before; at once where
+    autocommit is off.
 
     Args:
         using: Database alias it was written to.

@@ -72,6 +72,18 @@ def write_alias() -> str:
     return router.db_for_write(CourseEnrollment)
 
 
+def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """
+    Return whether a transaction is open, by ``atomic()`` or with autocommit off.
+
+    Args:
+        connection: A connection, which is not opened to find out.
+    """
+    if connection.in_atomic_block:
+        return True
+    return connection.connection is not None and not connection.get_autocommit()
+
+
 def begin_writing() -> str:
     """
     Give that alias, before anything is read of what is about to be changed.
