@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=Model)
+ViewT = TypeVar("ViewT", bound="Callable[..., object]")
 
 #: How often a change is decided anew before the caller is told to try again.
 ATTEMPTS = 12
@@ -70,6 +71,22 @@ class Conflict(Exception):  # noqa: N818 - an event, not an error for callers.
 def write_alias() -> str:
     """Give the database alias that enrollments are written to."""
     return router.db_for_write(CourseEnrollment)
+
+
+def non_atomic(view: ViewT) -> ViewT:
+    """
+    Return a view that ``ATOMIC_REQUESTS`` opens no transaction for.
+
+    A transaction that begins before the requester is read cannot take SQLite's write
+    lock first, and one that writes before the body is read lets a slow client keep all
+    others from writing.
+
+    Args:
+        view: A view that opens transactions itself.
+    """
+    for using in connections:
+        transaction.non_atomic_requests(using)(view)
+    return view
 
 
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
