@@ -32,8 +32,11 @@ from django_enrollments.enrolling.transactions import (
     begin_writing,
     conflict_on_integrity_error,
     deciding,
+    judged_by,
+    unjudged,
     until_settled,
     whole_transaction,
+    write_alias,
     write_transaction,
 )
 from django_enrollments.errors import (
@@ -41,6 +44,7 @@ from django_enrollments.errors import (
     CourseEnrollmentNotUpdatableError,
     CourseModeNotFoundError,
     EnrollmentApiLoadError,
+    EnrollmentNotAllowed,
     EnrollmentNotFoundError,
 )
 from django_enrollments.keys import find_course_id
@@ -358,6 +362,7 @@ def enroll_or_update(
     enterprise_course_consent: bool | None = None,
     force_enrollment: bool = False,
     may_enroll: bool = True,
+    may_choose_mode: bool = True,
     may_change: bool = False,
     may_change_to_expired: bool = False,
     may_deactivate: bool = False,
@@ -392,6 +397,8 @@ def enroll_or_update(
         force_enrollment: Whether enrolling lifts window and invitations and counts
             expired modes as offered; it changes nothing else (V1-FORCE).
         may_enroll: Whether the asker may enroll this learner.
+        may_choose_mode: Whether the asker may enroll in this mode (V1-POST-15). It is
+            not needed to deactivate an enrollment in the mode that it has.
         may_change: Whether the asker may change the mode of what is there, or
             activate it.
         may_change_to_expired: Whether expired modes count as offered for that; for
@@ -411,7 +418,8 @@ def enroll_or_update(
         EnrollmentNotFoundError: The asker may only change, and there is nothing.
         CourseEnrollmentClosedError: The learner may not enroll now.
         CourseEnrollmentFullError: No seat is left.
-        EnrollmentNotAllowed: A filter or permission backend vetoed.
+        EnrollmentNotAllowed: A filter or permission backend vetoed, or the learner
+            would be enrolled in a mode that the asker may not choose.
         InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
         CohortNotFoundError: The course has no such cohort.
         CourseEnrollmentError: The enterprise backend failed.
@@ -427,10 +435,8 @@ def enroll_or_update(
         enterprise_course_consent=enterprise_course_consent,
     )
     may_update = may_change or may_deactivate
-    with one_call():
-        existing = None
-        if may_update or effects.is_stored or effects.tells_enterprise:
-            existing = get_enrollment(username, course_id)
+
+    def decide(existing: dict[str, Any] | None) -> dict[str, Any]:
         # That of a deleted course is no one's to change; enrolling tells why.
         if may_update and existing and existing["course_details"] is not None:
             moves = mode is not None and mode != existing["mode"]
@@ -470,7 +476,13 @@ def enroll_or_update(
             raise EnrollmentNotFoundError(
                 f"Course Enrollment not found for user {username} in course {course_id}"
             )
-        if effects.tells_enterprise and not _stays(existing, mode, is_active):
+        stays = _stays(existing, mode, is_active)
+        if mode is not None and not (may_choose_mode or stays):
+            raise EnrollmentNotAllowed(
+                "User does not have permission to create enrollment with mode "
+                f"[{mode}]."
+            )
+        if effects.tells_enterprise and not stays:
             if enrollment_attributes is not None:
                 clean_attributes(enrollment_attributes)
             if mode is not None:
@@ -502,6 +514,18 @@ def enroll_or_update(
         except CourseEnrollmentExistsError as error:
             kept: dict[str, Any] = error.enrollment
             return kept
+
+    def attempt(_lock: bool) -> dict[str, Any]:
+        with one_call():
+            existing = None
+            if may_update or effects.is_stored or effects.tells_enterprise:
+                existing = get_enrollment(username, course_id)
+            if not may_update:
+                return decide(existing)
+            with judged_by(username, course_id, existing):
+                return decide(existing)
+
+    return until_settled(attempt, using=write_alias())
 
 
 def _stays(
@@ -548,7 +572,7 @@ def _with_effects(
         state = ("mode", "is_active")
         if existing is None or any(existing[key] != enrollment[key] for key in state):
             using = begin_writing()
-            with one_call() as call, write_transaction(using):
+            with one_call() as call, write_transaction(using), unjudged():
                 offer = get_offer(course_id, call, using)
                 effects.store(get_user(username, using), offer)
         return enrollment

@@ -29,6 +29,7 @@ from django_enrollments.enrolling.proctoring import proctored_modes
 from django_enrollments.enrolling.search import searchable
 from django_enrollments.enrolling.transactions import (
     begin_writing,
+    conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
     write_transaction,
@@ -222,22 +223,27 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter or permission backend vetoed.
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
         """
-        outcome = _enroll(
-            user,
-            course,
-            mode,
-            if_active="change_mode",
-            force=force,
-            over_capacity=over_capacity,
-            attributes=attributes,
-            enterprise_uuid=enterprise_uuid,
-            origin=origin_of(actor=actor, source=source, reason=reason),
-            at=at,
-        )
-        enrollment = outcome.unwrap()
-        if attributes is not None and outcome.status == "unchanged":
-            _bring_attributes(enrollment, clean_attributes(attributes))
-        return enrollment
+        using = begin_writing()
+
+        def attempt(_lock: bool) -> CourseEnrollment:
+            outcome = _enroll(
+                user,
+                course,
+                mode,
+                if_active="change_mode",
+                force=force,
+                over_capacity=over_capacity,
+                attributes=attributes,
+                enterprise_uuid=enterprise_uuid,
+                origin=origin_of(actor=actor, source=source, reason=reason),
+                at=at,
+            )
+            enrollment = outcome.unwrap()
+            if attributes is not None and outcome.status == "unchanged":
+                _bring_attributes(enrollment, clean_attributes(attributes), using)
+            return enrollment
+
+        return until_settled(attempt, using=using)
 
     def unenroll(
         self,
@@ -524,20 +530,20 @@ def _enroll(
 
 
 def _bring_attributes(
-    enrollment: CourseEnrollment, wanted: Sequence[dict[str, str]]
+    enrollment: CourseEnrollment, wanted: Sequence[dict[str, str]], using: str
 ) -> None:
-    """Replace the attributes of an enrollment unless they are the wanted ones."""
-    using = begin_writing()
+    """
+    Replace the attributes of an enrollment unless they are the wanted ones.
 
-    def attempt(_lock: bool) -> None:
-        with write_transaction(using):
-            lock_enrollment(enrollment, using=using)
-            stored = CourseEnrollmentAttribute._default_manager.using(using)
-            rows = stored.filter(enrollment=enrollment).order_by("pk")
-            if list(rows.values("namespace", "name", "value")) != list(wanted):
-                replace_attributes(enrollment, wanted, using=using)
-
-    until_settled(attempt, using=using)
+    Raises:
+        Conflict: The enrollment has been deleted meanwhile.
+    """
+    with conflict_on_integrity_error(), write_transaction(using):
+        lock_enrollment(enrollment, using=using)
+        stored = CourseEnrollmentAttribute._default_manager.using(using)
+        rows = stored.filter(enrollment=enrollment).order_by("pk")
+        if list(rows.values("namespace", "name", "value")) != list(wanted):
+            replace_attributes(enrollment, wanted, using=using)
 
 
 def _search(

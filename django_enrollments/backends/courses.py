@@ -12,7 +12,7 @@ from django_enrollments.calls import read_alias
 from django_enrollments.keys import org_of, run_of
 from django_enrollments.moments import as_moment
 from django_enrollments.selects import select_from
-from django_enrollments.swapped import get_course_model
+from django_enrollments.swapped import all_courses, get_course_model
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -175,7 +175,7 @@ class CourseAdapter:
             key: A primary key, whatever :meth:`get_queryset` says of its course.
             using: Database alias; ``None`` lets the router choose.
         """
-        courses = self._with_related(get_course_model()._base_manager.all())
+        courses = self._with_related(all_courses())
         found = select_from(courses, {courses.model._meta.pk.name: key}, using=using)
         return next(iter(found), None)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import router
 
 from django_enrollments.backends.courses import CourseFacts
-from django_enrollments.calls import read_alias
+from django_enrollments.calls import one_call, read_alias
 from django_enrollments.enrolling.modes import (
     MODE_COLUMNS,
     Mode,
@@ -22,7 +22,7 @@ from django_enrollments.moments import to_iso
 from django_enrollments.selects import select_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django_enrollments.calls import Call
@@ -137,7 +137,7 @@ def find_offer(
     text = find_course_id(course_id)
     if text is None:
         return None
-    return _read(get_course_adapter().find_course, text, call, using)
+    return _read("course_id", text, call, using)
 
 
 def find_offer_by_key(
@@ -151,26 +151,50 @@ def find_offer_by_key(
         call: The call under way, which remembers the reading.
         using: Database alias; ``None`` lets the router choose.
     """
-    return _read(get_course_adapter().find_course_by_key, key, call, using)
+    return _read("key", key, call, using)
+
+
+def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
+    """
+    Return a course as the call under way has read it last.
+
+    After a conflict that is a new reading; see Note [Decide first, write once].
+
+    Args:
+        offer: The course as it was read at first.
+        using: Database alias that is written to.
+
+    Raises:
+        CourseNotFoundError: The course has been deleted meanwhile.
+    """
+    if offer.course is None:
+        return offer
+    with one_call() as call:
+        latest = find_offer_by_key(offer.key, call, using)
+    if latest is None:
+        raise CourseNotFoundError(
+            f"Requested enrollment information for unknown course {offer.course_id}"
+        )
+    return latest
 
 
 def _read(
-    find: Callable[[Any, str], Any], name: Any, call: Call, using: str | None
+    name: Literal["course_id", "key"], value: Any, call: Call, using: str | None
 ) -> CourseOffer | None:
     using = using or read_alias() or router.db_for_read(get_course_model())
-    known = (find.__name__, name, using)
+    known = (name, value, using)
     if known not in call.readings:
-        course = find(name, using)
+        adapter = get_course_adapter()
+        by_key = name == "key"
+        find = adapter.find_course_by_key if by_key else adapter.find_course
+        course = find(value, using)
+        call.readings[known] = None
         # A host's course may count as false, by a length of 0 for one.
-        call.readings[known] = (
-            None
-            if course is None
-            else CourseOffer(
-                course.pk, get_course_adapter().facts(course), course, using
-            )
-        )
-    offer: CourseOffer | None = call.readings[known]
-    return offer
+        if course is not None:
+            offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+            call.readings[known] = call.readings["key", offer.key, using] = offer
+    found: CourseOffer | None = call.readings[known]
+    return found
 
 
 def orphan_offer(key: Any, course_id: str) -> CourseOffer:

@@ -12,6 +12,7 @@ from django.db.models.expressions import RawSQL
 
 from django_enrollments.calls import read_alias
 from django_enrollments.enrolling.transactions import (
+    Conflict,
     lock_row,
     take_sqlite_write_lock,
 )
@@ -19,9 +20,9 @@ from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
     get_course_adapter,
-    get_course_model,
 )
 from django_enrollments.selects import where_sql
+from django_enrollments.swapped import all_courses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,13 +90,16 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     Args:
         offer: The course.
         using: Database alias.
+
+    Raises:
+        Conflict: The course has been deleted.
     """
     path = get_course_adapter().max_student_enrollments_allowed
-    if not isinstance(path, str):
+    if not isinstance(path, str) or offer.course is None:
         return False
-    courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
-    limited: bool = courses.exclude(**{path: None}).exists()
-    return limited
+    for capacity in all_courses(using).filter(pk=offer.key).values_list(path):
+        return bool(capacity != (None,))
+    raise Conflict
 
 
 def remember_sold_out(offer: CourseOffer, *, using: str) -> None:
@@ -130,7 +134,8 @@ def is_still_sold_out(offer: CourseOffer, *, using: str) -> bool:
     if not connection.get_autocommit() or _needs_locking_reads(connection):
         # What a transaction sees may be out of date.
         return False
-    return _prepare_count(offer, using=using)().are_full
+    seats = _prepare_count(offer, using=using)()
+    return seats is not None and seats.are_full
 
 
 def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
@@ -144,49 +149,54 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     Args:
         offer: A course with a capacity.
         using: Database alias, within a transaction.
+
+    Raises:
+        Conflict: The course has been deleted since it was read.
     """
     count = _prepare_count(offer, using=using)
     if connections[using].vendor == "sqlite":
         take_sqlite_write_lock(using)
     else:
-        courses = get_course_model()._base_manager.using(using)
-        lock_row(courses.filter(pk=offer.key))
-    return count()
+        lock_row(all_courses(using).filter(pk=offer.key))
+    seats = count()
+    if seats is None:
+        raise Conflict
+    return seats
 
 
-def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats]:
+def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats | None]:
     """
-    Give what counts under the lock and reads the capacity again.
+    Return a function that counts the seats and reads the capacity again.
 
-    An operator may have lowered it since the course was read.
+    An operator may have lowered it since the course was read. The function returns
+    ``None`` where the course has been deleted.
     """
-    courses = get_course_model()._base_manager.using(using).order_by()
-    courses = courses.filter(pk=offer.key)
+    courses = all_courses(using).filter(pk=offer.key)
     known = offer.facts.max_student_enrollments_allowed
     path = get_course_adapter().max_student_enrollments_allowed
     if _needs_locking_reads(connections[using]):
         holders = CourseEnrollment.objects.using(using).order_by()
         holders = holders.holding_seats(offer.key, offer.course_id)
         list_holders = _prepare(holders.select_for_update().values_list("pk"))
-        is_readable = isinstance(path, str) and LOOKUP_SEP not in path
-        locked = courses.select_for_update().values_list(path if is_readable else "pk")
+        own = path if isinstance(path, str) and LOOKUP_SEP not in path else None
+        locked = courses.select_for_update().values_list(own or "pk")
         list_capacities = _prepare(locked)
 
-        def count_locked() -> Seats:
+        def count_locked() -> Seats | None:
             taken = len(list_holders())
-            found = list_capacities() if is_readable else []
-            return Seats(found[0][0] if found else known, taken)
+            for (capacity,) in list_capacities():
+                return Seats(capacity if own else known, taken)
+            return None
 
         return count_locked
     taken_now = _count_of(offer, connections[using])
     columns = (taken_now, path) if isinstance(path, str) else (taken_now,)
     list_both = _prepare(courses.values_list(*columns))
 
-    def count() -> Seats:
+    def count() -> Seats | None:
         for taken, *capacity in list_both():
             return Seats(capacity[0] if capacity else known, taken)
-        # The course has just been deleted.
-        return look_at_seats(offer, using=using)
+        return None
 
     return count
 
