@@ -35,7 +35,11 @@ from django_enrollments.calls import attributed, origin_of
 from django_enrollments.enrolling.learners import email_field
 from django_enrollments.enrolling.modes import MAX_SLUG
 from django_enrollments.enrolling.redeeming import after_commit, redeem_for_addresses
-from django_enrollments.enrolling.transactions import begin_writing, write_alias
+from django_enrollments.enrolling.transactions import (
+    begin_writing,
+    non_atomic,
+    write_alias,
+)
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import find_course_id, is_storable
 from django_enrollments.models import (
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Field, QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
 
     _Names = list[str] | tuple[str, ...]
     ModelAdmin = admin.ModelAdmin[Any]
@@ -93,8 +98,8 @@ def _may_be(key: Field[Any, Any], text: str) -> bool:
 
 @contextmanager
 def _writing(request: HttpRequest) -> Iterator[None]:
-    """Begin a transaction in which to write, if the request does."""
-    if request.method != "POST":
+    """Begin a transaction in which to write, if a form has been sent and read."""
+    if not request.POST:
         yield
         return
     with transaction.atomic(using=write_alias()):
@@ -124,6 +129,13 @@ class _Admin(ModelAdmin):
 
     # One count per page is enough for a table of millions.
     show_full_result_count = False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URLs of views that run outside ``ATOMIC_REQUESTS``."""
+        urls = super().get_urls()
+        for url in urls:
+            non_atomic(url.callback)
+        return urls
 
     def changeform_view(
         self, request: HttpRequest, *args: Any, **kwargs: Any

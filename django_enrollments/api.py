@@ -619,18 +619,20 @@ def get_course_enrollment_details(
         CourseNotFoundError: No course has this id, or it is no course id.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    data = _data_api()
     include_expired = bool(include_expired)
+    read: Callable[[], dict[str, Any]] = partial(
+        _data_api().get_course_enrollment_info,
+        course_id,
+        include_expired=include_expired,
+    )
     with one_call() as call:
         text = find_course_id(course_id)
-        details = text and details_cache.find_details(text, include_expired)
-        if not details:
-            details = data.get_course_enrollment_info(
-                course_id, include_expired=include_expired
-            )
-            if text:
-                details_cache.keep_details(text, include_expired, details, at=call.at)
-        return details
+        # What the call has read before may be older than the cache.
+        if text is None or call.readings:
+            return read()
+        return details_cache.cached_details(
+            text, read, include_expired=include_expired, at=call.at
+        )
 
 
 @deciding()
@@ -977,8 +979,5 @@ def rename_course_id(old: object, new: object) -> dict[str, int]:
         return {"roles": 0, "invitations": 0}
     using = begin_writing()
     moved = renaming.rename_course_id(old_id, new_id, using=using)
-    for text in (old_id, new_id):
-        details_cache.drop_details(text)
-        # Within a transaction, others read the old state until its commit.
-        after_commit(partial(details_cache.drop_details, text), using=using)
+    after_commit(details_cache.drop_details, using=using)
     return moved

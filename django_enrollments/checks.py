@@ -14,7 +14,8 @@ django_enrollments.E007    a dotted path names something that cannot do its job
 django_enrollments.E008    a class that authenticates needs an extra that is missing
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
-django_enrollments.W004    ``ENROLLMENTS_LEARNING_BASE_URL`` is empty, and a mode expires
+django_enrollments.W003    SQLite has ``ATOMIC_REQUESTS`` and begins them as readers
+django_enrollments.W004    a mode expires, ``ENROLLMENTS_LEARNING_BASE_URL`` is empty
 ========================== ==========================================================
 
 Every check is a pure function of the settings, except ``W004``, which reads modes where
@@ -32,7 +33,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db import DatabaseError, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 from django.db.models import CharField, Field, Model, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.module_loading import import_string
@@ -136,6 +137,33 @@ def check_api_keys(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
     return [Warning(message, hint=hint, id="django_enrollments.W002")]
 
 
+def check_databases(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """
+    Report SQLite with ``ATOMIC_REQUESTS`` whose transactions begin as readers (W003).
+
+    SQLite refuses to let them write once another connection has written.
+    """
+    found: list[CheckMessage] = []
+    for alias in connections:
+        connection = connections[alias]
+        settings = connection.settings_dict
+        mode = settings["OPTIONS"].get("transaction_mode") or ""
+        if (
+            connection.vendor == "sqlite"
+            and settings["ATOMIC_REQUESTS"]
+            and mode.upper() not in {"IMMEDIATE", "EXCLUSIVE"}
+        ):
+            message = (
+                f"The SQLite database {alias!r} has ATOMIC_REQUESTS: a request that "
+                "reads before it writes may fail with 'database is locked'."
+            )
+            hint = 'Set "transaction_mode": "IMMEDIATE" in its OPTIONS.'
+            found.append(Warning(message, hint=hint, id="django_enrollments.W003"))
+    return found
+
+
 def check_extras(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
     """
     Report classes that authenticate and lack their extra (E008).
@@ -227,6 +255,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_types,
     check_paths,
     check_api_keys,
+    check_databases,
     check_extras,
     check_course_model,
     check_course_adapter,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core import checks as django_checks
+from django.db import connection
 
 from django_enrollments import checks
 from django_enrollments.apps import register_service
@@ -159,7 +160,7 @@ class TestEveryCheck:
     def test_is_listed_in_the_table_of_the_module(self):
         for number in range(1, 9):
             assert f"django_enrollments.E00{number} " in checks.__doc__
-        for number in ("W001", "W002"):
+        for number in ("W001", "W002", "W003"):
             assert f"django_enrollments.{number} " in checks.__doc__
 
 
@@ -393,6 +394,38 @@ class TestCheckExtras:
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [kind]
 
         assert ids(every_check()) == ["E007"]
+
+
+class TestCheckDatabases:
+    @pytest.fixture(autouse=True)
+    def _atomic_requests(self, monkeypatch):
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    @pytest.mark.parametrize(
+        ("mode", "warns"),
+        [
+            ({}, True),
+            ({"transaction_mode": None}, True),
+            ({"transaction_mode": "DEFERRED"}, True),
+            ({"transaction_mode": "immediate"}, False),
+            ({"transaction_mode": "EXCLUSIVE"}, False),
+        ],
+    )
+    def test_w003_warns_of_sqlite_whose_requests_begin_as_readers(
+        self, monkeypatch, mode, warns
+    ):
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", mode)
+
+        found = every_check()
+
+        is_sqlite = connection.vendor == "sqlite"
+        assert ids(found) == (["W003"] if warns and is_sqlite else [])
+        assert all("'default'" in one.msg and "IMMEDIATE" in one.hint for one in found)
+
+    def test_w003_is_silent_without_atomic_requests(self, monkeypatch):
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
+
+        assert every_check() == []
 
 
 class TestCheckApiKeys:

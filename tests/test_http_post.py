@@ -878,22 +878,6 @@ class TestAdding:
         assert response.status_code == 400
         assert response.json()["message"] == unavailable("None", course)
 
-    def test_enr_29_a_refusal_rolls_back_what_the_request_did(
-        self, ada: Any, course: Any, settings: Any, monkeypatch: Any
-    ) -> None:
-        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
-        settings.ENROLLMENTS_FILTERS = [_note_and_veto]
-
-        response = ask(ada, course)
-
-        assert response.status_code == 403
-        assert not CourseAccessRole.objects.exists()
-
-
-def _note_and_veto(action: str, **context: Any) -> None:
-    CourseAccessRole.objects.create(user=context["user"], role="refused")
-    raise EnrollmentNotAllowed("Ask the dean.")
-
 
 def _veto(action: str, **context: Any) -> None:
     raise EnrollmentNotAllowed("Ask the dean, {please}.")

@@ -68,8 +68,9 @@ class EmailBackend:
     The words are the templates ``subject.txt``, ``body.txt`` and ``body.html`` in
     ``django_enrollments/email/<notification type>/``; a host overrides them like any
     other template. Their variables are ``user``, ``notification``, ``content_url``
-    (``""`` where ``ENROLLMENTS_LEARNING_BASE_URL`` is empty), ``deadline`` (words for ``audit_access_expiry``, in the time zone and language of
-    the moment) and everything in the notification's context.
+    (``""`` where ``ENROLLMENTS_LEARNING_BASE_URL`` is empty), ``deadline`` (words for
+    ``audit_access_expiry``, in the time zone and language of the moment) and everything
+    in the notification's context.
 
     A mail server that does not answer within ``EMAIL_TIMEOUT`` counts as one that
     refuses; it is given ten seconds where the host sets no such limit.

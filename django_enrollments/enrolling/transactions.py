@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=Model)
+ViewT = TypeVar("ViewT", bound="Callable[..., object]")
 
 #: How often a change is decided anew before the caller is told to try again.
 ATTEMPTS = 12
@@ -75,6 +76,34 @@ class Overtaken(Conflict):
 def write_alias() -> str:
     """Give the database alias that enrollments are written to."""
     return router.db_for_write(CourseEnrollment)
+
+
+def non_atomic(view: ViewT) -> ViewT:
+    """
+    Return a view that ``ATOMIC_REQUESTS`` opens no transaction for.
+
+    A transaction that begins before the requester is read cannot take SQLite's write
+    lock first, and one that writes before the body is read lets a slow client keep all
+    others from writing.
+
+    Args:
+        view: A view that opens transactions itself.
+    """
+    for using in connections:
+        transaction.non_atomic_requests(using)(view)
+    return view
+
+
+def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """
+    Return whether a transaction is open, by ``atomic()`` or with autocommit off.
+
+    Args:
+        connection: A connection, which is not opened to find out.
+    """
+    if connection.in_atomic_block:
+        return True
+    return connection.connection is not None and not connection.get_autocommit()
 
 
 def begin_writing() -> str:
