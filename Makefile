@@ -36,6 +36,8 @@ lint: $(VENV)/.lint ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file example_project/mypy.ini
+	$(BIN)/mypy --config-file tests/other_host/mypy.ini
 	$(BIN)/lint-imports
 
 clean: ## remove what the other commands have made

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig
 from django.apps import apps as django_apps
 from django.contrib.auth import get_user_model
-from django.core.checks import register
+from django.core.checks import Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_delete, post_save
 from django.utils.module_loading import import_string
@@ -78,10 +78,12 @@ def _family(model: type[Model]) -> Iterator[type[Model]]:
 
 def register_checks() -> None:
     """Register every system check of the app."""
-    from django_enrollments.checks import CHECKS
+    from django_enrollments.checks import CHECKS, DATABASE_CHECKS
 
     for check in CHECKS:
         register(check, "django_enrollments")
+    for check in DATABASE_CHECKS:
+        register(check, "django_enrollments", Tags.database)
 
 
 def register_service() -> None:

@@ -12,14 +12,17 @@ django_enrollments.E005    the adapter's ``course_id`` is not a unique text fiel
 django_enrollments.E006    ``ENROLLMENTS_DATA_API`` lacks a function
 django_enrollments.E007    a dotted path names something that cannot do its job
 django_enrollments.E008    a class that authenticates needs an extra that is missing
+django_enrollments.E009    a swapped model is created after this app's first migration
+django_enrollments.E010    migrations of a swapped model and of this app form a circle
+django_enrollments.E011    the database refers to another table of courses
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
 django_enrollments.W003    SQLite has ``ATOMIC_REQUESTS`` and begins them as readers
 django_enrollments.W004    a mode expires, ``ENROLLMENTS_LEARNING_BASE_URL`` is empty
 ========================== ==========================================================
 
-Every check is a pure function of the settings, except ``W004``, which reads modes where
-databases are checked; ``apps`` registers them.
+``apps`` registers the checks. Those of migrations read the migration files; only E011
+and W004 query a database, in ``migrate`` and in ``check --database``.
 """
 
 from __future__ import annotations
@@ -28,12 +31,17 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import DatabaseError, connections, router, transaction
+from django.db.migrations import CreateModel
+from django.db.migrations.exceptions import CircularDependencyError
+from django.db.migrations.loader import MigrationLoader
 from django.db.models import CharField, Field, Model, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.module_loading import import_string
@@ -41,11 +49,11 @@ from rest_framework.settings import api_settings
 
 from django_enrollments.conf import SPECS, conf
 from django_enrollments.extras import ExtraMissing
-from django_enrollments.models import (
-    CourseMode,
-    get_course_adapter,
-    get_course_model,
-)
+from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.migrations.operations.base import Operation
 
 AppConfigs = Sequence[AppConfig] | None
 
@@ -76,6 +84,8 @@ METHODS = {
     "ENROLLMENTS_ENTERPRISE_BACKEND": "record_enrollment",
 }
 
+_APP = "django_enrollments"
+_DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
 _AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
 _DATA_API = "ENROLLMENTS_DATA_API"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
@@ -249,6 +259,82 @@ def check_learning_base_url(
     return [Warning(message, hint=hint, id="django_enrollments.W004")]
 
 
+def check_migrations(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Report migrations that cannot run on an empty database (E009, E010)."""
+    labels = {
+        "AUTH_USER_MODEL": settings.AUTH_USER_MODEL,
+        "ENROLLMENTS_COURSE_MODEL": conf.ENROLLMENTS_COURSE_MODEL,
+    }
+    if _DEFAULT_MODELS.issuperset(labels.values()):
+        return []
+    try:
+        graph = MigrationLoader(None).graph
+    except CircularDependencyError as error:
+        if f"{_APP}." not in str(error):
+            return []
+        message = f"These migrations depend on each other: {error}."
+        hint = (
+            "Create the model that a setting names in a migration that refers to no "
+            f"model of {_APP}; put foreign keys to such models into a later one."
+        )
+        return [Error(message, hint=hint, id="django_enrollments.E010")]
+    except Exception:  # noqa: BLE001 - "migrate" reports what else is wrong with them.
+        return []
+    # As "migrate" orders them.
+    plan = dict.fromkeys(
+        key for leaf in graph.leaf_nodes() for key in graph.forwards_plan(leaf)
+    )
+    before = set(takewhile(lambda key: key[0] != _APP, plan))
+    found: list[CheckMessage] = []
+    for name, label in labels.items():
+        for app_label, migration in plan.keys() - before:
+            if app_label != _APP and any(
+                _creates(operation, app_label, label.lower())
+                for operation in graph.nodes[app_label, migration].operations
+            ):
+                message = (
+                    f"{name} names a model that {app_label}.{migration} creates, and "
+                    f"{_APP}.0001_initial runs before that."
+                )
+                hint = f'Add run_before = [("{_APP}", "0001_initial")] to {migration}.'
+                found.append(Error(message, hint=hint, id="django_enrollments.E009"))
+    return found
+
+
+def check_course_tables(
+    app_configs: AppConfigs = None,
+    databases: Sequence[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Report databases made for another course model (E011)."""
+    try:
+        model = get_course_model()
+    except ImproperlyConfigured:  # E003 tells.
+        return []
+    # A table may be named with its schema.
+    wanted = model._meta.db_table.rpartition('"."')[2].strip('"')
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        if not router.allow_migrate_model(alias, CourseMode):
+            continue
+        table = _referenced_table(connections[alias])
+        if table in {None, wanted} or _is_pending(connections[alias], model):
+            continue
+        message = (
+            f"In the database {alias!r}, courses are rows of the table {table!r}, but "
+            f"ENROLLMENTS_COURSE_MODEL names {model._meta.label!r}, whose table is "
+            f"{wanted!r}."
+        )
+        hint = (
+            "Restore the setting, and move the enrollments as the how-to page 'Change "
+            "the course model later' describes."
+        )
+        found.append(Error(message, hint=hint, id="django_enrollments.E011"))
+    return found
+
+
 #: What ``apps`` registers.
 CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_names,
@@ -259,6 +345,12 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_extras,
     check_course_model,
     check_course_adapter,
+    check_migrations,
+)
+
+#: What ``apps`` registers as checks of databases.
+DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
+    check_course_tables,
     check_learning_base_url,
 )
 
@@ -336,6 +428,37 @@ def _missing_extra(kind: Any) -> ExtraMissing | None:
     except Exception:  # noqa: BLE001 - E007 tells, or it is none of ours.
         return None
     return None
+
+
+def _creates(operation: Operation, app_label: str, label: str) -> bool:
+    """Return whether an operation creates the model with this lower-case label."""
+    # Where a model moves between apps, only the state's operations create it.
+    operations = (operation, *getattr(operation, "state_operations", ()))
+    return any(
+        isinstance(one, CreateModel) and f"{app_label}.{one.name_lower}" == label
+        for one in operations
+    )
+
+
+def _referenced_table(connection: BaseDatabaseWrapper) -> str | None:
+    """Return the table that modes of courses refer to; ``None`` where there is none."""
+    meta = CourseMode._meta
+    with connection.cursor() as cursor:
+        relations = connection.introspection.get_relations(cursor, meta.db_table)
+    _, table = relations.get(meta.get_field("course").column, (None, None))
+    return table
+
+
+def _is_pending(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    """Return whether a migration of a model's app, which may rename it, is due."""
+    try:
+        loader = MigrationLoader(connection)
+    except Exception:  # noqa: BLE001 - E010 or "migrate" reports what is wrong.
+        return True
+    return any(
+        app_label == model._meta.app_label
+        for app_label, _ in loader.graph.nodes.keys() - loader.applied_migrations.keys()
+    )
 
 
 def _has(target: Any, name: str) -> bool:

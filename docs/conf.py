@@ -49,6 +49,8 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"datetime|QuerySet|ImproperlyConfigured|PermissionDenied|ValidationError",
     ),
+    # An alias of types is documented as data.
+    (r"py:class", r"Source"),
     # What happens within is explained, not referred to.
     (r"py:.*", r"django_enrollments\.enrolling(\..*)?"),
 ]

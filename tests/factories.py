@@ -111,4 +111,4 @@ def make_modes(course: Any, *slugs: str) -> list[CourseMode]:
 
 def course_id_of(course: Any) -> str:
     """Give the course id as text, whichever field holds it."""
-    return course.id if is_default_host() else course.slug
+    return str(course.id if is_default_host() else course.slug)

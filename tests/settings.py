@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "guardian",
     "rest_framework",
     # Where the extras are installed; their tests are skipped elsewhere.
     *(["oauth2_provider"] if find_spec("oauth2_provider") else []),
@@ -53,6 +54,10 @@ TEMPLATES = [
         },
     },
 ]
+
+# Only tests of object permissions name its backend, and no anonymous user has a row.
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
+ANONYMOUS_USER_NAME = None
 
 # Quick rather than safe.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

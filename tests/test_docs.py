@@ -16,7 +16,13 @@ from tests.pages import ROOT, Block, Reader, project, read_blocks, read_commands
 DOCS = ROOT / "docs"
 
 #: Pages that make a project of their own.
-PROJECT_PAGES = ("tutorial.md", "how-to/custom-user.md", "how-to/custom-course.md")
+PROJECT_PAGES = (
+    "tutorial.md",
+    "how-to/custom-user.md",
+    "how-to/custom-course.md",
+    "how-to/migrations.md",
+    "how-to/change-course-model.md",
+)
 HOW_TO_PAGES = sorted(
     page.relative_to(DOCS).as_posix()
     for page in (DOCS / "how-to").glob("*.md")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
+from guardian.shortcuts import assign_perm
 
 from django_enrollments import api, permissions
 from django_enrollments.backends.permissions import CourseRoleBackend, DjangoAuthBackend
@@ -516,6 +518,35 @@ class TestDjangoAuthBackend:
 
         assert DjangoAuthBackend().has_perm(Plain(), CREATE_ENROLLMENT) is False
 
+    def test_has_perm_is_called_once_per_name(self) -> None:
+        names = []
+
+        class Recorder:
+            def has_perm(self, perm: str, obj: Any = None) -> bool:
+                names.append(perm)
+                return False
+
+        course = make_course()
+        own = f"{course._meta.app_label}.create_enrollment"
+
+        assert not DjangoAuthBackend().has_perm(Recorder(), CREATE_ENROLLMENT, course)
+        assert names == [*dict.fromkeys([CREATE_ENROLLMENT, own])]
+
+    @pytest.mark.parametrize("with_course", [False, True])
+    def test_a_failing_auth_backend_is_logged_once(
+        self, settings: Any, caplog: Any, with_course: bool
+    ) -> None:
+        self._auth(settings, "Broken", "Rules")
+        user = make_user()
+        course = make_course() if with_course else None
+        caplog.set_level(logging.DEBUG, logger="django_enrollments")
+        caplog.clear()
+
+        assert not has_perm(user, CREATE_ENROLLMENT, course)
+        (record,) = (one for one in caplog.records if one.levelno > logging.DEBUG)
+        assert record.levelno == logging.WARNING
+        assert "The directory server is down." in caplog.text
+
     def test_quick_guest_lists_are_asked_once_for_many(self, settings: Any) -> None:
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{STRANGER}.QuickGuestList"]
         users = make_users(3)
@@ -524,3 +555,52 @@ class TestDjangoAuthBackend:
         decisions = decide(users, CREATE_ENROLLMENT)
 
         assert [one.granted for one in decisions] == [True, False, False]
+
+
+class TestDjangoGuardian:
+    """The package itself, on the host's course model."""
+
+    @pytest.fixture(autouse=True)
+    def _guarded(self, settings: Any) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [AUTH]
+        settings.AUTHENTICATION_BACKENDS = [
+            "django.contrib.auth.backends.ModelBackend",
+            "guardian.backends.ObjectPermissionBackend",
+        ]
+        content_type = ContentType.objects.get_for_model(get_course_model())
+        for perm in EVERY:
+            codename = perm.rpartition(".")[2]
+            Permission.objects.create(
+                codename=codename, name=codename, content_type=content_type
+            )
+
+    def test_a_permission_counts_on_its_course_alone(self) -> None:
+        course, other = make_course(), make_course("other")
+        ada, bob = make_user("ada"), make_user("bob")
+        assign_perm("view_enrollment_data", ada, course)
+
+        assert has_perm(ada, VIEW_ENROLLMENT_DATA, course)
+        assert permissions.granted_courses(
+            ada, VIEW_ENROLLMENT_DATA, [other, course]
+        ) == [course]
+        assert not has_perm(ada, VIEW_ENROLLMENT_DATA)
+        assert not has_perm(ada, CREATE_ENROLLMENT, course)
+        assert not has_perm(bob, VIEW_ENROLLMENT_DATA, course)
+
+    def test_nothing_above_debug_is_logged(self, caplog: Any) -> None:
+        caplog.set_level(logging.DEBUG, logger="django_enrollments")
+        course = make_course(COURSE_ID)
+        ada, bob, cyd = (make_user(name) for name in ("ada", "bob", "cyd"))
+        for learner in (ada, bob):
+            assign_perm("enroll_in_course", learner, course)
+        caplog.clear()
+
+        results = api.bulk_enroll(COURSE_ID, [one.get_username() for one in (ada, bob)])
+        with pytest.raises(CourseEnrollmentClosedError):
+            api.add_enrollment(cyd.get_username(), COURSE_ID)
+
+        assert [one["status"] for one in results] == ["created", "created"]
+        assert {one.levelno for one in caplog.records} <= {logging.DEBUG}
+        is_foreign = course._meta.app_label != "django_enrollments"
+        failed = [one for one in caplog.records if one.exc_info]
+        assert len(failed) == (3 if is_foreign else 0)

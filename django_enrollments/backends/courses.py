@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from django.db.models.constants import LOOKUP_SEP
 
@@ -15,12 +14,26 @@ from django_enrollments.selects import select_from
 from django_enrollments.swapped import all_courses, get_course_model
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from django.db.models import QuerySet
 
+
+class CourseMethod(Protocol):
+    """A method of an adapter; unlike a ``Callable``, it may be overridden by one."""
+
+    def __call__(self, course: Any, /) -> Any:
+        """
+        Return the value of one name.
+
+        Args:
+            course: An instance of the host's course model.
+        """
+
+
 #: What one name of an adapter may be.
-Source = str | None | Callable[[Any], Any]
+Source = str | None | CourseMethod
 
 
 @dataclass(frozen=True)

@@ -123,15 +123,14 @@ class DjangoAuthBackend:
     """
     Grants what Django's own permission system grants on the host's course model.
 
-    Object-permission packages tie a permission to the object's own app, so a course of
-    app ``catalog`` is asked for ``catalog.enroll_in_course`` too. An auth backend that
-    raises about an object it does not know counts as no, and the others are asked all
-    the same.
+    Packages for object permissions know a permission by the app of its object, so for a
+    course of app ``catalog``, ``catalog.enroll_in_course`` grants too. An auth backend
+    that raises counts as no, and the backends after it are called all the same.
     """
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         """
-        Ask ``user.has_perm(perm, course)``, then the same in the course's app.
+        Return ``user.has_perm(perm, course)``, or the same in the course's app.
 
         Args:
             user: An instance of any user model, or an anonymous user.
@@ -140,40 +139,43 @@ class DjangoAuthBackend:
                 for "everywhere"; nothing is granted on an unknown one.
 
         Raises:
-            PermissionDenied: An auth backend vetoed.
+            PermissionDenied: ``user.has_perm()`` raised it.
         """
-        names = [perm]
+        app_label, _, codename = perm.partition(".")
+        own_app = app_label
         if course is not None:
             course = find_course(course)
             if course is None:
                 return False
-            codename = perm.rpartition(".")[2]
-            names.append(f"{course._meta.app_label}.{codename}")
-        return any(self._asks(user, name, course) for name in names)
+            own_app = course._meta.app_label
+        if app_label != own_app and self._has_perm(user, perm, course, logging.DEBUG):
+            return True
+        return self._has_perm(user, f"{own_app}.{codename}", course, logging.WARNING)
 
-    def _asks(self, user: Any, name: str, course: Any) -> bool:
-        ask = getattr(user, "has_perm", None)
-        if ask is None:
+    def _has_perm(self, user: Any, perm: str, course: Any, level: int) -> bool:
+        has_perm = getattr(user, "has_perm", None)
+        if has_perm is None:
             return False
         try:
-            return bool(ask(name, course))
+            return bool(has_perm(perm, course))
         except PermissionDenied:
             raise
         except Exception:
-            logger.info("An auth backend failed on %s.", name, exc_info=True)
-            return self._asks_each(user, name, course)
+            # To refuse an object of another app is no fault of an auth backend.
+            logger.log(level, "An auth backend failed on %s.", perm, exc_info=True)
+            return self._any_backend_grants(user, perm, course)
 
-    def _asks_each(self, user: Any, name: str, course: Any) -> bool:
-        """Ask the auth backends as Django does, passing over one that raises."""
+    def _any_backend_grants(self, user: Any, perm: str, course: Any) -> bool:
+        """Call the auth backends as Django does, but pass over one that raises."""
         for backend in auth.get_backends():
-            ask = getattr(backend, "has_perm", None)
+            has_perm = getattr(backend, "has_perm", None)
             try:
-                if ask and ask(user, name, course):
+                if has_perm and has_perm(user, perm, course):
                     return True
             except PermissionDenied:
                 return False
-            except Exception:
-                logger.warning("%r failed on %s.", backend, name, exc_info=True)
+            except Exception:  # noqa: BLE001, S112 - Logged by _has_perm().
+                continue
         return False
 
 

@@ -9,7 +9,7 @@ from accounts.models import User
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """Django's own user admin, for a person with one name."""
 
     list_display = ("username", "name", "student_number", "email", "is_staff")

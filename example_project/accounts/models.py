@@ -14,8 +14,8 @@ class User(AbstractUser):
     """
 
     # One name, written as its owner writes it.
-    first_name = None
-    last_name = None
+    first_name = None  # type: ignore[assignment]
+    last_name = None  # type: ignore[assignment]
     name = models.CharField(max_length=150, blank=True)
     student_number = models.PositiveIntegerField(
         null=True,

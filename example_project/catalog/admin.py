@@ -8,7 +8,7 @@ from catalog.models import CourseRun, School
 
 
 @admin.register(School)
-class SchoolAdmin(admin.ModelAdmin):
+class SchoolAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Schools."""
 
     list_display = ("name", "code")
@@ -16,7 +16,7 @@ class SchoolAdmin(admin.ModelAdmin):
 
 
 @admin.register(CourseRun)
-class CourseRunAdmin(admin.ModelAdmin):
+class CourseRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Course runs; found by code or title wherever one is to be chosen."""
 
     list_display = (

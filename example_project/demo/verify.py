@@ -116,10 +116,10 @@ def _compare_with_file(dataset: Dataset, lines: list[Line]) -> list[str]:
                 f"active, instead of {wanted[0]:,} and {wanted[1]:,}."
             )
     rows = CourseEnrollment.objects.filter(course__code__in=dataset.presentations)
-    rows = rows.order_by().values_list(
+    states = rows.order_by().values_list(
         "course__code", "user__student_number", "is_active"
     )
-    found = {(code, student): is_active for code, student, is_active in rows}
+    found = {(code, student): is_active for code, student, is_active in states}
     wrong = {key for key, _ in found.items() ^ expected.items()}
     if wrong:
         faults.append(f"enrollments that differ from the file: {len(wrong):,}.")
@@ -132,7 +132,7 @@ def _fold_history(dataset: Dataset) -> list[str]:
     events = EnrollmentEvent.objects.filter(course_id__in=codes).order_by("pk")
     folded: dict[tuple[int, str], tuple[str, bool]] = {}
     broken = set()
-    for user, code, mode_before, active_before, *after in events.values_list(
+    for user, code, mode_before, active_before, mode, is_active in events.values_list(
         "user",
         "course_id",
         "mode_before",
@@ -143,7 +143,7 @@ def _fold_history(dataset: Dataset) -> list[str]:
         before = folded.get((user, code), (None, None))
         if before != (mode_before, active_before):
             broken.add((user, code))
-        folded[user, code] = tuple(after)
+        folded[user, code] = (mode, is_active)
     rows = CourseEnrollment.objects.filter(course__code__in=codes).order_by()
     stored = {
         (user, code): (mode, is_active)
