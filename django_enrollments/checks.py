@@ -17,15 +17,17 @@ django_enrollments.E010    migrations of a swapped model and of this app form a 
 django_enrollments.E011    the database refers to another table of courses
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
+django_enrollments.W003    SQLite has ``ATOMIC_REQUESTS`` and begins them as readers
+django_enrollments.W004    a mode expires, ``ENROLLMENTS_LEARNING_BASE_URL`` is empty
 ========================== ==========================================================
 
 ``apps`` registers the checks. Those of migrations read the migration files; only E011
-queries a database, in ``migrate`` and in ``check --database``.
+and W004 query a database, in ``migrate`` and in ``check --database``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
@@ -36,7 +38,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db import connections, router
+from django.db import DatabaseError, connections, router, transaction
 from django.db.migrations import CreateModel
 from django.db.migrations.exceptions import CircularDependencyError
 from django.db.migrations.loader import MigrationLoader
@@ -87,6 +89,7 @@ _DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
 _AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
 _DATA_API = "ENROLLMENTS_DATA_API"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
+_LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
 
 def check_names(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
@@ -142,6 +145,33 @@ def check_api_keys(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
     message = f"{_API_KEYS} holds a blank key, which lets nobody in."
     hint = "Remove it; if it comes from the environment, set the variable."
     return [Warning(message, hint=hint, id="django_enrollments.W002")]
+
+
+def check_databases(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """
+    Report SQLite with ``ATOMIC_REQUESTS`` whose transactions begin as readers (W003).
+
+    SQLite refuses to let them write once another connection has written.
+    """
+    found: list[CheckMessage] = []
+    for alias in connections:
+        connection = connections[alias]
+        settings = connection.settings_dict
+        mode = settings["OPTIONS"].get("transaction_mode") or ""
+        if (
+            connection.vendor == "sqlite"
+            and settings["ATOMIC_REQUESTS"]
+            and mode.upper() not in {"IMMEDIATE", "EXCLUSIVE"}
+        ):
+            message = (
+                f"The SQLite database {alias!r} has ATOMIC_REQUESTS: a request that "
+                "reads before it writes may fail with 'database is locked'."
+            )
+            hint = 'Set "transaction_mode": "IMMEDIATE" in its OPTIONS.'
+            found.append(Warning(message, hint=hint, id="django_enrollments.W003"))
+    return found
 
 
 def check_extras(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
@@ -200,6 +230,33 @@ def check_course_adapter(
         hint = "Name a CharField or TextField of the model that has unique=True."
         found.append(Error(message, hint=hint, id="django_enrollments.E005"))
     return found
+
+
+def check_learning_base_url(
+    app_configs: AppConfigs = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Report that notifications of expiring modes have no link (W004)."""
+    using = router.db_for_read(CourseMode)
+    if conf.ENROLLMENTS_LEARNING_BASE_URL or using not in (databases or ()):
+        return []
+    mode = conf.ENROLLMENTS_DEFAULT_MODE
+    modes = CourseMode.objects.using(using).filter(mode_slug=mode)
+    try:
+        with transaction.atomic(using):
+            expires = modes.exclude(expiration_datetime=None).exists()
+    except DatabaseError:
+        # The tables have not been created yet.
+        return []
+    if not expires:
+        return []
+    message = (
+        f"{_LEARNING_BASE_URL} is empty, and the mode {mode!r} of a course expires, so "
+        "send_expiry_notifications sends mails without a link."
+    )
+    hint = f"Write {_LEARNING_BASE_URL} = 'https://learn.example.org', for example."
+    return [Warning(message, hint=hint, id="django_enrollments.W004")]
 
 
 def check_migrations(
@@ -284,6 +341,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_types,
     check_paths,
     check_api_keys,
+    check_databases,
     check_extras,
     check_course_model,
     check_course_adapter,
@@ -291,7 +349,10 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
 )
 
 #: What ``apps`` registers as checks of databases.
-DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (check_course_tables,)
+DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
+    check_course_tables,
+    check_learning_base_url,
+)
 
 
 def _dotted_paths(name: str) -> Iterator[str]:
