@@ -5,23 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import Value
 from django.db.models.functions import Lower
 
 from django_enrollments.calls import read_alias
-from django_enrollments.errors import UserNotFoundError
+from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
 from django_enrollments.keys import (
+    clean_address,
     find_user_key,
     find_username,
     fold_email,
     is_storable,
     normalize_email,
+    spellings_of_email,
 )
 from django_enrollments.selects import select_from
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
+
+
+#: No user model has longer addresses; no statement needs to carry them.
+_LONGEST_EMAIL = 1_000
 
 
 def _users(using: str | None = None) -> QuerySet[Any]:
@@ -169,30 +176,82 @@ def email_field() -> str | None:
 
 
 def find_users_by_email(
-    emails: Collection[str], using: str | None = None
+    emails: Iterable[Any], using: str | None = None
 ) -> dict[str, list[Any]]:
     """
-    Give the users with these addresses, whatever their case, in one query.
+    Return the users with these addresses, in one query.
 
     A host with many users makes it quick with an index on ``Lower(<e-mail field>)``.
 
     Args:
-        emails: Addresses as somebody typed them.
+        emails: Addresses in any spelling; what cannot be one is passed over.
         using: Database alias; ``None`` lets the router choose.
 
     Returns:
-        All users of an address, oldest key first, by the address in stored form.
+        All users of an address, active ones first, then oldest key first, by the
+        address in stored form.
     """
     field = email_field()
-    spellings = {address for address in emails if is_storable(address) and address}
-    wanted = {normalize_email(address) for address in spellings} - {""}
+    spelled = {
+        text
+        for email in emails
+        if is_storable(email, _LONGEST_EMAIL) and email.strip()
+        for text in spellings_of_email(email)
+    }
     found: dict[str, list[Any]] = {}
-    if field is None or not wanted:
+    if field is None or not spelled:
         return found
-    folded = {form for spelling in spellings for form in fold_email(spelling)}
     users = _users(using).annotate(enrollments_email=Lower(field)).order_by("pk")
-    for user in users.filter(enrollments_email__in=folded - {""}):
-        address = normalize_email(getattr(user, field))
-        if address in wanted:
-            found.setdefault(address, []).append(user)
-    return found
+    wanted = {fold_email(text) for text in spelled}
+    for user in users.filter(enrollments_email__in=map(_lower, spelled)):
+        # Each database has another idea of which texts are the same.
+        if fold_email(getattr(user, field)) in wanted:
+            email = normalize_email(getattr(user, field))
+            found.setdefault(email, []).append(user)
+    return {email: sorted(users, key=is_inactive) for email, users in found.items()}
+
+
+def _lower(text: str) -> str | Lower:
+    """Return a text as the database has it in lower case; it knows best how."""
+    is_folded = text.isascii() and text == fold_email(text)
+    return text if is_folded else Lower(Value(text))
+
+
+def is_inactive(user: Any) -> bool:
+    """
+    Return whether a user's account is not active.
+
+    Args:
+        user: An instance of any user model.
+    """
+    return not getattr(user, "is_active", True)
+
+
+def choose_user(email: object, found: Mapping[str, Sequence[Any]]) -> Any:
+    """
+    Return the user whom an address stands for: the only active one, or the only one.
+
+    Args:
+        email: An address in any spelling.
+        found: What :func:`find_users_by_email` returned for it, or some of it.
+
+    Raises:
+        UserNotFoundError: No user has it; the code is ``invalid_email`` where it is
+            no address.
+        CourseEnrollmentError: Several users have it; the code is ``ambiguous_email``.
+    """
+    users = found.get(normalize_email(email), []) if isinstance(email, str) else []
+    active = [user for user in users if not is_inactive(user)]
+    error: CourseEnrollmentError
+    if len(active or users) == 1:
+        return (active or users)[0]
+    if users:
+        text = f"Several users have the e-mail address '{email}'."
+        error = CourseEnrollmentError(text)
+        error.code = "ambiguous_email"
+    elif clean_address(email) is None:
+        error = UserNotFoundError(f"'{email}' is not a valid e-mail address.")
+        error.code = "invalid_email"
+    else:
+        error = UserNotFoundError(f"No user has the e-mail address '{email}'.")
+    raise error

@@ -201,7 +201,7 @@ class EnrollmentShortcuts:
         Enroll the user with an e-mail address, without asking for access (MDL-09).
 
         Args:
-            email: The address, in any case.
+            email: The address, in any spelling.
             course_id: The course id.
             mode: Mode slug; ``None`` for the default (MODE-06).
             ignore_errors: Whether what goes wrong is only logged.
@@ -227,11 +227,13 @@ class EnrollmentShortcuts:
         Take the user with an e-mail address out; an unknown one is logged (MDL-09).
 
         Args:
-            email: The address, in any case.
+            email: The address, in any spelling.
             course_id: The course id.
 
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
+            CourseEnrollmentError: Several users have the address; the code is
+                ``ambiguous_email``.
         """
         try:
             user = _user_by_email(email)
@@ -459,15 +461,13 @@ def _origin(actor: Any, reason: str, source: str | None) -> Origin:
 
 
 def _user_by_email(email: str) -> Any:
-    from django_enrollments.enrolling.learners import find_users_by_email
+    from django_enrollments.enrolling.learners import (
+        choose_user,
+        find_users_by_email,
+    )
     from django_enrollments.enrolling.transactions import begin_writing
-    from django_enrollments.keys import normalize_email
 
-    found = find_users_by_email([email], begin_writing())
-    users = found.get(normalize_email(str(email)), [])
-    if not users:
-        raise UserNotFoundError("No user has this e-mail address.")
-    return users[0]
+    return choose_user(email, find_users_by_email([email], begin_writing()))
 
 
 def _find_row(

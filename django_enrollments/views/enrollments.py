@@ -17,7 +17,11 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.learners import find_user, find_users_by_email
+from django_enrollments.enrolling.learners import (
+    choose_user,
+    find_user,
+    find_users_by_email,
+)
 from django_enrollments.enrolling.transactions import deciding
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-#: No user model has longer names or addresses; no statement needs to carry them.
+#: No user model has longer names; no statement needs to carry them.
 _LONGEST_NAME = 1_000
 
 
@@ -244,18 +248,21 @@ def _may_act(body: Mapping[str, Any], requester: Requester) -> bool:
     return requester.may_create or (leaves and requester.may_deactivate)
 
 
+#: What is answered where an address stands for no user, by the code of the refusal.
+_NO_USER = {
+    "invalid_email": (400, "'{}' is not a valid email address."),
+    "user_not_found": (406, "The user with the email address {} does not exist."),
+    "ambiguous_email": (409, "Several users have the email address {}."),
+}
+
+
 def _name_of_address(email: object) -> str:
-    if isinstance(email, str) and len(email) <= _LONGEST_NAME:
-        found = [
-            user for users in find_users_by_email([email]).values() for user in users
-        ]
-    else:
-        found = []
-    if not found:
-        raise refused(406, "The user with the email address {} does not exist.", email)
-    if len(found) > 1:
-        raise refused(409, "Several users have the email address {}.", email)
-    return str(found[0].get_username())
+    try:
+        user = choose_user(email, find_users_by_email([email]))
+    except CourseEnrollmentError as error:
+        code, text = _NO_USER[error.code]
+        raise refused(code, text, email) from error
+    return str(user.get_username())
 
 
 def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
