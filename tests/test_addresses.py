@@ -7,8 +7,10 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError
+from django.db import connection
 from django.urls import reverse
 
 from django_enrollments import api
@@ -169,6 +171,23 @@ class TestTheVeryAddress:
         assert not is_in(bob)
         CourseEnrollment.enroll_by_email(email, COURSE_ID)
         assert is_in(bob)
+
+
+@pytest.mark.usefixtures("course")
+@pytest.mark.parametrize("collation", ["und-x-icu", "tr-x-icu", "C"])
+@pytest.mark.parametrize("email", ["İΣςẞÉI@example.org", "É@I.example"])
+def test_the_very_address_is_found_by_any_collation(email: str, collation: str) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("Elsewhere a change of the column cannot be rolled back.")
+    model = get_user_model()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'ALTER TABLE "{model._meta.db_table}" ALTER COLUMN "email" '
+            f'TYPE varchar(254) COLLATE "{collation}"'
+        )
+    make_user("bob", email=email)
+
+    assert bulk(email) == ["created"]
 
 
 @pytest.mark.usefixtures("course")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Lower
 
 from django_enrollments.calls import read_alias
@@ -201,10 +201,15 @@ def find_users_by_email(
     found: dict[str, list[Any]] = {}
     if field is None or not spelled:
         return found
+    is_meant = Q(enrollments_email__in=[*map(_lower, spelled)])
+    exotic = [text for text in spelled if not text.isascii()]
+    if exotic:
+        # A column with a collation of its own has its own lower case, too.
+        is_meant |= Q(**{f"{field}__in": exotic})
     users = _users(using).annotate(enrollments_email=Lower(field)).order_by("pk")
     wanted = {fold_email(text) for text in spelled}
-    for user in users.filter(enrollments_email__in=map(_lower, spelled)):
-        # Each database has another idea of which texts are the same.
+    for user in users.filter(is_meant):
+        # Databases differ in which texts are the same.
         if fold_email(getattr(user, field)) in wanted:
             email = normalize_email(getattr(user, field))
             found.setdefault(email, []).append(user)
@@ -212,7 +217,7 @@ def find_users_by_email(
 
 
 def _lower(text: str) -> str | Lower:
-    """Return a text as the database has it in lower case; it knows best how."""
+    """Return a text in lower case; beyond ASCII, that differs by database."""
     is_folded = text.isascii() and text == fold_email(text)
     return text if is_folded else Lower(Value(text))
 
