@@ -97,21 +97,24 @@ def find_course_id_text(course_id: object) -> str | None:
 
 def is_username(text: str) -> bool:
     """
-    Tell whether ``text`` may be a username in a URL or a list filter.
+    Return whether ``text`` may be a username in a URL or a list filter.
 
     Args:
-        text: Checked against ``ENROLLMENTS_USERNAME_PATTERN``.
+        text: Checked against ``ENROLLMENTS_USERNAME_PATTERN`` once it is normalised by
+            the user model.
     """
-    pattern = conf.ENROLLMENTS_USERNAME_PATTERN
-    return is_storable(text) and bool(re.fullmatch(pattern, text))
+    if not is_storable(text):
+        return False
+    name = get_user_model().normalize_username(text)
+    return bool(re.fullmatch(conf.ENROLLMENTS_USERNAME_PATTERN, name))
 
 
 def find_username(name: object) -> Any | None:
     """
-    Give the name of a user as the user model holds it: a number, where those are names.
+    Return the name of a user as the user model holds it: normalised, or a number.
 
     Args:
-        name: What ``user.get_username()`` gives, or its text.
+        name: What ``user.get_username()`` returns, or its text, in any normal form.
 
     Returns:
         The name, whether or not a user has it; ``None`` when it cannot be one.
@@ -119,7 +122,8 @@ def find_username(name: object) -> Any | None:
     model = get_user_model()
     field = model._meta.get_field(model.USERNAME_FIELD)
     if isinstance(field, models.CharField | models.TextField):
-        return name if name and is_storable(name) else None
+        text = model.normalize_username(name) if is_storable(name) else None
+        return text or None
     value = _find_value(field, name)
     # No name has two spellings.
     return value if str(value) == str(name) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q, Value
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
+T = TypeVar("T")
+
 #: No user model has longer addresses; no statement needs to carry them.
 _LONGEST_EMAIL = 1_000
 
@@ -38,13 +41,13 @@ def _users(using: str | None = None) -> QuerySet[Any]:
 
 def find_user(username: object, using: str | None = None) -> Any | None:
     """
-    Give the user with exactly this name, or ``None``.
+    Return the user with exactly this name, or else with its normal form, or ``None``.
 
     Case counts on every database, so that a look-alike never acts on another's
     account (B-26).
 
     Args:
-        username: What ``user.get_username()`` gives; anything else finds nobody.
+        username: What ``user.get_username()`` returns, in any normal form.
         using: Database alias; ``None`` lets the router choose.
     """
     return next(iter(find_users_by_name([username], using).values()), None)
@@ -103,7 +106,7 @@ def find_users_by_name(
     usernames: Iterable[object], using: str | None = None
 ) -> dict[Any, Any]:
     """
-    Give the users with exactly these names, in one query.
+    Return the users with these names, in one query, as :func:`find_user` does.
 
     Args:
         usernames: Names; what cannot be one is passed over.
@@ -112,16 +115,15 @@ def find_users_by_name(
     wanted = _find_usernames(usernames)
     if not wanted:
         return {}
-    named = {get_user_model().USERNAME_FIELD: [*{*wanted.values()}]}
+    named = {get_user_model().USERNAME_FIELD: [*{*chain(*wanted.values())}]}
     users = select_from(_users(using), named, using=using)
-    # A case-insensitive collation also finds names that merely look alike.
     by_name = {str(user.get_username()): user for user in users}
-    return {name: by_name[str(name)] for name in wanted if str(name) in by_name}
+    return _found(wanted, by_name)
 
 
 def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     """
-    Give the users with exactly these names, in one query and without instances.
+    Return the users with these names, in one query and without instances.
 
     Args:
         usernames: Names; what cannot be one is passed over.
@@ -129,20 +131,61 @@ def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     Returns:
         Their names by primary key.
     """
-    wanted = {str(name): stored for name, stored in _find_usernames(usernames).items()}
+    wanted = _find_usernames(usernames)
     if not wanted:
         return {}
     field = get_user_model().USERNAME_FIELD
-    users = _users().filter(**{f"{field}__in": wanted.values()}).order_by()
-    found = ((key, str(name)) for key, name in users.values_list("pk", field))
-    # A case-insensitive collation also finds names that merely look alike.
-    return {key: name for key, name in found if name in wanted}
+    named = {f"{field}__in": [*{*chain(*wanted.values())}]}
+    users = _users().filter(**named).order_by().values_list("pk", field)
+    by_name = {str(name): (key, str(name)) for key, name in users}
+    return dict(_found(wanted, by_name).values())
 
 
-def _find_usernames(usernames: Iterable[object]) -> dict[Any, Any]:
-    """Give what can be names of users, as the user model holds them."""
-    given = ((name, find_username(name)) for name in usernames)
-    return {name: stored for name, stored in given if stored is not None}
+def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:
+    """
+    Return the names of users that texts stand for: first as they are, then normalised.
+
+    A host may have let an account in whose name is not normalised. It is found by its
+    very name, so that it never acts on the account that has the normalised one.
+    """
+    wanted = {}
+    for name in usernames:
+        stored = find_username(name)
+        if stored is not None:
+            is_normalised = str(stored) == str(name)
+            wanted[name] = [stored] if is_normalised else [name, stored]
+    return wanted
+
+
+def _found(wanted: Mapping[Any, list[Any]], by_name: Mapping[str, T]) -> dict[Any, T]:
+    """Return what was found by the first name of each; collations find look-alikes."""
+    found = {}
+    for given, names in wanted.items():
+        for name in names:
+            if str(name) in by_name:
+                found[given] = by_name[str(name)]
+                break
+    return found
+
+
+def find_stored_name(username: object, using: str | None = None) -> Any | None:
+    """
+    Return the name of the user that a name stands for, as the user model holds it.
+
+    It takes a query where the given name is not normalised, and none otherwise.
+
+    Args:
+        username: What ``user.get_username()`` returns, in any normal form.
+        using: Database alias; ``None`` lets the router choose.
+
+    Returns:
+        The name, whether or not a user has it; ``None`` when it cannot be one.
+    """
+    name = find_username(username)
+    if name is None or str(name) == str(username):
+        return name
+    user = find_user(username, using)
+    return name if user is None else user.get_username()
 
 
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:

@@ -75,9 +75,9 @@ class EnrollmentView(EnrollmentAPIView):
             The enrollment; an answer without any body when there is none (V1-GET-05).
         """
         requester = Requester(request)
-        if username is None:
+        if username is None or requester.is_called(username):
             username = requester.username
-        if username != requester.username and not requester.may_view:
+        elif not requester.may_view:
             # The same for all, so that it tells nothing of anybody (V1-GET-02).
             raise Refused(404)
         with refusing(Retrieving(username, course_id)):
@@ -108,7 +108,9 @@ class EnrollmentListView(EnrollmentAPIView):
         requester = Requester(request)
         username = request.query_params.get("user", requester.username)
         include_expired = includes_expired(request)
-        if username != requester.username and not requester.may_view:
+        if requester.is_called(username):
+            username = requester.username
+        elif not requester.may_view:
             return Response(_listed_for_team(requester, username, include_expired))
         with refusing(Listing(username)):
             listed = api.get_enrollments(username, include_expired=include_expired)
@@ -235,7 +237,7 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
     user, email = body.get("user"), body.get("email")
     has_user, has_email = user not in (None, ""), email not in (None, "")
-    if user == requester.username or not (has_user or has_email):
+    if requester.is_called(user) or not (has_user or has_email):
         return requester.username
     if not _may_act(body, requester):
         raise Refused(404)
