@@ -982,6 +982,21 @@ class TestCourseEnrollmentAllowed:
 
         assert seen == ["redacted-before-delete@safe.com"] * 2
 
+    def test_mdl_26_the_address_that_overwrites_may_be_invited(self) -> None:
+        invite = CourseEnrollmentAllowed.objects.create
+        redacted = invite(email="redacted-before-delete@safe.com", course_id="a")
+        for course_id in ("a", "b"):
+            invite(email="ada@example.org", course_id=course_id)
+
+        assert CourseEnrollmentAllowed.retire("ada@example.org") is True
+
+        assert CourseEnrollmentAllowed.objects.get() == redacted
+        assert CourseEnrollmentAllowed.retire(redacted.email) is True
+
+    @pytest.mark.parametrize("email", ["nobody@example.org", "", "a\x00@example.org"])
+    def test_mdl_26_an_address_without_any_is_false(self, email: str) -> None:
+        assert CourseEnrollmentAllowed.retire(email) is False
+
     def test_mdl_26_a_used_one_goes_too(self) -> None:
         CourseEnrollmentAllowed.objects.create(
             email="ada@example.org", course_id="any", user=make_user()

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import models, router, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
@@ -193,16 +193,10 @@ class CourseEnrollmentAllowed(models.Model):
 
         Returns:
             Whether there was any.
+
+        Raises:
+            CourseEnrollmentError: Conflicts with other changes did not end.
         """
-        using = router.db_for_write(cls)
-        stored = cls.objects.using(using)
-        with transaction.atomic(using=using):
-            invitations = stored.for_email(email)
-            # By course: two people retired at once wait for each other in one order,
-            # address and course being unique.
-            by_course = invitations.order_by("course_id", "pk")
-            keys = list(by_course.values_list("pk", flat=True))
-            for key in keys:
-                stored.filter(pk=key).update(email=REDACTED_EMAIL)
-                stored.filter(pk=key).delete()
-        return bool(keys)
+        from django_enrollments.models import shortcuts
+
+        return shortcuts.retire_invitations(email)

@@ -26,7 +26,11 @@ from django_enrollments.errors import (
     EnrollmentNotFoundError,
     UserNotFoundError,
 )
-from django_enrollments.keys import find_course_id, find_course_id_text
+from django_enrollments.keys import (
+    find_course_id,
+    find_course_id_text,
+    is_storable,
+)
 
 if TYPE_CHECKING:
     from django_enrollments.calls import Call
@@ -69,6 +73,45 @@ def modes_for_course(
         return usable
     default = default_mode()
     return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
+
+
+def retire_invitations(email: str) -> bool:
+    """
+    Delete invitations as ``CourseEnrollmentAllowed.retire`` describes it.
+
+    Args:
+        email: The address of a person who retires.
+
+    Raises:
+        CourseEnrollmentError: Conflicts with other changes did not end.
+    """
+    from django_enrollments.enrolling.transactions import (
+        begin_writing,
+        until_settled,
+        write_transaction,
+    )
+    from django_enrollments.models.invitations import (
+        REDACTED_EMAIL,
+        CourseEnrollmentAllowed,
+    )
+
+    if not is_storable(email):
+        return False
+    using = begin_writing()
+    stored = CourseEnrollmentAllowed.objects.using(using).order_by("pk")
+
+    def attempt(_lock: bool) -> bool:
+        with write_transaction(using):
+            keys = list(stored.for_email(email).values_list("pk", flat=True))
+            # One by one: for many keys, MariaDB may read and lock the whole table.
+            for key in keys:
+                invitation = stored.filter(pk=key)
+                # Address and course are unique together; no course id has a space.
+                invitation.update(email=REDACTED_EMAIL, course_id=f"redacted {key}")
+                invitation.delete()
+        return bool(keys)
+
+    return until_settled(attempt, using=using)
 
 
 class EnrollmentShortcuts:
