@@ -12,6 +12,7 @@ to search by, they are chosen by autocomplete, by their key otherwise.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django import forms
@@ -33,6 +34,7 @@ from django.utils.translation import ngettext
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.enrolling.learners import email_field
 from django_enrollments.enrolling.modes import MAX_SLUG
+from django_enrollments.enrolling.redeeming import after_commit, redeem_for_addresses
 from django_enrollments.enrolling.transactions import begin_writing, write_alias
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import find_course_id, is_storable
@@ -606,10 +608,13 @@ class CourseEnrollmentAllowedAdmin(_Admin):
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
     ) -> None:
-        """Note who invites, for the history."""
+        """Save with the operator as the actor; enroll an account that is there."""
         if not change:
             obj.actor_id = request.user.pk
         super().save_model(request, obj, form, change)
+        if obj.auto_enroll:
+            redeem = partial(redeem_for_addresses, [obj.email], obj.course_id)
+            after_commit(redeem, using=write_alias())
 
 
 @admin.register(CourseAccessRole)

@@ -14,14 +14,16 @@ django_enrollments.E007    a dotted path names something that cannot do its job
 django_enrollments.E008    a class that authenticates needs an extra that is missing
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
+django_enrollments.W004    ``ENROLLMENTS_LEARNING_BASE_URL`` is empty, and a mode expires
 ========================== ==========================================================
 
-Every check is a pure function of the settings; ``apps`` registers them.
+Every check is a pure function of the settings, except ``W004``, which reads modes where
+databases are checked; ``apps`` registers them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
@@ -30,6 +32,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import DatabaseError, router, transaction
 from django.db.models import CharField, Field, Model, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.utils.module_loading import import_string
@@ -37,7 +40,11 @@ from rest_framework.settings import api_settings
 
 from django_enrollments.conf import SPECS, conf
 from django_enrollments.extras import ExtraMissing
-from django_enrollments.models import get_course_adapter, get_course_model
+from django_enrollments.models import (
+    CourseMode,
+    get_course_adapter,
+    get_course_model,
+)
 
 AppConfigs = Sequence[AppConfig] | None
 
@@ -71,6 +78,7 @@ METHODS = {
 _AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
 _DATA_API = "ENROLLMENTS_DATA_API"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
+_LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
 
 def check_names(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
@@ -186,6 +194,33 @@ def check_course_adapter(
     return found
 
 
+def check_learning_base_url(
+    app_configs: AppConfigs = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Report that notifications of expiring modes have no link (W004)."""
+    using = router.db_for_read(CourseMode)
+    if conf.ENROLLMENTS_LEARNING_BASE_URL or using not in (databases or ()):
+        return []
+    mode = conf.ENROLLMENTS_DEFAULT_MODE
+    modes = CourseMode.objects.using(using).filter(mode_slug=mode)
+    try:
+        with transaction.atomic(using):
+            expires = modes.exclude(expiration_datetime=None).exists()
+    except DatabaseError:
+        # The tables have not been created yet.
+        return []
+    if not expires:
+        return []
+    message = (
+        f"{_LEARNING_BASE_URL} is empty, and the mode {mode!r} of a course expires, so "
+        "send_expiry_notifications sends mails without a link."
+    )
+    hint = f"Write {_LEARNING_BASE_URL} = 'https://learn.example.org', for example."
+    return [Warning(message, hint=hint, id="django_enrollments.W004")]
+
+
 #: What ``apps`` registers.
 CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_names,
@@ -195,6 +230,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_extras,
     check_course_model,
     check_course_adapter,
+    check_learning_base_url,
 )
 
 

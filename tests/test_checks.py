@@ -13,8 +13,9 @@ from django_enrollments import checks
 from django_enrollments.apps import register_service
 from django_enrollments.backends.courses import CourseAdapter
 from django_enrollments.conf import SPECS, conf
-from django_enrollments.models import get_course_adapter
+from django_enrollments.models import CourseMode, get_course_adapter
 from django_enrollments.services import EnrollmentsService
+from tests.factories import NOON, make_course, make_mode
 
 HERE = "tests.test_checks"
 
@@ -527,3 +528,37 @@ class TestReady:
     def test_knows_every_setting_of_the_contract(self):
         assert conf.names_set_by_host()
         assert {*conf.names_set_by_host()} <= {*SPECS}
+
+
+class TestLearningBaseUrl:
+    def check(self) -> list[str]:
+        return ids(django_checks.run_checks(databases=["default"]))
+
+    @pytest.mark.django_db
+    def test_w004_no_links_although_a_mode_expires(self, settings):
+        settings.ENROLLMENTS_DEFAULT_MODE = "honor"
+        course = make_course()
+        make_mode(course, "audit", expiration_datetime=NOON)
+        make_mode(course, "honor")
+
+        assert "W004" not in self.check()
+
+        make_mode(course, "honor", currency="eur", expiration_datetime=NOON)
+
+        assert "W004" in self.check()
+
+        settings.ENROLLMENTS_LEARNING_BASE_URL = "https://learn.example.org"
+
+        assert "W004" not in self.check()
+
+    def test_w004_reads_no_database_that_is_not_checked(self):
+        assert checks.check_learning_base_url() == []
+        assert checks.check_learning_base_url(databases=["other"]) == []
+
+    @pytest.mark.django_db
+    def test_w004_passes_before_the_tables_are_there(self, monkeypatch):
+        monkeypatch.setattr(CourseMode._meta, "db_table", "not_migrated")
+
+        assert checks.check_learning_base_url(databases=["default"]) == []
+        # The transaction goes on.
+        make_course()

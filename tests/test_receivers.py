@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from django_enrollments.models import (
 from django_enrollments.moments import now
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
+from tests.concurrency.deeds import without_waiting
 from tests.factories import (
     DAY,
     course_id_of,
@@ -532,6 +535,13 @@ def fail(action: str, **context: Any) -> None:
     raise ConnectionError("ada@example.org")
 
 
+class FailingBackend:
+    """Has no connection to what grants."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        raise ConnectionError(ADDRESS)
+
+
 def fail_in_the_database(action: str, **context: Any) -> None:
     get_user_model().objects.create(pk=context["user"].pk)
 
@@ -555,6 +565,79 @@ class TestInvitationThatCannotBeRedeemed:
         assert f"User {ada.pk}, invited to course" in caplog.text
         assert ADDRESS not in caplog.text
         settings.ENROLLMENTS_FILTERS = []
+
+        ada.save()
+
+        assert is_in(ada, course)
+
+    @pytest.mark.parametrize("is_within", [False, True])
+    def test_acc_13_costs_no_account_where_a_permission_backend_fails(
+        self, is_within, settings, caplog
+    ):
+        course = make_course(invitation_only=True)
+        invitation = invite(course)
+        backends = [f"{__name__}.{FailingBackend.__name__}"]
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = backends
+
+        with transaction.atomic() if is_within else nullcontext():
+            ada = make_user("ada")
+
+        assert get_user_model().objects.filter(pk=ada.pk).exists()
+        assert not is_in(ada, course)
+        text = f"course {course_id_of(course)}, was not enrolled: ConnectionError."
+        assert text in caplog.text
+        assert ADDRESS not in caplog.text
+        invitation.refresh_from_db()
+        assert invitation.user is None
+        del settings.ENROLLMENTS_PERMISSION_BACKENDS
+
+        ada.save()
+
+        assert is_in(ada, course)
+
+    @pytest.mark.parametrize("is_within", [False, True])
+    def test_acc_13_costs_no_account_where_a_lock_cannot_be_had(
+        self, is_within, settings, caplog, monkeypatch
+    ):
+        if is_within and connection.vendor == "sqlite":
+            pytest.skip("Who saves the account has SQLite's only lock already.")
+        monkeypatch.setattr("django_enrollments.enrolling.transactions.ATTEMPTS", 2)
+        course = make_course(max_student_enrollments_allowed=5)
+        invite(course)
+        is_held, is_released = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            courses = type(course)._base_manager
+            try:
+                with transaction.atomic():
+                    courses.filter(pk=course.pk).update(id=course.pk)
+                    is_held.set()
+                    is_released.wait(60)
+            finally:
+                connection.close()
+
+        holder = threading.Thread(target=hold)
+
+        def hold_from_here_on(action: str, **context: Any) -> None:
+            if not is_held.is_set():
+                holder.start()
+                assert is_held.wait(10)
+
+        settings.ENROLLMENTS_FILTERS = [hold_from_here_on]
+        try:
+            with transaction.atomic() if is_within else nullcontext():
+                ada = without_waiting(partial(make_user, "ada"))
+        finally:
+            is_released.set()
+            holder.join()
+            # It waits as long as ever from here on.
+            connection.close()
+
+        assert get_user_model().objects.filter(pk=ada.pk).exists()
+        assert f"User {ada.pk}, invited to course" in caplog.text
+        assert ADDRESS not in caplog.text
+        if not is_within:
+            assert not is_in(ada, course)
 
         ada.save()
 

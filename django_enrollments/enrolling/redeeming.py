@@ -131,7 +131,7 @@ def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
     with deciding(), one_call() as call:
         offer = get_offer(invitation.course_id, call, using)
         rows = CourseEnrollment.objects.using(using)
-        if rows.filter(user=user.pk, course=offer.key).exists():
+        if rows.of_course_key(offer.key).filter(user=user.pk).exists():
             return
         (outcome,) = lifecycle.enroll(
             [user],
