@@ -397,7 +397,7 @@ class Settings:
 
     @property
     def ENROLLMENTS_USERNAME_PATTERN(self) -> str:
-        """What a whole username must match in URLs and list filters."""
+        """What a whole username, normalised, must match in URLs and list filters."""
         return cast("str", self._value("ENROLLMENTS_USERNAME_PATTERN"))
 
     @property

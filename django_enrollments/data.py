@@ -36,7 +36,11 @@ from django_enrollments.enrolling.catalog import (
 )
 from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import clean_enterprise_uuid
-from django_enrollments.enrolling.learners import find_user, get_user
+from django_enrollments.enrolling.learners import (
+    find_stored_name,
+    find_user,
+    get_user,
+)
 from django_enrollments.enrolling.lists import (
     enrollment_entry,
     own_enrollments,
@@ -51,7 +55,7 @@ from django_enrollments.enrolling.transactions import (
     write_transaction,
 )
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
-from django_enrollments.keys import find_course_id, find_username
+from django_enrollments.keys import find_course_id
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -91,7 +95,7 @@ def get_course_enrollments(
     Raises:
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
-    name = find_username(username)
+    name = find_stored_name(username)
     if name is None:
         return []
     only_active = not include_inactive
@@ -109,7 +113,7 @@ def get_course_enrollments(
         return [
             enrollment
             for enrollment in _without_orphans(listed)
-            if enrollment["user"] == str(username)
+            if enrollment["user"] == str(name)
         ]
 
 
@@ -127,12 +131,12 @@ def get_course_enrollment(
     Returns:
         The enrollment dictionary, or ``None`` when there is none.
     """
-    name, text = find_username(username), find_course_id(course_id)
+    name, text = find_stored_name(username), find_course_id(course_id)
     if name is None or text is None:
         return None
     with one_call() as call:
         listed = serialize_own(name, call, include_expired, course_id=text)
-        wanted = (str(username), text)
+        wanted = (str(name), text)
         for enrollment in listed:
             details = enrollment["course_details"]
             found = details["course_id"] if details else text
@@ -444,7 +448,7 @@ def _find_row(
     username: object, course_id: object, using: str | None
 ) -> CourseEnrollment | None:
     """Give a learner's row with its user, in one query."""
-    text, name = find_course_id(course_id), find_username(username)
+    text, name = find_course_id(course_id), find_stored_name(username, using)
     if text is None or name is None:
         return None
     users = get_user_model()
@@ -458,7 +462,7 @@ def _find_row(
         rows = [row for row in rows if str(row.course_id) == text]
     else:
         enrollments = CourseEnrollment.objects.using(using or read_alias())
-        enrollments = enrollments.in_course(course_id).of_username(name)
+        enrollments = enrollments.in_course(course_id).of_stored_username(name)
         rows = enrollments.select_related("user").order_by()
     # The same is true of the name.
     return next((row for row in rows if row.username == str(name)), None)

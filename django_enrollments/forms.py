@@ -20,7 +20,8 @@ class CourseEnrollmentsApiListForm(forms.Form):
 
     course_id = forms.CharField(required=False)
     course_ids = forms.CharField(required=False)
-    email = forms.CharField(required=False)
+    # An account is found by the very address it has, spaces and all.
+    email = forms.CharField(required=False, strip=False)
     username = forms.CharField(required=False)
 
     def clean_course_id(self) -> str:
@@ -55,6 +56,8 @@ class CourseEnrollmentsApiListForm(forms.Form):
         Raises:
             ValidationError: There are too many.
         """
+        if not self.cleaned_data["email"].strip():
+            return ""
         return self._split("email", "emails")
 
     def clean_username(self) -> list[str] | str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from string import ascii_lowercase, ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models
 
 from django_enrollments.conf import conf
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
 
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+#: What NFC and NFD replace by one ASCII character: the only letter is KELVIN SIGN.
+_BECOMES_ASCII = re.compile("([\u037e\u1fef\u212a])")
 
 #: What fits a text column everywhere; the longest that MariaDB can index whole.
 MAX_TEXT = 255
@@ -145,21 +150,24 @@ def find_course(course: object) -> Any | None:
 
 def is_username(text: str) -> bool:
     """
-    Tell whether ``text`` may be a username in a URL or a list filter.
+    Return whether ``text`` may be a username in a URL or a list filter.
 
     Args:
-        text: Checked against ``ENROLLMENTS_USERNAME_PATTERN``.
+        text: Checked against ``ENROLLMENTS_USERNAME_PATTERN`` once it is normalised by
+            the user model.
     """
-    pattern = conf.ENROLLMENTS_USERNAME_PATTERN
-    return is_storable(text) and bool(re.fullmatch(pattern, text))
+    if not is_storable(text):
+        return False
+    name = get_user_model().normalize_username(text)
+    return bool(re.fullmatch(conf.ENROLLMENTS_USERNAME_PATTERN, name))
 
 
 def find_username(name: object) -> Any | None:
     """
-    Give the name of a user as the user model holds it: a number, where those are names.
+    Return the name of a user as the user model holds it: normalised, or a number.
 
     Args:
-        name: What ``user.get_username()`` gives, or its text.
+        name: What ``user.get_username()`` returns, or its text, in any normal form.
 
     Returns:
         The name, whether or not a user has it; ``None`` when it cannot be one.
@@ -167,7 +175,8 @@ def find_username(name: object) -> Any | None:
     model = get_user_model()
     field = model._meta.get_field(model.USERNAME_FIELD)
     if isinstance(field, models.CharField | models.TextField):
-        return name if name and is_storable(name) else None
+        text = model.normalize_username(name) if is_storable(name) else None
+        return text or None
     value = _find_value(field, name)
     # No name has two spellings.
     return value if str(value) == str(name) else None
@@ -224,26 +233,68 @@ def run_of(course_id: str) -> str:
 
 def normalize_email(address: str) -> str:
     """
-    Give the form in which e-mail addresses are stored and compared (ACC-12).
+    Return the form in which e-mail addresses are stored and compared (ACC-12).
+
+    Surrounding whitespace is off, and the rest as :func:`fold_email` returns it.
 
     Args:
-        address: As somebody typed it.
+        address: An address in any spelling.
     """
-    return address.strip().lower()
+    return fold_email(address.strip())
 
 
-def fold_email(address: str) -> set[str]:
+def fold_email(text: str) -> str:
     """
-    Give what databases make of an address, however its case, by ``LOWER()``.
+    Return an address in NFC with ASCII letters in lower case.
 
-    SQLite's knows ASCII alone and leaves other letters as they are stored. Both cases
-    of those are found, though not a mixture of the two.
+    All other characters stay as they are, and none becomes an ASCII character.
 
     Args:
-        address: As somebody typed it.
+        text: An address in any spelling, with the whitespace around it.
     """
-    stored = normalize_email(address)
-    spellings = address.strip(), stored, stored.upper()
-    folded = {spelling.translate(_ASCII_LOWER) for spelling in spellings}
-    # Some letters do not come back from upper case.
-    return {stored, *(text for text in folded if text.lower() == stored)}
+    # Not the other way round: "E" with an accent is "É", which is not "é".
+    return _normalized(text, "NFC").translate(_ASCII_LOWER)
+
+
+def spellings_of_email(address: str) -> set[str]:
+    """
+    Return the texts by which to look for an address in a column of a host.
+
+    A host's field may hold it in NFC, in NFD, or with a space at the end, which
+    copying leaves there. Their ASCII letters are to be compared without case.
+
+    Args:
+        address: An address in any spelling.
+    """
+    bare = address.strip()
+    both = {_normalized(bare, "NFC"), _normalized(bare, "NFD")}
+    return {address, bare, f"{bare} ", *both}
+
+
+def _normalized(text: str, form: Literal["NFC", "NFD"]) -> str:
+    if text.isascii():
+        return text
+    parts = _BECOMES_ASCII.split(text)
+    # Odd ones are those that it splits by.
+    parts[::2] = [unicodedata.normalize(form, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def clean_address(address: object) -> str | None:
+    """
+    Return an e-mail address in its stored form, or ``None`` where it is invalid.
+
+    Args:
+        address: Anything; valid is what Django's ``EmailValidator`` accepts once
+            surrounding whitespace is off, as far as a column holds it (V1-CEA-11).
+    """
+    if not isinstance(address, str) or not is_storable(address):
+        return None
+    email = normalize_email(address)
+    if len(email) > MAX_TEXT:
+        return None
+    try:
+        validate_email(email)
+    except ValidationError:
+        return None
+    return email

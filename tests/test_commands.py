@@ -552,7 +552,7 @@ class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
         ("line", "code"),
         [
             ("django-101,nobody,,,enroll", "user_not_found"),
-            ("django-101,,no address,,enroll", "user_not_found"),
+            ("django-101,,no address,,enroll", "invalid_email"),
             (f"django-101,{'x' * 100_000},,,enroll", "user_not_found"),
             ("nowhere,ada,,,enroll", "course_not_found"),
             ("no course id,ada,,,enroll", "course_not_found"),

@@ -283,12 +283,7 @@ class TestWho:
         ("email", "told"),
         [
             ("nobody@example.org", "nobody@example.org"),
-            ("no address", "no address"),
-            (7, "7"),
-            (["a"], "['a']"),
-            ("a\x00@example.org", "a\x00@example.org"),
-            ("\ud800@example.org", "?@example.org"),
-            ("a" * 2_000, "a" * 2_000),
+            (" Nobody@example.org", " Nobody@example.org"),
         ],
     )
     def test_post_12_an_address_of_nobody(
@@ -300,6 +295,25 @@ class TestWho:
         assert response.json() == {
             "message": f"The user with the email address {told} does not exist."
         }
+
+    @pytest.mark.parametrize(
+        ("email", "told"),
+        [
+            ("no address", "no address"),
+            (7, "7"),
+            (["a"], "['a']"),
+            ("a\x00@example.org", "a\x00@example.org"),
+            ("\ud800@example.org", "?@example.org"),
+            ("a" * 2_000, "a" * 2_000),
+        ],
+    )
+    def test_contract_9_what_is_no_address_is_a_400(
+        self, boss: Any, course: Any, email: Any, told: str
+    ) -> None:
+        response = ask(boss, course, email=email)
+
+        assert response.status_code == 400
+        assert response.json() == {"message": f"'{told}' is not a valid email address."}
 
     @pytest.mark.parametrize(
         ("name", "told"),

@@ -604,9 +604,15 @@ class TestByEmail:
         CourseEnrollment.unenroll_by_email(" ADA@example.org", course_id)
         assert state_of(learner, course) == ("honor", False)
 
-    @pytest.mark.parametrize("email", ["nobody@example.org", "", "\x00", None, 5])
+    @pytest.mark.parametrize(
+        ("email", "code"),
+        [
+            ("nobody@example.org", "user_not_found"),
+            *((email, "invalid_email") for email in ("", "\x00", None, 5)),
+        ],
+    )
     def test_mdl_09_an_unknown_address_is_logged(
-        self, caplog: pytest.LogCaptureFixture, email: Any
+        self, caplog: pytest.LogCaptureFixture, email: Any, code: str
     ) -> None:
         course_id = course_id_of(make_course())
 
@@ -614,7 +620,7 @@ class TestByEmail:
             assert CourseEnrollment.enroll_by_email(email, course_id) is None
             CourseEnrollment.unenroll_by_email(email, course_id)
 
-        assert caplog.text.count("user_not_found") == 2
+        assert caplog.text.count(code) == 2
 
     def test_mdl_09_errors_are_raised_when_not_ignored(self) -> None:
         make_user()
@@ -975,6 +981,21 @@ class TestCourseEnrollmentAllowed:
             pre_delete.disconnect(remember, CourseEnrollmentAllowed)
 
         assert seen == ["redacted-before-delete@safe.com"] * 2
+
+    def test_mdl_26_the_address_that_overwrites_may_be_invited(self) -> None:
+        invite = CourseEnrollmentAllowed.objects.create
+        redacted = invite(email="redacted-before-delete@safe.com", course_id="a")
+        for course_id in ("a", "b"):
+            invite(email="ada@example.org", course_id=course_id)
+
+        assert CourseEnrollmentAllowed.retire("ada@example.org") is True
+
+        assert CourseEnrollmentAllowed.objects.get() == redacted
+        assert CourseEnrollmentAllowed.retire(redacted.email) is True
+
+    @pytest.mark.parametrize("email", ["nobody@example.org", "", "a\x00@example.org"])
+    def test_mdl_26_an_address_without_any_is_false(self, email: str) -> None:
+        assert CourseEnrollmentAllowed.retire(email) is False
 
     def test_mdl_26_a_used_one_goes_too(self) -> None:
         CourseEnrollmentAllowed.objects.create(

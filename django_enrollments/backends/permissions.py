@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from django_enrollments.calls import moment, read_alias
 from django_enrollments.conf import conf
-from django_enrollments.keys import find_course, find_courses
+from django_enrollments.keys import find_course, find_courses, find_username
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollmentAllowed,
@@ -115,7 +115,8 @@ class CourseRoleBackend:
 
     def _may_retire(self, user: Any) -> bool:
         service = conf.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME
-        named = service is not None and str(user.get_username()) == service
+        own = str(user.get_username())
+        named = service is not None and own in {service, str(find_username(service))}
         return named or bool(getattr(user, "is_superuser", False))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_enrollments.calls import read_alias
-from django_enrollments.keys import is_storable
+from django_enrollments.keys import find_username, is_storable
 from django_enrollments.models import UserRetirementStatus
 
 
@@ -20,7 +20,7 @@ class ModelBackend:
         Give the user who asked to be retired under this name (V1-UNENR-03).
 
         Args:
-            username: The original username, case and all.
+            username: The original username, case and all, in any normal form.
 
         Returns:
             The user; ``None`` when nobody asked, or it is finished or aborted, or the
@@ -28,11 +28,14 @@ class ModelBackend:
         """
         if not is_storable(username) or not username:
             return None
+        names = [username, str(find_username(username) or username)]
         requests = UserRetirementStatus._default_manager.using(read_alias()).filter(
-            original_username=username, state__in=self.OPEN_STATES, user__isnull=False
+            original_username__in=names,
+            state__in=self.OPEN_STATES,
+            user__isnull=False,
         )
-        for request in requests.select_related("user").order_by("-pk"):
-            # A case-insensitive collation also finds names that merely look alike.
-            if request.original_username == username:
-                return request.user
-        return None
+        found: dict[str, Any] = {}
+        for request in requests.select_related("user").order_by("pk"):
+            found[request.original_username] = request.user
+        # A case-insensitive collation also finds names that merely look alike.
+        return next((found[name] for name in names if name in found), None)

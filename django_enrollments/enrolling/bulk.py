@@ -12,9 +12,11 @@ from django_enrollments.enrolling import lifecycle, redeeming
 from django_enrollments.enrolling.access import judge_mode
 from django_enrollments.enrolling.catalog import CourseOffer, get_offer
 from django_enrollments.enrolling.learners import (
+    choose_user,
     find_users_by_email,
     find_users_by_key,
     find_users_by_name,
+    is_inactive,
     is_saved,
 )
 from django_enrollments.enrolling.salvage import each, patiently
@@ -27,7 +29,7 @@ from django_enrollments.errors import (
     CourseNotFoundError,
     UserNotFoundError,
 )
-from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
+from django_enrollments.keys import is_storable, normalize_email
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.moments import for_database
 
@@ -293,28 +295,22 @@ def _find_by_key(identifiers: Iterable[Any], using: str) -> dict[Any, Any]:
 
 
 def _resolve_emails(batch: _Batch, positions: Sequence[int]) -> None:
-    addresses = {}
-    for position in positions:
-        address = batch.rows[position].identifier
-        if (
-            isinstance(address, str)
-            and "@" in address
-            and is_storable(address, MAX_TEXT)
-        ):
-            addresses[position] = normalize_email(address)
-        else:
-            text = f"'{address}' is no e-mail address."
-            batch.say(position, "error", UserNotFoundError(text))
-    users = find_users_by_email({*addresses.values()}, batch.using)
-    for position, address in addresses.items():
-        found = users.get(address, [])
-        if len(found) > 1:
-            text = f"Several users have the e-mail address '{address}'."
-            batch.say(position, "error", CourseEnrollmentError(text))
-        elif found:
-            batch.users[position] = found[0]
-        else:
-            batch.strangers[position] = address
+    given = {position: batch.rows[position].identifier for position in positions}
+    found = find_users_by_email(given.values(), batch.using)
+    if batch.terms.action == "enroll":
+        # The address of an inactive account may never have been confirmed.
+        found = {
+            email: [user for user in users if not is_inactive(user)]
+            for email, users in found.items()
+        }
+    for position, email in given.items():
+        try:
+            batch.users[position] = choose_user(email, found)
+        except CourseEnrollmentError as error:
+            if error.code == UserNotFoundError.code:
+                batch.strangers[position] = normalize_email(email)
+            else:
+                batch.say(position, "error", error)
 
 
 def _enroll_known(batch: _Batch) -> None:
@@ -425,22 +421,23 @@ def _invite(batch: _Batch, addresses: Sequence[str]) -> list[str]:
 
 
 def _uninvite(batch: _Batch) -> None:
-    """Take back the unused invitations of all addresses, with or without account."""
+    """Take back the unused invitations of all addresses, whatever they stand for."""
     addresses = {
         position: normalize_email(row.identifier)
         for position, row in enumerate(batch.rows)
-        if row.kind == "email"
-        and (position in batch.users or position in batch.strangers)
+        if row.kind == "email" and is_storable(row.identifier)
     }
     told = each(partial(_take_back, batch), [*addresses.values()], using=batch.using)
     for position, taken_back in zip(addresses, told, strict=True):
-        result = batch.results.get(position)
-        if result is not None and result["status"] != "unchanged":
+        result = batch.results.setdefault(
+            position, _result(batch.rows[position], "unchanged")
+        )
+        if position in batch.users and result["status"] != "unchanged":
             continue
         if isinstance(taken_back, CourseEnrollmentError):
             batch.say(position, "error", taken_back)
-        else:
-            batch.say(position, "uninvited" if taken_back else "unchanged")
+        elif taken_back:
+            batch.say(position, "uninvited")
 
 
 def _take_back(batch: _Batch, addresses: Sequence[str]) -> list[bool]:

@@ -13,7 +13,7 @@ from django_enrollments.enrolling.transactions import (
     until_settled,
     write_transaction,
 )
-from django_enrollments.keys import MAX_TEXT, is_storable, normalize_email
+from django_enrollments.keys import is_storable, normalize_email
 from django_enrollments.models import CourseEnrollmentAllowed
 from django_enrollments.moments import for_database
 
@@ -23,31 +23,15 @@ if TYPE_CHECKING:
     from django_enrollments.calls import Origin
 
 
-def clean_address(address: object) -> str | None:
-    """
-    Give an e-mail address in its stored form, or ``None`` when nobody can be invited.
-
-    Syntax is not checked, but for an ``@`` with something on both sides (V1-CEA-11).
-
-    Args:
-        address: As somebody typed it.
-    """
-    if not isinstance(address, str) or not is_storable(address):
-        return None
-    email = normalize_email(address)
-    name, _, host = email.rpartition("@")
-    return email if name and host and len(email) <= MAX_TEXT else None
-
-
 def list_invitations(address: str) -> list[CourseEnrollmentAllowed]:
     """
     List the invitations of an address, used ones too, oldest first (V1-CEA-02).
 
     Args:
-        address: An e-mail address in any case.
+        address: An e-mail address in any spelling, valid or not.
     """
-    email = clean_address(address)
-    if email is None:
+    email = normalize_email(address) if is_storable(address) else ""
+    if not email:
         return []
     found = CourseEnrollmentAllowed.objects.for_email(email).order_by("pk")
     # A collation may also find what merely looks alike.
@@ -66,7 +50,7 @@ def invite(
     Invite an address to a course, which need not exist yet (V1-CEA-04).
 
     Args:
-        email: An address as :func:`clean_address` gives it.
+        email: An address as :func:`~django_enrollments.keys.clean_address` returns it.
         course_id: A valid course id.
         auto_enroll: Whether whoever has the address is enrolled once they appear.
         at: The moment of the invitation.
@@ -100,17 +84,20 @@ def invite(
     return invitation
 
 
-def withdraw(email: str, course_id: str) -> bool:
+def withdraw(address: object, course_id: str) -> bool:
     """
     Take an invitation back, used or not (V1-CEA-07, V1-CEA-13).
 
     Args:
-        email: An address as :func:`clean_address` gives it.
+        address: An e-mail address in any spelling, valid or not.
         course_id: The course id.
 
     Returns:
         Whether there was one.
     """
+    if not isinstance(address, str) or not is_storable(address):
+        return False
+    email = normalize_email(address)
     using = begin_writing()
     invitations = CourseEnrollmentAllowed.objects.using(using).order_by()
     keys = [

@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django_enrollments.calls import Origin, between_calls, one_call
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.catalog import get_offer
-from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.enrolling.learners import find_users_by_email, is_inactive
 from django_enrollments.enrolling.transactions import deciding, write_alias
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import is_storable
@@ -48,7 +48,7 @@ def redeem_for_user(user: Any) -> None:
     if not waiting:
         return
     stored = type(user)._base_manager.using(write_alias()).filter(pk=user.pk).first()
-    if stored is None or not getattr(stored, "is_active", True):
+    if stored is None or is_inactive(stored):
         return
     for invitation in waiting:
         if email_of(stored) == invitation.email:
@@ -67,7 +67,7 @@ def redeem_for_addresses(addresses: Collection[str], course_id: str) -> None:
     """
     found = find_users_by_email(addresses, write_alias())
     for address, users in found.items():
-        active = [user for user in users if getattr(user, "is_active", True)]
+        active = [user for user in users if not is_inactive(user)]
         if len(active) == 1:
             waiting = waiting_invitations().for_email(address)
             for invitation in waiting.filter(course_id=course_id):

@@ -6,13 +6,11 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib.auth import get_user_model
 from django.db import connections
 from django.db.models import CharField, F, Func, Q, TextField
-from django.db.models.functions import Lower
 
-from django_enrollments.enrolling.learners import email_field
-from django_enrollments.keys import MAX_TEXT, fold_email, is_storable
+from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.keys import MAX_TEXT, is_storable
 from django_enrollments.models import (
     CourseEnrollment,
     get_course_adapter,
@@ -48,8 +46,8 @@ def search_enrollments(
             its case; ``None`` is any course, an empty collection none.
         learners: Keys of users of whom their learner is one; ``None`` is any learner,
             an empty collection nobody.
-        emails: Addresses of which their learner has one, whatever its case; ``None``
-            is any learner, an empty collection nobody.
+        emails: Addresses of which their learner has one, in any spelling; ``None`` is
+            any learner, an empty collection nobody.
         using: Database alias; ``None`` lets the router choose.
     """
     enrollments = CourseEnrollment.objects.using(using)
@@ -127,12 +125,7 @@ def _in_courses_with(
 def _of_emails(
     enrollments: CourseEnrollmentQuerySet, emails: Collection[str]
 ) -> CourseEnrollmentQuerySet:
-    field = email_field()
-    folded = (fold_email(email) for email in emails if is_storable(email))
-    wanted = set[str]().union(*folded) - {""}
-    if field is None or not wanted:
-        return enrollments.none()
-    users = get_user_model()._default_manager.order_by()
-    users = users.alias(enrollments_email=Lower(field))
-    found = users.filter(enrollments_email__in=wanted)
-    return enrollments.filter(user__in=found.values("pk"))
+    # A database alone does not tell which addresses are the same.
+    found = find_users_by_email(emails, enrollments.db)
+    keys = [user.pk for users in found.values() for user in users]
+    return enrollments.filter(user__in=keys)

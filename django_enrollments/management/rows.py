@@ -137,11 +137,12 @@ def _read_all(
         text = line.rstrip("\r\n").replace("\x00", _NUL)
         if not text.strip(BLANK):
             continue
+        given: dict[str, str] = {}
         values: dict[str, str] = {}
         try:
             for name, value in zip(header, _split(text, header), strict=True):
                 if name:
-                    values[name] = value.strip()
+                    given[name], values[name] = value, value.strip()
                 elif value.strip():
                     raise HeaderError(
                         f"Line {number} has content in a column without a name."
@@ -151,7 +152,9 @@ def _read_all(
             shown = values.get("username") or values.get("email") or ""
             yield FileRow(number, _printable(shown), None, fault.code, fault.message)
         else:
-            yield FileRow(number, values[task.kind], task)
+            # An account is found by the very address it has, spaces and all.
+            told = given if task.kind == "email" else values
+            yield FileRow(number, told[task.kind], task)
 
 
 def _read_header(line: str) -> list[str]:

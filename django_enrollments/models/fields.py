@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Func
 
+from django_enrollments.keys import normalize_email
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -55,7 +57,9 @@ class ToTheLetter(Func):
 
 class LowercaseCharField(ExactCharField):
     """
-    Text that is stored and looked up in lower case, without space around it.
+    Text that is stored and looked up as e-mail addresses are compared.
+
+    It is in NFC, its ASCII letters are in lower case, and it has no space around it.
 
     One stored form lets an ordinary unique constraint ignore case on every database;
     MariaDB has no index on expressions.
@@ -64,7 +68,7 @@ class LowercaseCharField(ExactCharField):
     def get_prep_value(self, value: Any) -> Any:
         """Fold every value on its way to the database, lookups included."""
         value = super().get_prep_value(value)
-        return value.strip().lower() if isinstance(value, str) else value
+        return normalize_email(value) if isinstance(value, str) else value
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Leave the stored form on the instance too."""

@@ -6,11 +6,18 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import models, router, transaction
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
-from django_enrollments.keys import MAX_TEXT, find_course_id, normalize_email
+from django_enrollments.keys import (
+    MAX_TEXT,
+    clean_address,
+    find_course_id,
+    normalize_email,
+)
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
 
 #: What overwrites an address just before its invitation is deleted (MDL-26).
@@ -33,10 +40,10 @@ class CourseEnrollmentAllowedQuerySet(models.QuerySet["CourseEnrollmentAllowed"]
 
     def for_email(self, email: str) -> CourseEnrollmentAllowedQuerySet:
         """
-        Keep the invitations of one address, whatever its case (ACC-12).
+        Keep the invitations of one address (ACC-12).
 
         Args:
-            email: An e-mail address.
+            email: An e-mail address in any spelling.
         """
         return self.filter(email=email)
 
@@ -128,6 +135,18 @@ class CourseEnrollmentAllowed(models.Model):
         """Give the course; the address is personal."""
         return f"{_('Invitation')} {self.pk}: {self.course_id}"
 
+    def clean(self) -> None:
+        """
+        Check the address (V1-CEA-11).
+
+        Raises:
+            ValidationError: It is no e-mail address.
+        """
+        super().clean()
+        if self.email and clean_address(self.email) is None:
+            error = ValidationError(validate_email.message, validate_email.code)
+            raise ValidationError({"email": error})
+
     def valid_for_user(self, user: Any) -> bool:
         """
         Tell whether the invitation is unused or the user's own (MDL-14).
@@ -174,16 +193,10 @@ class CourseEnrollmentAllowed(models.Model):
 
         Returns:
             Whether there was any.
+
+        Raises:
+            CourseEnrollmentError: Conflicts with other changes did not end.
         """
-        using = router.db_for_write(cls)
-        stored = cls.objects.using(using)
-        with transaction.atomic(using=using):
-            invitations = stored.for_email(email)
-            # By course: two people retired at once wait for each other in one order,
-            # address and course being unique.
-            by_course = invitations.order_by("course_id", "pk")
-            keys = list(by_course.values_list("pk", flat=True))
-            for key in keys:
-                stored.filter(pk=key).update(email=REDACTED_EMAIL)
-                stored.filter(pk=key).delete()
-        return bool(keys)
+        from django_enrollments.models import shortcuts
+
+        return shortcuts.retire_invitations(email)

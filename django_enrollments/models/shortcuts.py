@@ -26,7 +26,11 @@ from django_enrollments.errors import (
     EnrollmentNotFoundError,
     UserNotFoundError,
 )
-from django_enrollments.keys import find_course_id, find_course_id_text
+from django_enrollments.keys import (
+    find_course_id,
+    find_course_id_text,
+    is_storable,
+)
 
 if TYPE_CHECKING:
     from django_enrollments.calls import Call
@@ -67,6 +71,45 @@ def modes_for_course(
         return usable
     default = default_mode()
     return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
+
+
+def retire_invitations(email: str) -> bool:
+    """
+    Delete invitations as ``CourseEnrollmentAllowed.retire`` describes it.
+
+    Args:
+        email: The address of a person who retires.
+
+    Raises:
+        CourseEnrollmentError: Conflicts with other changes did not end.
+    """
+    from django_enrollments.enrolling.transactions import (
+        begin_writing,
+        until_settled,
+        write_transaction,
+    )
+    from django_enrollments.models.invitations import (
+        REDACTED_EMAIL,
+        CourseEnrollmentAllowed,
+    )
+
+    if not is_storable(email):
+        return False
+    using = begin_writing()
+    stored = CourseEnrollmentAllowed.objects.using(using).order_by("pk")
+
+    def attempt(_lock: bool) -> bool:
+        with write_transaction(using):
+            keys = list(stored.for_email(email).values_list("pk", flat=True))
+            # One by one: for many keys, MariaDB may read and lock the whole table.
+            for key in keys:
+                invitation = stored.filter(pk=key)
+                # Address and course are unique together; no course id has a space.
+                invitation.update(email=REDACTED_EMAIL, course_id=f"redacted {key}")
+                invitation.delete()
+        return bool(keys)
+
+    return until_settled(attempt, using=using)
 
 
 class EnrollmentShortcuts:
@@ -199,7 +242,7 @@ class EnrollmentShortcuts:
         Enroll the user with an e-mail address, without asking for access (MDL-09).
 
         Args:
-            email: The address, in any case.
+            email: The address, in any spelling.
             course_id: The course id.
             mode: Mode slug; ``None`` for the default (MODE-06).
             ignore_errors: Whether what goes wrong is only logged.
@@ -225,11 +268,13 @@ class EnrollmentShortcuts:
         Take the user with an e-mail address out; an unknown one is logged (MDL-09).
 
         Args:
-            email: The address, in any case.
+            email: The address, in any spelling.
             course_id: The course id.
 
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
+            CourseEnrollmentError: Several users have the address; the code is
+                ``ambiguous_email``.
         """
         try:
             user = _user_by_email(email)
@@ -457,15 +502,13 @@ def _origin(actor: Any, reason: str, source: str | None) -> Origin:
 
 
 def _user_by_email(email: str) -> Any:
-    from django_enrollments.enrolling.learners import find_users_by_email
+    from django_enrollments.enrolling.learners import (
+        choose_user,
+        find_users_by_email,
+    )
     from django_enrollments.enrolling.transactions import begin_writing
-    from django_enrollments.keys import normalize_email
 
-    found = find_users_by_email([email], begin_writing())
-    users = found.get(normalize_email(str(email)), [])
-    if not users:
-        raise UserNotFoundError("No user has this e-mail address.")
-    return users[0]
+    return choose_user(email, find_users_by_email([email], begin_writing()))
 
 
 def _find_row(

@@ -195,10 +195,13 @@ CALLS: Mapping[type[APIView], Mapping[str, Call]] = {
                 ),
                 400: answer(
                     NOT_ENROLLED,
-                    "The request is malformed, the course is unknown, the mode is not "
-                    "on offer, or enrolling was refused.",
+                    "The request is malformed, the course is unknown, the address is "
+                    "invalid, the mode is not on offer, or enrolling was refused.",
                     no_course={
                         "message": "No course 'NOWHERE' found for enrollment",
+                    },
+                    invalid_address={
+                        "message": "'nobody@' is not a valid email address.",
                     },
                     mode_not_on_offer={
                         "message": (
@@ -244,7 +247,8 @@ CALLS: Mapping[type[APIView], Mapping[str, Call]] = {
                     ),
                 ),
                 409: refusal(
-                    "Several users have this address.",
+                    "Several active users have this address, or several inactive ones "
+                    "and no active one.",
                     several=f"Several users have the email address {examples.ADDRESS}.",
                 ),
                 **refused_before(401, 413, 415, 429),

@@ -39,6 +39,7 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.transactions import non_atomic
+from django_enrollments.keys import find_username
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
@@ -283,6 +284,17 @@ class Requester:
         self.user: Any = request.user or AnonymousUser()
         self.username = str(self.user.get_username())
         self.has_key = has_valid_key(request)
+
+    def is_called(self, name: object) -> bool:
+        """
+        Return whether a name is the requester's own, in any normal form.
+
+        Args:
+            name: What a request names a learner by.
+        """
+        stored = find_username(name) if isinstance(name, str) else None
+        own = self.username
+        return name == own or (stored is not None and str(stored) == own)
 
     @cached_property
     def may_view(self) -> bool:

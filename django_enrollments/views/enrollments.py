@@ -17,7 +17,11 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.learners import find_user, find_users_by_email
+from django_enrollments.enrolling.learners import (
+    choose_user,
+    find_user,
+    find_users_by_email,
+)
 from django_enrollments.enrolling.transactions import deciding
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-#: No user model has longer names or addresses; no statement needs to carry them.
+#: No user model has longer names; no statement needs to carry them.
 _LONGEST_NAME = 1_000
 
 
@@ -71,9 +75,9 @@ class EnrollmentView(EnrollmentAPIView):
             The enrollment; an answer without any body when there is none (V1-GET-05).
         """
         requester = Requester(request)
-        if username is None:
+        if username is None or requester.is_called(username):
             username = requester.username
-        if username != requester.username and not requester.may_view:
+        elif not requester.may_view:
             # The same for all, so that it tells nothing of anybody (V1-GET-02).
             raise Refused(404)
         with refusing(Retrieving(username, course_id)):
@@ -104,7 +108,9 @@ class EnrollmentListView(EnrollmentAPIView):
         requester = Requester(request)
         username = request.query_params.get("user", requester.username)
         include_expired = includes_expired(request)
-        if username != requester.username and not requester.may_view:
+        if requester.is_called(username):
+            username = requester.username
+        elif not requester.may_view:
             return Response(_listed_for_team(requester, username, include_expired))
         with refusing(Listing(username)):
             listed = api.get_enrollments(username, include_expired=include_expired)
@@ -232,7 +238,7 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
     user, email = body.get("user"), body.get("email")
     has_user, has_email = user not in (None, ""), email not in (None, "")
-    if user == requester.username or not (has_user or has_email):
+    if requester.is_called(user) or not (has_user or has_email):
         return requester.username
     if not _may_act(body, requester):
         raise Refused(404)
@@ -245,18 +251,21 @@ def _may_act(body: Mapping[str, Any], requester: Requester) -> bool:
     return requester.may_create or (leaves and requester.may_deactivate)
 
 
+#: What is answered where an address stands for no user, by the code of the refusal.
+_NO_USER = {
+    "invalid_email": (400, "'{}' is not a valid email address."),
+    "user_not_found": (406, "The user with the email address {} does not exist."),
+    "ambiguous_email": (409, "Several users have the email address {}."),
+}
+
+
 def _name_of_address(email: object) -> str:
-    if isinstance(email, str) and len(email) <= _LONGEST_NAME:
-        found = [
-            user for users in find_users_by_email([email]).values() for user in users
-        ]
-    else:
-        found = []
-    if not found:
-        raise refused(406, "The user with the email address {} does not exist.", email)
-    if len(found) > 1:
-        raise refused(409, "Several users have the email address {}.", email)
-    return str(found[0].get_username())
+    try:
+        user = choose_user(email, find_users_by_email([email]))
+    except CourseEnrollmentError as error:
+        code, text = _NO_USER[error.code]
+        raise refused(code, text, email) from error
+    return str(user.get_username())
 
 
 def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:

@@ -12,12 +12,11 @@ from rest_framework.response import Response
 
 from django_enrollments.calls import one_call, origin_of
 from django_enrollments.enrolling.invitations import (
-    clean_address,
     invite,
     list_invitations,
     withdraw,
 )
-from django_enrollments.keys import find_course_id
+from django_enrollments.keys import clean_address, find_course_id
 from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
 from django_enrollments.views.base import EnrollmentAPIView, body_of, refused
@@ -25,6 +24,8 @@ from django_enrollments.views.guards import IsGlobalStaff
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
+
+    from django_enrollments.wire import Refused
 
 
 class EnrollmentAllowedView(EnrollmentAPIView):
@@ -52,7 +53,10 @@ class EnrollmentAllowedView(EnrollmentAPIView):
             request: The request, with ``email``, ``course_id`` and, if the address is
                 to be enrolled once it has an account, ``auto_enroll``.
         """
-        email, course_id = self._required_data(request)
+        address, course_id = self._required_data(request)
+        email = clean_address(address)
+        if email is None:
+            raise _invalid(address)
         auto_enroll = _auto_enroll_of(request)
         with one_call() as call:
             invitation = invite(
@@ -79,8 +83,11 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         Args:
             request: The request, with ``email`` and ``course_id`` in its body.
         """
-        email, course_id = self._required_data(request)
-        if not withdraw(email, course_id):
+        address, course_id = self._required_data(request)
+        # One that is there is deleted whatever its address.
+        if not withdraw(address, course_id):
+            if clean_address(address) is None:
+                raise _invalid(address)
             raise refused(
                 status.HTTP_404_NOT_FOUND,
                 # The grammar is what clients know.
@@ -104,12 +111,12 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         email, course_id = body.get("email"), body.get("course_id")
         return bool(email and course_id), email, course_id
 
-    def _required_data(self, request: Request) -> tuple[str, str]:
+    def _required_data(self, request: Request) -> tuple[Any, str]:
         """
-        Give the address in its stored form, and the course id.
+        Return the address as it came, and the course id.
 
         Raises:
-            Refused: They are missing, or can be no address and no course id.
+            Refused: One is missing, or the course id is invalid.
         """
         is_valid, address, given = self.check_required_data(request)
         if not is_valid:
@@ -118,13 +125,6 @@ class EnrollmentAllowedView(EnrollmentAPIView):
                 "Please provide a value for 'email' and 'course_id' in the request "
                 "data.",
             )
-        email = clean_address(address)
-        if email is None:
-            raise refused(
-                status.HTTP_400_BAD_REQUEST,
-                "'{}' is not a valid email address.",
-                address,
-            )
         course_id = find_course_id(given) if isinstance(given, str) else None
         if course_id is None:
             raise refused(
@@ -132,7 +132,13 @@ class EnrollmentAllowedView(EnrollmentAPIView):
                 "No course '{}' found for enrollment",
                 given,
             )
-        return email, course_id
+        return address, course_id
+
+
+def _invalid(address: object) -> Refused:
+    """Return the refusal of what is no address (V1-CEA-11)."""
+    text = "'{}' is not a valid email address."
+    return refused(status.HTTP_400_BAD_REQUEST, text, address)
 
 
 def _auto_enroll_of(request: Request) -> bool:

@@ -8,14 +8,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_enrollments import api
 from django_enrollments.calls import attributed, origin_of
-from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.enrolling.learners import choose_user, find_users_by_email
 from django_enrollments.enrolling.transactions import write_alias
 from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseEnrollmentExistsError,
-    UserNotFoundError,
 )
-from django_enrollments.keys import normalize_email
 
 
 class Command(BaseCommand):
@@ -42,7 +40,8 @@ class Command(BaseCommand):
                 as well, so that code which calls the command can tell which (CMD-04).
         """
         try:
-            user = _get_user(options["email"])
+            email = options["email"]
+            user = choose_user(email, find_users_by_email([email], write_alias()))
             with attributed(origin_of(source="command")):
                 api.add_enrollment(
                     user.get_username(), options["course"], options["mode"]
@@ -53,26 +52,10 @@ class Command(BaseCommand):
             raise _as_command_error(refusal) from refusal
 
 
-def _get_user(email: str) -> Any:
-    """
-    Give the one user with an address.
-
-    Raises:
-        UserNotFoundError: There is none.
-        CourseEnrollmentError: There are several.
-    """
-    found = find_users_by_email([email], write_alias())
-    users = found.get(normalize_email(email), [])
-    if not users:
-        raise UserNotFoundError(f"No user has the e-mail address '{email}'.")
-    if len(users) > 1:
-        raise CourseEnrollmentError(f"Several users have the e-mail address '{email}'.")
-    return users[0]
-
-
-def _as_command_error(refusal: CourseEnrollmentError) -> CommandError:
+def _as_command_error(refusal: CourseEnrollmentError) -> Any:
     """Give a refusal that ends a command without a traceback and stays what it is."""
     kind = type(refusal)
     both = type(kind.__name__, (CommandError, kind), {"__module__": kind.__module__})
-    error: CommandError = both(*refusal.args)
+    error: Any = both(*refusal.args)
+    error.code = refusal.code
     return error

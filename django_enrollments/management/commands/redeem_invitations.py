@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_enrollments.enrolling.learners import find_users_by_email
+from django_enrollments.enrolling.learners import (
+    choose_user,
+    find_users_by_email,
+    is_inactive,
+)
 from django_enrollments.enrolling.redeeming import redeem, waiting_invitations
 from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import is_storable
 from django_enrollments.management.progress import progress
 
@@ -67,15 +72,17 @@ class Command(BaseCommand):
             waiting.count(), terminal=terminal, say=self.stdout.write
         ) as advance:
             for invitation, users in _with_accounts(waiting):
-                user = users[0] if len(users) == 1 else None
-                problem = None
-                if user is not None:
-                    problem = redeem(user, invitation)
-                    redeemed += problem is None
-                elif users:
-                    problem = "ambiguous_email"
+                problem, who = None, "several users"
+                if users:
+                    try:
+                        user = choose_user(invitation.email, {invitation.email: users})
+                    except CourseEnrollmentError as refusal:
+                        problem = refusal.code
+                    else:
+                        who = f"user {user.pk}"
+                        problem = redeem(user, invitation)
+                        redeemed += problem is None
                 if problem is not None:
-                    who = "several users" if user is None else f"user {user.pk}"
                     failures.append(
                         f"Invitation {invitation.pk}, {who}, "
                         f"course {invitation.course_id}: {problem}"
@@ -99,8 +106,5 @@ def _with_accounts(
         found = find_users_by_email({one.email for one in chunk}, write_alias())
         for invitation in chunk:
             users = found.get(invitation.email, [])
-            yield (
-                invitation,
-                [user for user in users if getattr(user, "is_active", True)],
-            )
+            yield invitation, [user for user in users if not is_inactive(user)]
         last = chunk[-1].pk

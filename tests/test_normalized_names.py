@@ -1,0 +1,189 @@
+"""Usernames in any normal form of Unicode (contract §9)."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from django_enrollments import api
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    UserRetirementStatus,
+)
+from tests.factories import (
+    is_default_host,
+    make_course,
+    make_modes,
+    make_user,
+    username,
+)
+from tests.http import ENROLLMENT, ROOT, ask, client_of, get, put
+
+pytestmark = pytest.mark.django_db
+
+COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
+NAME = username("josé")
+#: Other spellings of it: decomposed, and with a compatibility character.
+SPELLINGS = [unicodedata.normalize("NFD", NAME), NAME.replace("o", "\u1d52")]
+KELVIN = username("\N{KELVIN SIGN}ate")
+PLAIN = username("Kate")
+
+
+@pytest.fixture
+def course() -> Any:
+    course = make_course(COURSE_ID)
+    make_modes(course, "audit", "honor")
+    return course
+
+
+@pytest.fixture
+def jose() -> Any:
+    return make_user("josé")
+
+
+@pytest.fixture
+def boss() -> Any:
+    return make_user("boss", is_staff=True, is_superuser=True)
+
+
+def single(user: Any, name: str) -> Any:
+    return client_of(user).get(f"{ENROLLMENT}/{quote(name)},{COURSE_ID}")
+
+
+def names_in(response: Any) -> list[str]:
+    assert response.status_code == 200
+    return [row["user"] for row in response.json()["results"]]
+
+
+@pytest.mark.parametrize("given", SPELLINGS)
+class TestSpellings:
+    def test_are_found_in_python(self, course: Any, jose: Any, given: str) -> None:
+        CourseAccessRole.objects.create(user=jose, role="staff", course_id="any")
+        (result,) = api.bulk_enroll(COURSE_ID, [given])
+        assert (result["identifier"], result["status"]) == (given, "created")
+        (unchanged,) = api.bulk_enroll(COURSE_ID, [given])
+        assert unchanged["status"] == "unchanged"
+        enrollment = api.get_enrollment(given, COURSE_ID)
+        assert enrollment is not None
+        assert enrollment["user"] == NAME
+        assert api.get_enrollments(given) == [enrollment]
+        assert api.update_enrollment(given, COURSE_ID, mode="honor")["user"] == NAME
+        attribute = {"namespace": "a", "name": "b", "value": "c"}
+        api.set_enrollment_attributes(given, COURSE_ID, [attribute])
+        assert api.get_enrollment_attributes(given, COURSE_ID) == [attribute]
+        assert len(api.get_user_roles(given)) == 1
+        reasons = api.explain_enrollment(given, COURSE_ID)["reasons"]
+        assert [reason["code"] for reason in reasons] == ["already_enrolled"]
+        assert api.leave_all_courses(given) == [COURSE_ID]
+
+    def test_are_found_with_a_filter(
+        self, course: Any, jose: Any, given: str, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_FILTERS = [lambda action, **context: None]
+        put(jose, course)
+
+        assert len(api.get_enrollments(given)) == 1
+
+    def test_are_found_over_http(
+        self, boss: Any, course: Any, jose: Any, given: str, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_USERNAME_PATTERN = r"[\w@.]+"
+
+        assert ask(boss, course, user=given).json()["user"] == NAME
+        assert CourseEnrollment.is_enrolled(jose, COURSE_ID)
+        assert single(boss, given).json()["user"] == NAME
+        assert len(get(boss, user=given).json()) == 1
+        assert names_in(get(boss, "enrollments", username=given)) == [NAME]
+
+    def test_are_ones_own(self, course: Any, jose: Any, given: str) -> None:
+        assert ask(jose, course, user=given).status_code == 200
+        assert single(jose, given).json()["user"] == NAME
+        assert len(get(jose, user=given).json()) == 1
+
+    def test_are_those_of_who_retires(
+        self, boss: Any, course: Any, jose: Any, given: str
+    ) -> None:
+        put(jose, course)
+        UserRetirementStatus.objects.create(user=jose, original_username=NAME)
+
+        response = client_of(boss).post(
+            f"{ROOT}unenroll/", json.dumps({"username": given}), "application/json"
+        )
+
+        assert response.json() == [COURSE_ID]
+
+    def test_name_the_service_that_retires(
+        self, course: Any, jose: Any, given: str, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = given
+        ada = make_user("ada")
+        put(ada, course)
+        UserRetirementStatus.objects.create(
+            user=ada, original_username=ada.get_username()
+        )
+
+        response = client_of(jose).post(
+            f"{ROOT}unenroll/",
+            json.dumps({"username": ada.get_username()}),
+            "application/json",
+        )
+
+        assert response.status_code == 200
+
+
+def is_told_apart() -> bool:
+    """Return whether the column of the names can hold both."""
+    users = get_user_model().objects
+    try:
+        users.get(**{get_user_model().USERNAME_FIELD: KELVIN})
+    except users.model.DoesNotExist:
+        return True
+    return False
+
+
+class TestAnAccountWhoseNameIsNotNormalised:
+    """It is found by its very name, and never acts on the account of another."""
+
+    def test_acts_for_itself(self, course: Any) -> None:
+        odd = make_user("\N{KELVIN SIGN}ate")
+
+        assert ask(odd, course).status_code == 200
+        assert CourseEnrollment.is_enrolled(odd, COURSE_ID)
+        assert [row["user"] for row in get(odd).json()] == [KELVIN]
+        assert api.bulk_enroll(COURSE_ID, [KELVIN])[0]["status"] == "unchanged"
+        assert api.get_enrollment(KELVIN, COURSE_ID)["user"] == KELVIN
+        assert api.get_enrollment(PLAIN, COURSE_ID) is None
+        assert api.get_enrollments(PLAIN) == []
+
+    def test_is_not_the_other(self, boss: Any, course: Any) -> None:
+        plain = make_user("Kate")
+        if not is_told_apart():
+            pytest.skip("The column cannot hold both.")
+        odd = make_user("\N{KELVIN SIGN}ate")
+        put(plain, course, "honor")
+
+        assert get(odd).json() == []
+        assert not single(odd, KELVIN).content
+        assert api.get_enrollments(KELVIN) == []
+        assert single(odd, PLAIN).status_code == 404
+        assert get(odd, user=PLAIN).json() == []
+        assert ask(odd, course, user=PLAIN).status_code == 404
+        assert names_in(get(boss, "enrollments", username=KELVIN)) == []
+        assert ask(odd, course).status_code == 200
+        assert CourseEnrollment.is_enrolled(odd, COURSE_ID)
+        assert [row["user"] for row in get(plain, user=KELVIN).json()] == [PLAIN]
+
+    @pytest.mark.skipif(is_default_host(), reason="Names are no addresses here.")
+    def test_is_the_one_with_its_address(self, boss: Any, course: Any) -> None:
+        make_user("Kate")
+        if not is_told_apart():
+            pytest.skip("The column cannot hold both.")
+        make_user("\N{KELVIN SIGN}ate")
+
+        assert ask(boss, course, email=KELVIN).json()["user"] == KELVIN
