@@ -608,7 +608,7 @@ class CourseEnrollmentAllowedAdmin(_Admin):
     ) -> None:
         """Note who invites, for the history."""
         if not change:
-            obj.actor_id = request.user.pk
+            obj.actor_id = origin_of(actor=request.user).actor_id
         super().save_model(request, obj, form, change)
 
 

@@ -896,7 +896,8 @@ def bulk_enroll(
             everything but the last before any row is read, in a stream as well.
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
-        TypeError: Names or addresses are one string rather than a list.
+        TypeError: Names or addresses are one string rather than a list,
+            or the actor is no user, nor the primary key of one.
         django.db.Error: The database failed in a transaction of the caller's that is
             of no more use; or before any row was read.
     """

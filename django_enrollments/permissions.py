@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.utils.module_loading import import_string
 
@@ -104,12 +105,30 @@ def _backends(paths: tuple[str, ...]) -> Sequence[PermissionBackend]:
     return [_DenyingBackend()]
 
 
+def account_of(user: Any) -> Any:
+    """
+    Return a user if it is an account of this site, an anonymous user otherwise.
+
+    A user of another class may have the key, the name and the flags of an account
+    without being that account.
+
+    Args:
+        user: What authenticated a request, such as ``request.user``; or ``None``.
+    """
+    if isinstance(user, get_user_model()):
+        return user
+    # Models cannot be imported while Django loads.
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
+
+
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:
     """
     Tell whether a user has a permission.
 
     Args:
-        user: An instance of any user model, or an anonymous user.
+        user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         course: The host's own course object, or ``None`` for "everywhere".
 
@@ -124,14 +143,14 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
     Ask the backends about several users at once.
 
     Args:
-        users: Instances of the user model.
+        users: Instances of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         course: The host's own course object, or ``None`` for "everywhere".
 
     Returns:
         One decision per user, in order.
     """
-    users = list(users)
+    users = [account_of(user) for user in users]
     decisions: dict[int, Decision] = {}
     undecided = list(enumerate(users))
     for backend in get_backends():
@@ -160,13 +179,14 @@ def granted_courses(user: Any, perm: str, courses: Iterable[Any]) -> list[Any]:
     Keep the courses on which a user has a permission.
 
     Args:
-        user: An instance of any user model, or an anonymous user.
+        user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         courses: The host's own course objects.
 
     Returns:
         Those on which a backend granted it, in order; a veto is a no.
     """
+    user = account_of(user)
     courses = list(courses)
     granted: set[Any] = set()
     undecided = courses

@@ -22,6 +22,7 @@ from django_enrollments.permissions import (
     ENROLL_IN_COURSE,
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
+    account_of,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class CourseRoleBackend:
         Tell whether the rules grant ``perm``; this backend never vetoes.
 
         Args:
-            user: An instance of any user model, or an anonymous user.
+            user: An instance of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
             course: The host's own course object, or ``None`` for "everywhere".
         """
@@ -59,11 +60,11 @@ class CourseRoleBackend:
         Give the primary keys of those whom the rules grant ``perm``.
 
         Args:
-            users: Instances of the user model, or anonymous users.
+            users: Instances of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
             course: The host's own course object, or ``None`` for "everywhere".
         """
-        known = [user for user in users if user.is_authenticated]
+        known = [user for user in map(account_of, users) if user.is_authenticated]
         if perm == ENROLL_IN_COURSE:
             return set() if course is None else self._may_enroll(known, course)
         if perm == RETIRE_USER:
@@ -79,10 +80,11 @@ class CourseRoleBackend:
         Give the primary keys of the courses on which the rules grant ``perm``.
 
         Args:
-            user: An instance of any user model, or an anonymous user.
+            user: An instance of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
             courses: The host's own course objects.
         """
+        user = account_of(user)
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
             return {
                 course.pk for course in courses if self.has_perm(user, perm, course)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import (
     RequestDataTooBig,
     TooManyFieldsSent,
@@ -43,6 +42,7 @@ from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
     VIEW_ENROLLMENT_DATA,
+    account_of,
     has_perm,
 )
 from django_enrollments.throttling import EnrollmentUserThrottle
@@ -95,9 +95,9 @@ class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
             request: The request.
             view: The view that is asked.
         """
-        is_known = bool(request.user and request.user.is_authenticated)
+        is_known = account_of(request.user).is_authenticated
         # Asked of those who are logged in too, for what their key does is logged.
-        return self.has_api_key_permissions(request) or is_known
+        return self.has_api_key_permissions(request) or bool(is_known)
 
 
 class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
@@ -194,7 +194,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
 
     def perform_authentication(self, request: Request) -> None:
         """
-        Find out who asks.
+        Authenticate a request; what is no account of this site becomes anonymous.
 
         Args:
             request: The request.
@@ -203,7 +203,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             AuthenticationFailed: The credentials are none that any user can have.
         """
         try:
-            super().perform_authentication(request)
+            request.user = account_of(request.user)
         except (DataError, OverflowError, ValidationError, ValueError) as error:
             # Databases refuse even to look for some texts, NUL for instance, and a
             # token may name what can be nobody's key.
@@ -273,8 +273,7 @@ class Requester:
     """
 
     def __init__(self, request: Request) -> None:
-        # DRF's host may have none at all stand for nobody.
-        self.user: Any = request.user or AnonymousUser()
+        self.user = account_of(request.user)
         self.username = str(self.user.get_username())
         self.has_key = has_valid_key(request)
 
