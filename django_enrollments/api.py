@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
+from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf
 from django_enrollments.enrolling import access, bulk
 from django_enrollments.enrolling.attributes import (
@@ -67,20 +67,37 @@ _LIFTED_BY_FORCE = {
     "not_allowed",
 }
 
+#: What this module calls of the data layer.
+_DATA_FUNCTIONS = (
+    "get_course_enrollments",
+    "get_course_enrollment",
+    "create_course_enrollment",
+    "update_course_enrollment",
+    "add_or_update_enrollment_attr",
+    "get_enrollment_attributes",
+    "unenroll_user_from_all_courses",
+    "get_course_enrollment_info",
+    "get_user_roles",
+    "serialize_enrollments",
+)
+
 
 def _data_api() -> Any:
     """
     Import the data layer that is configured now (API-01).
 
     Raises:
-        EnrollmentApiLoadError: ``ENROLLMENTS_DATA_API`` cannot be imported.
+        EnrollmentApiLoadError: ``ENROLLMENTS_DATA_API`` cannot be imported, or lacks a
+            function that is called here.
     """
     path = conf.ENROLLMENTS_DATA_API
     try:
-        return import_module(path)
-    except Exception as error:
-        # Whatever a module raises while it is imported.
+        found = load("ENROLLMENTS_DATA_API", path)
+    except CollaboratorNotLoaded as error:
         raise EnrollmentApiLoadError(path) from error
+    if not all(callable(getattr(found, name, None)) for name in _DATA_FUNCTIONS):
+        raise EnrollmentApiLoadError(path)
+    return found
 
 
 def get_enrollments(

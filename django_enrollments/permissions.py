@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.utils.module_loading import import_string
 
+from django_enrollments.collaborators import CollaboratorNotLoaded, load_instance
 from django_enrollments.conf import conf
 
 if TYPE_CHECKING:
@@ -86,23 +85,17 @@ def get_backends() -> Sequence[PermissionBackend]:
     """
     Give the configured backends.
 
-    One that cannot be imported might have vetoed, so then nothing is granted; the
-    system check ``django_enrollments.E002`` names it.
+    One that cannot be loaded might have vetoed, so then nothing is granted; a system
+    check names it.
     """
-    return _backends(tuple(conf.ENROLLMENTS_PERMISSION_BACKENDS))
-
-
-@lru_cache(maxsize=32)
-def _backends(paths: tuple[str, ...]) -> Sequence[PermissionBackend]:
+    paths = conf.ENROLLMENTS_PERMISSION_BACKENDS
     try:
-        backends = [import_string(path)() for path in paths]
-        if all(callable(getattr(one, "has_perm", None)) for one in backends):
-            return backends
-        logger.error("ENROLLMENTS_PERMISSION_BACKENDS names what has no has_perm().")
-    except Exception:
-        # Whatever a module does while it is imported, nobody has been granted anything.
-        logger.exception("ENROLLMENTS_PERMISSION_BACKENDS cannot be imported.")
-    return [_DenyingBackend()]
+        return [
+            load_instance("ENROLLMENTS_PERMISSION_BACKENDS", path) for path in paths
+        ]
+    except CollaboratorNotLoaded:
+        logger.exception("Permission backends cannot be loaded; nothing is granted.")
+        return [_DenyingBackend()]
 
 
 def account_of(user: Any) -> Any:

@@ -7,11 +7,13 @@ What the app listens to: accounts that appear, courses and modes that change.
 
 from __future__ import annotations
 
-from functools import partial
+import logging
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
+from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.details_cache import drop_details
 from django_enrollments.enrolling.learners import email_field
 from django_enrollments.enrolling.redeeming import redeem_for_user
@@ -24,7 +26,9 @@ from django_enrollments.models import (
 from django_enrollments.swapped import course_key_is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
+
+logger = logging.getLogger(__name__)
 
 
 def enroll_invited(
@@ -66,6 +70,21 @@ def enroll_invited(
         transaction.on_commit(look_again, using=using, robust=True)
 
 
+def _log_faulty_adapter(receiver: Callable[..., None]) -> Callable[..., None]:
+    """Make a receiver log that the course adapter cannot be loaded, and not raise."""
+
+    @wraps(receiver)
+    def receive(**kwargs: Any) -> None:
+        try:
+            receiver(**kwargs)
+        except CollaboratorNotLoaded:
+            # A course is saved all the same; details are not shown without the adapter.
+            logger.exception("Cached course details are not dropped.")
+
+    return receive
+
+
+@_log_faulty_adapter
 def forget_course_before(
     instance: Any, raw: bool = False, using: str | None = None, **kwargs: Any
 ) -> None:
@@ -85,6 +104,7 @@ def forget_course_before(
         _drop(stored, using)
 
 
+@_log_faulty_adapter
 def forget_course(instance: Any, using: str | None = None, **kwargs: Any) -> None:
     """
     After a course has been saved or deleted: drop its details (B-18).
@@ -97,6 +117,7 @@ def forget_course(instance: Any, using: str | None = None, **kwargs: Any) -> Non
     _drop(get_course_adapter().course_id_of(instance), using)
 
 
+@_log_faulty_adapter
 def forget_course_of_mode_before(
     instance: CourseMode, raw: bool = False, using: str | None = None, **kwargs: Any
 ) -> None:
@@ -117,6 +138,7 @@ def forget_course_of_mode_before(
             _drop(_course_id_of_key(key, using), using)
 
 
+@_log_faulty_adapter
 def forget_course_of_mode(
     instance: CourseMode, using: str | None = None, **kwargs: Any
 ) -> None:

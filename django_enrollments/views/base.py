@@ -27,6 +27,7 @@ from rest_framework.exceptions import (
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import WrappedAttributeError
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler, set_rollback
 
@@ -35,7 +36,9 @@ from django_enrollments.audit import write_audit_line
 from django_enrollments.authentication import (
     ConfiguredClasses,
     SessionAuthenticationAllowInactiveUser,
+    make_authenticators,
 )
+from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.transactions import begin_writing
 from django_enrollments.permissions import (
@@ -51,6 +54,7 @@ from django_enrollments.wire import (
     JSONOnly,
     Refused,
     RequestTooLarge,
+    Unavailable,
     message,
 )
 
@@ -59,9 +63,26 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from django.http import HttpRequest
+    from rest_framework.authentication import BaseAuthentication
     from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
+
+#: What credentials raise that no class expected: texts that a database does not even
+#: look for, tokens whose claims are of other types, or nested too deeply.
+UNREADABLE = (
+    ArithmeticError,
+    DataError,
+    LookupError,
+    # No platform has dates of any size.
+    OSError,
+    RecursionError,
+    TypeError,
+    ValidationError,
+    ValueError,
+    # What DRF makes of an AttributeError.
+    WrappedAttributeError,
+)
 
 
 class ApiKeyPermissionMixIn:
@@ -192,6 +213,10 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         with untranslated():
             raise MethodNotAllowed(request.method or "")
 
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return the authenticators; one that cannot be made authenticates nothing."""
+        return make_authenticators(self.authentication_classes)
+
     def perform_authentication(self, request: Request) -> None:
         """
         Authenticate a request; what is no account of this site becomes anonymous.
@@ -204,9 +229,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         """
         try:
             request.user = account_of(request.user)
-        except (DataError, OverflowError, ValidationError, ValueError) as error:
-            # Databases refuse even to look for some texts, NUL for instance, and a
-            # token may name what can be nobody's key.
+        except UnreadablePostError:
+            raise
+        except UNREADABLE as error:
             logger.warning("Credentials could not be looked up.", exc_info=True)
             raise AuthenticationFailed from error
 
@@ -254,6 +279,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         elif isinstance(exc, UnreadablePostError):
             # The client hung up while sending it; a proxy may hear the answer.
             exc = ParseError("The request could not be read.")
+        elif isinstance(exc, CollaboratorNotLoaded):
+            logger.error("A request is refused.", exc_info=exc)
+            exc = Unavailable()
         if isinstance(exc, Refused):
             set_rollback()
             return Response(exc.body, status=exc.status)
