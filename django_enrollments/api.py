@@ -52,7 +52,7 @@ from django_enrollments.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,11 @@ def _data_api() -> Any:
 
 
 def get_enrollments(
-    username: str, include_inactive: bool = False, *, include_expired: bool = False
+    username: str,
+    include_inactive: bool = False,
+    *,
+    include_expired: bool = False,
+    in_courses: Collection[Any] | None = None,
 ) -> list[dict[str, Any]]:
     """
     List a learner's enrollments, oldest first (API-02).
@@ -110,6 +114,8 @@ def get_enrollments(
         username: What ``user.get_username()`` gives; an unknown one has none.
         include_inactive: Whether those the learner left are listed too.
         include_expired: Whether expired modes are listed in the courses.
+        in_courses: Primary keys of the only courses; ``None`` for all. Another data
+            layer than ours lists all of them nevertheless.
 
     Returns:
         Enrollment dictionaries (V1-SER-01).
@@ -118,8 +124,12 @@ def get_enrollments(
         EnrollmentApiLoadError: The data layer cannot be imported.
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
-    listed: list[dict[str, Any]] = _data_api().get_course_enrollments(
-        username, include_inactive, **_expired_too(include_expired)
+    data = _data_api()
+    options: dict[str, Any] = _expired_too(include_expired)
+    if in_courses is not None and _is_ours(data):
+        options["in_courses"] = in_courses
+    listed: list[dict[str, Any]] = data.get_course_enrollments(
+        username, include_inactive, **options
     )
     return listed
 
@@ -164,6 +174,10 @@ def get_enrollment(
         username, course_id, **_expired_too(include_expired)
     )
     return enrollment
+
+
+def _is_ours(data: Any) -> bool:
+    return bool(data.__name__ == "django_enrollments.data")
 
 
 def _expired_too(include_expired: bool) -> dict[str, bool]:
@@ -284,8 +298,7 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
         return write()
     using = begin_writing()
     # Another data layer may put transactions of its own around a part of it.
-    is_ours = _data_api().__name__ == "django_enrollments.data"
-    one_transaction = whole_transaction if is_ours else write_transaction
+    one_transaction = whole_transaction if _is_ours(_data_api()) else write_transaction
 
     def attempt(_lock: bool) -> T:
         with conflict_on_integrity_error(), one_transaction(using):

@@ -93,6 +93,23 @@ class CourseRoleBackend:
         keys = {course_id_of(course): course.pk for course in courses}
         return {keys[course_id] for _, course_id in _teams(_active([user]), keys)}
 
+    def granted_ids(self, user: Any, perm: str) -> set[str] | None:
+        """
+        Return the ids of all courses on which the rules grant ``perm``.
+
+        Args:
+            user: An instance of the user model; anything else counts as anonymous.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+
+        Returns:
+            Course ids; ``None`` for global staff, and for permissions that do not come
+            from roles on courses.
+        """
+        user = account_of(user)
+        if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
+            return None
+        return {course_id for _, course_id in _teams(_active([user]))}
+
     def _may_enroll(self, users: list[Any], course: Any) -> set[Any]:
         """Apply ACC-01…07 to everybody at once; the cheapest rule answers first."""
         facts = get_course_adapter().facts(course)
@@ -210,18 +227,23 @@ def _active(users: Iterable[Any]) -> set[Any]:
 
 
 def _teams(
-    user_keys: Collection[Any], course_ids: Collection[str]
+    user_keys: Collection[Any], course_ids: Collection[str] | None = None
 ) -> set[tuple[Any, str]]:
-    """Give who of these users is on the team of which of these courses."""
+    """Return who of these users is on the team of which of these, or all, courses."""
     team = CourseAccessRole.COURSE_TEAM
     roles = CourseAccessRole.objects.using(read_alias()).filter(
-        user__in=user_keys, course_id__in=course_ids, role__in=team
+        user__in=user_keys, role__in=team
     )
-    # A collation that ignores case also finds what merely looks alike.
+    if course_ids is not None:
+        roles = roles.filter(course_id__in=course_ids)
+    # A collation that ignores case also finds what merely looks alike. A role without a
+    # course is one on an organization.
     return {
         (user_id, course_id)
         for user_id, course_id, role in roles.values_list("user", "course_id", "role")
-        if course_id in course_ids and role in team
+        if course_id
+        and role in team
+        and (course_ids is None or course_id in course_ids)
     }
 
 
