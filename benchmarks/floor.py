@@ -344,6 +344,65 @@ def change_mode(username: str, course_id: str, mode: str) -> dict[str, Any]:
     }
 
 
+def explain_many(user: int, course_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """
+    Explain whether a learner may enroll in courses that are open, in two statements.
+
+    Args:
+        user: Key of a learner who is in none of the courses.
+        course_ids: The courses; each offers audit.
+
+    Raises:
+        ValueError: A learner is in a course, or the course refuses them.
+    """
+    marks = _marks(course_ids)
+    rows = _read(
+        f"""
+        SELECT {_columns()}, {_MODE_COLUMNS}, c.max_student_enrollments_allowed, e.id
+        FROM {COURSE} c
+        LEFT JOIN {MODE} m ON m.course_id = c.id
+        LEFT JOIN {ENROLLMENT} e
+            ON e.user_id = %s AND e.course_id = c.id AND e.is_active
+        WHERE c.id IN ({marks}) ORDER BY m.id
+        """,
+        [user, *course_ids],
+    )
+    counted = _read(
+        f"""
+        SELECT e.course_id, COUNT(*) FROM {ENROLLMENT} e
+        WHERE e.course_id IN ({marks}) AND e.is_active AND NOT EXISTS (
+            SELECT 1 FROM {ROLE} r
+            WHERE r.user_id = e.user_id AND r.course_id = e.course_id
+            AND r.role IN ('staff', 'instructor')
+        )
+        GROUP BY e.course_id
+        """,
+        course_ids,
+    )
+    taken: dict[str, int] = dict(counted)
+    capacities = {row[0]: row[-2:] for row in rows}
+    moment = _iso(_now())
+    explained = {}
+    for course_id, course in _courses(rows).items():
+        capacity, key = capacities[course_id]
+        is_open = course["enrollment_start"] < moment < course["enrollment_end"]
+        slugs = [one["slug"] for one in course["course_modes"]]
+        left = None if capacity is None else capacity - taken.get(course_id, 0)
+        if key or not is_open or "audit" not in slugs or left == 0:
+            raise ValueError("refused")
+        explained[course_id] = {
+            "allowed": True,
+            "reasons": [],
+            "seats": {
+                "capacity": capacity,
+                "taken": taken.get(course_id, 0),
+                "left": left,
+            },
+            "mode": "audit",
+        }
+    return explained
+
+
 def leave_all(username: str) -> list[str]:
     """
     Take a learner out of all courses, in three statements.

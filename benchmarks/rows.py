@@ -52,6 +52,7 @@ def make_rows(data: DataSet) -> Iterator[Work]:
     yield from _lists(data)
     yield from _lists_over_http(data)
     yield from _changes(data)
+    yield from _explanations(data)
     yield from _admin_lists(data)
     yield _retirement(data)
     yield from _examinees(data)
@@ -119,6 +120,21 @@ def _changes(data: DataSet) -> Iterator[Work]:
         Goal(5, ratio=limits(5, 8)),
         undo=put_back,
     )
+
+
+def _explanations(data: DataSet) -> Iterator[Work]:
+    learner = get_user_model().objects.get(username=data.newcomer).pk
+    for count, goal in (
+        (1, Goal(6, ms=limits(3, 8))),
+        (50, Goal(6, ratio=limits(6, 4))),
+    ):
+        course_ids = [data.course_id(number) for number in range(1, count + 1)]
+        yield Work(
+            f"`explain_many`, {count}",
+            partial(EnrollmentsService().explain_many, learner, course_ids),
+            partial(floor.explain_many, learner, course_ids),
+            goal,
+        )
 
 
 def _admin_lists(data: DataSet) -> Iterator[Work]:

@@ -12,6 +12,7 @@ to search by, they are chosen by autocomplete, by their key otherwise.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django import forms
@@ -33,7 +34,12 @@ from django.utils.translation import ngettext
 from django_enrollments.calls import attributed, origin_of
 from django_enrollments.enrolling.learners import email_field
 from django_enrollments.enrolling.modes import MAX_SLUG
-from django_enrollments.enrolling.transactions import begin_writing, write_alias
+from django_enrollments.enrolling.redeeming import after_commit, redeem_for_addresses
+from django_enrollments.enrolling.transactions import (
+    begin_writing,
+    non_atomic,
+    write_alias,
+)
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import find_course_id, is_storable
 from django_enrollments.models import (
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Field, QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
 
     _Names = list[str] | tuple[str, ...]
     ModelAdmin = admin.ModelAdmin[Any]
@@ -91,8 +98,8 @@ def _may_be(key: Field[Any, Any], text: str) -> bool:
 
 @contextmanager
 def _writing(request: HttpRequest) -> Iterator[None]:
-    """Begin a transaction in which to write, if the request does."""
-    if request.method != "POST":
+    """Begin a transaction in which to write, if a form has been sent and read."""
+    if not request.POST:
         yield
         return
     with transaction.atomic(using=write_alias()):
@@ -122,6 +129,13 @@ class _Admin(ModelAdmin):
 
     # One count per page is enough for a table of millions.
     show_full_result_count = False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URLs of views that run outside ``ATOMIC_REQUESTS``."""
+        urls = super().get_urls()
+        for url in urls:
+            non_atomic(url.callback)
+        return urls
 
     def changeform_view(
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -606,10 +620,13 @@ class CourseEnrollmentAllowedAdmin(_Admin):
     def save_model(
         self, request: HttpRequest, obj: Any, form: Any, change: bool
     ) -> None:
-        """Note who invites, for the history."""
+        """Save with the operator as the actor; enroll an account that is there."""
         if not change:
             obj.actor_id = origin_of(actor=request.user).actor_id
         super().save_model(request, obj, form, change)
+        if obj.auto_enroll:
+            redeem = partial(redeem_for_addresses, [obj.email], obj.course_id)
+            after_commit(redeem, using=write_alias())
 
 
 @admin.register(CourseAccessRole)

@@ -2,8 +2,8 @@
 The use cases by name: usernames and course ids in, plain dictionaries out.
 
 The functions of the behaviour rules' section API go through the module named by
-``ENROLLMENTS_DATA_API``; ``explain_enrollment`` and ``bulk_enroll`` go straight to the
-rules. Every dictionary returned passes ``json.dumps``.
+``ENROLLMENTS_DATA_API``; ``explain_enrollment``, ``bulk_enroll`` and
+``rename_course_id`` do not. Every dictionary returned passes ``json.dumps``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
 from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf
-from django_enrollments.enrolling import access, bulk
+from django_enrollments.enrolling import access, bulk, renaming
 from django_enrollments.enrolling.attributes import (
     clean_attributes,
     missing_attributes,
@@ -27,23 +27,29 @@ from django_enrollments.enrolling.history import clean_enterprise_uuid
 from django_enrollments.enrolling.learners import get_user
 from django_enrollments.enrolling.modes import default_slug, unavailable_text
 from django_enrollments.enrolling.proctoring import proctored_modes
+from django_enrollments.enrolling.redeeming import after_commit
 from django_enrollments.enrolling.side_effects import SideEffects
 from django_enrollments.enrolling.transactions import (
     begin_writing,
     conflict_on_integrity_error,
     deciding,
+    judged_by,
+    unjudged,
     until_settled,
     whole_transaction,
+    write_alias,
     write_transaction,
 )
 from django_enrollments.errors import (
     CourseEnrollmentExistsError,
     CourseEnrollmentNotUpdatableError,
     CourseModeNotFoundError,
+    CourseNotFoundError,
     EnrollmentApiLoadError,
+    EnrollmentNotAllowed,
     EnrollmentNotFoundError,
 )
-from django_enrollments.keys import find_course_id
+from django_enrollments.keys import find_course_id, find_stored_course_id
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -388,6 +394,7 @@ def enroll_or_update(
     enterprise_course_consent: bool | None = None,
     force_enrollment: bool = False,
     may_enroll: bool = True,
+    may_choose_mode: bool = True,
     may_change: bool = False,
     may_change_to_expired: bool = False,
     may_deactivate: bool = False,
@@ -422,6 +429,8 @@ def enroll_or_update(
         force_enrollment: Whether enrolling lifts window and invitations and counts
             expired modes as offered; it changes nothing else (V1-FORCE).
         may_enroll: Whether the asker may enroll this learner.
+        may_choose_mode: Whether the asker may enroll in this mode (V1-POST-15). It is
+            not needed to deactivate an enrollment in the mode that it has.
         may_change: Whether the asker may change the mode of what is there, or
             activate it.
         may_change_to_expired: Whether expired modes count as offered for that; for
@@ -441,7 +450,8 @@ def enroll_or_update(
         EnrollmentNotFoundError: The asker may only change, and there is nothing.
         CourseEnrollmentClosedError: The learner may not enroll now.
         CourseEnrollmentFullError: No seat is left.
-        EnrollmentNotAllowed: A filter or permission backend vetoed.
+        EnrollmentNotAllowed: A filter or permission backend vetoed, or the learner
+            would be enrolled in a mode that the asker may not choose.
         InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
         CohortNotFoundError: The course has no such cohort.
         CourseEnrollmentError: The enterprise backend failed.
@@ -457,10 +467,8 @@ def enroll_or_update(
         enterprise_course_consent=enterprise_course_consent,
     )
     may_update = may_change or may_deactivate
-    with one_call():
-        existing = None
-        if may_update or effects.is_stored or effects.tells_enterprise:
-            existing = get_enrollment(username, course_id)
+
+    def decide(existing: dict[str, Any] | None) -> dict[str, Any]:
         # That of a deleted course is no one's to change; enrolling tells why.
         if may_update and existing and existing["course_details"] is not None:
             moves = mode is not None and mode != existing["mode"]
@@ -500,7 +508,13 @@ def enroll_or_update(
             raise EnrollmentNotFoundError(
                 f"Course Enrollment not found for user {username} in course {course_id}"
             )
-        if effects.tells_enterprise and not _stays(existing, mode, is_active):
+        stays = _stays(existing, mode, is_active)
+        if mode is not None and not (may_choose_mode or stays):
+            raise EnrollmentNotAllowed(
+                "User does not have permission to create enrollment with mode "
+                f"[{mode}]."
+            )
+        if effects.tells_enterprise and not stays:
             if enrollment_attributes is not None:
                 clean_attributes(enrollment_attributes)
             if mode is not None:
@@ -532,6 +546,18 @@ def enroll_or_update(
         except CourseEnrollmentExistsError as error:
             kept: dict[str, Any] = error.enrollment
             return kept
+
+    def attempt(_lock: bool) -> dict[str, Any]:
+        with one_call():
+            existing = None
+            if may_update or effects.is_stored or effects.tells_enterprise:
+                existing = get_enrollment(username, course_id)
+            if not may_update:
+                return decide(existing)
+            with judged_by(username, course_id, existing):
+                return decide(existing)
+
+    return until_settled(attempt, using=write_alias())
 
 
 def _stays(
@@ -578,7 +604,7 @@ def _with_effects(
         state = ("mode", "is_active")
         if existing is None or any(existing[key] != enrollment[key] for key in state):
             using = begin_writing()
-            with one_call() as call, write_transaction(using):
+            with one_call() as call, write_transaction(using), unjudged():
                 offer = get_offer(course_id, call, using)
                 effects.store(get_user(username, using), offer)
         return enrollment
@@ -623,18 +649,20 @@ def get_course_enrollment_details(
         CourseNotFoundError: No course has this id, or it is no course id.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    data = _data_api()
     include_expired = bool(include_expired)
+    read: Callable[[], dict[str, Any]] = partial(
+        _data_api().get_course_enrollment_info,
+        course_id,
+        include_expired=include_expired,
+    )
     with one_call() as call:
         text = find_course_id(course_id)
-        details = text and details_cache.find_details(text, include_expired)
-        if not details:
-            details = data.get_course_enrollment_info(
-                course_id, include_expired=include_expired
-            )
-            if text:
-                details_cache.keep_details(text, include_expired, details, at=call.at)
-        return details
+        # What the call has read before may be older than the cache.
+        if text is None or call.readings:
+            return read()
+        return details_cache.cached_details(
+            text, read, include_expired=include_expired, at=call.at
+        )
 
 
 @deciding()
@@ -947,3 +975,40 @@ def bulk_enroll(
         origin=origin_of(actor=actor, source=source, reason=reason),
     )
     return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)
+
+
+def rename_course_id(old: object, new: object) -> dict[str, int]:
+    """
+    Move roles and invitations to the new id of a course (contract §5).
+
+    For hosts that change what the course adapter reads as ``course_id``, before or
+    after the change, best within the same transaction. A role that its holder has
+    under the new id as well is merged. Of two invitations of one address a used one is
+    kept, else one with ``auto_enroll``, else the one to the new id. Roles on an
+    organization stay as they are, and so does the history, which holds the id of its
+    time. Enrollments and modes refer to the primary key of the course and are not
+    touched. Calling it again changes nothing.
+
+    Args:
+        old: The course id until now, as it is stored; a text need not match
+            ``ENROLLMENTS_COURSE_ID_PATTERN``.
+        new: The course, or its id from now on. It need not exist.
+
+    Returns:
+        ``{"roles": int, "invitations": int}``: how many of them held the old id.
+
+    Raises:
+        CourseNotFoundError: One of the two is no course id.
+        CourseEnrollmentError: Concurrent changes did not end.
+    """
+    old_id, new_id = find_stored_course_id(old), find_course_id(new)
+    if old_id is None:
+        raise CourseNotFoundError(f"{old!r} is no course id.")
+    if new_id is None:
+        raise CourseNotFoundError(f"{new!r} is no course id.")
+    if old_id == new_id:
+        return {"roles": 0, "invitations": 0}
+    using = begin_writing()
+    moved = renaming.rename_course_id(old_id, new_id, using=using)
+    after_commit(details_cache.drop_details, using=using)
+    return moved

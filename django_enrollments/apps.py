@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from django.apps import apps as django_apps
 from django.contrib.auth import get_user_model
 from django.core.checks import register
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models.signals import post_delete, post_save, pre_save
+from django.db.models.signals import post_delete, post_save
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.collaborators import CollaboratorNotLoaded, load
@@ -57,33 +58,16 @@ def connect_receivers() -> None:
             sender=user_model,
             dispatch_uid="django_enrollments.enroll_invited",
         )
-    pre_save.connect(
-        receivers.forget_course_of_mode_before,
-        sender=CourseMode,
-        dispatch_uid="django_enrollments.forget_course_of_mode_before",
-    )
-    for signal in (post_save, post_delete):
-        signal.connect(
-            receivers.forget_course_of_mode,
-            sender=CourseMode,
-            dispatch_uid="django_enrollments.forget_course_of_mode",
-        )
-    try:
-        course_models = list(_family(get_course_model()))
-    except ImproperlyConfigured:
-        # The system check django_enrollments.E003 names it.
-        return
-    for course_model in course_models:
-        pre_save.connect(
-            receivers.forget_course_before,
-            sender=course_model,
-            dispatch_uid="django_enrollments.forget_course_before",
-        )
+    sources: list[type[Model]] = [CourseMode]
+    # The system check django_enrollments.E003 names a model that is not installed.
+    with suppress(ImproperlyConfigured):
+        sources += _family(get_course_model())
+    for model in sources:
         for signal in (post_save, post_delete):
             signal.connect(
-                receivers.forget_course,
-                sender=course_model,
-                dispatch_uid="django_enrollments.forget_course",
+                receivers.forget_details,
+                sender=model,
+                dispatch_uid="django_enrollments.forget_details",
             )
 
 

@@ -135,6 +135,13 @@ def one_call(at: datetime | None = None) -> Iterator[Call]:
         _call.reset(token)
 
 
+def forget_readings() -> None:
+    """Have the call that is under way read everything again."""
+    call = _call.get()
+    if call is not None:
+        call.readings.clear()
+
+
 @contextmanager
 def between_calls() -> Iterator[None]:
     """

@@ -14,14 +14,17 @@ django_enrollments.E007    a dotted path names something that cannot do its job
 django_enrollments.E008    a class that authenticates needs an extra that is missing
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
+django_enrollments.W003    SQLite has ``ATOMIC_REQUESTS`` and begins them as readers
+django_enrollments.W004    a mode expires, ``ENROLLMENTS_LEARNING_BASE_URL`` is empty
 ========================== ==========================================================
 
-Every check is a pure function of the settings; ``apps`` registers them.
+Every check is a pure function of the settings, except ``W004``, which reads modes where
+databases are checked; ``apps`` registers them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
@@ -29,6 +32,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import DatabaseError, connections, router, transaction
 from django.db.models import CharField, Field, Model, TextField
 from django.db.models.constants import LOOKUP_SEP
 from rest_framework.settings import api_settings
@@ -41,7 +45,11 @@ from django_enrollments.collaborators import (
 )
 from django_enrollments.conf import SPECS, conf
 from django_enrollments.extras import ExtraMissing
-from django_enrollments.models import get_course_adapter, get_course_model
+from django_enrollments.models import (
+    CourseMode,
+    get_course_adapter,
+    get_course_model,
+)
 
 AppConfigs = Sequence[AppConfig] | None
 
@@ -62,6 +70,7 @@ DATA_FUNCTIONS = (
 
 _AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
+_LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
 
 def check_names(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
@@ -117,6 +126,33 @@ def check_api_keys(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
     message = f"{_API_KEYS} holds a blank key, which lets nobody in."
     hint = "Remove it; if it comes from the environment, set the variable."
     return [Warning(message, hint=hint, id="django_enrollments.W002")]
+
+
+def check_databases(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """
+    Report SQLite with ``ATOMIC_REQUESTS`` whose transactions begin as readers (W003).
+
+    SQLite refuses to let them write once another connection has written.
+    """
+    found: list[CheckMessage] = []
+    for alias in connections:
+        connection = connections[alias]
+        settings = connection.settings_dict
+        mode = settings["OPTIONS"].get("transaction_mode") or ""
+        if (
+            connection.vendor == "sqlite"
+            and settings["ATOMIC_REQUESTS"]
+            and mode.upper() not in {"IMMEDIATE", "EXCLUSIVE"}
+        ):
+            message = (
+                f"The SQLite database {alias!r} has ATOMIC_REQUESTS: a request that "
+                "reads before it writes may fail with 'database is locked'."
+            )
+            hint = 'Set "transaction_mode": "IMMEDIATE" in its OPTIONS.'
+            found.append(Warning(message, hint=hint, id="django_enrollments.W003"))
+    return found
 
 
 def check_extras(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
@@ -177,15 +213,44 @@ def check_course_adapter(
     return found
 
 
+def check_learning_base_url(
+    app_configs: AppConfigs = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Report that notifications of expiring modes have no link (W004)."""
+    using = router.db_for_read(CourseMode)
+    if conf.ENROLLMENTS_LEARNING_BASE_URL or using not in (databases or ()):
+        return []
+    mode = conf.ENROLLMENTS_DEFAULT_MODE
+    modes = CourseMode.objects.using(using).filter(mode_slug=mode)
+    try:
+        with transaction.atomic(using):
+            expires = modes.exclude(expiration_datetime=None).exists()
+    except DatabaseError:
+        # The tables have not been created yet.
+        return []
+    if not expires:
+        return []
+    message = (
+        f"{_LEARNING_BASE_URL} is empty, and the mode {mode!r} of a course expires, so "
+        "send_expiry_notifications sends mails without a link."
+    )
+    hint = f"Write {_LEARNING_BASE_URL} = 'https://learn.example.org', for example."
+    return [Warning(message, hint=hint, id="django_enrollments.W004")]
+
+
 #: What ``apps`` registers.
 CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_names,
     check_types,
     check_paths,
     check_api_keys,
+    check_databases,
     check_extras,
     check_course_model,
     check_course_adapter,
+    check_learning_base_url,
 )
 
 

@@ -467,7 +467,11 @@ class Settings:
 
     @property
     def ENROLLMENTS_LEARNING_BASE_URL(self) -> str:
-        """Where ``/course/{course_id}/home`` lives, without a slash at the end."""
+        """
+        URL below which ``/course/{course_id}/home`` is, without a slash at the end.
+
+        While it is empty, mails have no link.
+        """
         return cast("str", self._value("ENROLLMENTS_LEARNING_BASE_URL"))
 
 

@@ -9,10 +9,10 @@ from django.db.models import IntegerField
 
 from django_enrollments.backends.loading import get_notification_backend
 from django_enrollments.backends.notifications import NotificationData
-from django_enrollments.calls import one_call
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.catalog import get_offer
-from django_enrollments.models import get_course_adapter, get_course_model
+from django_enrollments.errors import CourseNotFoundError
+from django_enrollments.keys import find_course
+from django_enrollments.models import get_course_adapter
 from django_enrollments.signals import notification_requested
 
 #: What learners are told of a course they audit.
@@ -24,7 +24,7 @@ class EnrollmentNotificationSender:
     Tells one learner something about one course (NOTIF-01).
 
     Attributes:
-        course: An instance of the host's course model, or a course id.
+        course: The course, its id, or anything whose ``str()`` that is.
         user_id: Primary key of the learner, or its text.
         audit_access_expiry: When audit access ends, as the payload is to hold it; text
             keeps the payload fit for JSON.
@@ -43,15 +43,14 @@ class EnrollmentNotificationSender:
         backend of ``ENROLLMENTS_NOTIFICATION_BACKEND``.
 
         Raises:
-            CourseNotFoundError: A course id was given and no course has it.
+            CourseNotFoundError: There is no such course.
             ImproperlyConfigured: The backend cannot be imported.
             Exception: What the backend raised; the learner has not been told.
         """
-        if isinstance(self.course, get_course_model()):
-            facts = get_course_adapter().facts(self.course)
-        else:
-            with one_call() as call:
-                facts = get_offer(self.course, call).facts
+        course = find_course(self.course)
+        if course is None:
+            raise CourseNotFoundError(f"There is no course {self.course!r}.")
+        facts = get_course_adapter().facts(course)
         base = conf.ENROLLMENTS_LEARNING_BASE_URL.rstrip("/")
         notification_data = NotificationData(
             user_ids=[_plain_key(self.user_id)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from string import ascii_lowercase, ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -17,6 +17,9 @@ from django_enrollments.swapped import (
     get_course_adapter,
     get_course_model,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: ``course-v1:org+number+run`` or ``org/number/run``.
 _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
@@ -88,6 +91,56 @@ def find_course_id_text(course_id: object) -> str | None:
     if not is_storable(text, MAX_TEXT) or not text.isprintable():
         return None
     return text if re.fullmatch(conf.ENROLLMENTS_COURSE_ID_PATTERN, text) else None
+
+
+def find_stored_course_id(course_id: object) -> str | None:
+    """
+    Return the text of a course id as rows hold it, or ``None`` when it is none.
+
+    Args:
+        course_id: As :func:`find_course_id` takes it; a text need not match the pattern
+            of today, which the course may be older than.
+    """
+    if course_id and is_storable(course_id, MAX_TEXT):
+        return str(course_id)
+    return find_course_id(course_id)
+
+
+def find_courses(courses: Iterable[object]) -> list[Any | None]:
+    """
+    Return the host's own courses, ``None`` for each that is unknown, in order.
+
+    Takes one query for all course ids, and none for instances.
+
+    Args:
+        courses: Each as :func:`find_course_id` takes it.
+    """
+    model = get_course_model()
+    adapter = get_course_adapter()
+    given = list(courses)
+    texts = [
+        None if isinstance(course, model) else find_course_id(course)
+        for course in given
+    ]
+    wanted = {text for text in texts if text is not None}
+    found = adapter.find_courses(wanted) if wanted else []
+    by_text = {adapter.course_id_of(course): course for course in found}
+    return [
+        (None if course.pk is None or course._state.adding else course)
+        if isinstance(course, model)
+        else by_text.get(text or "")
+        for course, text in zip(given, texts, strict=True)
+    ]
+
+
+def find_course(course: object) -> Any | None:
+    """
+    Return the host's own course, or ``None`` when it is unknown.
+
+    Args:
+        course: As :func:`find_course_id` takes it.
+    """
+    return find_courses([course])[0]
 
 
 def is_username(text: str) -> bool:

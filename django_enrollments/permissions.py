@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 
 from django_enrollments.collaborators import CollaboratorNotLoaded, load_instance
 from django_enrollments.conf import conf
+from django_enrollments.keys import find_course, find_courses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -131,10 +132,11 @@ def has_perm(user: Any, perm: str, course: Any = None) -> bool:
     Args:
         user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
-        course: The host's own course object, or ``None`` for "everywhere".
+        course: The course, its id, or anything whose ``str()`` that is, or ``None`` for
+            "everywhere".
 
     Returns:
-        Whether a backend granted it; a veto is a no.
+        Whether a backend granted it; a veto is a no, and so is an unknown course.
     """
     return decide([user], perm, course)[0].granted
 
@@ -146,12 +148,18 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
     Args:
         users: Instances of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
-        course: The host's own course object, or ``None`` for "everywhere".
+        course: The course, its id, or anything whose ``str()`` that is, or ``None`` for
+            "everywhere".
 
     Returns:
-        One decision per user, in order.
+        One decision per user, in order; nothing is granted on an unknown course.
     """
     users = [account_of(user) for user in users]
+    denied = Decision(granted=False)
+    if course is not None:
+        course = find_course(course)
+        if course is None:
+            return [denied] * len(users)
     decisions: dict[int, Decision] = {}
     undecided = list(enumerate(users))
     for backend in get_backends():
@@ -171,7 +179,6 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
                 except PermissionDenied as veto:
                     decisions[position] = Decision(granted=False, veto=str(veto))
         undecided = [pair for pair in undecided if pair[0] not in decisions]
-    denied = Decision(granted=False)
     return [decisions.get(position, denied) for position in range(len(users))]
 
 
@@ -182,30 +189,51 @@ def granted_courses(user: Any, perm: str, courses: Iterable[Any]) -> list[Any]:
     Args:
         user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
-        courses: The host's own course objects.
+        courses: The courses, their ids, or anything whose ``str()`` those are.
 
     Returns:
         Those on which a backend granted it, in order; a veto is a no.
     """
-    user = account_of(user)
     courses = list(courses)
-    granted: set[Any] = set()
-    undecided = courses
+    decisions = decide_on(user, perm, courses)
+    pairs = zip(courses, decisions, strict=True)
+    return [course for course, decision in pairs if decision.granted]
+
+
+def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
+    """
+    Return what the backends decide about one user and several courses.
+
+    Args:
+        user: An instance of the user model; anything else counts as anonymous.
+        perm: One of this module's constants.
+        courses: The courses, their ids, or anything whose ``str()`` those are.
+
+    Returns:
+        One decision per course, in order; nothing is granted on an unknown one.
+    """
+    user = account_of(user)
+    found = find_courses(courses)
+    decisions: dict[Any, Decision] = {}
+    undecided = [course for course in found if course is not None]
     for backend in get_backends():
-        vetoed: set[Any] = set()
         grants_on = _answer_for_many(backend, "grants_on")
         if grants_on and undecided:
-            granted |= grants_on(user, perm, undecided)
+            granted = grants_on(user, perm, undecided)
+            decisions.update(dict.fromkeys(granted, Decision(granted=True)))
         else:
             for course in undecided:
                 try:
                     if backend.has_perm(user, perm, course):
-                        granted.add(course.pk)
-                except PermissionDenied:
-                    vetoed.add(course.pk)
-        decided = granted | vetoed
-        undecided = [course for course in undecided if course.pk not in decided]
-    return [course for course in courses if course.pk in granted]
+                        decisions[course.pk] = Decision(granted=True)
+                except PermissionDenied as veto:
+                    decisions[course.pk] = Decision(granted=False, veto=str(veto))
+        undecided = [course for course in undecided if course.pk not in decisions]
+    denied = Decision(granted=False)
+    return [
+        denied if course is None else decisions.get(course.pk, denied)
+        for course in found
+    ]
 
 
 def granted_course_ids(user: Any, perm: str) -> set[str] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import CharField, TextField
+from django.db.models import CharField, QuerySet, TextField
 from django.db.models.constants import LOOKUP_SEP
 
 from django_enrollments.collaborators import load_instance
@@ -39,6 +39,16 @@ def get_course_model() -> type[Any]:
         raise ImproperlyConfigured(
             f"ENROLLMENTS_COURSE_MODEL names {label!r}, which is not installed."
         ) from error
+
+
+def all_courses(using: str | None = None) -> QuerySet[Any]:
+    """
+    Return every row of the course model, whatever the host's managers hide.
+
+    Args:
+        using: Database alias; ``None`` lets the router choose.
+    """
+    return QuerySet(get_course_model(), using=using)
 
 
 def get_course_adapter() -> CourseAdapter:

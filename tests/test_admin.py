@@ -310,6 +310,68 @@ class TestAddingRows:
         assert (first.status_code, second.status_code) == (302, 200)
         assert CourseEnrollmentAllowed.objects.get().email == "guest@example.org"
 
+    def test_acc_13_an_invitation_enrolls_an_account_that_is_there(
+        self, operators, django_capture_on_commit_callbacks
+    ):
+        course = make_course()
+        ada, inactive = make_user("ada"), make_user("bob", is_active=False)
+        for user in (ada, inactive):
+            data = {
+                "email": user.email.upper(),
+                "course_id": course_id_of(course),
+                "auto_enroll": "on",
+                "mode": "audit",
+                "reason": "On the list",
+            }
+            with django_capture_on_commit_callbacks(execute=True):
+                operators.post(url(CourseEnrollmentAllowed, "add"), data)
+
+        event = EnrollmentEvent.objects.get()
+        assert str(event.user_id) == str(ada.pk)
+        assert (event.source, event.reason) == ("invitation", "On the list")
+        assert event.actor_id is not None
+        assert CourseEnrollmentAllowed.objects.unused().get().email == inactive.email
+
+    def test_acc_13_an_invitation_enrolls_once_it_is_set_to(
+        self, operators, django_capture_on_commit_callbacks
+    ):
+        course, ada = make_course(), make_user("ada")
+        invitation = CourseEnrollmentAllowed.objects.create(
+            email=ada.email, course_id=course_id_of(course)
+        )
+        data = {"email": ada.email, "course_id": course_id_of(course)}
+        page = url(CourseEnrollmentAllowed, "change", invitation.pk)
+
+        with django_capture_on_commit_callbacks(execute=True):
+            operators.post(page, data)
+
+        assert not EnrollmentsService().is_enrolled(ada, course)
+
+        with django_capture_on_commit_callbacks(execute=True):
+            operators.post(page, {**data, "auto_enroll": "on"})
+
+        assert EnrollmentsService().is_enrolled(ada, course)
+        invitation.refresh_from_db()
+        assert invitation.user == ada
+
+    def test_acc_13_an_invitation_that_cannot_enroll_waits(
+        self, operators, settings, django_capture_on_commit_callbacks
+    ):
+        settings.ENROLLMENTS_FILTERS = [veto]
+        course, ada = make_course(), make_user("ada")
+        data = {
+            "email": ada.email,
+            "course_id": course_id_of(course),
+            "auto_enroll": "on",
+        }
+
+        with django_capture_on_commit_callbacks(execute=True):
+            response = operators.post(url(CourseEnrollmentAllowed, "add"), data)
+
+        assert response.status_code == 302
+        assert CourseEnrollmentAllowed.objects.unused().exists()
+        assert not EnrollmentsService().is_enrolled(ada, course)
+
     @pytest.mark.parametrize("course_id", ["no course id", "a,b", "x" * 300, "a\x00b"])
     def test_refuses_an_invitation_to_what_is_no_course_id(self, operators, course_id):
         data = {"email": "guest@example.org", "course_id": course_id}

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core import checks as django_checks
+from django.db import connection
 
 from django_enrollments import checks
 from django_enrollments.apps import register_service
 from django_enrollments.backends.courses import CourseAdapter
 from django_enrollments.conf import SPECS, conf
-from django_enrollments.models import get_course_adapter
+from django_enrollments.models import CourseMode, get_course_adapter
 from django_enrollments.services import EnrollmentsService
+from tests.factories import NOON, make_course, make_mode
 
 HERE = "tests.test_checks"
 
@@ -158,7 +160,7 @@ class TestEveryCheck:
     def test_is_listed_in_the_table_of_the_module(self):
         for number in range(1, 9):
             assert f"django_enrollments.E00{number} " in checks.__doc__
-        for number in ("W001", "W002"):
+        for number in ("W001", "W002", "W003"):
             assert f"django_enrollments.{number} " in checks.__doc__
 
 
@@ -394,6 +396,38 @@ class TestCheckExtras:
         assert ids(every_check()) == ["E007"]
 
 
+class TestCheckDatabases:
+    @pytest.fixture(autouse=True)
+    def _atomic_requests(self, monkeypatch):
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    @pytest.mark.parametrize(
+        ("mode", "warns"),
+        [
+            ({}, True),
+            ({"transaction_mode": None}, True),
+            ({"transaction_mode": "DEFERRED"}, True),
+            ({"transaction_mode": "immediate"}, False),
+            ({"transaction_mode": "EXCLUSIVE"}, False),
+        ],
+    )
+    def test_w003_warns_of_sqlite_whose_requests_begin_as_readers(
+        self, monkeypatch, mode, warns
+    ):
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", mode)
+
+        found = every_check()
+
+        is_sqlite = connection.vendor == "sqlite"
+        assert ids(found) == (["W003"] if warns and is_sqlite else [])
+        assert all("'default'" in one.msg and "IMMEDIATE" in one.hint for one in found)
+
+    def test_w003_is_silent_without_atomic_requests(self, monkeypatch):
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
+
+        assert every_check() == []
+
+
 class TestCheckApiKeys:
     @pytest.mark.parametrize("keys", [[""], ["good", "  "]])
     def test_w002_warns_of_a_blank_key(self, settings, keys):
@@ -527,3 +561,37 @@ class TestReady:
     def test_knows_every_setting_of_the_contract(self):
         assert conf.names_set_by_host()
         assert {*conf.names_set_by_host()} <= {*SPECS}
+
+
+class TestLearningBaseUrl:
+    def check(self) -> list[str]:
+        return ids(django_checks.run_checks(databases=["default"]))
+
+    @pytest.mark.django_db
+    def test_w004_no_links_although_a_mode_expires(self, settings):
+        settings.ENROLLMENTS_DEFAULT_MODE = "honor"
+        course = make_course()
+        make_mode(course, "audit", expiration_datetime=NOON)
+        make_mode(course, "honor")
+
+        assert "W004" not in self.check()
+
+        make_mode(course, "honor", currency="eur", expiration_datetime=NOON)
+
+        assert "W004" in self.check()
+
+        settings.ENROLLMENTS_LEARNING_BASE_URL = "https://learn.example.org"
+
+        assert "W004" not in self.check()
+
+    def test_w004_reads_no_database_that_is_not_checked(self):
+        assert checks.check_learning_base_url() == []
+        assert checks.check_learning_base_url(databases=["other"]) == []
+
+    @pytest.mark.django_db
+    def test_w004_passes_before_the_tables_are_there(self, monkeypatch):
+        monkeypatch.setattr(CourseMode._meta, "db_table", "not_migrated")
+
+        assert checks.check_learning_base_url(databases=["default"]) == []
+        # The transaction goes on.
+        make_course()

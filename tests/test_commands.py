@@ -872,6 +872,43 @@ class TestSendExpiryNotifications:
         assert self.addresses() == ["ada@example.org", "bob@example.org"]
         assert said == "2 told, 0 failed\n"
 
+    @pytest.mark.parametrize("by", ["option", "setting"])
+    def test_takes_another_mode(self, settings, by):
+        course = make_course("django-101")
+        make_mode(course, "honor", expiration_datetime=now() + 3 * DAY)
+        make_mode(course, "audit", expiration_datetime=now() + 3 * DAY)
+        self.audit("ada", course=course)
+        EnrollmentsService().enroll(make_user("bob"), course, "honor")
+        options = {"days": 7}
+        if by == "option":
+            options["mode"] = "honor"
+        else:
+            settings.ENROLLMENTS_DEFAULT_MODE = "honor"
+
+        said = run("send_expiry_notifications", **options)
+
+        assert self.addresses() == ["bob@example.org"]
+        assert said == "1 told, 0 failed\n"
+
+    @pytest.mark.parametrize("mode", ["", " ", "x" * 101])
+    def test_refuses_what_is_no_mode(self, mode):
+        with pytest.raises(CommandError, match="--mode"):
+            run("send_expiry_notifications", days=7, mode=mode)
+
+    @pytest.mark.parametrize("base", ["", "https://learn.example.org"])
+    def test_has_a_link_where_its_address_is_known(self, settings, base):
+        settings.ENROLLMENTS_LEARNING_BASE_URL = base
+        self.audit("ada", course=self.expiring())
+
+        run("send_expiry_notifications", days=7)
+
+        (message,) = mail.outbox
+        ((html, _),) = message.alternatives
+        for text in (message.body, html):
+            assert ("/course/django-101/home" in text) == bool(base)
+            assert ("Go to the course" in text) == bool(base)
+        assert ("<a " in html) == bool(base)
+
     def test_passes_over_accounts_that_are_disabled(self):
         learners = self.audit("ada", "bob", course=self.expiring())
         get_user_model().objects.filter(pk=learners[0].pk).update(is_active=False)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection, transaction
+from django.db.models import Manager
+from django.db.models.signals import pre_save
 from django.utils import timezone
+from django.utils.translation import get_language, override
 
-from django_enrollments import api, details_cache
+from django_enrollments import api, data, details_cache
+from django_enrollments.calls import one_call
 from django_enrollments.errors import CourseModeNotFoundError, CourseNotFoundError
-from django_enrollments.models import CourseMode
+from django_enrollments.models import (
+    CourseMode,
+    get_course_adapter,
+    get_course_model,
+)
 from tests.factories import (
     DAY,
     NOON,
     course_id_of,
+    is_default_host,
     make_course,
     make_mode,
     make_modes,
@@ -23,13 +38,65 @@ from tests.factories import (
 )
 from tests.stranger import data as stranger
 
-pytestmark = pytest.mark.django_db
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The cache is not used within a transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TranslatedAdapter(type(get_course_adapter())):  # type: ignore[misc]
+    """Names courses in the language and the time zone of the request."""
+
+    def display_name(self, course: Any) -> str:
+        return f"{get_language()} {timezone.get_current_timezone_name()}"
+
+
+class TenantAdapter(type(get_course_adapter())):  # type: ignore[misc]
+    """Shows courses to one tenant only."""
+
+    tenant = "one"
+
+    def get_queryset(self) -> Any:
+        courses = super().get_queryset()
+        return courses if self.tenant == "one" else courses.none()
+
+
+class TenantManager(Manager[Any]):
+    """Finds the courses of one tenant only."""
+
+    def get_queryset(self) -> Any:
+        courses = super().get_queryset()
+        return courses if TenantAdapter.tenant == "one" else courses.none()
+
+
+def get_course_enrollment_info_and_save(
+    course_id: str, include_expired: bool = False
+) -> dict[str, Any]:
+    """Read a course, which somebody saves before its details are stored."""
+    details = data.get_course_enrollment_info(course_id, include_expired)
+    if not CourseMode.objects.exists():
+        make_mode(get_course_model().objects.get(), "honor")
+    return details
 
 
 def slugs(course_id: str, *, include_expired: bool = False) -> list[str]:
     """List the modes that the course details show."""
     details = api.get_course_enrollment_details(course_id, include_expired)
     return [mode["slug"] for mode in details["course_modes"]]
+
+
+def elsewhere(call: Callable[[], Any]) -> Any:
+    """Return what a call returns that is made over a connection of its own."""
+
+    def make() -> Any:
+        try:
+            return call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()
 
 
 def change_unseen(course: Any) -> None:
@@ -156,6 +223,117 @@ class TestGetCourseEnrollmentDetails:
             assert api.get_course_enrollment_details(course_id)
 
 
+class TestDifferentAnswers:
+    def test_are_kept_apart_by_language_and_time_zone(self, settings: Any) -> None:
+        settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.TranslatedAdapter"
+        course_id = course_id_of(make_course())
+        names = []
+
+        for language, zone in (("en", "UTC"), ("de", "UTC"), ("de", "Asia/Tokyo")):
+            with override(language), timezone.override(ZoneInfo(zone)):
+                details = api.get_course_enrollment_details(course_id)
+            names.append(details["course_name"])
+
+        assert names == ["en UTC", "de UTC", "de Asia/Tokyo"]
+
+    def test_are_not_kept_where_an_adapter_narrows_courses(
+        self, settings: Any, monkeypatch: Any
+    ) -> None:
+        settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.TenantAdapter"
+        course_id = course_id_of(make_course())
+        assert slugs(course_id) == ["audit"]
+
+        monkeypatch.setattr(TenantAdapter, "tenant", "two")
+
+        with pytest.raises(CourseNotFoundError):
+            slugs(course_id)
+
+    def test_are_not_kept_where_the_default_manager_narrows_courses(
+        self, monkeypatch: Any
+    ) -> None:
+        course_id = course_id_of(make_course())
+        manager = TenantManager()
+        manager.model = get_course_model()
+        monkeypatch.setattr(get_course_model()._meta, "default_manager", manager)
+        assert slugs(course_id) == ["audit"]
+
+        monkeypatch.setattr(TenantAdapter, "tenant", "two")
+
+        with pytest.raises(CourseNotFoundError):
+            slugs(course_id)
+
+
+class TestSavingWhileReading:
+    def test_b_18_what_was_read_before_a_save_is_not_kept(
+        self, settings: Any, monkeypatch: Any
+    ) -> None:
+        layer = ModuleType("layer_that_is_overtaken")
+        layer.__dict__.update(
+            vars(data), get_course_enrollment_info=get_course_enrollment_info_and_save
+        )
+        monkeypatch.setitem(sys.modules, layer.__name__, layer)
+        settings.ENROLLMENTS_DATA_API = layer.__name__
+        course_id = course_id_of(make_course())
+
+        assert slugs(course_id) == ["audit"]
+        assert slugs(course_id) == ["honor"]
+
+    def test_b_18_nor_what_the_same_call_read_before(self) -> None:
+        course = make_course()
+        course_id = course_id_of(course)
+
+        with one_call():
+            api.validate_course_mode(course_id, "audit")
+            make_mode(course, "honor")
+            slugs(course_id)
+
+        assert slugs(course_id) == ["honor"]
+
+    @pytest.mark.skipif(
+        is_default_host(), reason="The id of a shipped course is its key."
+    )
+    def test_b_18_nor_under_an_id_that_the_course_had_before(self) -> None:
+        course = make_course("django-101")
+        course.slug = "django-102"
+
+        def read_between(**kwargs: Any) -> None:
+            slugs("django-101")
+
+        # After the receivers of the app.
+        pre_save.connect(read_between, sender=type(course))
+        try:
+            course.save()
+        finally:
+            pre_save.disconnect(read_between, sender=type(course))
+
+        with pytest.raises(CourseNotFoundError):
+            slugs("django-101")
+
+    def test_b_18_what_was_not_committed_is_not_kept(self) -> None:
+        course = make_course()
+        course_id = course_id_of(course)
+
+        with transaction.atomic():
+            make_mode(course, "honor")
+            assert slugs(course_id) == ["honor"]
+            transaction.set_rollback(True)
+
+        assert slugs(course_id) == ["audit"]
+
+    def test_b_18_a_transaction_sees_what_it_has_saved_itself(self) -> None:
+        course = make_course()
+        course_id = course_id_of(course)
+        before = slugs(course_id)
+
+        with transaction.atomic():
+            make_mode(course, "honor")
+            assert elsewhere(partial(slugs, course_id)) == ["audit"]
+            assert slugs(course_id) == ["honor"]
+
+        assert before == ["audit"]
+        assert slugs(course_id) == ["honor"]
+
+
 class TestABrokenCache:
     @pytest.fixture(autouse=True)
     def _nothing_logged(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +351,7 @@ class TestABrokenCache:
         before = slugs(course_id)
 
         change_unseen(course)
-        details_cache.drop_details(course_id)
+        details_cache.drop_details()
 
         assert before == ["audit"]
         assert slugs(course_id) == ["audit", "unseen"]
@@ -190,7 +368,7 @@ class TestABrokenCache:
 
         for _ in range(5):
             slugs(course_id)
-            details_cache.drop_details(course_id)
+            details_cache.drop_details()
 
         assert len(caplog.records) == failures
         assert all(record.exc_info for record in caplog.records)
@@ -217,50 +395,53 @@ class TestABrokenCache:
 
 
 class TestKeeping:
-    def _keep(self, expiration: str | None, **kwargs: Any) -> None:
-        details = {"course_modes": [{"slug": "a", "expiration_datetime": expiration}]}
-        include_expired = kwargs.pop("include_expired", False)
-        details_cache.keep_details("any", include_expired, details, **kwargs)
+    def _is_kept(
+        self, mode: dict[str, Any], *, at: Any = NOON, include_expired: bool = False
+    ) -> bool:
+        """Tell whether details with this mode are read once only."""
+        readings = []
+
+        def read() -> dict[str, Any]:
+            readings.append(1)
+            return {"course_modes": [mode]}
+
+        for _ in range(2):
+            details = details_cache.cached_details(
+                "any", read, include_expired=include_expired, at=at
+            )
+            assert details == {"course_modes": [mode]}
+        return len(readings) == 1
 
     def test_b_18_nothing_outlives_the_expiration_of_a_mode(self) -> None:
         now = timezone.now()
         soon = (now + timedelta(milliseconds=900)).isoformat().replace("+00:00", "Z")
 
-        self._keep(soon, at=now)
-
-        assert details_cache.find_details("any", include_expired=False) is None
+        assert not self._is_kept({"slug": "a", "expiration_datetime": soon}, at=now)
 
     def test_b_18_what_lasts_long_enough_is_kept(self) -> None:
-        self._keep("2026-03-05T12:00:00Z", at=NOON)
-
-        assert details_cache.find_details("any", include_expired=False)
+        assert self._is_kept(
+            {"slug": "a", "expiration_datetime": "2026-03-05T12:00:00Z"}
+        )
 
     def test_b_18_where_expired_ones_are_shown_none_outlives_itself(self) -> None:
-        self._keep("2026-03-03T12:00:00Z", at=NOON, include_expired=True)
+        expired = {"slug": "a", "expiration_datetime": "2026-03-03T12:00:00Z"}
 
-        assert details_cache.find_details("any", include_expired=True)
+        assert self._is_kept(expired, include_expired=True)
 
     def test_b_18_dropping_forgets_both_kinds(self) -> None:
-        self._keep(None, at=NOON)
-        self._keep(None, at=NOON, include_expired=True)
+        course = make_course()
+        course_id = course_id_of(course)
+        for include_expired in (False, True):
+            slugs(course_id, include_expired=include_expired)
+        change_unseen(course)
 
-        details_cache.drop_details("any")
+        details_cache.drop_details()
 
-        assert details_cache.find_details("any", include_expired=False) is None
-        assert details_cache.find_details("any", include_expired=True) is None
-
-    def test_cache_02_off_finds_nothing(self, settings: Any) -> None:
-        self._keep(None, at=NOON)
-        settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
-
-        assert details_cache.find_details("any", include_expired=False) is None
+        for include_expired in (False, True):
+            assert slugs(course_id, include_expired=include_expired) == ["unseen"]
 
     def test_a_mode_without_a_word_on_expiration_is_kept(self) -> None:
-        details = {"course_modes": [{"slug": "a"}]}
-
-        details_cache.keep_details("any", False, details, at=NOON + DAY)
-
-        assert details_cache.find_details("any", include_expired=False) == details
+        assert self._is_kept({"slug": "a"}, at=NOON + DAY)
 
 
 class TestCourseModeFilter:

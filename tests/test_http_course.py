@@ -379,6 +379,7 @@ class TestEnrollmentCourseDetailView:
             query for query in captured.captured_queries if "session" in query["sql"]
         ]
 
+    @pytest.mark.django_db(transaction=True)
     def test_crs_10_a_second_reading_comes_from_the_cache(self, settings: Any) -> None:
         settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 60
         course = make_course("edX/Cached/1")

@@ -878,22 +878,6 @@ class TestAdding:
         assert response.status_code == 400
         assert response.json()["message"] == unavailable("None", course)
 
-    def test_enr_29_a_refusal_rolls_back_what_the_request_did(
-        self, ada: Any, course: Any, settings: Any, monkeypatch: Any
-    ) -> None:
-        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
-        settings.ENROLLMENTS_FILTERS = [_note_and_veto]
-
-        response = ask(ada, course)
-
-        assert response.status_code == 403
-        assert not CourseAccessRole.objects.exists()
-
-
-def _note_and_veto(action: str, **context: Any) -> None:
-    CourseAccessRole.objects.create(user=context["user"], role="refused")
-    raise EnrollmentNotAllowed("Ask the dean.")
-
 
 def _veto(action: str, **context: Any) -> None:
     raise EnrollmentNotAllowed("Ask the dean, {please}.")
@@ -1159,6 +1143,35 @@ class TestPowers:
         ask(deactivator, course, is_active=False)
 
         assert state_of(deactivator, course) == ("audit", False)
+
+    @pytest.mark.parametrize("was", [None, ("audit", False)])
+    def test_deactivators_end_in_no_mode_that_they_may_not_choose(
+        self, course: Any, was: tuple[str, bool] | None
+    ) -> None:
+        deactivator = make_user("deactivator")
+        if was:
+            put(deactivator, course, was[0], is_active=was[1])
+
+        with nothing_written():
+            response = ask(deactivator, course, mode="verified", is_active=False)
+
+        assert response.status_code == 403
+        assert response.json() == {
+            "message": "User does not have permission to create enrollment with mode "
+            "[verified]."
+        }
+
+    @pytest.mark.parametrize("is_active", [True, False])
+    def test_deactivators_may_name_the_mode_that_they_have(
+        self, course: Any, is_active: bool
+    ) -> None:
+        deactivator = make_user("deactivator")
+        put(deactivator, course, "verified", is_active=is_active)
+
+        response = ask(deactivator, course, mode="verified", is_active=False)
+
+        assert response.status_code == 200
+        assert state_of(deactivator, course) == ("verified", False)
 
     def test_force_is_for_creators(self, ada: Any) -> None:
         course = closed_course()

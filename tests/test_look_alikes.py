@@ -9,15 +9,23 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from django_enrollments import api
-from django_enrollments.errors import CourseEnrollmentError, CourseNotFoundError
+from django_enrollments.errors import (
+    CourseEnrollmentError,
+    CourseEnrollmentFullError,
+    CourseNotFoundError,
+    EnrollmentNotFoundError,
+)
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseMode,
+    EnrollmentEvent,
     get_course_adapter,
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
-from tests.factories import make_course, make_user
+from tests.factories import make_course, make_mode, make_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +112,61 @@ class TestCourseIds:
         with pytest.raises(CourseEnrollmentError):
             service.enroll(make_user("carol"), "al-1")
 
+    @pytest.mark.parametrize("was_active", [True, False])
+    def test_an_old_row_of_a_look_alike_is_no_row_in_a_course(
+        self, was_active: bool
+    ) -> None:
+        learner, other = make_user("alice"), make_user("bob")
+        course = make_course("Al-1")
+        service.enroll(learner, course)
+        if not was_active:
+            service.unenroll(learner, course)
+        course.delete()
+        course = make_course("al-1", max_student_enrollments_allowed=1)
+        name = learner.get_username()
+
+        assert service.explain(learner, "al-1")["allowed"]
+        assert service.explain(learner, course)["allowed"]
+        assert not service.is_enrolled(learner, course)
+        for call in (
+            lambda: service.unenroll(learner, "al-1"),
+            lambda: service.unenroll(learner, course),
+            lambda: service.change_mode(learner, "al-1", "audit"),
+        ):
+            with pytest.raises(EnrollmentNotFoundError):
+                call()
+        (result,) = api.bulk_enroll("al-1", [name], action="unenroll")
+        assert result["status"] == "unchanged"
+
+        service.enroll(other, "al-1")
+        with pytest.raises(CourseEnrollmentFullError):
+            service.enroll(learner, "al-1")
+        assert CourseEnrollment.objects.filter(user=learner).exists()
+        service.unenroll(other, "al-1")
+        enrollment = service.enroll(learner, "al-1")
+
+        assert enrollment.is_active
+        assert service.is_enrolled(learner, "al-1")
+        assert service.explain(other, course)["seats"]["left"] == 0
+        events = EnrollmentEvent.objects.filter(user=learner, course_id="al-1")
+        assert [event.type for event in events] == ["created"]
+        assert EnrollmentEvent.objects.filter(user=learner, course_id="Al-1").exists()
+        with pytest.raises(CourseEnrollmentError):
+            service.enroll(other, "al-1")
+
+    def test_acc_13_an_old_row_of_a_look_alike_uses_no_invitation_up(self) -> None:
+        learner = make_user("alice")
+        service.enroll(learner, make_course("Al-1"))
+        get_course_model().objects.all().delete()
+        make_course("al-1")
+        CourseEnrollmentAllowed.objects.create(
+            email=learner.email, course_id="al-1", auto_enroll=True
+        )
+
+        learner.save()
+
+        assert service.is_enrolled(learner, "al-1")
+
     def test_a_role_with_a_space_at_its_end_is_another(self) -> None:
         course = make_course("pd-1", max_student_enrollments_allowed=1)
         member = make_user("member")
@@ -119,7 +182,7 @@ class TestCourseIds:
 @pytest.mark.django_db(transaction=True)
 class TestLenientColumns:
     def test_unenroll_refuses_a_look_alike(self) -> None:
-        make_course("Django-101")
+        make_mode(make_course("Django-101"))
         learner = make_user("alice")
         service.enroll(learner, "Django-101")
 
@@ -130,6 +193,8 @@ class TestLenientColumns:
         assert not service.is_enrolled(learner, "DJANGO-101")
         assert not CourseEnrollment.is_enrolled(learner, "DJANGO-101")
         assert api.get_enrollment(learner.get_username(), "DJANGO-101") is None
+        assert not CourseMode.objects.of_course("DJANGO-101").exists()
+        assert CourseMode.objects.of_course("Django-101").exists()
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("DJANGO-101")
 

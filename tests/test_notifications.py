@@ -243,7 +243,7 @@ class TestEmailBackend:
         assert message.to == ["ada@example.org"]
         assert message.from_email == "courses@example.org"
         assert message.subject == "Your access to Botany ends soon"
-        assert "taking Botany in audit mode" in message.body
+        assert "taking Botany." in message.body
         assert "/course/django-101/home?a=1&b=2" in message.body
         assert kind == "text/html"
         assert 'href="https://learn.example.org/course/django-101/home?a=1&amp;b=2' in (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import nullcontext
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -12,7 +14,7 @@ from django.core.serializers import deserialize, serialize
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models.signals import post_save
 
-from django_enrollments import api, details_cache
+from django_enrollments import api
 from django_enrollments.apps import connect_receivers
 from django_enrollments.errors import CourseNotFoundError, EnrollmentNotAllowed
 from django_enrollments.models import (
@@ -24,6 +26,7 @@ from django_enrollments.models import (
 from django_enrollments.moments import now
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
+from tests.concurrency.deeds import without_waiting
 from tests.factories import (
     DAY,
     course_id_of,
@@ -32,6 +35,9 @@ from tests.factories import (
     make_mode,
     make_user,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ADDRESS = "ada@example.org"
 
@@ -384,7 +390,7 @@ def forget_model(model: type[models.Model]) -> None:
     registry.clear_cache()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 class TestCacheOfCourseDetails:
     @pytest.fixture(autouse=True)
     def _empty_cache(self):
@@ -473,17 +479,6 @@ class TestCacheOfCourseDetails:
         assert self.slugs("django-101") == ["audit"]
         assert self.slugs("django-102") == ["honor"]
 
-    def test_b_18_forgets_again_after_commit(self, django_capture_on_commit_callbacks):
-        course = make_course("django-101")
-        old = api.get_course_enrollment_details("django-101")
-
-        with django_capture_on_commit_callbacks(execute=True):
-            make_mode(course, "honor")
-            # Somebody who does not see the new mode yet, nor could before commit.
-            details_cache.keep_details("django-101", False, old, at=now())
-
-        assert self.slugs() == ["honor"]
-
     def test_a_fixture_of_modes_is_shown_at_once(self):
         mode = make_mode(make_course("django-101"), "honor")
         fixture = serialize("json", [mode])
@@ -532,6 +527,13 @@ def fail(action: str, **context: Any) -> None:
     raise ConnectionError("ada@example.org")
 
 
+class FailingBackend:
+    """Has no connection to what grants."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        raise ConnectionError(ADDRESS)
+
+
 def fail_in_the_database(action: str, **context: Any) -> None:
     get_user_model().objects.create(pk=context["user"].pk)
 
@@ -560,6 +562,79 @@ class TestInvitationThatCannotBeRedeemed:
 
         assert is_in(ada, course)
 
+    @pytest.mark.parametrize("is_within", [False, True])
+    def test_acc_13_costs_no_account_where_a_permission_backend_fails(
+        self, is_within, settings, caplog
+    ):
+        course = make_course(invitation_only=True)
+        invitation = invite(course)
+        backends = [f"{__name__}.{FailingBackend.__name__}"]
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = backends
+
+        with transaction.atomic() if is_within else nullcontext():
+            ada = make_user("ada")
+
+        assert get_user_model().objects.filter(pk=ada.pk).exists()
+        assert not is_in(ada, course)
+        text = f"course {course_id_of(course)}, was not enrolled: ConnectionError."
+        assert text in caplog.text
+        assert ADDRESS not in caplog.text
+        invitation.refresh_from_db()
+        assert invitation.user is None
+        del settings.ENROLLMENTS_PERMISSION_BACKENDS
+
+        ada.save()
+
+        assert is_in(ada, course)
+
+    @pytest.mark.parametrize("is_within", [False, True])
+    def test_acc_13_costs_no_account_where_a_lock_cannot_be_had(
+        self, is_within, settings, caplog, monkeypatch
+    ):
+        if is_within and connection.vendor == "sqlite":
+            pytest.skip("Who saves the account has SQLite's only lock already.")
+        monkeypatch.setattr("django_enrollments.enrolling.transactions.ATTEMPTS", 2)
+        course = make_course(max_student_enrollments_allowed=5)
+        invite(course)
+        is_held, is_released = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            courses = type(course)._base_manager
+            try:
+                with transaction.atomic():
+                    courses.filter(pk=course.pk).update(id=course.pk)
+                    is_held.set()
+                    is_released.wait(60)
+            finally:
+                connection.close()
+
+        holder = threading.Thread(target=hold)
+
+        def hold_from_here_on(action: str, **context: Any) -> None:
+            if not is_held.is_set():
+                holder.start()
+                assert is_held.wait(10)
+
+        settings.ENROLLMENTS_FILTERS = [hold_from_here_on]
+        try:
+            with transaction.atomic() if is_within else nullcontext():
+                ada = without_waiting(partial(make_user, "ada"))
+        finally:
+            is_released.set()
+            holder.join()
+            # It waits as long as ever from here on.
+            connection.close()
+
+        assert get_user_model().objects.filter(pk=ada.pk).exists()
+        assert f"User {ada.pk}, invited to course" in caplog.text
+        assert ADDRESS not in caplog.text
+        if not is_within:
+            assert not is_in(ada, course)
+
+        ada.save()
+
+        assert is_in(ada, course)
+
     def test_acc_13_is_redeemed_after_commit_if_it_was_made_meanwhile(self):
         course = make_course()
         with transaction.atomic():
@@ -567,6 +642,105 @@ class TestInvitationThatCannotBeRedeemed:
             invite(course)
 
         assert is_in(ada, course)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAutocommitOff:
+    """A host that manages its transactions itself can save what the app observes."""
+
+    @pytest.fixture(autouse=True)
+    def _manual(self) -> Iterator[None]:
+        yield
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    def test_b_18_shows_what_is_saved_and_what_is_committed(self):
+        course = make_course("django-101")
+        api.get_course_enrollment_details("django-101")
+        transaction.set_autocommit(False)
+
+        course.save()
+        mode = make_mode(course, "honor")
+        within = api.get_course_enrollment_details("django-101")
+        transaction.commit()
+        transaction.set_autocommit(True)
+        after = api.get_course_enrollment_details("django-101")
+
+        assert within == after
+        assert [one["slug"] for one in after["course_modes"]] == ["honor"]
+        transaction.set_autocommit(False)
+        mode.delete()
+        course.delete()
+        transaction.commit()
+        transaction.set_autocommit(True)
+        with pytest.raises(CourseNotFoundError):
+            api.get_course_enrollment_details("django-101")
+
+    def test_b_18_shows_nothing_that_is_rolled_back(self):
+        course = make_course("django-101")
+        transaction.set_autocommit(False)
+
+        make_mode(course, "honor")
+        api.get_course_enrollment_details("django-101")
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+        details = api.get_course_enrollment_details("django-101")
+        assert [one["slug"] for one in details["course_modes"]] == ["audit"]
+
+    def test_b_17_a_broken_cache_costs_no_course(self, settings):
+        backend = "django.core.cache.backends.db.DatabaseCache"
+        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "missing"}}
+        transaction.set_autocommit(False)
+
+        course = make_course("django-101")
+        make_mode(course, "honor")
+        transaction.commit()
+
+        assert CourseMode.objects.filter(course=course).exists()
+
+    def test_acc_13_enrolls_a_saved_account_by_its_invitation(self):
+        course = make_course()
+        invite(course)
+        heard = []
+
+        def hear(event, **kwargs):
+            heard.append(event.type)
+
+        enrollment_created.connect(hear)
+        transaction.set_autocommit(False)
+        try:
+            ada = make_user("ada")
+            transaction.commit()
+            transaction.set_autocommit(True)
+        finally:
+            enrollment_created.disconnect(hear)
+
+        assert is_in(ada, course)
+        assert heard == ["created"]
+
+    def test_acc_13_undoes_the_enrollment_with_the_account(self):
+        invite(make_course())
+        transaction.set_autocommit(False)
+
+        make_user("ada")
+        transaction.rollback()
+
+        assert not get_user_model().objects.exists()
+        assert not CourseEnrollment.objects.exists()
+
+    @pytest.mark.parametrize("filter_", [fail, fail_in_the_database])
+    def test_acc_13_an_invitation_that_fails_costs_no_account(self, filter_, settings):
+        course = make_course()
+        invite(course)
+        settings.ENROLLMENTS_FILTERS = [filter_]
+        transaction.set_autocommit(False)
+
+        ada = make_user("ada")
+        transaction.commit()
+
+        assert get_user_model().objects.filter(pk=ada.pk).exists()
+        assert not is_in(ada, course)
 
 
 @pytest.mark.django_db

@@ -669,3 +669,34 @@ class TestADatabaseOfAnotherName:
 
         assert answer.json()["is_active"] is True
         assert len(browser.get("/api/enrollment/v1/enrollment").json()) == 1
+
+
+class TenantRouter:
+    """Keeps each tenant in a database of its own."""
+
+    tenant = PRIMARY
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return self.tenant
+
+    db_for_write = db_for_read
+
+
+@pytest.mark.django_db(databases=[PRIMARY, REPLICA], transaction=True)
+class TestTenants:
+    def test_are_shown_the_details_of_their_own_course(
+        self, settings: Any, monkeypatch: Any
+    ) -> None:
+        settings.DATABASE_ROUTERS = [f"{__name__}.TenantRouter"]
+        shown = []
+        tenants = {PRIMARY: "audit", REPLICA: "honor"}
+        for tenant, mode in tenants.items():
+            monkeypatch.setattr(TenantRouter, "tenant", tenant)
+            make_modes(make_course(COURSE_ID), mode)
+
+        for tenant in tenants:
+            monkeypatch.setattr(TenantRouter, "tenant", tenant)
+            details = api.get_course_enrollment_details(COURSE_ID)
+            shown.append([one["slug"] for one in details["course_modes"]])
+
+        assert shown == [["audit"], ["honor"]]

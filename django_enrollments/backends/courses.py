@@ -12,7 +12,7 @@ from django_enrollments.calls import read_alias
 from django_enrollments.keys import org_of, run_of
 from django_enrollments.moments import as_moment
 from django_enrollments.selects import select_from
-from django_enrollments.swapped import get_course_model
+from django_enrollments.swapped import all_courses, get_course_model
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -159,13 +159,23 @@ class CourseAdapter:
             course_id: A valid course id.
             using: Database alias; ``None`` lets the router choose.
         """
+        return next(iter(self.find_courses([course_id], using)), None)
+
+    def find_courses(
+        self, course_ids: Collection[str], using: str | None = None
+    ) -> list[Any]:
+        """
+        Return the host's courses with these ids, in any order; one query.
+
+        Args:
+            course_ids: Valid course ids.
+            using: Database alias; ``None`` lets the router choose.
+        """
         courses = self._with_related(self.get_queryset())
         path = self.paths(["course_id"])["course_id"]
-        for course in select_from(courses, {path: course_id}, using=using):
-            # A case-insensitive collation also finds ids that merely look alike.
-            if self.course_id_of(course) == course_id:
-                return course
-        return None
+        found = select_from(courses, {path: [*course_ids]}, using=using)
+        # A case-insensitive collation also finds ids that merely look alike.
+        return [one for one in found if self.course_id_of(one) in course_ids]
 
     def find_course_by_key(self, key: Any, using: str | None = None) -> Any | None:
         """
@@ -175,9 +185,20 @@ class CourseAdapter:
             key: A primary key, whatever :meth:`get_queryset` says of its course.
             using: Database alias; ``None`` lets the router choose.
         """
-        courses = self._with_related(get_course_model()._base_manager.all())
-        found = select_from(courses, {courses.model._meta.pk.name: key}, using=using)
-        return next(iter(found), None)
+        return next(iter(self.find_courses_by_key([key], using)), None)
+
+    def find_courses_by_key(
+        self, keys: Collection[Any], using: str | None = None
+    ) -> list[Any]:
+        """
+        Return the host's courses with these primary keys, in any order; one query.
+
+        Args:
+            keys: Primary keys, whatever :meth:`get_queryset` says of their courses.
+            using: Database alias; ``None`` lets the router choose.
+        """
+        courses = self._with_related(all_courses())
+        return select_from(courses, {courses.model._meta.pk.name: [*keys]}, using=using)
 
     def _with_related(self, courses: QuerySet[Any]) -> QuerySet[Any]:
         related = self.related()

@@ -67,9 +67,10 @@ class EmailBackend:
 
     The words are the templates ``subject.txt``, ``body.txt`` and ``body.html`` in
     ``django_enrollments/email/<notification type>/``; a host overrides them like any
-    other template. Their variables are ``user``, ``notification``, ``content_url``,
-    ``deadline`` (words for ``audit_access_expiry``, in the time zone and language of
-    the moment) and everything in the notification's context.
+    other template. Their variables are ``user``, ``notification``, ``content_url``
+    (``""`` where ``ENROLLMENTS_LEARNING_BASE_URL`` is empty), ``deadline`` (words for
+    ``audit_access_expiry``, in the time zone and language of the moment) and everything
+    in the notification's context.
 
     A mail server that does not answer within ``EMAIL_TIMEOUT`` counts as one that
     refuses; it is given ten seconds where the host sets no such limit.
@@ -111,12 +112,14 @@ class EmailBackend:
     def _mail(
         self, user: Any, address: str, notification_data: NotificationData
     ) -> None:
+        url = notification_data.content_url
         folder = f"django_enrollments/email/{notification_data.notification_type}"
         context = {
             **notification_data.context,
             "user": user,
             "notification": notification_data,
-            "content_url": notification_data.content_url,
+            # A mail has no page that a relative address could start from.
+            "content_url": url if "://" in url else "",
             "deadline": _in_words(notification_data.context.get("audit_access_expiry")),
         }
         subject = render_to_string(f"{folder}/subject.txt", context)

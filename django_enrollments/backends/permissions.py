@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import auth
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 
 from django_enrollments.calls import moment, read_alias
 from django_enrollments.conf import conf
+from django_enrollments.keys import find_course, find_courses
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollmentAllowed,
@@ -27,6 +29,8 @@ from django_enrollments.permissions import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+    from django_enrollments.backends.courses import CourseFacts
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +55,8 @@ class CourseRoleBackend:
         Args:
             user: An instance of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: The course, its id, or anything whose ``str()`` that is, or ``None``
+                for "everywhere"; nothing is granted on an unknown one.
         """
         return bool(self.grants([user], perm, course))
 
@@ -62,11 +67,18 @@ class CourseRoleBackend:
         Args:
             users: Instances of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: The course, its id, or anything whose ``str()`` that is, or ``None``
+                for "everywhere"; nothing is granted on an unknown one.
         """
         known = [user for user in map(account_of, users) if user.is_authenticated]
+        if course is not None:
+            course = find_course(course)
+            if course is None:
+                return set()
         if perm == ENROLL_IN_COURSE:
-            return set() if course is None else self._may_enroll(known, course)
+            if course is None:
+                return set()
+            return {key for key, _ in _may_enroll(known, [course])}
         if perm == RETIRE_USER:
             return {user.pk for user in known if self._may_retire(user)}
         if perm in _GLOBAL_STAFF and course is None:
@@ -82,9 +94,12 @@ class CourseRoleBackend:
         Args:
             user: An instance of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            courses: The host's own course objects.
+            courses: The courses, their ids, or anything whose ``str()`` those are.
         """
         user = account_of(user)
+        courses = [course for course in find_courses(courses) if course is not None]
+        if perm == ENROLL_IN_COURSE and user.is_authenticated:
+            return {key for _, key in _may_enroll([user], courses)}
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
             return {
                 course.pk for course in courses if self.has_perm(user, perm, course)
@@ -109,50 +124,6 @@ class CourseRoleBackend:
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
             return None
         return {course_id for _, course_id in _teams(_active([user]))}
-
-    def _may_enroll(self, users: list[Any], course: Any) -> set[Any]:
-        """Apply ACC-01…07 to everybody at once; the cheapest rule answers first."""
-        facts = get_course_adapter().facts(course)
-        at = moment()
-        everybody = {user.pk for user in users}
-        by_invitation = conf.ENROLLMENTS_INVITE_ONLY or facts.invitation_only
-        window_is_open = facts.enrollment_has_begun(
-            at
-        ) and not facts.enrollment_has_ended(at)
-        if window_is_open and not by_invitation:
-            return everybody
-        granted = {user.pk for user in users if is_global_staff(user)}
-        emails = {user.pk: email_of(user) for user in users}
-        invitations = CourseEnrollmentAllowed.objects.using(read_alias()).filter(
-            course_id=facts.course_id, email__in={*emails.values()} - {""}
-        )
-        # A collation that ignores case also finds what merely looks like the course.
-        used_by = {
-            email: user_id
-            for email, user_id, text in invitations.values_list(
-                "email", "user_id", "course_id"
-            )
-            if text == facts.course_id
-        }
-        active = {user.pk for user in users if getattr(user, "is_active", True)}
-        # Used by somebody else, it lets nobody in a second time (ACC-02); only an
-        # active account can use it up.
-        granted |= {
-            key
-            for key, email in emails.items()
-            if email in used_by
-            and (used_by[email] == key or (used_by[email] is None and key in active))
-        }
-        roles = CourseAccessRole.objects.using(read_alias())
-        roles = roles.reaching(facts.course_id, facts.org)
-        roles = roles.filter(user__in=_active(users) - granted)
-        for user_id, on_course, role in roles.values_list("user", "course_id", "role"):
-            team = (
-                CourseAccessRole.COURSE_TEAM if on_course else CourseAccessRole.ORG_TEAM
-            )
-            if role in team and on_course in ("", facts.course_id):
-                granted.add(user_id)
-        return granted
 
     def _course_team(self, users: list[Any], course: Any) -> set[Any]:
         """Apply V1-LIST-09…12: roles on exactly this course, of active accounts."""
@@ -184,13 +155,17 @@ class DjangoAuthBackend:
         Args:
             user: An instance of any user model, or an anonymous user.
             perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: The course, its id, or anything whose ``str()`` that is, or ``None``
+                for "everywhere"; nothing is granted on an unknown one.
 
         Raises:
             PermissionDenied: An auth backend vetoed.
         """
         names = [perm]
         if course is not None:
+            course = find_course(course)
+            if course is None:
+                return False
             codename = perm.rpartition(".")[2]
             names.append(f"{course._meta.app_label}.{codename}")
         return any(self._asks(user, name, course) for name in names)
@@ -219,6 +194,70 @@ class DjangoAuthBackend:
             except Exception:
                 logger.warning("%r failed on %s.", backend, name, exc_info=True)
         return False
+
+
+def _may_enroll(users: Collection[Any], courses: Iterable[Any]) -> set[tuple[Any, Any]]:
+    """
+    Apply ACC-01…07 to all users and courses at once; the cheapest rule comes first.
+
+    Returns:
+        Pairs of the primary keys of a user and of a course that the user may enroll in.
+    """
+    at = moment()
+    closed: dict[str, tuple[Any, CourseFacts]] = {}
+    granted: set[tuple[Any, Any]] = set()
+    for course in courses:
+        facts = get_course_adapter().facts(course)
+        by_invitation = conf.ENROLLMENTS_INVITE_ONLY or facts.invitation_only
+        is_open = facts.enrollment_has_begun(at) and not facts.enrollment_has_ended(at)
+        if is_open and not by_invitation:
+            granted.update((user.pk, course.pk) for user in users)
+        else:
+            closed[facts.course_id] = course.pk, facts
+    if not closed:
+        return granted
+    staff = {user.pk for user in users if is_global_staff(user)}
+    granted.update((user, key) for user in staff for key, _ in closed.values())
+    active = _active(users)
+    owners: dict[str, list[Any]] = {}
+    for user in users:
+        owners.setdefault(email_of(user), []).append(user.pk)
+    owners.pop("", None)
+    invitations = CourseEnrollmentAllowed.objects.using(read_alias()).filter(
+        course_id__in=closed, email__in=owners
+    )
+    for email, used_by, course_id in invitations.values_list(
+        "email", "user_id", "course_id"
+    ):
+        # A collation that ignores case also finds what merely looks alike.
+        if course_id in closed:
+            # Used by somebody else, it lets nobody in a second time (ACC-02); only an
+            # active account can use it up.
+            granted.update(
+                (key, closed[course_id][0])
+                for key in owners.get(email, ())
+                if used_by == key or (key in active and used_by is None)
+            )
+    members = {
+        user
+        for user in active
+        if any((user, key) not in granted for key, _ in closed.values())
+    }
+    orgs = {facts.org for _, facts in closed.values()} - {""}
+    roles = CourseAccessRole.objects.using(read_alias()).filter(
+        Q(course_id__in=closed) | Q(course_id="", org__in=orgs), user__in=members
+    )
+    for user_id, org, on_course, role in roles.values_list(
+        "user", "org", "course_id", "role"
+    ):
+        team = CourseAccessRole.COURSE_TEAM if on_course else CourseAccessRole.ORG_TEAM
+        if role in team:
+            granted.update(
+                (user_id, key)
+                for course_id, (key, facts) in closed.items()
+                if (on_course == course_id if on_course else org == facts.org)
+            )
+    return granted
 
 
 def _active(users: Iterable[Any]) -> set[Any]:

@@ -11,7 +11,11 @@ from django_enrollments.calls import read_alias
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.filters import apply_filters
 from django_enrollments.enrolling.modes import is_mode_slug, unavailable_text
-from django_enrollments.enrolling.seats import look_at_seats, outside_the_count
+from django_enrollments.enrolling.seats import (
+    look_at_seats,
+    look_at_seats_of_many,
+    outside_the_count,
+)
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,
@@ -22,13 +26,20 @@ from django_enrollments.errors import (
 )
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.moments import to_iso
-from django_enrollments.permissions import ENROLL_IN_COURSE, Decision, decide
+from django_enrollments.permissions import (
+    ENROLL_IN_COURSE,
+    Decision,
+    decide,
+    decide_on,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django_enrollments.calls import Call
     from django_enrollments.enrolling.catalog import CourseOffer
+    from django_enrollments.enrolling.seats import Seats
 
 
 @dataclass(frozen=True)
@@ -178,44 +189,132 @@ def explain(
     Returns:
         ``{"allowed", "reasons", "seats", "mode"}`` as the contract describes it.
     """
-    at = call.at
     rows = CourseEnrollment.objects.using(read_alias())
-    row = rows.filter(user=user.pk, course=offer.key).first()
+    row = rows.of_course_key(offer.key).filter(user=user.pk).first()
     seats = look_at_seats(offer)
-    wanted = offer.default_slug(at=at) if mode is None else mode
-    refusals: list[Refusal] = []
     if row and row.is_active:
-        # Nothing else refuses who is in already (B-14), but a mode asked for by name.
-        refused_mode = mode is not None and judge_mode(mode, offer, at=at)
-        refusals = [refused_mode] if refused_mode else []
-        refusals.append(already_enrolled(row, offer.course_id))
-        wanted = row.mode if mode is None else mode
-    else:
-        refused_mode = judge_mode(wanted, offer, at=at)
-        refusals = [refused_mode] if refused_mode else []
-        try:
-            shown = apply_filters(
-                "enroll",
-                user=user,
-                course=offer.course,
-                mode=wanted,
-                enrollment=row,
+        return _explain_active(row, offer, seats, mode=mode, call=call)
+    return _explain(
+        user,
+        offer,
+        row,
+        decision=decide([user], ENROLL_IN_COURSE, offer.course)[0],
+        seats=seats,
+        is_full=seats.are_full and not _takes_no_seat(user, offer),
+        mode=mode,
+        call=call,
+        source=source,
+    )
+
+
+def explain_many(
+    user: Any,
+    offers: Sequence[CourseOffer],
+    *,
+    mode: str | None,
+    call: Call,
+    source: str,
+) -> dict[str, dict[str, Any]]:
+    """
+    Return what :func:`explain` returns for each course, by course id.
+
+    Args:
+        user: The learner.
+        offers: The courses.
+        mode: Mode slug asked for; ``None`` for the default (MODE-06).
+        call: The call under way.
+        source: The ``source`` that filters receive.
+    """
+    rows = CourseEnrollment.objects.using(read_alias())
+    rows = rows.filter(user=user.pk, course__in=[offer.key for offer in offers])
+    row_of = {row.course_id: row for row in rows.order_by()}
+    active = {key for key, row in row_of.items() if row.is_active}
+    seats_of = look_at_seats_of_many(offers, user)
+    outside = {offer.key: offer.course for offer in offers if offer.key not in active}
+    decisions = decide_on(user, ENROLL_IN_COURSE, outside.values())
+    decision_of = dict(zip(outside, decisions, strict=True))
+    explained = {}
+    for offer in offers:
+        row = row_of.get(offer.key)
+        seats, needs_seat = seats_of[offer.key]
+        explained[offer.course_id] = (
+            _explain_active(row, offer, seats, mode=mode, call=call)
+            if row and row.is_active
+            else _explain(
+                user,
+                offer,
+                row,
+                decision=decision_of[offer.key],
+                seats=seats,
+                is_full=seats.are_full and needs_seat,
+                mode=mode,
+                call=call,
                 source=source,
             )
-            wanted = shown["mode"]
-            if not (refused_mode or is_mode_slug(wanted)):
-                refusals.append(impossible_mode(wanted, offer.course_id))
-        except EnrollmentNotAllowed as veto:
-            refusals.append(vetoed(veto))
-        decision = decide([user], ENROLL_IN_COURSE, offer.course)[0]
-        refusals += judge_access(decision, offer, at=at)
-        if seats.are_full and not _takes_no_seat(user, offer):
-            refusals.append(course_full(offer))
+        )
+    return explained
+
+
+def _explain_active(
+    row: CourseEnrollment,
+    offer: CourseOffer,
+    seats: Seats,
+    *,
+    mode: str | None,
+    call: Call,
+) -> dict[str, Any]:
+    """Explain a learner who is in the course."""
+    # Nothing else refuses who is in already (B-14), but a mode asked for by name.
+    refused_mode = None if mode is None else judge_mode(mode, offer, at=call.at)
+    refusals = [refused_mode] if refused_mode else []
+    refusals.append(already_enrolled(row, offer.course_id))
+    return _explanation(refusals, seats, row.mode if mode is None else mode)
+
+
+def _explain(
+    user: Any,
+    offer: CourseOffer,
+    row: CourseEnrollment | None,
+    *,
+    decision: Decision,
+    seats: Seats,
+    is_full: bool,
+    mode: str | None,
+    call: Call,
+    source: str,
+) -> dict[str, Any]:
+    """Explain a learner who is not in the course."""
+    wanted = offer.default_slug(at=call.at) if mode is None else mode
+    refused_mode = judge_mode(wanted, offer, at=call.at)
+    refusals = [refused_mode] if refused_mode else []
+    try:
+        shown = apply_filters(
+            "enroll",
+            user=user,
+            course=offer.course,
+            mode=wanted,
+            enrollment=row,
+            source=source,
+        )
+        wanted = shown["mode"]
+        if not (refused_mode or is_mode_slug(wanted)):
+            refusals.append(impossible_mode(wanted, offer.course_id))
+    except EnrollmentNotAllowed as veto:
+        refusals.append(vetoed(veto))
+    refusals += judge_access(decision, offer, at=call.at)
+    if is_full:
+        refusals.append(course_full(offer))
+    return _explanation(refusals, seats, wanted)
+
+
+def _explanation(
+    refusals: Sequence[Refusal], seats: Seats, mode: object
+) -> dict[str, Any]:
     return {
         "allowed": not refusals,
         "reasons": [refusal.as_data() for refusal in refusals],
         "seats": seats.as_data(),
-        "mode": wanted if isinstance(wanted, str) else str(wanted),
+        "mode": mode if isinstance(mode, str) else str(mode),
     }
 
 

@@ -345,7 +345,7 @@ def _enroll_known(batch: _Batch) -> None:
 def _unenroll_known(batch: _Batch) -> None:
     first = batch.firsts()
     rows = CourseEnrollment.objects.using(batch.using).order_by()
-    rows = rows.filter(course=batch.offer.key, user__in=list(first))
+    rows = rows.of_course_key(batch.offer.key).filter(user__in=list(first))
     found = {row.user_id: row for row in rows} if first else {}
     for key, row in found.items():
         row.remember_user(batch.users[first[key]])

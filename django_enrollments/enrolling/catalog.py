@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import router
 
 from django_enrollments.backends.courses import CourseFacts
-from django_enrollments.calls import read_alias
+from django_enrollments.calls import one_call, read_alias
 from django_enrollments.enrolling.modes import (
     MODE_COLUMNS,
     Mode,
@@ -22,7 +22,7 @@ from django_enrollments.moments import to_iso
 from django_enrollments.selects import select_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django_enrollments.calls import Call
@@ -137,7 +137,7 @@ def find_offer(
     text = find_course_id(course_id)
     if text is None:
         return None
-    return _read(get_course_adapter().find_course, text, call, using)
+    return _read("course_id", text, call, using)
 
 
 def find_offer_by_key(
@@ -151,26 +151,111 @@ def find_offer_by_key(
         call: The call under way, which remembers the reading.
         using: Database alias; ``None`` lets the router choose.
     """
-    return _read(get_course_adapter().find_course_by_key, key, call, using)
+    return _read("key", key, call, using)
+
+
+def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
+    """
+    Return a course as the call under way has read it last.
+
+    After a conflict that is a new reading; see Note [Decide first, write once].
+
+    Args:
+        offer: The course as it was read at first.
+        using: Database alias that is written to.
+
+    Raises:
+        CourseNotFoundError: The course has been deleted meanwhile.
+    """
+    if offer.course is None:
+        return offer
+    with one_call() as call:
+        latest = find_offer_by_key(offer.key, call, using)
+    if latest is None:
+        raise CourseNotFoundError(
+            f"Requested enrollment information for unknown course {offer.course_id}"
+        )
+    return latest
 
 
 def _read(
-    find: Callable[[Any, str], Any], name: Any, call: Call, using: str | None
+    name: Literal["course_id", "key"], value: Any, call: Call, using: str | None
 ) -> CourseOffer | None:
     using = using or read_alias() or router.db_for_read(get_course_model())
-    known = (find.__name__, name, using)
+    known = (name, value, using)
     if known not in call.readings:
-        course = find(name, using)
+        adapter = get_course_adapter()
+        by_key = name == "key"
+        find = adapter.find_course_by_key if by_key else adapter.find_course
+        course = find(value, using)
+        call.readings[known] = None
         # A host's course may count as false, by a length of 0 for one.
-        call.readings[known] = (
-            None
-            if course is None
-            else CourseOffer(
-                course.pk, get_course_adapter().facts(course), course, using
-            )
-        )
-    offer: CourseOffer | None = call.readings[known]
-    return offer
+        if course is not None:
+            offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+            call.readings[known] = call.readings["key", offer.key, using] = offer
+    found: CourseOffer | None = call.readings[known]
+    return found
+
+
+def get_offers(
+    courses: Iterable[object], call: Call, using: str | None = None
+) -> list[CourseOffer]:
+    """
+    Return the courses with these ids and their modes, in order.
+
+    Takes one query for ids, one for instances and one for modes, however many.
+
+    Args:
+        courses: Each as :func:`find_offer` takes it.
+        call: The call under way, which remembers the readings.
+        using: Database alias; ``None`` lets the router choose.
+
+    Raises:
+        CourseNotFoundError: One is unknown (DATA-10), or no course id (DATA-13).
+    """
+    courses = list(courses)
+    using = using or read_alias() or router.db_for_read(get_course_model())
+    adapter = get_course_adapter()
+    model = get_course_model()
+    keys = {
+        course.pk
+        for course in courses
+        if isinstance(course, model) and not course._state.adding
+    }
+    texts = {
+        text
+        for course in courses
+        if not isinstance(course, model)
+        and (text := find_course_id(course)) is not None
+    }
+    for course in adapter.find_courses_by_key(keys, using) if keys else ():
+        offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+        call.readings["key", offer.key, using] = offer
+    call.readings.update((("course_id", text, using), None) for text in texts)
+    for course in adapter.find_courses(texts, using) if texts else ():
+        offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+        call.readings["course_id", offer.course_id, using] = offer
+    offers = [get_offer(course, call, using) for course in courses]
+    _read_modes(offers, using)
+    return offers
+
+
+def _read_modes(offers: Iterable[CourseOffer], using: str) -> None:
+    by_key = {offer.key: offer for offer in offers}
+    modes: dict[Any, list[Mode]] = {key: [] for key in by_key}
+    rows = select_rows(
+        CourseMode,
+        ("course", *MODE_COLUMNS),
+        {"course": [*by_key]},
+        using=using,
+        in_order=True,
+    )
+    for key, *columns in rows:
+        # A collation that ignores case also finds keys that merely look alike.
+        if key in modes:
+            modes[key].append(Mode._make(columns))
+    for key, offer in by_key.items():
+        offer._modes = tuple(modes[key])
 
 
 def orphan_offer(key: Any, course_id: str) -> CourseOffer:

@@ -9,7 +9,6 @@ Note [Decide first, write once] in ``transactions``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from django_enrollments.enrolling.access import (
@@ -20,11 +19,15 @@ from django_enrollments.enrolling.access import (
     judge_mode,
     vetoed,
 )
+from django_enrollments.enrolling.catalog import read_again
 from django_enrollments.enrolling.filters import apply_filters, get_filters
 from django_enrollments.enrolling.history import Change
 from django_enrollments.enrolling.modes import is_mode_slug
 from django_enrollments.enrolling.plans import Outcome, Plan, pending
-from django_enrollments.enrolling.transactions import until_settled
+from django_enrollments.enrolling.transactions import (
+    prove_judgement,
+    until_settled,
+)
 from django_enrollments.enrolling.writing import Writing, write_all
 from django_enrollments.errors import EnrollmentNotAllowed
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -33,7 +36,7 @@ from django_enrollments.permissions import ENROLL_IN_COURSE, decide
 from django_enrollments.selects import select_instances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -104,6 +107,7 @@ def enroll(
         One outcome per user, in order.
 
     Raises:
+        CourseNotFoundError: The course has been deleted meanwhile.
         CourseEnrollmentError: Conflicts with others did not end.
     """
     writing = Writing(
@@ -117,35 +121,44 @@ def enroll(
     outcomes: dict[Any, Outcome] = {}
     waiting = list(users)
 
-    @cache
-    def wanted_mode() -> str:
-        return offer.default_slug(at=at) if mode is None else mode
-
     def attempt(lock: bool) -> list[Plan]:
+        latest = read_again(offer, using=using)
         keys = [user.pk for user in waiting]
         if lock:
             locked = CourseEnrollment.objects.using(using).select_for_update()
-            rows = list(locked.filter(course=offer.key, user__in=keys).order_by())
+            rows = list(locked.filter(course=latest.key, user__in=keys).order_by())
         else:
-            where = {"course": offer.key, "user": keys}
+            where = {"course": latest.key, "user": keys}
             rows = select_instances(CourseEnrollment, where, using=using)
         existing = {row.user_id: row for row in rows}
+        look_alikes: dict[Any, CourseEnrollment] = {}
+        if isinstance(latest.key, str):
+            # A collation also finds rows of a deleted course whose id looks alike.
+            look_alikes = {
+                key: existing.pop(key)
+                for key, row in [*existing.items()]
+                if row.course_id != latest.key
+            }
+        for user in waiting:
+            prove_judgement(user, latest.course_id, existing.get(user.pk))
         plans = [
             _plan_enrolling(
                 user,
                 existing.get(user.pk),
-                offer,
+                latest,
                 mode=mode,
-                wanted_mode=wanted_mode,
                 is_active=is_active,
                 terms=terms,
+                at=at,
             )
             for user in waiting
         ]
+        for plan in plans:
+            plan.replaced = look_alikes.get(plan.change.user.pk)
         # First, so that an invitation that grants access is one that is used up.
         _find_invitations(pending(plans), using=using)
-        _judge(pending(plans), offer, terms=terms, origin=origin, at=at)
-        write_all(pending(plans), offer if terms.seats else None, writing)
+        _judge(pending(plans), latest, terms=terms, origin=origin, at=at)
+        write_all(pending(plans), latest if terms.seats else None, writing)
         return plans
 
     while waiting:
@@ -193,6 +206,7 @@ def change(
     Raises:
         EnrollmentNotAllowed: A filter vetoed.
         CourseEnrollmentFullError: It would become active and no seat is left.
+        CourseNotFoundError: The course has been deleted meanwhile.
         CourseEnrollmentError: Conflicts with others did not end.
     """
     writing = Writing(
@@ -203,22 +217,24 @@ def change(
         skip_refund=skip_refund,
         attributes=attributes,
     )
-    latest = _Latest([enrollment], using=using)
+    rows = _Latest([enrollment], using=using)
 
     def attempt(lock: bool) -> Outcome:
-        (row,) = latest.rows(lock)
+        latest = read_again(offer, using=using)
+        (row,) = rows.rows(lock)
+        prove_judgement(row.user, latest.course_id, row)
         planned = Change(
             row.user,
             row.course_id,
-            offer.course_id,
+            latest.course_id,
             row,
             row.mode if mode is None else mode,
             row.is_active if is_active is None else is_active,
         )
         plan = Plan(planned, Outcome(row))
         if plan.is_pending:
-            _ask_filters(plan, offer.course, origin)
-        write_all(pending([plan]), offer, writing)
+            _ask_filters(plan, latest.course, origin)
+        write_all(pending([plan]), latest, writing)
         return plan.outcome
 
     return until_settled(attempt, using=using).unwrap()
@@ -314,11 +330,15 @@ def _plan_enrolling(
     offer: CourseOffer,
     *,
     mode: str | None,
-    wanted_mode: Callable[[], str],
     is_active: bool,
     terms: Terms,
+    at: datetime,
 ) -> Plan:
     """Decide what enrolling means for a learner, given the row they have."""
+
+    def wanted_mode() -> str:
+        return offer.default_slug(at=at) if mode is None else mode
+
     if row is None:
         after = (wanted_mode(), is_active)
     elif row.is_active:

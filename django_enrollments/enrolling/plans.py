@@ -53,12 +53,15 @@ class Plan:
         outcome: What has become of it so far.
         invitation: The invitation that enrolling uses up, if there is one.
         waits: Whether somebody else must be settled first.
+        replaced: The row in a deleted course that the unique constraint does not tell
+            from the new row, because the ids differ in case or accents only.
     """
 
     change: Change
     outcome: Outcome
     invitation: CourseEnrollmentAllowed | None = None
     waits: bool = False
+    replaced: CourseEnrollment | None = None
 
     @property
     def is_pending(self) -> bool:

@@ -78,7 +78,7 @@ def after_commit(act: Callable[[], object], *, using: str) -> None:
     """
     Call a function once what was written is there for everybody.
 
-    At once where no transaction is under way that this app could wait for.
+    At once outside ``atomic()``: with autocommit off, Django accepts no function there.
 
     Args:
         act: The function.
@@ -107,7 +107,7 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
         when the user has an enrollment afterwards.
     """
     using = write_alias()
-    is_within = connections[using].in_atomic_block
+    is_within = not connections[using].get_autocommit()
     try:
         with between_calls(), transaction.atomic(using) if is_within else nullcontext():
             _enroll(user, invitation, using)
@@ -131,7 +131,7 @@ def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
     with deciding(), one_call() as call:
         offer = get_offer(invitation.course_id, call, using)
         rows = CourseEnrollment.objects.using(using)
-        if rows.filter(user=user.pk, course=offer.key).exists():
+        if rows.of_course_key(offer.key).filter(user=user.pk).exists():
             return
         (outcome,) = lifecycle.enroll(
             [user],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
+from django_enrollments.enrolling.transactions import is_in_transaction
 from django_enrollments.errors import CourseEnrollmentError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def each(
             error = refusal
             is_nobodys = False
         except Exception as failure:
-            if _is_callers(connection) and _has_ended(connection, failure):
+            if is_in_transaction(connection) and _has_ended(connection, failure):
                 raise
             error = CourseEnrollmentError(f"Unexpected {type(failure).__name__}.")
             is_nobodys = _may_pass(connection, failure)
@@ -103,7 +104,7 @@ def patiently(work: Callable[[], T], *, using: str) -> T:
         try:
             return work()
         except _list_passing(connection) as error:
-            if _is_callers(connection) or not _may_pass(connection, error):
+            if is_in_transaction(connection) or not _may_pass(connection, error):
                 raise
             if _is_lost(connection):
                 # The next statement connects anew, whatever a driver says to the end
@@ -112,12 +113,6 @@ def patiently(work: Callable[[], T], *, using: str) -> T:
                     connection.close()
         time.sleep(pause)
     return work()
-
-
-def _is_callers(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a transaction is under way that was begun by the caller."""
-    is_open = connection.connection is not None and not connection.get_autocommit()
-    return connection.in_atomic_block or is_open
 
 
 def _has_ended(connection: BaseDatabaseWrapper, error: Exception) -> bool:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
+from django.db.models import Count, F
 from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import RawSQL
 
 from django_enrollments.calls import read_alias
 from django_enrollments.enrolling.transactions import (
+    Conflict,
     lock_row,
     take_sqlite_write_lock,
 )
@@ -19,9 +21,10 @@ from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
     get_course_adapter,
-    get_course_model,
 )
+from django_enrollments.models.fields import ToTheLetter
 from django_enrollments.selects import where_sql
+from django_enrollments.swapped import all_courses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,6 +85,53 @@ def look_at_seats(offer: CourseOffer, *, using: str | None = None) -> Seats:
     return Seats(offer.facts.max_student_enrollments_allowed, taken)
 
 
+def look_at_seats_of_many(
+    offers: Sequence[CourseOffer], user: Any
+) -> dict[Any, tuple[Seats, bool]]:
+    """
+    Count the seats of several courses as things stand now, without a lock.
+
+    Takes three queries however many courses there are, two where none has staff.
+
+    Args:
+        offers: The courses.
+        user: A saved user.
+
+    Returns:
+        By primary key of the course, its seats and whether the user needs one: course
+        staff does not (CAP-03, CAP-05).
+    """
+    keys = {offer.course_id: offer.key for offer in offers}
+    rows = CourseEnrollment.objects.using(read_alias()).active().order_by()
+    rows = rows.filter(course__in=keys.values())
+    columns = ["course"]
+    if any(isinstance(key, str) for key in keys.values()):
+        # Those of a deleted course whose id only looks alike take no seat.
+        rows = rows.annotate(enrollments_course_key=ToTheLetter(F("course_id")))
+        columns.append("enrollments_course_key")
+    counted = rows.values_list(*columns).annotate(Count("pk"))
+    taken = {key: count for key, *_, count in counted}
+    roles = CourseAccessRole.objects.using(read_alias()).order_by()
+    roles = roles.filter(
+        course_id__in=keys, role__in=CourseAccessRole.OUTSIDE_THE_COUNT
+    )
+    staff = {
+        (keys[course_id], member)
+        for course_id, member in roles.values_list("course_id", "user")
+    }
+    if staff:
+        seated = rows.filter(user__in=roles.values("user"))
+        for key, _ in staff.intersection(seated.values_list("course", "user")):
+            taken[key] -= 1
+    return {
+        offer.key: (
+            Seats(offer.facts.max_student_enrollments_allowed, taken.get(offer.key, 0)),
+            (offer.key, user.pk) not in staff,
+        )
+        for offer in offers
+    }
+
+
 def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     """
     Tell whether a course that had no capacity when it was read has one by now.
@@ -89,13 +139,16 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     Args:
         offer: The course.
         using: Database alias.
+
+    Raises:
+        Conflict: The course has been deleted.
     """
     path = get_course_adapter().max_student_enrollments_allowed
-    if not isinstance(path, str):
+    if not isinstance(path, str) or offer.course is None:
         return False
-    courses = get_course_model()._base_manager.using(using).filter(pk=offer.key)
-    limited: bool = courses.exclude(**{path: None}).exists()
-    return limited
+    for capacity in all_courses(using).filter(pk=offer.key).values_list(path):
+        return bool(capacity != (None,))
+    raise Conflict
 
 
 def remember_sold_out(offer: CourseOffer, *, using: str) -> None:
@@ -130,7 +183,8 @@ def is_still_sold_out(offer: CourseOffer, *, using: str) -> bool:
     if not connection.get_autocommit() or _needs_locking_reads(connection):
         # What a transaction sees may be out of date.
         return False
-    return _prepare_count(offer, using=using)().are_full
+    seats = _prepare_count(offer, using=using)()
+    return seats is not None and seats.are_full
 
 
 def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
@@ -144,49 +198,54 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     Args:
         offer: A course with a capacity.
         using: Database alias, within a transaction.
+
+    Raises:
+        Conflict: The course has been deleted since it was read.
     """
     count = _prepare_count(offer, using=using)
     if connections[using].vendor == "sqlite":
         take_sqlite_write_lock(using)
     else:
-        courses = get_course_model()._base_manager.using(using)
-        lock_row(courses.filter(pk=offer.key))
-    return count()
+        lock_row(all_courses(using).filter(pk=offer.key))
+    seats = count()
+    if seats is None:
+        raise Conflict
+    return seats
 
 
-def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats]:
+def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats | None]:
     """
-    Give what counts under the lock and reads the capacity again.
+    Return a function that counts the seats and reads the capacity again.
 
-    An operator may have lowered it since the course was read.
+    An operator may have lowered it since the course was read. The function returns
+    ``None`` where the course has been deleted.
     """
-    courses = get_course_model()._base_manager.using(using).order_by()
-    courses = courses.filter(pk=offer.key)
+    courses = all_courses(using).filter(pk=offer.key)
     known = offer.facts.max_student_enrollments_allowed
     path = get_course_adapter().max_student_enrollments_allowed
     if _needs_locking_reads(connections[using]):
         holders = CourseEnrollment.objects.using(using).order_by()
         holders = holders.holding_seats(offer.key, offer.course_id)
         list_holders = _prepare(holders.select_for_update().values_list("pk"))
-        is_readable = isinstance(path, str) and LOOKUP_SEP not in path
-        locked = courses.select_for_update().values_list(path if is_readable else "pk")
+        own = path if isinstance(path, str) and LOOKUP_SEP not in path else None
+        locked = courses.select_for_update().values_list(own or "pk")
         list_capacities = _prepare(locked)
 
-        def count_locked() -> Seats:
+        def count_locked() -> Seats | None:
             taken = len(list_holders())
-            found = list_capacities() if is_readable else []
-            return Seats(found[0][0] if found else known, taken)
+            for (capacity,) in list_capacities():
+                return Seats(capacity if own else known, taken)
+            return None
 
         return count_locked
     taken_now = _count_of(offer, connections[using])
     columns = (taken_now, path) if isinstance(path, str) else (taken_now,)
     list_both = _prepare(courses.values_list(*columns))
 
-    def count() -> Seats:
+    def count() -> Seats | None:
         for taken, *capacity in list_both():
             return Seats(capacity[0] if capacity else known, taken)
-        # The course has just been deleted.
-        return look_at_seats(offer, using=using)
+        return None
 
     return count
 
@@ -280,7 +339,7 @@ def find_seated(
     if not user_keys:
         return set()
     rows = CourseEnrollment.objects.using(using).active().order_by()
-    rows = rows.filter(course=offer.key, user__in=user_keys)
+    rows = rows.of_course_key(offer.key).filter(user__in=user_keys)
     connection = connections[using]
     if connection.in_atomic_block and _needs_locking_reads(connection):
         rows = rows.select_for_update()

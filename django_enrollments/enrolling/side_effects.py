@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class SideEffects:
     """
     What is to happen along with an enrollment, in the hands of the host's backends.
@@ -47,10 +47,13 @@ class SideEffects:
     enterprise_uuid: str = ""
     linked_enterprise_customer: str | None = None
     enterprise_course_consent: bool | None = None
+    _is_told: bool = field(default=False, init=False)
 
     @property
     def tells_enterprise(self) -> bool:
-        """Whether the enterprise backend has something to record."""
+        """Whether the enterprise backend has something to record, once."""
+        if self._is_told:
+            return False
         has_something = (
             bool(self.enterprise_uuid)
             or self.linked_enterprise_customer is not None
@@ -92,6 +95,7 @@ class SideEffects:
             raise CourseEnrollmentError(
                 "The enterprise customer could not be recorded."
             ) from error
+        self._is_told = True
 
     def store(self, user: Any, offer: CourseOffer) -> None:
         """

@@ -31,17 +31,19 @@ import django
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
-from django_enrollments.calls import reading_from
+from django_enrollments.calls import forget_readings, reading_from
 from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.keys import find_course_id, find_username
 from django_enrollments.models import CourseEnrollment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=Model)
+ViewT = TypeVar("ViewT", bound="Callable[..., object]")
 
 #: How often a change is decided anew before the caller is told to try again.
 ATTEMPTS = 12
@@ -67,9 +69,41 @@ class Conflict(Exception):  # noqa: N818 - an event, not an error for callers.
     """Somebody else changed what a decision rests on; it must be made anew."""
 
 
+class Overtaken(Conflict):
+    """An enrollment is no longer as the permission to change it was judged."""
+
+
 def write_alias() -> str:
     """Give the database alias that enrollments are written to."""
     return router.db_for_write(CourseEnrollment)
+
+
+def non_atomic(view: ViewT) -> ViewT:
+    """
+    Return a view that ``ATOMIC_REQUESTS`` opens no transaction for.
+
+    A transaction that begins before the requester is read cannot take SQLite's write
+    lock first, and one that writes before the body is read lets a slow client keep all
+    others from writing.
+
+    Args:
+        view: A view that opens transactions itself.
+    """
+    for using in connections:
+        transaction.non_atomic_requests(using)(view)
+    return view
+
+
+def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """
+    Return whether a transaction is open, by ``atomic()`` or with autocommit off.
+
+    Args:
+        connection: A connection, which is not opened to find out.
+    """
+    if connection.in_atomic_block:
+        return True
+    return connection.connection is not None and not connection.get_autocommit()
 
 
 def begin_writing() -> str:
@@ -280,14 +314,19 @@ def lock_row(row: QuerySet[Any]) -> None:
 
     Args:
         row: A queryset of one row, whose database has row locks, in a transaction.
+
+    Raises:
+        Conflict: There is no such row (any more), so nothing is locked.
     """
     row = row.order_by()
     if connections[row.db].vendor == "postgresql":
         # See Note [Above READ COMMITTED]. Indexes and foreign keys are not concerned.
         key = row.model._meta.pk.attname
-        row.update(**{key: F(key)})
+        is_locked = row.update(**{key: F(key)}) > 0
     else:
-        list(row.select_for_update().values_list("pk"))
+        is_locked = len(row.select_for_update().values_list("pk")) > 0
+    if not is_locked:
+        raise Conflict
 
 
 def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
@@ -297,10 +336,68 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
     Args:
         enrollment: The saved row.
         using: Database alias, within :func:`write_transaction`.
+
+    Raises:
+        Conflict: The row has been deleted.
     """
     if connections[using].features.has_select_for_update:
         rows = CourseEnrollment._base_manager.using(using)
         lock_row(rows.filter(pk=enrollment.pk))
+
+
+#: Username, course id and state of the enrollment that a change was judged by, where
+#: the state is mode and activation, or ``None`` without an enrollment.
+_judged: ContextVar[tuple[str | None, str | None, Any] | None] = ContextVar(
+    "enrollments_judged", default=None
+)
+
+
+@contextmanager
+def judged_by(
+    username: object, course_id: object, enrollment: Mapping[str, Any] | None
+) -> Iterator[None]:
+    """
+    Have every change of an enrollment prove that it still is as it was judged.
+
+    Args:
+        username: The learner's username.
+        course_id: The course id.
+        enrollment: The enrollment dictionary that was read, or ``None``.
+    """
+    state = enrollment and (enrollment["mode"], enrollment["is_active"])
+    judged = (find_username(username), find_course_id(course_id), state)
+    with _setting(_judged, judged):
+        yield
+
+
+@contextmanager
+def unjudged() -> Iterator[None]:
+    """Leave :func:`judged_by`, for what hosts do once the change is written."""
+    with _setting(_judged, None):
+        yield
+
+
+def prove_judgement(
+    user: Any, course_id: str, enrollment: CourseEnrollment | None
+) -> None:
+    """
+    Compare an enrollment about to be changed with the one that was judged.
+
+    The write itself proves that it does not change any more until then.
+
+    Args:
+        user: The learner.
+        course_id: The course id.
+        enrollment: The row as read, or ``None``.
+
+    Raises:
+        Overtaken: Its mode or activation differs.
+    """
+    judged = _judged.get()
+    if judged and judged[:2] == (user.get_username(), course_id):
+        state = enrollment and (enrollment.mode, enrollment.is_active)
+        if state != judged[2]:
+            raise Overtaken
 
 
 def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
@@ -336,6 +433,9 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             with reading_from(using):
                 return attempt(number > 1 and not is_ours)
         except Conflict as error:
+            if isinstance(error, Overtaken) and _judged.get():
+                # Whoever judged must judge anew.
+                raise
             conflict = error
         except OperationalError as error:
             if not (is_ours and _is_conflict(connection, error)):
@@ -343,6 +443,7 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             conflict = error
         finally:
             _repetitions.reset(token)
+        forget_readings()
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
     raise CourseEnrollmentError(

@@ -192,6 +192,10 @@ def _write(plans: Sequence[Plan], writing: Writing) -> None:
             target = (None if leaves else planned.mode, planned.is_active)
             as_read = targets.setdefault(target, {})
             as_read.setdefault((row.mode, row.is_active), []).append(row.pk)
+    replaced = [plan.replaced.pk for plan in plans if plan.replaced]
+    if replaced:
+        # Its history stays.
+        CourseEnrollment.objects.using(using).filter(pk__in=replaced).delete()
     new = _insert([plan.change for plan in plans if plan.change.creates], at, using)
     for (mode, is_active), as_read in targets.items():
         _update_as_read(as_read, mode=mode, is_active=is_active, at=at, using=using)

@@ -7,13 +7,14 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_comma_separated_integer_list
 from django.db import models
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT, org_of
-from django_enrollments.models.fields import LowercaseCharField
-from django_enrollments.swapped import get_course_adapter
+from django_enrollments.keys import MAX_TEXT, find_course_id, org_of
+from django_enrollments.models.fields import LowercaseCharField, ToTheLetter
+from django_enrollments.swapped import course_id_is_text, get_course_adapter
 
 
 class AbstractCourse(TimeStampedModel):
@@ -88,15 +89,24 @@ class Course(AbstractCourse):
 class CourseModeQuerySet(models.QuerySet["CourseMode"]):
     """Chainable filters that name sets of modes."""
 
-    def of_course(self, course_id: str) -> CourseModeQuerySet:
+    def of_course(self, course_id: object) -> CourseModeQuerySet:
         """
         Keep the modes of one course, in creation order (MODE-18).
 
         Args:
-            course_id: The course id as text.
+            course_id: The course, its id, or anything whose ``str()`` that is.
         """
+        text = find_course_id(course_id)
+        if text is None:
+            return self.none()
         path = f"course__{get_course_adapter().course_id}"
-        return self.filter(**{path: course_id}).order_by("pk")
+        modes = self.filter(**{path: text})
+        if course_id_is_text():
+            # A collation may also find ids that only look alike.
+            modes = modes.alias(enrollments_course_id=ToTheLetter(F(path))).filter(
+                enrollments_course_id=text
+            )
+        return modes.order_by("pk")
 
 
 class CourseMode(models.Model):

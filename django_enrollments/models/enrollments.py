@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT, find_course_id, find_username
+from django_enrollments.keys import MAX_TEXT, find_course, find_course_id, find_username
 from django_enrollments.models.fields import ExactCharField, ToTheLetter
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.models.shortcuts import EnrollmentShortcuts
@@ -53,7 +53,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         """
         if isinstance(course_id, get_course_model()):
             is_saved = course_id.pk is not None and not course_id._state.adding
-            return self.filter(course=course_id.pk) if is_saved else self.none()
+            return self.of_course_key(course_id.pk) if is_saved else self.none()
         text = find_course_id(course_id)
         return self.none() if text is None else self.of_course_id(text)
 
@@ -78,6 +78,22 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
             enrollments = enrollments.alias(
                 enrollments_course_id=ToTheLetter(F(path))
             ).filter(enrollments_course_id=text)
+        return enrollments
+
+    def of_course_key(self, course_key: Any) -> CourseEnrollmentQuerySet:
+        """
+        Keep those of one course.
+
+        Args:
+            course_key: Primary key of the course.
+        """
+        enrollments = self.filter(course=course_key)
+        if isinstance(course_key, str):
+            # A collation may also find those of a deleted course whose id only looks
+            # alike.
+            enrollments = enrollments.alias(
+                enrollments_course_key=ToTheLetter(F("course_id"))
+            ).filter(enrollments_course_key=course_key)
         return enrollments
 
     def of_username(self, username: str) -> CourseEnrollmentQuerySet:
@@ -112,15 +128,11 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
             course_id: The course id as text.
         """
         staff = CourseAccessRole.objects.outside_the_count(course_id)
-        enrollments = self.active().filter(
-            ~Exists(staff.filter(user_id=OuterRef("user_id"))), course=course_key
+        return (
+            self.of_course_key(course_key)
+            .active()
+            .filter(~Exists(staff.filter(user_id=OuterRef("user_id"))))
         )
-        if isinstance(course_key, str):
-            # Those of a deleted course whose id only looks alike take no seat.
-            enrollments = enrollments.alias(
-                enrollments_course_key=ToTheLetter(F("course_id"))
-            ).filter(enrollments_course_key=course_key)
-        return enrollments
 
     def is_course_full(self, course: Any) -> bool:
         """
@@ -129,15 +141,13 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Only enrolling itself decides under a lock; this is for display.
 
         Args:
-            course: An instance of the host's course model, or a course id.
+            course: The course, its id, or anything whose ``str()`` that is; an unknown
+                one is not full.
         """
-        adapter = get_course_adapter()
-        if not isinstance(course, get_course_model()):
-            course_id = find_course_id(course)
-            course = adapter.find_course(course_id) if course_id else None
-            if course is None:
-                return False
-        facts = adapter.facts(course)
+        course = find_course(course)
+        if course is None:
+            return False
+        facts = get_course_adapter().facts(course)
         capacity = facts.max_student_enrollments_allowed
         if capacity is None:
             return False

@@ -8,33 +8,36 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.keys import MAX_TEXT, find_course_id
+from django_enrollments.keys import MAX_TEXT, find_course_id, find_stored_course_id
 from django_enrollments.models.fields import ExactCharField
 
 
 class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):
     """Chainable filters that name sets of roles."""
 
-    def outside_the_count(self, course_id: str) -> CourseAccessRoleQuerySet:
+    def outside_the_count(self, course_id: object) -> CourseAccessRoleQuerySet:
         """
         Keep the roles whose holders take no seat (CAP-03, CAP-04).
 
         Args:
-            course_id: The course id as text.
+            course_id: The course, its id, or anything whose ``str()`` that is.
         """
-        return self.filter(
-            course_id=course_id, role__in=CourseAccessRole.OUTSIDE_THE_COUNT
-        )
+        roles = self.filter(role__in=CourseAccessRole.OUTSIDE_THE_COUNT)
+        text = find_stored_course_id(course_id)
+        return self.none() if text is None else roles.filter(course_id=text)
 
-    def reaching(self, course_id: str, org: str) -> CourseAccessRoleQuerySet:
+    def reaching(self, course_id: object, org: str) -> CourseAccessRoleQuerySet:
         """
-        Keep the roles on a course and those on its organisation as a whole.
+        Keep the roles on a course and those on its organization as a whole.
 
         Args:
-            course_id: The course id as text.
-            org: The course's organisation; ``""`` reaches no organisation role.
+            course_id: The course, its id, or anything whose ``str()`` that is.
+            org: The course's organization; ``""`` reaches no organization role.
         """
-        reach = models.Q(course_id=course_id)
+        text = find_stored_course_id(course_id)
+        if text is None:
+            return self.none()
+        reach = models.Q(course_id=text)
         if org:
             reach |= models.Q(course_id="", org=org)
         return self.filter(reach)

@@ -52,9 +52,7 @@ def modes_for_course(
     from django_enrollments.models.courses import CourseMode
     from django_enrollments.moments import as_moment
 
-    text = find_course_id(course_id)
-    modes = CourseMode.objects.using(read_alias())
-    stored = modes.of_course(text) if text else modes.none()
+    stored = CourseMode.objects.using(read_alias()).of_course(course_id)
     with one_call() as call:
         usable = [
             mode

@@ -25,11 +25,11 @@ from rest_framework.exceptions import (
     Throttled,
 )
 from rest_framework.parsers import FormParser, MultiPartParser
-from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import WrappedAttributeError
 from rest_framework.response import Response
-from rest_framework.views import APIView, exception_handler, set_rollback
+from rest_framework.views import APIView, exception_handler
 
 from django_enrollments.api_keys import has_valid_key
 from django_enrollments.audit import write_audit_line
@@ -40,7 +40,7 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.transactions import begin_writing
+from django_enrollments.enrolling.transactions import non_atomic
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
@@ -142,6 +142,16 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     #: Whether answers depend on the requester.
     is_personal = True
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """
+        Return the view function, which runs outside ``ATOMIC_REQUESTS``.
+
+        Args:
+            initkwargs: As Django takes them.
+        """
+        return non_atomic(super().as_view(**initkwargs))
+
     def initialize_request(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> Request:
@@ -169,9 +179,6 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             args: As DRF gives them.
             kwargs: As DRF gives them.
         """
-        if request.method not in SAFE_METHODS:
-            # Before who asks is read.
-            begin_writing()
         with untranslated():
             super().initial(request, *args, **kwargs)
 
@@ -283,7 +290,6 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             logger.error("A request is refused.", exc_info=exc)
             exc = Unavailable()
         if isinstance(exc, Refused):
-            set_rollback()
             return Response(exc.body, status=exc.status)
         with untranslated():
             return super().handle_exception(exc)

@@ -153,6 +153,7 @@ class EnrollmentListView(EnrollmentAPIView):
                     enrollment_attributes=body.get("enrollment_attributes"),
                     force_enrollment=force is True and requester.may_force,
                     may_enroll=user == requester.user or requester.may_create,
+                    may_choose_mode=_may_choose(mode, requester),
                     may_change=requester.may_create,
                     may_change_to_expired=requester.has_key,
                     may_deactivate=requester.may_deactivate,
@@ -295,14 +296,19 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
     mode = body.get("mode")
     if isinstance(mode, list | dict):
         mode = told(mode)
-    picks_own = mode is None or mode in conf.ENROLLMENTS_SELF_SERVICE_MODES
-    if not picks_own and not _may_act(body, requester):
+    if not (_may_choose(mode, requester) or _may_act(body, requester)):
         raise refused(
             403,
             "User does not have permission to create enrollment with mode [{}].",
             mode,
         )
     return mode
+
+
+def _may_choose(mode: Any, requester: Requester) -> bool:
+    """Return whether a requester may enroll somebody in a mode (V1-POST-15)."""
+    picks_own = mode is None or mode in conf.ENROLLMENTS_SELF_SERVICE_MODES
+    return picks_own or requester.may_create
 
 
 def _user_of(learner: object, requester: Requester) -> Any | None:

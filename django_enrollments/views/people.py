@@ -10,7 +10,6 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework import status
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from django_enrollments import api
 from django_enrollments.authentication import (
@@ -124,7 +123,6 @@ class UnenrollmentView(EnrollmentAPIView):
         except Exception as error:
             # Nothing of what went wrong leaves the host (B-11).
             logger.exception("A user could not be taken out of all courses.")
-            set_rollback()
             is_refused = isinstance(
                 error, CollaboratorNotLoaded | EnrollmentApiLoadError
             )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
 from functools import partial
+from io import BytesIO
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
@@ -12,10 +16,10 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from tests.concurrency.crowd import at_once
+from tests.concurrency.crowd import Way, at_once
 from tests.concurrency.evidence import assert_history_folds, seats_taken, tally
 from tests.factories import course_id_of, make_course, make_user, make_users, username
-from tests.http import ask, client_of
+from tests.http import ENROLLMENT, ask, client_of, wish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,8 +40,43 @@ def ask_within_a_transaction(user: Any, course_id: str) -> int:
     return ask(user, course_id).status_code
 
 
-def add_by_admin(operator: Any, user_key: Any, course_key: Any) -> int:
+class SlowBody(BytesIO):
+    """A body that is complete only when some learners have enrolled, or too late."""
+
+    #: How many learners are waited for.
+    learners = 3
+
+    def read(self, size: int | None = -1) -> bytes:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if CourseEnrollment.objects.active().count() >= self.learners:
+                break
+            time.sleep(0.05)
+        return super().read(size)
+
+
+def post_slowly(user: Any, path: str, body: bytes, content_type: str) -> int:
     settings.ALLOWED_HOSTS = ["testserver"]
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    status: int = (
+        client_of(user)
+        .generic("POST", path, body, content_type, **{"wsgi.input": SlowBody(body)})
+        .status_code
+    )
+    return status
+
+
+def ask_a_little_later(user: Any, course_id: str) -> int:
+    # The slow client sends its headers first.
+    time.sleep(0.5)
+    return ask_within_a_transaction(user, course_id)
+
+
+def add_by_admin(
+    operator: Any, user_key: Any, course_key: Any, *, atomic_requests: bool = False
+) -> int:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    connection.settings_dict["ATOMIC_REQUESTS"] = atomic_requests
     client = client_of(operator)
     data = {"user": user_key, "course": course_key}
     path = reverse("admin:django_enrollments_courseenrollment_add")
@@ -87,15 +126,45 @@ class TestRequests:
 
 
 class TestAdmin:
-    def test_adds_learners_at_once_and_nobody_fails(self):
+    @pytest.mark.parametrize("atomic_requests", [False, True])
+    def test_adds_learners_at_once_and_nobody_fails(self, atomic_requests):
         course = make_course()
         boss = make_user("boss", is_staff=True, is_superuser=True)
-        calls = [
-            partial(add_by_admin, boss, user.pk, course.pk) for user in make_users(12)
-        ]
+        add = partial(add_by_admin, boss, atomic_requests=atomic_requests)
+        calls = [partial(add, user.pk, course.pk) for user in make_users(12)]
 
         answers = at_once(calls)
 
         assert {answer.unwrap() for answer in answers} == {302}
         assert CourseEnrollment.objects.active().count() == 12
         assert_history_folds()
+
+
+class TestSlowClients:
+    #: Gives up early where another process has the write lock.
+    IMPATIENT = Way(
+        "impatient", {"sqlite": {"timeout": 1}, "postgresql": {}, "mysql": {}}
+    )
+
+    @pytest.mark.parametrize("page", ["api", "admin"])
+    def test_keep_nobody_from_writing(self, page):
+        course = make_course()
+        boss = make_user("boss", is_staff=True, is_superuser=True)
+        learners = make_users(SlowBody.learners)
+        calls = [
+            partial(ask_a_little_later, user, course_id_of(course)) for user in learners
+        ]
+        if page == "api":
+            body = json.dumps(wish(course)).encode()
+            slow = partial(post_slowly, boss, ENROLLMENT, body, "application/json")
+        else:
+            path = reverse("admin:django_enrollments_courseenrollment_add")
+            body = urlencode({"user": boss.pk, "course": course.pk}).encode()
+            kind = "application/x-www-form-urlencoded"
+            slow = partial(post_slowly, boss, path, body, kind)
+
+        answers = at_once([slow, *calls], self.IMPATIENT)
+
+        statuses = [answer.unwrap() for answer in answers]
+        assert statuses == [200 if page == "api" else 302, 200, 200, 200]
+        assert CourseEnrollment.objects.active().count() == 4

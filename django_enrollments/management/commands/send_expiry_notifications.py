@@ -1,4 +1,4 @@
-"""Tells learners that the course they audit can soon be audited no more."""
+"""Sends notifications to learners whose mode of a course expires soon."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from django.db import IntegrityError
 from django.db.models import Count, Exists, Max, OuterRef, Q
 
 from django_enrollments.backends.loading import get_notification_backend
+from django_enrollments.conf import conf
+from django_enrollments.enrolling.modes import is_mode_slug
 from django_enrollments.enrolling.transactions import write_alias
 from django_enrollments.enrollments_notifications import (
     AUDIT_ACCESS_EXPIRING_SOON,
@@ -51,12 +53,12 @@ def _days(text: str) -> int:
 
 
 class Command(BaseCommand):
-    """``send_expiry_notifications --days N``; each learner is told once."""
+    """``send_expiry_notifications --days N [--mode SLUG]``; safe to run twice."""
 
     help = (
-        "Tell every learner whose course can be audited for at most N days more. "
-        "Nobody is told twice of one deadline. The exit status is 1 when somebody "
-        "could not be told; the next run tries again."
+        "Send a notification to every active learner of a mode that expires within N "
+        "days, one for each deadline. The exit status is 1 when a notification could "
+        "not be sent; the next run tries again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -64,14 +66,25 @@ class Command(BaseCommand):
         parser.add_argument(
             "--days", type=_days, required=True, metavar="N", help="how many days ahead"
         )
+        parser.add_argument(
+            "--mode",
+            metavar="SLUG",
+            help="the mode that expires; ENROLLMENTS_DEFAULT_MODE when left out",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Tell everybody who has not been told.
+        Send all notifications that have not been sent.
 
         Raises:
-            CommandError: Somebody could not be told.
+            CommandError: A notification could not be sent, the notification backend
+                cannot be imported, or the mode is no slug.
         """
+        mode = options["mode"]
+        if mode is None:
+            mode = conf.ENROLLMENTS_DEFAULT_MODE
+        if not is_mode_slug(mode):
+            raise CommandError(f"--mode: {mode!r} is no mode.")
         try:
             get_notification_backend()
         except ImproperlyConfigured as error:
@@ -79,11 +92,11 @@ class Command(BaseCommand):
         at = now()
         until = at + timedelta(days=options["days"])
         told = failed = 0
-        for key, deadline in _find_deadlines(at, until):
+        for key, deadline in _find_deadlines(mode, at, until):
             course = _find_course(key)
             if course is None:
                 continue
-            for enrollment in _find_untold(key, deadline):
+            for enrollment in _find_untold(key, mode, deadline):
                 claim = _claim(enrollment, deadline, at)
                 if claim is None:
                     continue
@@ -97,13 +110,15 @@ class Command(BaseCommand):
             raise CommandError(f"{failed} learners could not be told.")
 
 
-def _find_deadlines(at: datetime, until: datetime) -> list[tuple[Any, datetime]]:
+def _find_deadlines(
+    mode: str, at: datetime, until: datetime
+) -> list[tuple[Any, datetime]]:
     """
-    Give the courses that can be audited until a moment between the two.
+    Return the courses whose mode expires between the two moments, and when.
 
     A mode may be there in several currencies; the last to expire counts.
     """
-    modes = CourseMode.objects.filter(mode_slug=CourseMode.AUDIT).order_by()
+    modes = CourseMode.objects.filter(mode_slug=mode).order_by()
     courses = modes.values("course").annotate(
         deadline=Max("expiration_datetime"),
         endless=Count("pk", filter=Q(expiration_datetime=None)),
@@ -123,8 +138,8 @@ def _find_course(key: Any) -> Any | None:
     return courses.filter(pk=key).first()
 
 
-def _find_untold(key: Any, deadline: datetime) -> Iterator[CourseEnrollment]:
-    """Give those who audit a course and have not been told, some at a time."""
+def _find_untold(key: Any, mode: str, deadline: datetime) -> Iterator[CourseEnrollment]:
+    """Return the learners of a mode who have no notification, some at a time."""
     sent = SentNotification._default_manager.filter(
         enrollment=OuterRef("pk"),
         notification_type=AUDIT_ACCESS_EXPIRING_SOON,
@@ -132,7 +147,7 @@ def _find_untold(key: Any, deadline: datetime) -> Iterator[CourseEnrollment]:
     )
     # A replica may not know yet who has left.
     enrollments = CourseEnrollment.objects.using(write_alias()).active()
-    untold = enrollments.filter(~Exists(sent), course=key, mode=CourseMode.AUDIT)
+    untold = enrollments.of_course_key(key).filter(~Exists(sent), mode=mode)
     untold = untold.select_related("user")
     last = 0
     while chunk := list(untold.filter(pk__gt=last).order_by("pk")[:ROWS_PER_QUERY]):

@@ -1,0 +1,105 @@
+"""What is written is what was judged, or it is judged anew (contract §9)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from django_enrollments.models import CourseEnrollment
+from django_enrollments.services import EnrollmentsService
+from tests.concurrency.crowd import at_once
+from tests.concurrency.deeds import after, post_enrollment, with_slow_filter
+from tests.concurrency.evidence import assert_history_folds
+from tests.factories import course_id_of, make_course, make_modes, make_user
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: When the quick request comes, while the slow one is being decided.
+DURING = 0.4
+
+
+class TestTwoRequestsOfProgramsWithAKey:
+    @pytest.mark.parametrize(
+        ("before", "slow", "quick", "statuses", "after_both"),
+        [
+            pytest.param(
+                ("verified", True),
+                {"mode": "verified", "is_active": False},
+                {"mode": "honor"},
+                (400, 200),
+                ("honor", True),
+                id="leave and change",
+            ),
+            pytest.param(
+                ("verified", True),
+                {"mode": "honor"},
+                {"mode": "verified", "is_active": False},
+                (200, 200),
+                ("honor", False),
+                id="change and leave",
+            ),
+            pytest.param(
+                ("verified", False),
+                {"mode": "verified", "is_active": True},
+                {"mode": "honor", "is_active": True},
+                (200, 200),
+                ("verified", True),
+                id="join twice",
+            ),
+            pytest.param(
+                None,
+                {"mode": "verified"},
+                {"mode": "honor"},
+                (200, 200),
+                ("verified", True),
+                id="enroll twice",
+            ),
+            pytest.param(
+                None,
+                {"mode": "verified", "is_active": False},
+                {"mode": "honor"},
+                (400, 200),
+                ("honor", True),
+                id="enroll inactive and active",
+            ),
+        ],
+    )
+    def test_end_as_if_one_came_after_the_other(
+        self,
+        before: tuple[str, bool] | None,
+        slow: dict[str, Any],
+        quick: dict[str, Any],
+        statuses: tuple[int, int],
+        after_both: tuple[str, bool],
+    ):
+        course, ada = make_course(), make_user("ada")
+        make_modes(course, "verified", "honor")
+        if before:
+            mode, is_active = before
+            enrollment = EnrollmentsService().enroll(ada, course, mode, force=True)
+            enrollment.update_enrollment(is_active=is_active)
+        about = {
+            "user": ada.get_username(),
+            "course_details": {"course_id": course_id_of(course)},
+        }
+
+        answers = at_once(
+            [
+                partial(
+                    with_slow_filter,
+                    partial(post_enrollment, {**about, **slow}, "sesame"),
+                ),
+                partial(
+                    after,
+                    DURING,
+                    partial(post_enrollment, {**about, **quick}, "sesame"),
+                ),
+            ]
+        )
+
+        assert tuple(answer.unwrap() for answer in answers) == statuses
+        row = CourseEnrollment.objects.get()
+        assert (row.mode, row.is_active) == after_both
+        assert_history_folds()

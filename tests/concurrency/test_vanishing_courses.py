@@ -1,0 +1,147 @@
+"""A seat is never given without the lock held on a course row that exists (§9)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from django_enrollments import api
+from django_enrollments.models import CourseEnrollment
+from django_enrollments.services import EnrollmentsService
+from tests.concurrency.crowd import AUTOCOMMIT, Way, at_once
+from tests.concurrency.deeds import (
+    after,
+    reload_courses,
+    remake_course,
+    with_hiding_base_manager,
+)
+from tests.concurrency.evidence import assert_history_folds, seats_taken, tally
+from tests.concurrency.ways import REPEATABLE_READ, by
+from tests.factories import course_id_of, make_course, make_users
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: When the learners enroll, counted from the deletion that is not committed yet.
+DURING = 0.4
+
+SEATS_BEFORE = pytest.mark.parametrize("seats_before", [2, 100])
+TRANSACTIONS = pytest.mark.parametrize(
+    "in_one_transaction", [True, False], ids=["one transaction", "two transactions"]
+)
+
+
+@by(AUTOCOMMIT, REPEATABLE_READ)
+@TRANSACTIONS
+@SEATS_BEFORE
+class TestACourseThatIsMadeAnew:
+    def test_gives_no_more_seats_than_the_new_course_has(
+        self, way: Way, seats_before: int, in_one_transaction: bool
+    ):
+        course = make_course(max_student_enrollments_allowed=seats_before)
+        calls = [
+            partial(
+                after,
+                DURING,
+                partial(api.add_enrollment, user.get_username(), course_id_of(course)),
+            )
+            for user in make_users(8)
+        ]
+        remake = partial(
+            remake_course, course, seats=2, in_one_transaction=in_one_transaction
+        )
+
+        done, *answers = at_once([remake, *calls], way)
+
+        done.unwrap()
+        told = tally(answers)
+        assert seats_taken(course) == told.get("fine", 0) <= 2
+        assert told.keys() <= {
+            "fine",
+            "CourseEnrollmentFullError",
+            "CourseNotFoundError",
+        }
+        assert_history_folds()
+
+    def test_gives_no_more_seats_to_those_who_come_back(
+        self, way: Way, seats_before: int, in_one_transaction: bool
+    ):
+        course = make_course(max_student_enrollments_allowed=seats_before)
+        users = make_users(8)
+        for user in users:
+            CourseEnrollment.enroll(user, course_id_of(course)).deactivate()
+        calls = [
+            partial(
+                after,
+                DURING,
+                partial(
+                    api.update_enrollment,
+                    user.get_username(),
+                    course_id_of(course),
+                    is_active=True,
+                ),
+            )
+            for user in users
+        ]
+        remake = partial(
+            remake_course, course, seats=2, in_one_transaction=in_one_transaction
+        )
+
+        done, *answers = at_once([remake, *calls], way)
+
+        done.unwrap()
+        told = tally(answers)
+        assert seats_taken(course) == told.get("fine", 0) <= 2
+        assert told.keys() <= {
+            "fine",
+            "CourseEnrollmentFullError",
+            "CourseNotFoundError",
+        }
+
+
+class TestABaseManagerThatHidesTheCourse:
+    def test_gives_no_more_seats_than_there_are(self):
+        course = make_course(max_student_enrollments_allowed=2)
+        calls = [
+            partial(
+                with_hiding_base_manager,
+                partial(api.add_enrollment, user.get_username(), course_id_of(course)),
+            )
+            for user in make_users(12)
+        ]
+
+        answers = at_once(calls)
+
+        assert tally(answers) == {"fine": 2, "CourseEnrollmentFullError": 10}
+        assert seats_taken(course) == 2
+
+    def test_finds_the_course_by_its_instance(self):
+        course = make_course(max_student_enrollments_allowed=2)
+        (user,) = make_users(1)
+        enroll = partial(EnrollmentsService().enroll, user, course)
+
+        (answer,) = at_once([partial(with_hiding_base_manager, enroll)])
+
+        assert answer.unwrap().is_active
+
+
+class TestATableThatIsReloaded:
+    @pytest.mark.parametrize("seats_before", [2, 100])
+    def test_gives_no_more_seats_than_the_new_course_has(self, seats_before: int):
+        if connection.vendor != "postgresql":
+            pytest.skip(f"{connection.display_name} cannot roll TRUNCATE back.")
+        course = make_course(max_student_enrollments_allowed=seats_before)
+        calls = [
+            partial(
+                after,
+                DURING,
+                partial(api.add_enrollment, user.get_username(), course_id_of(course)),
+            )
+            for user in make_users(8)
+        ]
+
+        done, *answers = at_once([partial(reload_courses, seats=2), *calls])
+
+        done.unwrap()
+        assert seats_taken(course) == tally(answers).get("fine", 0) <= 2
