@@ -622,7 +622,7 @@ class CourseEnrollmentAllowedAdmin(_Admin):
     ) -> None:
         """Save with the operator as the actor; enroll an account that is there."""
         if not change:
-            obj.actor_id = request.user.pk
+            obj.actor_id = origin_of(actor=request.user).actor_id
         super().save_model(request, obj, form, change)
         if obj.auto_enroll:
             redeem = partial(redeem_for_addresses, [obj.email], obj.course_id)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from django_enrollments import details_cache
 from django_enrollments.calls import current_origin, one_call, origin_of
+from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf
 from django_enrollments.enrolling import access, bulk, renaming
 from django_enrollments.enrolling.attributes import (
@@ -58,7 +58,7 @@ from django_enrollments.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
 logger = logging.getLogger(__name__)
@@ -73,24 +73,45 @@ _LIFTED_BY_FORCE = {
     "not_allowed",
 }
 
+#: What this module calls of the data layer.
+_DATA_FUNCTIONS = (
+    "get_course_enrollments",
+    "get_course_enrollment",
+    "create_course_enrollment",
+    "update_course_enrollment",
+    "add_or_update_enrollment_attr",
+    "get_enrollment_attributes",
+    "unenroll_user_from_all_courses",
+    "get_course_enrollment_info",
+    "get_user_roles",
+    "serialize_enrollments",
+)
+
 
 def _data_api() -> Any:
     """
     Import the data layer that is configured now (API-01).
 
     Raises:
-        EnrollmentApiLoadError: ``ENROLLMENTS_DATA_API`` cannot be imported.
+        EnrollmentApiLoadError: ``ENROLLMENTS_DATA_API`` cannot be imported, or lacks a
+            function that is called here.
     """
     path = conf.ENROLLMENTS_DATA_API
     try:
-        return import_module(path)
-    except Exception as error:
-        # Whatever a module raises while it is imported.
+        found = load("ENROLLMENTS_DATA_API", path)
+    except CollaboratorNotLoaded as error:
         raise EnrollmentApiLoadError(path) from error
+    if not all(callable(getattr(found, name, None)) for name in _DATA_FUNCTIONS):
+        raise EnrollmentApiLoadError(path)
+    return found
 
 
 def get_enrollments(
-    username: str, include_inactive: bool = False, *, include_expired: bool = False
+    username: str,
+    include_inactive: bool = False,
+    *,
+    include_expired: bool = False,
+    in_courses: Collection[Any] | None = None,
 ) -> list[dict[str, Any]]:
     """
     List a learner's enrollments, oldest first (API-02).
@@ -99,6 +120,8 @@ def get_enrollments(
         username: What ``user.get_username()`` gives; an unknown one has none.
         include_inactive: Whether those the learner left are listed too.
         include_expired: Whether expired modes are listed in the courses.
+        in_courses: Primary keys of the only courses; ``None`` for all. Another data
+            layer than ours lists all of them nevertheless.
 
     Returns:
         Enrollment dictionaries (V1-SER-01).
@@ -107,8 +130,12 @@ def get_enrollments(
         EnrollmentApiLoadError: The data layer cannot be imported.
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
-    listed: list[dict[str, Any]] = _data_api().get_course_enrollments(
-        username, include_inactive, **_expired_too(include_expired)
+    data = _data_api()
+    options: dict[str, Any] = _expired_too(include_expired)
+    if in_courses is not None and _is_ours(data):
+        options["in_courses"] = in_courses
+    listed: list[dict[str, Any]] = data.get_course_enrollments(
+        username, include_inactive, **options
     )
     return listed
 
@@ -153,6 +180,10 @@ def get_enrollment(
         username, course_id, **_expired_too(include_expired)
     )
     return enrollment
+
+
+def _is_ours(data: Any) -> bool:
+    return bool(data.__name__ == "django_enrollments.data")
 
 
 def _expired_too(include_expired: bool) -> dict[str, bool]:
@@ -273,8 +304,7 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
         return write()
     using = begin_writing()
     # Another data layer may put transactions of its own around a part of it.
-    is_ours = _data_api().__name__ == "django_enrollments.data"
-    one_transaction = whole_transaction if is_ours else write_transaction
+    one_transaction = whole_transaction if _is_ours(_data_api()) else write_transaction
 
     def attempt(_lock: bool) -> T:
         with conflict_on_integrity_error(), one_transaction(using):
@@ -924,7 +954,8 @@ def bulk_enroll(
             everything but the last before any row is read, in a stream as well.
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
-        TypeError: Names or addresses are one string rather than a list.
+        TypeError: Names or addresses are one string rather than a list,
+            or the actor is no user, nor the primary key of one.
         django.db.Error: The database failed in a transaction of the caller's that is
             of no more use; or before any row was read.
     """

@@ -13,9 +13,9 @@ from django.contrib.auth import get_user_model
 from django.core.checks import Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_delete, post_save
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
+from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def register_service() -> None:
     if path is None or not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
         return
     try:
-        registrar = import_string(path)
-    except Exception:
-        # The system check django_enrollments.E002 names it.
-        logger.exception("ENROLLMENTS_SERVICE_REGISTRAR cannot be imported.")
+        registrar = load("ENROLLMENTS_SERVICE_REGISTRAR", path)
+    except CollaboratorNotLoaded:
+        # A system check names it.
+        logger.exception("The service cannot be registered.")
         return
     from django_enrollments.services import EnrollmentsService
 

@@ -8,14 +8,12 @@ which is looked for only where such a class is used.
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from hashlib import sha256
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 from rest_framework.authentication import (
     BaseAuthentication,
     SessionAuthentication,
@@ -24,11 +22,12 @@ from rest_framework.authentication import (
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
+from django_enrollments.collaborators import FAULTS, CollaboratorNotLoaded, load
 from django_enrollments.conf import conf
 from django_enrollments.extras import import_from_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rest_framework.request import Request
 
@@ -120,6 +119,11 @@ class JwtAuthentication(BaseAuthentication):
         if len(rest) != 1:
             raise AuthenticationFailed("The header must hold one token after its type.")
         token = self._tokens.get_validated_token(rest[0])
+        settings = import_module("rest_framework_simplejwt.settings").api_settings
+        claim = token.get(settings.USER_ID_CLAIM)
+        # A field of integers would take True and 1.5 for the key 1.
+        if isinstance(claim, bool) or not isinstance(claim, int | str):
+            raise AuthenticationFailed("The token names no user.")
         return self._tokens.get_user(token), token
 
     def authenticate_header(self, request: Request) -> str:
@@ -239,22 +243,36 @@ class ConfiguredClasses:
             # DRF gives classes where its stubs say dotted paths.
             defaults: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
             return [self.session_class, *defaults]
-        return _import_classes(tuple(paths))
+        return _load_classes(paths)
 
 
-@lru_cache(maxsize=32)
-def _import_classes(paths: tuple[str, ...]) -> Sequence[type[BaseAuthentication]]:
-    """Import what can be; without the others, only fewer people get in."""
+def _load_classes(paths: Iterable[str]) -> Sequence[type[BaseAuthentication]]:
+    """Load what can be; without the others, only fewer requests authenticate."""
     classes = []
     for path in paths:
         try:
-            found = import_string(path)
-            if not hasattr(found, "authenticate"):
-                raise ImproperlyConfigured("It has no authenticate().")
-            classes.append(found)
-        except Exception:
-            logger.exception(
-                "ENROLLMENTS_AUTHENTICATION_CLASSES names %r, which does not import.",
-                path,
-            )
+            classes.append(load("ENROLLMENTS_AUTHENTICATION_CLASSES", path))
+        except CollaboratorNotLoaded:
+            logger.exception("A class that authenticates cannot be loaded.")
     return classes
+
+
+def make_authenticators(
+    classes: Iterable[type[BaseAuthentication]],
+) -> list[BaseAuthentication]:
+    """
+    Return instances of the classes of which one can be made; the others are logged.
+
+    Args:
+        classes: Classes that authenticate requests.
+    """
+    made = []
+    for kind in classes:
+        try:
+            one = kind()
+            if not callable(getattr(one, "authenticate", None)):
+                raise TypeError("It has no authenticate().")
+            made.append(one)
+        except FAULTS:
+            logger.exception("%r cannot be used to authenticate requests.", kind)
+    return made

@@ -14,7 +14,10 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
 
 from django_enrollments import moments
 from django_enrollments.errors import CourseEnrollmentError
@@ -57,19 +60,19 @@ class Origin:
 
 def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Origin:
     """
-    Make an origin of what a caller said.
+    Return the origin of a change.
 
     Args:
-        actor: The acting user, as an instance or primary key; ``None`` or an anonymous
-            user when a program acts.
+        actor: The acting user, as an instance of the user model or a primary key;
+            ``None`` or an anonymous user when a program acts.
         source: One of ``SOURCES``, or a word of the host's own: 1 to 32 lower-case
             ASCII letters, digits, ``-`` and ``_``.
         reason: Words for whoever reads the history later.
 
     Raises:
         ValueError: The source is no such word.
-        CourseEnrollmentError: The actor can be no user, or the reason is no text that
-            can be stored.
+        TypeError: The actor is no user, nor the primary key of one.
+        CourseEnrollmentError: The reason is no text that can be stored.
     """
     if not isinstance(source, str) or not _SOURCE.fullmatch(source):
         raise ValueError(
@@ -78,11 +81,19 @@ def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Or
         )
     if not is_storable(reason):
         raise CourseEnrollmentError("The reason must be a text without NUL characters.")
-    key = getattr(actor, "pk", actor)
-    actor_id = find_user_key(key)
-    if actor_id is None and key is not None:
-        raise CourseEnrollmentError("The actor must be a user or the key of one.")
-    return Origin(actor_id, source, reason)
+    return Origin(_actor_key(actor), source, reason)
+
+
+def _actor_key(actor: Any) -> Any:
+    # isinstance() looks through lazy objects such as ``request.user``.
+    key = actor.pk if isinstance(actor, get_user_model()) else actor
+    if isinstance(key, NoneType) or getattr(key, "is_anonymous", False):
+        return None
+    # What has a key and is no user would act as the user with the same key.
+    found = None if hasattr(key, "pk") else find_user_key(key)
+    if found is None:
+        raise TypeError("The actor must be a user or the primary key of one.")
+    return found
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from importlib import import_module
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +43,14 @@ from django.db.migrations.exceptions import CircularDependencyError
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import CharField, Field, Model, TextField
 from django.db.models.constants import LOOKUP_SEP
-from django.utils.module_loading import import_string
 from rest_framework.settings import api_settings
 
+from django_enrollments.collaborators import (
+    DATA_API,
+    FAULTS,
+    METHODS,
+    import_path,
+)
 from django_enrollments.conf import SPECS, conf
 from django_enrollments.extras import ExtraMissing
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
@@ -72,22 +76,9 @@ DATA_FUNCTIONS = (
     "serialize_enrollments",
 )
 
-#: The method that a class needs to do its job, by the setting that names it.
-METHODS = {
-    "ENROLLMENTS_COURSE_ADAPTER": "sources",
-    "ENROLLMENTS_PERMISSION_BACKENDS": "has_perm",
-    "ENROLLMENTS_AUTHENTICATION_CLASSES": "authenticate",
-    "ENROLLMENTS_NOTIFICATION_BACKEND": "send",
-    "ENROLLMENTS_RETIREMENT_BACKEND": "find_retiring_user",
-    "ENROLLMENTS_EMAIL_OPT_IN_BACKEND": "set_opt_in",
-    "ENROLLMENTS_COHORT_BACKEND": "add_user",
-    "ENROLLMENTS_ENTERPRISE_BACKEND": "record_enrollment",
-}
-
 _APP = "django_enrollments"
 _DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
 _AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
-_DATA_API = "ENROLLMENTS_DATA_API"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
 _LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
@@ -125,11 +116,11 @@ def check_paths(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMess
     for name in SPECS:
         for path in _dotted_paths(name):
             try:
-                target = _import(name, path)
-            except Exception as error:  # noqa: BLE001 - any module may be named.
+                target = import_path(name, path)
+            except FAULTS as error:
                 message = f"{name} names {path!r}, which cannot be imported: {error}"
                 kind = "package.module"
-                if name != _DATA_API:
+                if name != DATA_API:
                     kind += ".Name"
                 hint = f"Write a path like '{kind}' that Python can import here."
                 found.append(Error(message, hint=hint, id="django_enrollments.E002"))
@@ -364,13 +355,9 @@ def _dotted_paths(name: str) -> Iterator[str]:
                 yield path
 
 
-def _import(name: str, path: str) -> Any:
-    return import_module(path) if name == _DATA_API else import_string(path)
-
-
 def _check_target(name: str, path: str, target: Any) -> list[CheckMessage]:
     """Report what a path leads to when it cannot do its job (E006, E007)."""
-    if name == _DATA_API:
+    if name == DATA_API:
         missing = [one for one in DATA_FUNCTIONS if not _has(target, one)]
         if not missing:
             return []
@@ -402,7 +389,7 @@ def _fault_of_class(target: Any, method: str) -> str | None:
     except ExtraMissing:
         # E008 tells.
         return None
-    except Exception as error:  # noqa: BLE001 - any class may be named.
+    except FAULTS as error:
         return f"which cannot be made: {error}"
     return None
 
@@ -410,8 +397,8 @@ def _fault_of_class(target: Any, method: str) -> str | None:
 def _authentication_classes() -> Iterator[tuple[str, Any]]:
     """Give each class that may authenticate, with the setting that names it."""
     for path in _dotted_paths(_AUTHENTICATION):
-        with suppress(Exception):  # E002 tells.
-            yield _AUTHENTICATION, _import(_AUTHENTICATION, path)
+        with suppress(*FAULTS):  # E002 tells.
+            yield _AUTHENTICATION, import_path(_AUTHENTICATION, path)
     with suppress(Exception):  # Django REST framework tells, when it is used.
         for kind in api_settings.DEFAULT_AUTHENTICATION_CLASSES:
             yield "DEFAULT_AUTHENTICATION_CLASSES of REST_FRAMEWORK", kind
@@ -425,7 +412,7 @@ def _missing_extra(kind: Any) -> ExtraMissing | None:
         kind()
     except ExtraMissing as missing:
         return missing
-    except Exception:  # noqa: BLE001 - E007 tells, or it is none of ours.
+    except FAULTS:  # E007 tells, or it is none of ours.
         return None
     return None
 

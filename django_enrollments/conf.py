@@ -84,7 +84,7 @@ def _is_pattern(value: object) -> bool:
         return False
     try:
         re.compile(value)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False
     return True
 
@@ -162,8 +162,11 @@ MISCONFIGURED = "django_enrollments.misconfigured"
 class _Unmet(dict[str, list[str]]):
     """Requires of every mode what no attribute can be."""
 
-    def get(self, mode: str, default: Any = None) -> Any:
+    def __missing__(self, mode: str) -> list[str]:
         return ["ENROLLMENTS_REQUIRED_ATTRIBUTES:misconfigured"]
+
+    def get(self, mode: str, default: Any = None) -> Any:
+        return self[mode]
 
 
 def _dotted(default: str) -> Spec:

@@ -71,13 +71,17 @@ from django_enrollments.selects import (
 from django_enrollments.swapped import course_key_is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 logger = logging.getLogger(__name__)
 
 
 def get_course_enrollments(
-    username: str, include_inactive: bool = False, *, include_expired: bool = False
+    username: str,
+    include_inactive: bool = False,
+    *,
+    include_expired: bool = False,
+    in_courses: Collection[Any] | None = None,
 ) -> list[dict[str, Any]]:
     """
     List a learner's enrollments, oldest first, in two queries (DATA-01, V1-LIST).
@@ -88,6 +92,7 @@ def get_course_enrollments(
         username: What ``user.get_username()`` gives; an unknown one has none.
         include_inactive: Whether those the learner left are listed too.
         include_expired: Whether expired modes are listed in the courses.
+        in_courses: Primary keys of the only courses; ``None`` for all.
 
     Returns:
         Enrollment dictionaries (V1-SER-01).
@@ -100,13 +105,18 @@ def get_course_enrollments(
         return []
     only_active = not include_inactive
     with one_call() as call:
-        if get_filters():
-            user = find_user(username)
-            if user is None:
-                return []
+        has_filters = bool(get_filters())
+        if has_filters or in_courses is not None:
             enrollments = own_enrollments(read_alias(), name, only_active=only_active)
-            shown = apply_filters("queryset", user=user, queryset=enrollments)
-            enrollments = shown["queryset"].order_by("created", "pk")
+            if in_courses is not None:
+                enrollments = enrollments.filter(course__in=in_courses)
+            if has_filters:
+                user = find_user(username)
+                if user is None:
+                    return []
+                shown = apply_filters("queryset", user=user, queryset=enrollments)
+                enrollments = shown["queryset"]
+            enrollments = enrollments.order_by("created", "pk")
             listed = serialize(enrollments, call, include_expired=include_expired)
         else:
             listed = serialize_own(name, call, include_expired, only_active=only_active)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.utils.module_loading import import_string
 
+from django_enrollments.collaborators import CollaboratorNotLoaded, load_instance
 from django_enrollments.conf import conf
 from django_enrollments.keys import find_course, find_courses
 
@@ -45,6 +45,11 @@ class PermissionBackend(Protocol):
     primary keys``, which answers for many courses. They keep the number of queries
     constant; without them ``has_perm`` is asked one by one, and so it is where a
     subclass answers otherwise than the class that has them.
+
+    A third, ``granted_ids(user, perm) -> set of course ids or None``, returns the ids
+    of all courses on which it grants; ``None`` where it cannot list them. Where every
+    backend has it, a learner's enrollments that may not be seen are not even read, so
+    that the time of an answer does not depend on them.
     """
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
@@ -81,28 +86,43 @@ class _DenyingBackend:
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         return False
 
+    def granted_ids(self, user: Any, perm: str) -> set[str]:
+        return set()
+
 
 def get_backends() -> Sequence[PermissionBackend]:
     """
     Give the configured backends.
 
-    One that cannot be imported might have vetoed, so then nothing is granted; the
-    system check ``django_enrollments.E002`` names it.
+    One that cannot be loaded might have vetoed, so then nothing is granted; a system
+    check names it.
     """
-    return _backends(tuple(conf.ENROLLMENTS_PERMISSION_BACKENDS))
-
-
-@lru_cache(maxsize=32)
-def _backends(paths: tuple[str, ...]) -> Sequence[PermissionBackend]:
+    paths = conf.ENROLLMENTS_PERMISSION_BACKENDS
     try:
-        backends = [import_string(path)() for path in paths]
-        if all(callable(getattr(one, "has_perm", None)) for one in backends):
-            return backends
-        logger.error("ENROLLMENTS_PERMISSION_BACKENDS names what has no has_perm().")
-    except Exception:
-        # Whatever a module does while it is imported, nobody has been granted anything.
-        logger.exception("ENROLLMENTS_PERMISSION_BACKENDS cannot be imported.")
-    return [_DenyingBackend()]
+        return [
+            load_instance("ENROLLMENTS_PERMISSION_BACKENDS", path) for path in paths
+        ]
+    except CollaboratorNotLoaded:
+        logger.exception("Permission backends cannot be loaded; nothing is granted.")
+        return [_DenyingBackend()]
+
+
+def account_of(user: Any) -> Any:
+    """
+    Return a user if it is an account of this site, an anonymous user otherwise.
+
+    A user of another class may have the key, the name and the flags of an account
+    without being that account.
+
+    Args:
+        user: What authenticated a request, such as ``request.user``; or ``None``.
+    """
+    if isinstance(user, get_user_model()):
+        return user
+    # Models cannot be imported while Django loads.
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()
 
 
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:
@@ -110,7 +130,7 @@ def has_perm(user: Any, perm: str, course: Any = None) -> bool:
     Tell whether a user has a permission.
 
     Args:
-        user: An instance of any user model, or an anonymous user.
+        user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         course: The course, its id, or anything whose ``str()`` that is, or ``None`` for
             "everywhere".
@@ -126,7 +146,7 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
     Ask the backends about several users at once.
 
     Args:
-        users: Instances of the user model.
+        users: Instances of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         course: The course, its id, or anything whose ``str()`` that is, or ``None`` for
             "everywhere".
@@ -134,7 +154,7 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
     Returns:
         One decision per user, in order; nothing is granted on an unknown course.
     """
-    users = list(users)
+    users = [account_of(user) for user in users]
     denied = Decision(granted=False)
     if course is not None:
         course = find_course(course)
@@ -167,7 +187,7 @@ def granted_courses(user: Any, perm: str, courses: Iterable[Any]) -> list[Any]:
     Keep the courses on which a user has a permission.
 
     Args:
-        user: An instance of any user model, or an anonymous user.
+        user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         courses: The courses, their ids, or anything whose ``str()`` those are.
 
@@ -185,13 +205,14 @@ def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
     Return what the backends decide about one user and several courses.
 
     Args:
-        user: An instance of any user model, or an anonymous user.
+        user: An instance of the user model; anything else counts as anonymous.
         perm: One of this module's constants.
         courses: The courses, their ids, or anything whose ``str()`` those are.
 
     Returns:
         One decision per course, in order; nothing is granted on an unknown one.
     """
+    user = account_of(user)
     found = find_courses(courses)
     decisions: dict[Any, Decision] = {}
     undecided = [course for course in found if course is not None]
@@ -215,6 +236,29 @@ def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
     ]
 
 
+def granted_course_ids(user: Any, perm: str) -> set[str] | None:
+    """
+    Return the ids of all courses on which a user has a permission.
+
+    Args:
+        user: An instance of the user model; anything else counts as anonymous.
+        perm: One of this module's constants.
+
+    Returns:
+        Course ids, of courses that need not exist; ``None`` where a backend cannot list
+        them, so that :func:`granted_courses` must be called instead.
+    """
+    user = account_of(user)
+    granted: set[str] = set()
+    for backend in get_backends():
+        granted_ids = _answer_for_many(backend, "granted_ids")
+        found = granted_ids and granted_ids(user, perm)
+        if found is None:
+            return None
+        granted |= found
+    return granted
+
+
 def _answer_for_many(backend: PermissionBackend, name: str) -> Any:
     """
     Give the method of a backend that answers for many at once.
@@ -226,6 +270,6 @@ def _answer_for_many(backend: PermissionBackend, name: str) -> Any:
     for owner in type(backend).__mro__:
         if name in vars(owner):
             return getattr(backend, name)
-        if {"has_perm", "grants"} & vars(owner).keys():
+        if {"has_perm", "grants", "grants_on"} & vars(owner).keys():
             break
     return None

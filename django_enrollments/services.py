@@ -161,6 +161,7 @@ class EnrollmentsService:
             CourseEnrollmentFullError: No seat is left.
             EnrollmentNotAllowed: A filter or permission backend vetoed.
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+            TypeError: The actor is no user, nor the primary key of one.
         """
         outcome = _enroll(
             user,
@@ -225,6 +226,7 @@ class EnrollmentsService:
             CourseEnrollmentFullError: No seat is left.
             EnrollmentNotAllowed: A filter or permission backend vetoed.
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+            TypeError: The actor is no user, nor the primary key of one.
         """
         using = begin_writing()
 
@@ -279,6 +281,7 @@ class EnrollmentsService:
             CourseNotFoundError: There is no such course, nor an enrollment in it.
             EnrollmentNotFoundError: The learner has never been in the course.
             EnrollmentNotAllowed: A filter vetoed.
+            TypeError: The actor is no user, nor the primary key of one.
         """
         using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
@@ -329,6 +332,7 @@ class EnrollmentsService:
             CourseModeNotFoundError: The course does not offer the mode now.
             EnrollmentNotFoundError: The learner has never been in the course.
             EnrollmentNotAllowed: A filter vetoed.
+            TypeError: The actor is no user, nor the primary key of one.
         """
         using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
@@ -444,7 +448,8 @@ class EnrollmentsService:
             CourseNotFoundError: There is no such course.
             CourseModeNotFoundError: The course does not offer the mode now.
             CourseEnrollmentError: The action is unknown.
-            TypeError: The users are one string rather than a list.
+            TypeError: The users are one string rather than a list,
+                or the actor is no user, nor the primary key of one.
             django.db.Error: As :func:`django_enrollments.api.bulk_enroll` raises it.
         """
         if isinstance(users, str | bytes):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import CharField, QuerySet, TextField
 from django.db.models.constants import LOOKUP_SEP
-from django.utils.module_loading import import_string
 
+from django_enrollments.collaborators import load_instance
 from django_enrollments.conf import conf
 
 if TYPE_CHECKING:
@@ -54,12 +53,13 @@ def all_courses(using: str | None = None) -> QuerySet[Any]:
 
 def get_course_adapter() -> CourseAdapter:
     """
-    Give the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
+    Return the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
 
     Raises:
-        ImproperlyConfigured: The path cannot be imported.
+        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
     """
-    return _adapter(conf.ENROLLMENTS_COURSE_ADAPTER)
+    path = conf.ENROLLMENTS_COURSE_ADAPTER
+    return cast("CourseAdapter", load_instance("ENROLLMENTS_COURSE_ADAPTER", path))
 
 
 def course_key_is_id() -> bool:
@@ -77,17 +77,6 @@ def course_id_is_text() -> bool:
     """Tell whether course ids are stored as text, rather than as numbers or UUIDs."""
     field = course_id_field()
     return field is None or isinstance(field, CharField | TextField)
-
-
-@lru_cache(maxsize=8)
-def _adapter(path: str) -> CourseAdapter:
-    try:
-        return cast("CourseAdapter", import_string(path)())
-    except Exception as error:
-        # Whatever a module does while it is imported.
-        raise ImproperlyConfigured(
-            f"ENROLLMENTS_COURSE_ADAPTER names {path!r}, which cannot be imported."
-        ) from error
 
 
 def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:

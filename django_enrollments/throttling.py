@@ -31,6 +31,7 @@ from rest_framework.throttling import UserRateThrottle
 from django_enrollments.api_keys import has_valid_key
 from django_enrollments.conf import conf
 from django_enrollments.details_cache import sparing_transaction
+from django_enrollments.permissions import account_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +84,8 @@ class EnrollmentUserThrottle(UserRateThrottle):
             request: The request.
             view: The view that is asked.
         """
-        user: Any = request.user
-        if user and user.is_authenticated:
+        user = account_of(request.user)
+        if user.is_authenticated:
             # Two databases may each have a user with this key.
             alias = getattr(getattr(user, "_state", None), "db", None)
             ident = f"user {user.pk} of {alias}"
@@ -105,7 +106,7 @@ class EnrollmentUserThrottle(UserRateThrottle):
         Returns:
             Whether it may pass; if not, it was not counted.
         """
-        self.scope = "staff" if _is_staff(request.user) else "user"
+        self.scope = "staff" if _is_staff(account_of(request.user)) else "user"
         limit, seconds = self.parse_rate(self.get_rate())
         if limit is None or seconds is None or has_valid_key(request):
             return True
@@ -167,8 +168,7 @@ class EnrollmentUserThrottle(UserRateThrottle):
 def _is_staff(user: Any) -> bool:
     """Tell whether a user has the rate of staff (V1-THR-02)."""
     return bool(
-        user
-        and user.is_authenticated
+        user.is_authenticated
         and (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path, re_path, register_converter
 
-from django_enrollments.keys import find_course_id, is_username
+from django_enrollments.collaborators import CollaboratorNotLoaded
+from django_enrollments.keys import find_course_id, find_course_id_text, is_username
 from django_enrollments.views import (
     CourseEnrollmentsApiListView,
     EnrollmentAllowedView,
@@ -38,7 +39,11 @@ class CourseIdConverter:
         Raises:
             ValueError: It is no course id, so the route does not match.
         """
-        course_id = find_course_id(value)
+        try:
+            course_id = find_course_id(value)
+        except CollaboratorNotLoaded:
+            # The view refuses.
+            course_id = find_course_id_text(value)
         if course_id is None:
             raise ValueError(value)
         return course_id

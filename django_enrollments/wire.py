@@ -45,6 +45,14 @@ class RequestTooLarge(APIException):
     default_code = "too_large"
 
 
+class Unavailable(APIException):
+    """What answering needs cannot be loaded, so the request is refused."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = "The request cannot be handled at the moment."
+    default_code = "unavailable"
+
+
 class CarefulJSONParser(JSONParser):
     """Strict JSON of bounded size and depth, whatever else the host's parsers take."""
 

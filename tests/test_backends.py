@@ -23,6 +23,10 @@ from tests.factories import make_user, username
 class Anything:
     """A stranger's backend of every kind."""
 
+    def send(self, *args: Any, **kwargs: Any) -> None: ...
+
+    find_retiring_user = set_opt_in = add_user = record_enrollment = send
+
 
 #: The setting, its getter and what is shipped for it.
 GETTERS = [

@@ -100,7 +100,7 @@ class TestOrigin:
 
     @pytest.mark.parametrize("actor", ["nobody", [], 1.5, object(), b"1", "\x00", True])
     def test_of_what_is_no_actor_is_told(self, actor: Any) -> None:
-        with pytest.raises(CourseEnrollmentError, match="actor"):
+        with pytest.raises(TypeError, match="actor"):
             origin_of(actor=actor)
 
     @pytest.mark.parametrize("source", calls.SOURCES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,10 +13,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_enrollments import api
+from django_enrollments import api, data
 from django_enrollments.backends.permissions import CourseRoleBackend
+from django_enrollments.checks import DATA_FUNCTIONS
 from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
-from django_enrollments.models import CourseAccessRole, CourseEnrollment
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    get_course_adapter,
+)
 from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
 from tests.factories import (
     HOUR,
@@ -337,8 +344,93 @@ class TestListOfAnother:
             response = client.get(ENROLLMENT, {"user": username("ada")})
 
         assert len(response.json()) == count
-        # Session, user, rows, modes, courses, roles.
+        # Session, user, roles, courses, rows, modes.
         assert len(captured) == 6
+
+    @pytest.mark.parametrize("is_on_a_team", [False, True])
+    @pytest.mark.parametrize("has_filter", [False, True])
+    def test_contract_10_the_work_tells_nothing_of_who_may_not_be_seen(
+        self, settings: Any, is_on_a_team: bool, has_filter: bool
+    ) -> None:
+        settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.CountingAdapter"
+        settings.ENROLLMENTS_FILTERS = [f"{__name__}.let_pass"] if has_filter else []
+        ada, newcomer, bea = make_user("ada"), make_user("newcomer"), make_user("bea")
+        own, *courses = make_courses(20)
+        for course in courses:
+            put(ada, course)
+        if is_on_a_team:
+            give_role(bea, own)
+        client = client_of(bea)
+        client.get(ENROLLMENT, {"user": username("newcomer")})
+
+        work = {}
+        for user in (ada, newcomer):
+            CountingAdapter.courses_read = 0
+            with CaptureQueriesContext(connection) as captured:
+                response = client.get(ENROLLMENT, {"user": user.get_username()})
+            assert (response.status_code, response.content) == (200, b"[]")
+            statements = [query["sql"] for query in captured]
+            work[user] = (
+                [sql.replace(ada.get_username(), "newcomer") for sql in statements],
+                CountingAdapter.courses_read,
+            )
+
+        statements, courses_read = work[ada]
+        assert len(statements) == len(work[newcomer][0])
+        assert courses_read == work[newcomer][1] == 0
+        # A table that tells of the learner is read only for courses that may be seen.
+        table = CourseEnrollment._meta.db_table
+        assert sum(table in sql for sql in statements) == is_on_a_team
+
+    def test_contract_10_only_what_may_be_seen_is_read(self, settings: Any) -> None:
+        settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.CountingAdapter"
+        ada, bea = make_user("ada"), make_user("bea")
+        courses = make_courses(20)
+        for course in courses:
+            put(ada, course)
+        give_role(bea, courses[3])
+        CountingAdapter.courses_read = 0
+
+        assert listed(get(bea, user=username("ada"))) == [course_id_of(courses[3])]
+        assert CountingAdapter.courses_read == 1
+
+    def test_list_06_roles_on_what_is_no_course_do_not_matter(self) -> None:
+        ada, bea = make_user("ada"), make_user("bea")
+        (course,) = make_courses(1)
+        put(ada, course)
+        for text in ("gone", "a b", "x" * 255, course_id_of(course).upper()):
+            CourseAccessRole.objects.create(
+                user=bea, org="", course_id=text, role="staff"
+            )
+
+        assert listed(get(bea, user=username("ada"))) == []
+
+        give_role(bea, course)
+
+        assert listed(get(bea, user=username("ada"))) == [course_id_of(course)]
+
+    def test_list_06_another_data_layer_lists_too(
+        self, settings: Any, monkeypatch: Any
+    ) -> None:
+        def list_by_documented_signature(
+            username: str, include_inactive: bool = False
+        ) -> list[dict[str, Any]]:
+            return data.get_course_enrollments(username, include_inactive)
+
+        other = ModuleType("other_data_layer")
+        vars(other).update(
+            {name: getattr(data, name) for name in DATA_FUNCTIONS},
+            get_course_enrollments=list_by_documented_signature,
+        )
+        monkeypatch.setitem(sys.modules, other.__name__, other)
+        settings.ENROLLMENTS_DATA_API = other.__name__
+        ada, bea = make_user("ada"), make_user("bea")
+        courses = make_courses(3)
+        for course in courses:
+            put(ada, course)
+        give_role(bea, courses[1])
+
+        assert listed(get(bea, user=username("ada"))) == [course_id_of(courses[1])]
 
     @pytest.mark.parametrize("error", [CourseEnrollmentError, EnrollmentNotAllowed])
     def test_privacy_a_refusal_tells_nobody_that_there_is_somebody(
@@ -352,6 +444,20 @@ class TestListOfAnother:
         response = get(make_user("bea"), user=username("ada"))
 
         assert (response.status_code, response.content) == (200, b"[]")
+
+
+class CountingAdapter(type(get_course_adapter())):  # type: ignore[misc]
+    """Counts the courses of which something is read."""
+
+    courses_read = 0
+
+    def facts_from(self, values: Any) -> Any:
+        type(self).courses_read += 1
+        return super().facts_from(values)
+
+
+def let_pass(action: str, **context: Any) -> None:
+    """Let everything pass, as a filter."""
 
 
 class ReadersBackend:

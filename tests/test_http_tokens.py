@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings as settings_of_django
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
@@ -24,6 +27,8 @@ pytestmark = pytest.mark.django_db
 
 MODULE = "django_enrollments.authentication"
 JWT = f"{MODULE}.JwtAuthentication"
+STOCK_JWT = "rest_framework_simplejwt.authentication.JWTAuthentication"
+LOOSE = [{"user_id": True}, {"user_id": 1.0}]
 BEARER = f"{MODULE}.BearerAuthenticationAllowInactiveUser"
 SESSION = f"{MODULE}.SessionAuthenticationAllowInactiveUser"
 
@@ -100,6 +105,60 @@ class TestJwt:
         assert response.status_code == 401
         assert response["WWW-Authenticate"] == 'JWT realm="api"'
         assert response.json()["detail"]
+
+    @pytest.mark.parametrize("kind", [JWT, STOCK_JWT])
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"user_id": odd}
+            for odd in ([1], [], {"a": 1}, True, 1.0, 1e400, None, "", "\ud800", 2**70)
+        ]
+        + [
+            {"exp": odd}
+            for odd in ([1], {}, None, "x", 2**62, 10**20, 10**400, 1e400, True)
+        ]
+        + [{"token_type": ["access"]}, {"iat": [1]}, {"nbf": {}}, {"nbf": 1e400}]
+        + [{"jti": [1], "user_id": ["x"]}, {"user_id": [[[[1]]]]}],
+        ids=lambda claims: str(claims)[:40],
+    )
+    def test_contract_9_odd_claims_are_a_401(
+        self, ada: Any, settings: Any, kind: str, claims: dict[str, Any]
+    ) -> None:
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [kind]
+        token = self.signed({**self.payload_of(ada), **claims})
+        client = client_of(raise_request_exception=False)
+
+        response = client.get(ENROLLMENT, headers={"Authorization": f"Bearer {token}"})
+
+        # The library itself takes True for the key 1, which may be somebody's.
+        assert response.status_code == 401 or (kind == STOCK_JWT and claims in LOOSE)
+        assert response.status_code < 500
+
+    @pytest.mark.parametrize("kind", [JWT, STOCK_JWT])
+    @pytest.mark.parametrize("text", ["[" * 6000, '{"a":' * 3000, "[]", "1", "null"])
+    def test_contract_9_a_header_that_is_no_object_is_a_401(
+        self, settings: Any, kind: str, text: str
+    ) -> None:
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [kind]
+        part = urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        client = client_of(raise_request_exception=False)
+
+        for token in (f"{part}.e30.e30", f"e30.{part}.e30"):
+            headers = {"Authorization": f"Bearer {token}"}
+
+            assert client.get(ENROLLMENT, headers=headers).status_code == 401
+
+    def payload_of(self, user: Any) -> dict[str, Any]:
+        from rest_framework_simplejwt.tokens import AccessToken
+
+        return dict(AccessToken.for_user(user).payload)
+
+    def signed(self, payload: Any) -> str:
+        import jwt
+
+        key = settings_of_django.SECRET_KEY
+        text = json.dumps(payload).encode()
+        return jwt.PyJWS().encode(text, key, "HS256", headers={"typ": "JWT"})
 
     def test_auth_11_an_expired_one_is_a_401(self, ada: Any) -> None:
         past = int((timezone.now() - timedelta(days=1)).timestamp())

@@ -703,17 +703,15 @@ class TestWhoDidIt:
         learner = make_user()
         course = make_course()
 
-        with nothing_written(), pytest.raises(CourseEnrollmentError, match="actor"):
+        with nothing_written(), pytest.raises(TypeError, match="actor"):
             service.enroll(learner, course, actor=actor)
-        with nothing_written(), pytest.raises(CourseEnrollmentError, match="actor"):
+        with nothing_written(), pytest.raises(TypeError, match="actor"):
             service.bulk_enroll(course, [learner], actor=actor)
 
     def test_a_course_is_no_actor(self, service: EnrollmentsService) -> None:
-        if not is_default_host():
-            pytest.skip("A UUID does not tell whose it is.")
         course = make_course()
 
-        with pytest.raises(CourseEnrollmentError, match="actor"):
+        with pytest.raises(TypeError, match="actor"):
             service.enroll(make_user(), course, actor=course)
 
     def test_an_anonymous_actor_is_nobody(self, service: EnrollmentsService) -> None:

@@ -7,12 +7,9 @@ that is ``None`` is inert: its finder gives ``None`` and nothing happens.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
-
+from django_enrollments.collaborators import load_instance
 from django_enrollments.conf import conf
 
 if TYPE_CHECKING:
@@ -113,10 +110,10 @@ def get_notification_backend() -> NotificationBackend:
     Give the backend that delivers notifications.
 
     Raises:
-        ImproperlyConfigured: The setting's path cannot be imported.
+        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
     """
     path = conf.ENROLLMENTS_NOTIFICATION_BACKEND
-    found = _instance("ENROLLMENTS_NOTIFICATION_BACKEND", path)
+    found = load_instance("ENROLLMENTS_NOTIFICATION_BACKEND", path)
     return cast("NotificationBackend", found)
 
 
@@ -125,10 +122,10 @@ def get_retirement_backend() -> RetirementBackend:
     Give the backend that knows who asked to be retired.
 
     Raises:
-        ImproperlyConfigured: The setting's path cannot be imported.
+        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
     """
     path = conf.ENROLLMENTS_RETIREMENT_BACKEND
-    found = _instance("ENROLLMENTS_RETIREMENT_BACKEND", path)
+    found = load_instance("ENROLLMENTS_RETIREMENT_BACKEND", path)
     return cast("RetirementBackend", found)
 
 
@@ -137,10 +134,10 @@ def get_email_opt_in_backend() -> EmailOptInBackend:
     Give the backend that stores a learner's e-mail choice.
 
     Raises:
-        ImproperlyConfigured: The setting's path cannot be imported.
+        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
     """
     path = conf.ENROLLMENTS_EMAIL_OPT_IN_BACKEND
-    found = _instance("ENROLLMENTS_EMAIL_OPT_IN_BACKEND", path)
+    found = load_instance("ENROLLMENTS_EMAIL_OPT_IN_BACKEND", path)
     return cast("EmailOptInBackend", found)
 
 
@@ -149,12 +146,12 @@ def find_cohort_backend() -> CohortBackend | None:
     Give the backend that knows cohorts, or ``None`` when the host has none.
 
     Raises:
-        ImproperlyConfigured: The setting's path cannot be imported.
+        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
     """
     path = conf.ENROLLMENTS_COHORT_BACKEND
     if path is None:
         return None
-    return cast("CohortBackend", _instance("ENROLLMENTS_COHORT_BACKEND", path))
+    return cast("CohortBackend", load_instance("ENROLLMENTS_COHORT_BACKEND", path))
 
 
 def find_enterprise_backend() -> EnterpriseBackend | None:
@@ -162,21 +159,11 @@ def find_enterprise_backend() -> EnterpriseBackend | None:
     Give the backend that records enterprise enrollments, or ``None`` without one.
 
     Raises:
-        ImproperlyConfigured: The setting's path cannot be imported.
+        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
     """
     path = conf.ENROLLMENTS_ENTERPRISE_BACKEND
     if path is None:
         return None
-    return cast("EnterpriseBackend", _instance("ENROLLMENTS_ENTERPRISE_BACKEND", path))
-
-
-@lru_cache(maxsize=32)
-def _instance(setting: str, path: str) -> Any:
-    try:
-        backend_class = import_string(path)
-    # A path with dots in odd places is no ImportError but one of the others.
-    except (ImportError, TypeError, ValueError) as error:
-        raise ImproperlyConfigured(
-            f"{setting} names {path!r}, which cannot be imported: {error}"
-        ) from error
-    return backend_class()
+    return cast(
+        "EnterpriseBackend", load_instance("ENROLLMENTS_ENTERPRISE_BACKEND", path)
+    )

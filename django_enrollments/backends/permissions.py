@@ -24,6 +24,7 @@ from django_enrollments.permissions import (
     ENROLL_IN_COURSE,
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
+    account_of,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class CourseRoleBackend:
         Tell whether the rules grant ``perm``; this backend never vetoes.
 
         Args:
-            user: An instance of any user model, or an anonymous user.
+            user: An instance of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
             course: The course, its id, or anything whose ``str()`` that is, or ``None``
                 for "everywhere"; nothing is granted on an unknown one.
@@ -64,12 +65,12 @@ class CourseRoleBackend:
         Give the primary keys of those whom the rules grant ``perm``.
 
         Args:
-            users: Instances of the user model, or anonymous users.
+            users: Instances of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
             course: The course, its id, or anything whose ``str()`` that is, or ``None``
                 for "everywhere"; nothing is granted on an unknown one.
         """
-        known = [user for user in users if user.is_authenticated]
+        known = [user for user in map(account_of, users) if user.is_authenticated]
         if course is not None:
             course = find_course(course)
             if course is None:
@@ -91,10 +92,11 @@ class CourseRoleBackend:
         Give the primary keys of the courses on which the rules grant ``perm``.
 
         Args:
-            user: An instance of any user model, or an anonymous user.
+            user: An instance of the user model; anything else counts as anonymous.
             perm: A constant of :mod:`django_enrollments.permissions`.
             courses: The courses, their ids, or anything whose ``str()`` those are.
         """
+        user = account_of(user)
         courses = [course for course in find_courses(courses) if course is not None]
         if perm == ENROLL_IN_COURSE and user.is_authenticated:
             return {key for _, key in _may_enroll([user], courses)}
@@ -105,6 +107,23 @@ class CourseRoleBackend:
         course_id_of = get_course_adapter().course_id_of
         keys = {course_id_of(course): course.pk for course in courses}
         return {keys[course_id] for _, course_id in _teams(_active([user]), keys)}
+
+    def granted_ids(self, user: Any, perm: str) -> set[str] | None:
+        """
+        Return the ids of all courses on which the rules grant ``perm``.
+
+        Args:
+            user: An instance of the user model; anything else counts as anonymous.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+
+        Returns:
+            Course ids; ``None`` for global staff, and for permissions that do not come
+            from roles on courses.
+        """
+        user = account_of(user)
+        if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
+            return None
+        return {course_id for _, course_id in _teams(_active([user]))}
 
     def _course_team(self, users: list[Any], course: Any) -> set[Any]:
         """Apply V1-LIST-09…12: roles on exactly this course, of active accounts."""
@@ -250,18 +269,23 @@ def _active(users: Iterable[Any]) -> set[Any]:
 
 
 def _teams(
-    user_keys: Collection[Any], course_ids: Collection[str]
+    user_keys: Collection[Any], course_ids: Collection[str] | None = None
 ) -> set[tuple[Any, str]]:
-    """Give who of these users is on the team of which of these courses."""
+    """Return who of these users is on the team of which of these, or all, courses."""
     team = CourseAccessRole.COURSE_TEAM
     roles = CourseAccessRole.objects.using(read_alias()).filter(
-        user__in=user_keys, course_id__in=course_ids, role__in=team
+        user__in=user_keys, role__in=team
     )
-    # A collation that ignores case also finds what merely looks alike.
+    if course_ids is not None:
+        roles = roles.filter(course_id__in=course_ids)
+    # A collation that ignores case also finds what merely looks alike. A role without a
+    # course is one on an organization.
     return {
         (user_id, course_id)
         for user_id, course_id, role in roles.values_list("user", "course_id", "role")
-        if course_id in course_ids and role in team
+        if course_id
+        and role in team
+        and (course_ids is None or course_id in course_ids)
     }
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
-from django.utils.module_loading import import_string
-
+from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf, refuse_everything
 
 logger = logging.getLogger(__name__)
@@ -21,28 +19,25 @@ def get_filters() -> Sequence[Filter]:
     """
     Give the configured filters.
 
-    One that cannot be imported might have vetoed, so a filter that refuses everything
-    stands in for it; the system check ``django_enrollments.E002`` names it.
+    One that cannot be loaded might have vetoed, so a filter that refuses everything
+    stands in for it; a system check names it.
     """
     return [
-        _import_filter(path) if isinstance(path, str) else path
+        _load_filter(path) if isinstance(path, str) else path
         for path in conf.ENROLLMENTS_FILTERS
     ]
 
 
-@lru_cache(maxsize=64)
-def _import_filter(path: str) -> Filter:
+def _load_filter(path: str) -> Filter:
     try:
-        found: Filter = import_string(path)
-        if callable(found) and not isinstance(found, type):
-            return found
+        found: Filter = load("ENROLLMENTS_FILTERS", path)
+    except CollaboratorNotLoaded:
+        logger.exception("A filter cannot be loaded; everything is refused.")
+        return refuse_everything
+    if isinstance(found, type):
         logger.error("ENROLLMENTS_FILTERS names %r, which is no function.", path)
-    except Exception:
-        # Whatever a module does while it is imported, its veto has not been heard.
-        logger.exception(
-            "ENROLLMENTS_FILTERS names %r, which cannot be imported.", path
-        )
-    return refuse_everything
+        return refuse_everything
+    return found
 
 
 def apply_filters(action: str, **context: Any) -> dict[str, Any]:

@@ -159,6 +159,7 @@ class EnrollmentShortcuts:
             CourseEnrollmentFullError: No seat is left.
             CourseEnrollmentExistsError: With ``check_access``, the learner is in.
             EnrollmentNotAllowed: A filter or permission backend vetoed.
+            TypeError: The actor is no user, nor the primary key of one.
         """
         from django_enrollments.enrolling import lifecycle
         from django_enrollments.enrolling.history import clean_enterprise_uuid
@@ -215,9 +216,11 @@ class EnrollmentShortcuts:
 
         Raises:
             EnrollmentNotAllowed: A filter vetoed; the user is still in.
+            TypeError: The actor is no user, nor the primary key of one.
         """
         from django_enrollments.enrolling.transactions import begin_writing
 
+        origin = _origin(actor, reason, source)
         row = _find_row(user, course_id, begin_writing())
         if row is None:
             who, where = getattr(user, "pk", None), find_course_id(course_id)
@@ -227,7 +230,7 @@ class EnrollmentShortcuts:
             row,
             is_active=False,
             skip_refund=skip_refund,
-            origin=_origin(actor, reason, source),
+            origin=origin,
         )
 
     @classmethod

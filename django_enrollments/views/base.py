@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import (
     RequestDataTooBig,
     TooManyFieldsSent,
@@ -28,6 +27,7 @@ from rest_framework.exceptions import (
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import WrappedAttributeError
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
@@ -36,7 +36,9 @@ from django_enrollments.audit import write_audit_line
 from django_enrollments.authentication import (
     ConfiguredClasses,
     SessionAuthenticationAllowInactiveUser,
+    make_authenticators,
 )
+from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
 from django_enrollments.enrolling.transactions import non_atomic
 from django_enrollments.keys import find_username
@@ -44,6 +46,7 @@ from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
     VIEW_ENROLLMENT_DATA,
+    account_of,
     has_perm,
 )
 from django_enrollments.throttling import EnrollmentUserThrottle
@@ -52,6 +55,7 @@ from django_enrollments.wire import (
     JSONOnly,
     Refused,
     RequestTooLarge,
+    Unavailable,
     message,
 )
 
@@ -60,9 +64,26 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from django.http import HttpRequest
+    from rest_framework.authentication import BaseAuthentication
     from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
+
+#: What credentials raise that no class expected: texts that a database does not even
+#: look for, tokens whose claims are of other types, or nested too deeply.
+UNREADABLE = (
+    ArithmeticError,
+    DataError,
+    LookupError,
+    # No platform has dates of any size.
+    OSError,
+    RecursionError,
+    TypeError,
+    ValidationError,
+    ValueError,
+    # What DRF makes of an AttributeError.
+    WrappedAttributeError,
+)
 
 
 class ApiKeyPermissionMixIn:
@@ -96,9 +117,9 @@ class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
             request: The request.
             view: The view that is asked.
         """
-        is_known = bool(request.user and request.user.is_authenticated)
+        is_known = account_of(request.user).is_authenticated
         # Asked of those who are logged in too, for what their key does is logged.
-        return self.has_api_key_permissions(request) or is_known
+        return self.has_api_key_permissions(request) or bool(is_known)
 
 
 class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
@@ -200,9 +221,13 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         with untranslated():
             raise MethodNotAllowed(request.method or "")
 
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return the authenticators; one that cannot be made authenticates nothing."""
+        return make_authenticators(self.authentication_classes)
+
     def perform_authentication(self, request: Request) -> None:
         """
-        Find out who asks.
+        Authenticate a request; what is no account of this site becomes anonymous.
 
         Args:
             request: The request.
@@ -211,10 +236,10 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             AuthenticationFailed: The credentials are none that any user can have.
         """
         try:
-            super().perform_authentication(request)
-        except (DataError, OverflowError, ValidationError, ValueError) as error:
-            # Databases refuse even to look for some texts, NUL for instance, and a
-            # token may name what can be nobody's key.
+            request.user = account_of(request.user)
+        except UnreadablePostError:
+            raise
+        except UNREADABLE as error:
             logger.warning("Credentials could not be looked up.", exc_info=True)
             raise AuthenticationFailed from error
 
@@ -262,6 +287,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         elif isinstance(exc, UnreadablePostError):
             # The client hung up while sending it; a proxy may hear the answer.
             exc = ParseError("The request could not be read.")
+        elif isinstance(exc, CollaboratorNotLoaded):
+            logger.error("A request is refused.", exc_info=exc)
+            exc = Unavailable()
         if isinstance(exc, Refused):
             return Response(exc.body, status=exc.status)
         with untranslated():
@@ -280,8 +308,7 @@ class Requester:
     """
 
     def __init__(self, request: Request) -> None:
-        # DRF's host may have none at all stand for nobody.
-        self.user: Any = request.user or AnonymousUser()
+        self.user = account_of(request.user)
         self.username = str(self.user.get_username())
         self.has_key = has_valid_key(request)
 

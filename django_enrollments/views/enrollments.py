@@ -26,7 +26,11 @@ from django_enrollments.enrolling.transactions import deciding
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
 from django_enrollments.models import get_course_adapter
-from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
+from django_enrollments.permissions import (
+    VIEW_ENROLLMENT_DATA,
+    granted_course_ids,
+    granted_courses,
+)
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
@@ -45,8 +49,9 @@ from django_enrollments.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
 #: No user model has longer names; no statement needs to carry them.
@@ -201,20 +206,47 @@ def _audited(
 def _listed_for_team(
     requester: Requester, username: str, include_expired: bool
 ) -> list[dict[str, Any]]:
-    """List what somebody on course teams may see of a learner (V1-LIST-06…12)."""
+    """
+    List what somebody on course teams may see of a learner (V1-LIST-06…12).
+
+    What is read of the learner depends on what may be seen alone, as far as the
+    permission backends can list courses: the time of the answer would tell otherwise
+    how many other enrollments there are (contract §10).
+    """
+    granted_ids = granted_course_ids(requester.user, VIEW_ENROLLMENT_DATA)
+    visible = None if granted_ids is None else _ids_by_key(granted_ids)
+    if visible == {}:
+        return []
     try:
-        listed = api.get_enrollments(username, include_expired=include_expired)
+        listed = api.get_enrollments(
+            username, include_expired=include_expired, in_courses=visible
+        )
     except CourseEnrollmentError:
         # A refusal would tell that there is somebody to refuse.
         return []
-    if not listed:
-        return []
+    if visible is None:
+        wanted = {one["course_details"]["course_id"] for one in listed}
+        courses = _courses_of(wanted)
+        granted = granted_courses(requester.user, VIEW_ENROLLMENT_DATA, courses)
+        id_of = get_course_adapter().course_id_of
+        visible = {course.pk: id_of(course) for course in granted}
+    shown = {*visible.values()}
+    return [one for one in listed if one["course_details"]["course_id"] in shown]
+
+
+def _ids_by_key(course_ids: Iterable[str]) -> dict[Any, str]:
+    """Return the courses that have these ids to the letter, by primary key."""
+    # A role may hold what is no id of any course here.
+    wanted = {text for text in course_ids if find_course_id(text)}
+    if not wanted:
+        return {}
+    courses = _courses_of(wanted).values_list("pk", get_course_adapter().course_id)
+    return {key: str(text) for key, text in courses if str(text) in wanted}
+
+
+def _courses_of(course_ids: Collection[str]) -> QuerySet[Any]:
     adapter = get_course_adapter()
-    wanted = {one["course_details"]["course_id"] for one in listed}
-    courses = adapter.get_queryset().filter(**{f"{adapter.course_id}__in": wanted})
-    granted = granted_courses(requester.user, VIEW_ENROLLMENT_DATA, courses)
-    visible = {adapter.course_id_of(course) for course in granted}
-    return [one for one in listed if one["course_details"]["course_id"] in visible]
+    return adapter.get_queryset().filter(**{f"{adapter.course_id}__in": course_ids})
 
 
 def _course_id_of(body: Mapping[str, Any]) -> str:

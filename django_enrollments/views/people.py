@@ -18,8 +18,9 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.calls import attributed, origin_of
+from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.enrolling.transactions import deciding
-from django_enrollments.errors import UserNotFoundError
+from django_enrollments.errors import EnrollmentApiLoadError, UserNotFoundError
 from django_enrollments.keys import MAX_USERNAME, is_storable
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
@@ -119,12 +120,17 @@ class UnenrollmentView(EnrollmentAPIView):
                 )
             with attributed(origin_of(actor=request.user, source="retirement")):
                 left = api.leave_all_courses(user.get_username())
-        except Exception:
+        except Exception as error:
             # Nothing of what went wrong leaves the host (B-11).
             logger.exception("A user could not be taken out of all courses.")
+            is_refused = isinstance(
+                error, CollaboratorNotLoaded | EnrollmentApiLoadError
+            )
             return Response(
                 "An error occurred while unenrolling the user.",
-                status=status.HTTP_500_INTERNAL_SERVER_ERROR,
+                status=status.HTTP_400_BAD_REQUEST
+                if is_refused
+                else status.HTTP_500_INTERNAL_SERVER_ERROR,
             )
         if not left:
             return Response(status=status.HTTP_204_NO_CONTENT)
