@@ -11,25 +11,30 @@ from django.utils import timezone
 
 
 @overload
-def as_moment(value: datetime | date) -> datetime: ...
+def as_moment(value: datetime | date, *, ends: bool = ...) -> datetime: ...
 
 
 @overload
-def as_moment(value: datetime | date | None) -> datetime | None: ...
+def as_moment(
+    value: datetime | date | None, *, ends: bool = ...
+) -> datetime | None: ...
 
 
-def as_moment(value: datetime | date | None) -> datetime | None:
+def as_moment(value: datetime | date | None, *, ends: bool = False) -> datetime | None:
     """
-    Give an aware datetime for whatever kind of date a host stores.
+    Return an aware datetime for any kind of date that a host stores.
 
     Args:
-        value: An aware or naive datetime, a date (its first moment) or ``None``;
-            what is naive is meant in the project's time zone.
+        value: An aware datetime, a naive one in the project's time zone, a date in the
+            current time zone, or ``None``.
+        ends: Whether a date stands for its last moment rather than its first
+            (contract §9, "Dates").
     """
     if value is None or _is_utc(value):
         return value
     if not isinstance(value, datetime):
-        value = datetime.combine(value, time.min)
+        value = datetime.combine(value, time.max if ends else time.min)
+        return timezone.make_aware(value, timezone.get_current_timezone())
     if timezone.is_naive(value):
         value = timezone.make_aware(value, timezone.get_default_timezone())
     return value

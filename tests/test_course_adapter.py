@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from django.utils.timezone import override as override_time_zone
 
 from django_enrollments import api, moments
 from django_enrollments.backends.courses import (
@@ -144,9 +145,9 @@ class TestMethodsOnly:
 
         assert details["course_name"] == f"Computed {COURSE_ID}"
         assert details["course_start"] == "2026-03-01T00:00:00Z"
-        assert details["course_end"] == "2026-06-01T00:00:00Z"
+        assert details["course_end"] == "2026-06-01T23:59:59.999999Z"
         assert details["enrollment_start"] == "2026-02-01T00:00:00Z"
-        assert details["enrollment_end"] == "2026-03-05T00:00:00Z"
+        assert details["enrollment_end"] == "2026-03-05T23:59:59.999999Z"
         assert details["pacing_type"] == "Self Paced"
         json.dumps(details)
 
@@ -156,11 +157,12 @@ class TestMethodsOnly:
             (datetime(2026, 2, 1, tzinfo=timezone.utc), False),
             (datetime(2026, 2, 1, 0, 0, 1, tzinfo=timezone.utc), True),
             (NOON, True),
-            (datetime(2026, 3, 4, 23, 59, 59, tzinfo=timezone.utc), True),
-            (datetime(2026, 3, 5, tzinfo=timezone.utc), False),
+            (datetime(2026, 3, 5, tzinfo=timezone.utc), True),
+            (datetime(2026, 3, 5, 23, 59, 59, tzinfo=timezone.utc), True),
+            (datetime(2026, 3, 6, tzinfo=timezone.utc), False),
         ],
     )
-    def test_acc_07_a_date_is_its_first_moment(
+    def test_acc_07_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
         self, at: datetime, is_open: bool
     ) -> None:
         make_course()
@@ -329,6 +331,25 @@ class TestFactsFromRawValues:
         assert facts.end == datetime(2026, 7, 2, 16, tzinfo=timezone.utc)
         assert facts.enrollment_start == datetime(2026, 1, 2, tzinfo=timezone.utc)
         assert facts.enrollment_end is None
+
+    def test_dates_are_those_of_the_current_time_zone(
+        self, adapter: CourseAdapter
+    ) -> None:
+        with override_time_zone("America/New_York"):
+            facts = adapter.facts_from(
+                {
+                    "course_id": "any",
+                    "start": date(2026, 1, 2),
+                    "end": date(2026, 7, 2),
+                    "enrollment_start": date(2026, 1, 2),
+                    "enrollment_end": date(2026, 7, 2),
+                }
+            )
+
+        first = datetime(2026, 1, 2, 5, tzinfo=timezone.utc)
+        last = datetime(2026, 7, 3, 3, 59, 59, 999_999, tzinfo=timezone.utc)
+        assert (facts.start, facts.end) == (first, last)
+        assert (facts.enrollment_start, facts.enrollment_end) == (first, last)
 
     def test_other_values_get_their_type(self, adapter: CourseAdapter) -> None:
         facts = adapter.facts_from(

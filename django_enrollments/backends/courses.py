@@ -283,9 +283,9 @@ class CourseAdapter:
                 else str(display_name)
             ),
             start=as_moment(find("start")),
-            end=as_moment(find("end")),
+            end=as_moment(find("end"), ends=True),
             enrollment_start=as_moment(find("enrollment_start")),
-            enrollment_end=as_moment(find("enrollment_end")),
+            enrollment_end=as_moment(find("enrollment_end"), ends=True),
             invitation_only=bool(find("invitation_only")),
             max_student_enrollments_allowed=(
                 None if capacity is None else int(capacity)
