@@ -364,8 +364,11 @@ def judged_by(
         course_id: The course id.
         enrollment: The enrollment dictionary that was read, or ``None``.
     """
-    state = enrollment and (enrollment["mode"], enrollment["is_active"])
-    judged = (find_username(username), find_course_id(course_id), state)
+    name, state = find_username(username), None
+    if enrollment:
+        name = enrollment["user"]
+        state = (enrollment["mode"], enrollment["is_active"])
+    judged = (name, find_course_id(course_id), state)
     with _setting(_judged, judged):
         yield
 
