@@ -432,8 +432,9 @@ def _referenced_table(connection: BaseDatabaseWrapper) -> str | None:
     meta = CourseMode._meta
     with connection.cursor() as cursor:
         relations = connection.introspection.get_relations(cursor, meta.db_table)
-    _, table = relations.get(meta.get_field("course").column, (None, None))
-    return table
+    # Column and table; from Django 6.1 on, something more.
+    relation = relations.get(meta.get_field("course").column)
+    return relation and relation[1]
 
 
 def _is_pending(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
