@@ -56,7 +56,7 @@ def get_course_adapter() -> CourseAdapter:
     Return the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
 
     Raises:
-        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
+        ImproperlyConfigured: It cannot be loaded.
     """
     path = conf.ENROLLMENTS_COURSE_ADAPTER
     return cast("CourseAdapter", load_instance("ENROLLMENTS_COURSE_ADAPTER", path))
