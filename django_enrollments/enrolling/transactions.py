@@ -437,7 +437,7 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
                 return attempt(number > 1 and not is_ours)
         except Conflict as error:
             if isinstance(error, Overtaken) and _judged.get():
-                # Whoever judged must judge anew.
+                # It is judged anew by the attempt around this one.
                 raise
             conflict = error
         except OperationalError as error:

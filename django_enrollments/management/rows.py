@@ -153,8 +153,8 @@ def _read_all(
             yield FileRow(number, _printable(shown), None, fault.code, fault.message)
         else:
             # An account is found by the very address it has, spaces and all.
-            told = given if task.kind == "email" else values
-            yield FileRow(number, told[task.kind], task)
+            cells = given if task.kind == "email" else values
+            yield FileRow(number, cells[task.kind], task)
 
 
 def _read_header(line: str) -> list[str]:
