@@ -33,11 +33,13 @@ ON_SQLITE = (
     "test_checks.py",
     "test_conf.py",
     "test_docs.py",
+    "test_faulty_collaborators.py",
     "test_http_hostile.py",
     "test_http_throttle.py",
     "test_openapi.py",
     "test_privacy.py",
     "test_routers.py",
+    "test_swapped_projects.py",
 )
 
 #: Tried in either host on SQLite, and in one host on each server.
