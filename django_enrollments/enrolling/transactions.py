@@ -394,7 +394,8 @@ def prove_judgement(
         Overtaken: Its mode or activation differs.
     """
     judged = _judged.get()
-    if judged and judged[:2] == (user.get_username(), course_id):
+    # A host may have stored a name that is not normalized.
+    if judged and judged[:2] == (find_username(user.get_username()), course_id):
         state = enrollment and (enrollment.mode, enrollment.is_active)
         if state != judged[2]:
             raise Overtaken
