@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core import serializers
+from django.core.serializers.base import DeserializedObject
 from django.db import connection, transaction
+from django.test.utils import isolate_apps
 
 from django_enrollments import api, signals
 from django_enrollments.calls import Origin, attributed, moment, one_call
@@ -274,6 +276,21 @@ class TestAppendOnly:
                 loaded.save()
         with nothing_written(), pytest.raises(TypeError, match="history"):
             event.save_base()
+
+    @isolate_apps("tests")
+    def test_loading_over_it_as_a_proxy_model_is_refused(
+        self, event: EnrollmentEvent
+    ) -> None:
+        class Entry(EnrollmentEvent):
+            class Meta:
+                proxy = True
+                app_label = "tests"
+
+        values = EnrollmentEvent.objects.values().get()
+        entry = Entry(**{**values, "reason": "second thoughts"})
+
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            DeserializedObject(entry).save()
 
     def test_loading_into_an_empty_table_is_not(self, event: EnrollmentEvent) -> None:
         dump = serializers.serialize("json", [event])
