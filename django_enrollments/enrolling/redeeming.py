@@ -12,7 +12,7 @@ from django_enrollments.calls import Origin, between_calls, one_call
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.catalog import get_offer
 from django_enrollments.enrolling.learners import find_users_by_email, is_inactive
-from django_enrollments.enrolling.transactions import deciding, write_alias
+from django_enrollments.enrolling.transactions import deciding, unjudged, write_alias
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import is_storable
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -117,7 +117,11 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     using = write_alias()
     is_within = not connections[using].get_autocommit()
     try:
-        with between_calls(), transaction.atomic(using) if is_within else nullcontext():
+        with (
+            between_calls(),
+            unjudged(),
+            transaction.atomic(using) if is_within else nullcontext(),
+        ):
             _enroll(user, invitation, using)
     except CourseEnrollmentError as refusal:
         problem: str = refusal.code

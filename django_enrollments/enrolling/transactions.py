@@ -372,7 +372,7 @@ def judged_by(
 
 @contextmanager
 def unjudged() -> Iterator[None]:
-    """Leave :func:`judged_by`, for what hosts do once the change is written."""
+    """Leave :func:`judged_by`, for code of hosts that may change enrollments."""
     with _setting(_judged, None):
         yield
 
