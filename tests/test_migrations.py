@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
+from importlib import import_module
+
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import Value
 
 from django_enrollments import api
-from django_enrollments.models import get_course_model
+from django_enrollments.models import CourseEnrollmentAllowed, get_course_model
 from tests.factories import (
     course_id_of,
     is_default_host,
@@ -40,6 +44,7 @@ class TestMakemigrations:
             ("django_enrollments", "0001_initial"),
             ("django_enrollments", "0002_invitation_terms"),
             ("django_enrollments", "0003_event_source_length"),
+            ("django_enrollments", "0004_invitation_addresses"),
         ]
         needed = {app for app, _ in loader.disk_migrations[own[0]].dependencies}
         swapped = {get_user_model()._meta.app_label, get_course_model()._meta.app_label}
@@ -88,3 +93,30 @@ class TestMigrate:
         make_user()
         course = make_course()
         assert api.add_enrollment(username("ada"), course_id_of(course))["is_active"]
+
+
+@pytest.mark.django_db
+def test_0004_stores_addresses_as_they_are_compared() -> None:
+    ada, course_ids = make_user("ada"), ["new-1", "twice-1", "plain-1"]
+    addresses = [*(unicodedata.normalize("NFD", "é@example.org"),) * 2, "a@example.org"]
+    for address, course_id in zip(addresses, course_ids, strict=True):
+        # No field changes the value of an expression.
+        CourseEnrollmentAllowed.objects.create(
+            email=address, course_id=course_id, user=ada
+        )
+        CourseEnrollmentAllowed.objects.filter(course_id=course_id).update(
+            email=Value(address)
+        )
+    CourseEnrollmentAllowed.objects.create(email="é@example.org", course_id="twice-1")
+    assert CourseEnrollmentAllowed.objects.for_email("é@example.org").count() == 1
+
+    import_module(
+        "django_enrollments.migrations.0004_invitation_addresses"
+    ).normalize_addresses(apps, connection.schema_editor())
+
+    found = CourseEnrollmentAllowed.objects.for_email("é@example.org")
+    assert [(one.course_id, one.user) for one in found.order_by("course_id")] == [
+        ("new-1", ada),
+        ("twice-1", ada),
+    ]
+    assert CourseEnrollmentAllowed.objects.count() == 3
