@@ -7,6 +7,7 @@ before anything is written.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseEnrollmentExistsError,
     CourseEnrollmentFullError,
+    EnrollmentNotFoundError,
     UserNotFoundError,
 )
 from django_enrollments.models import (
@@ -332,6 +334,55 @@ class TestAUserDeletedMeanwhile:
             "error",
             "deactivated",
         ]
+        assert results[1]["code"] == "user_not_found"
+
+    def test_is_noticed_where_an_enrollment_is_changed(self, meanwhile: Any) -> None:
+        make_modes(make_course(), "audit", "honor")
+        learner = make_user()
+        calls = [
+            partial(api.update_enrollment, username("ada"), COURSE_ID, "honor"),
+            partial(api.update_enrollment, username("ada"), COURSE_ID, is_active=False),
+            partial(CourseEnrollment.unenroll, learner, COURSE_ID),
+            partial(EnrollmentsService().unenroll, learner, COURSE_ID),
+            partial(EnrollmentsService().change_mode, learner, COURSE_ID, "honor"),
+        ]
+        for call in calls:
+            learner.save()
+            CourseEnrollment.enroll(learner, COURSE_ID, "audit")
+            meanwhile(get_user_model().objects.filter(pk=learner.pk).delete)
+
+            with pytest.raises(UserNotFoundError):
+                call()
+
+    def test_is_a_406_where_an_enrollment_is_changed(
+        self, meanwhile: Any, client: Any
+    ) -> None:
+        make_course()
+        learner = make_user()
+        CourseEnrollment.enroll(learner, COURSE_ID)
+        client.force_login(make_user("root", is_staff=True))
+        meanwhile(get_user_model().objects.filter(pk=learner.pk).delete)
+
+        response = client.post(
+            "/api/enrollment/v1/enrollment",
+            {
+                "user": username("ada"),
+                "course_details": {"course_id": COURSE_ID},
+                "is_active": False,
+            },
+            "application/json",
+        )
+
+        assert response.status_code == 406
+
+    def test_is_told_from_an_enrollment_deleted_meanwhile(self, meanwhile: Any) -> None:
+        make_course()
+        learner = make_user()
+        CourseEnrollment.enroll(learner, COURSE_ID)
+        meanwhile(CourseEnrollment.objects.filter(user=learner.pk).delete)
+
+        with pytest.raises(EnrollmentNotFoundError):
+            api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
 
 
 @in_and_out_of_a_transaction

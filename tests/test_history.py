@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core import serializers
+from django.core.serializers.base import DeserializedObject
 from django.db import connection, transaction
+from django.test.utils import isolate_apps
 
 from django_enrollments import api, signals
 from django_enrollments.calls import Origin, attributed, moment, one_call
@@ -34,6 +36,7 @@ from tests.factories import (
     make_users,
     username,
 )
+from tests.http import ask
 from tests.watching import event_types, fold, listening, nothing_written, state_of
 
 if TYPE_CHECKING:
@@ -274,6 +277,21 @@ class TestAppendOnly:
                 loaded.save()
         with nothing_written(), pytest.raises(TypeError, match="history"):
             event.save_base()
+
+    @isolate_apps("tests")
+    def test_loading_over_it_as_a_proxy_model_is_refused(
+        self, event: EnrollmentEvent
+    ) -> None:
+        class Entry(EnrollmentEvent):
+            class Meta:
+                proxy = True
+                app_label = "tests"
+
+        values = EnrollmentEvent.objects.values().get()
+        entry = Entry(**{**values, "reason": "second thoughts"})
+
+        with nothing_written(), pytest.raises(TypeError, match="history"):
+            DeserializedObject(entry).save()
 
     def test_loading_into_an_empty_table_is_not(self, event: EnrollmentEvent) -> None:
         dump = serializers.serialize("json", [event])
@@ -585,6 +603,60 @@ class TestSignals:
         assert state_of(learner, follow_up) == ("verified", True)
         assert found[0][1] == 1
         assert found[0][0] > NOON - DAY
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_receiver_may_change_the_enrollment_that_was_changed(self) -> None:
+        course, learner = make_course(), make_user()
+        make_modes(course, "audit", "honor", "verified")
+        CourseEnrollment.enroll(learner, course_id_of(course))
+
+        def change_again(enrollment: CourseEnrollment, **carried: Any) -> None:
+            enrollment.change_mode("verified")
+
+        signals.enrollment_mode_changed.connect(change_again)
+        try:
+            ask(
+                make_user("boss", is_staff=True),
+                course,
+                user=learner.get_username(),
+                mode="honor",
+            )
+        finally:
+            signals.enrollment_mode_changed.disconnect(change_again)
+
+        assert state_of(learner, course) == ("verified", True)
+
+    def test_a_filter_may_change_the_enrollment_that_is_about_to_be_changed(
+        self, settings: Any
+    ) -> None:
+        course, learner = make_course(), make_user()
+        make_modes(course, "audit", "honor", "verified")
+        CourseEnrollment.enroll(learner, course_id_of(course))
+
+        def come_back(action: str, mode: str = "", **context: Any) -> None:
+            row = CourseEnrollment.objects.get()
+            if mode == "honor" and row.mode == "audit":
+                row.change_mode("verified")
+                row.deactivate()
+                row.activate()
+
+        settings.ENROLLMENTS_FILTERS = [come_back]
+        response = ask(
+            make_user("boss", is_staff=True),
+            course,
+            user=learner.get_username(),
+            mode="honor",
+        )
+
+        assert response.status_code == 200
+        assert state_of(learner, course) == ("honor", True)
+        assert event_types() == [
+            "created",
+            "mode_changed",
+            "deactivated",
+            "activated",
+            "mode_changed",
+        ]
 
     @pytest.mark.django_db(transaction=True)
     def test_without_a_transaction_of_the_hosts_each_call_tells_at_once(self) -> None:

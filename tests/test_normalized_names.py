@@ -179,6 +179,25 @@ class TestAnAccountWhoseNameIsNotNormalised:
         assert CourseEnrollment.is_enrolled(odd, COURSE_ID)
         assert [row["user"] for row in get(plain, user=KELVIN).json()] == [PLAIN]
 
+    def test_is_judged_anew_when_its_enrollment_changes_meanwhile(
+        self, boss: Any, course: Any, settings: Any
+    ) -> None:
+        odd = make_user("\N{KELVIN SIGN}ate")
+        put(odd, course)
+
+        def change_meanwhile(action: str, **context: Any) -> None:
+            if action == "unenroll":
+                CourseEnrollment.objects.update(mode="honor")
+
+        settings.ENROLLMENTS_FILTERS = [change_meanwhile]
+        response = ask(boss, course, user=KELVIN, mode="audit", is_active=False)
+
+        assert response.status_code == 400
+        assert CourseEnrollment.enrollment_mode_for_user(odd, COURSE_ID) == (
+            "honor",
+            True,
+        )
+
     @pytest.mark.skipif(is_default_host(), reason="Names are no addresses here.")
     def test_is_the_one_with_its_address(self, boss: Any, course: Any) -> None:
         make_user("Kate")

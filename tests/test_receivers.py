@@ -11,7 +11,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.serializers import deserialize, serialize
-from django.db import IntegrityError, connection, models, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
 from django.db.models.signals import post_save
 
 from django_enrollments import api
@@ -634,6 +640,23 @@ class TestInvitationThatCannotBeRedeemed:
         ada.save()
 
         assert is_in(ada, course)
+
+    def test_acc_13_does_not_hide_that_the_account_is_rolled_back(self, settings):
+        course = make_course()
+        invite(course)
+
+        def deadlock(action: str, **context: Any) -> None:
+            # As MariaDB does, with all that the caller has written.
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+
+        settings.ENROLLMENTS_FILTERS = [deadlock]
+
+        with pytest.raises(OperationalError), transaction.atomic():
+            make_user("ada")
+
+        assert not get_user_model().objects.exists()
 
     def test_acc_13_is_redeemed_after_commit_if_it_was_made_meanwhile(self):
         course = make_course()

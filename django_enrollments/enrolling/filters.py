@@ -8,6 +8,7 @@ from typing import Any
 
 from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf, refuse_everything
+from django_enrollments.enrolling.transactions import unjudged
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def apply_filters(action: str, **context: Any) -> dict[str, Any]:
         EnrollmentNotAllowed: A filter vetoed; nothing is changed.
     """
     for ask in get_filters():
-        changed = ask(action, **context)
+        with unjudged():
+            changed = ask(action, **context)
         if isinstance(changed, dict):
             context.update(changed)
     return context

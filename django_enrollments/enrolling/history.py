@@ -12,6 +12,7 @@ from django.db import transaction
 
 from django_enrollments.calls import between_calls
 from django_enrollments.enrolling.inserts import insert_columns
+from django_enrollments.enrolling.transactions import unjudged
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import MAX_TEXT, is_storable
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
@@ -211,7 +212,7 @@ def _announce(
     for enrollment, event in told:
         extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
         # send_robust logs what a receiver raises and goes on with the next one.
-        with between_calls():
+        with between_calls(), unjudged():
             _SIGNALS[event.type].send_robust(
                 CourseEnrollment, enrollment=enrollment, event=event, **extra
             )

@@ -28,8 +28,8 @@ from django_enrollments.enrolling.transactions import (
     prove_judgement,
     until_settled,
 )
-from django_enrollments.enrolling.writing import Writing, write_all
-from django_enrollments.errors import EnrollmentNotAllowed
+from django_enrollments.enrolling.writing import Writing, check_users, write_all
+from django_enrollments.errors import EnrollmentNotAllowed, EnrollmentNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.models.invitations import email_of
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
@@ -207,6 +207,8 @@ def change(
         EnrollmentNotAllowed: A filter vetoed.
         CourseEnrollmentFullError: It would become active and no seat is left.
         CourseNotFoundError: The course has been deleted meanwhile.
+        UserNotFoundError: The user has been deleted meanwhile.
+        EnrollmentNotFoundError: The enrollment alone has been.
         CourseEnrollmentError: Conflicts with others did not end.
     """
     writing = Writing(
@@ -269,6 +271,8 @@ def deactivate(
         One outcome per enrollment, in order.
 
     Raises:
+        UserNotFoundError: A user has been deleted meanwhile.
+        EnrollmentNotFoundError: An enrollment alone has been.
         CourseEnrollmentError: Conflicts with others did not end.
     """
     writing = Writing(origin=origin, at=at, using=using, skip_refund=skip_refund)
@@ -310,11 +314,13 @@ class _Latest:
         rows = CourseEnrollment.objects.using(self._using).order_by()
         rows = rows.filter(pk__in=[row.pk for row in self._given])
         latest = {row.pk: row for row in (_locked(rows) if lock else rows)}
+        gone = [row.user for row in self._given if row.pk not in latest]
+        if gone:
+            check_users(gone, using=self._using)
+            raise EnrollmentNotFoundError("The enrollment has been deleted.")
         for row in self._given:
-            if row.pk in latest:
-                latest[row.pk].remember_user(row.user)
-        # A row that is gone went with its user; the old one keeps conflicting.
-        self._given = [latest.get(row.pk, row) for row in self._given]
+            latest[row.pk].remember_user(row.user)
+        self._given = [latest[row.pk] for row in self._given]
         return self._given
 
 

@@ -12,7 +12,7 @@ from django_enrollments.calls import Origin, between_calls, one_call
 from django_enrollments.enrolling import lifecycle
 from django_enrollments.enrolling.catalog import get_offer
 from django_enrollments.enrolling.learners import find_users_by_email, is_inactive
-from django_enrollments.enrolling.transactions import deciding, write_alias
+from django_enrollments.enrolling.transactions import deciding, unjudged, write_alias
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.keys import is_storable
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -34,17 +34,21 @@ def waiting_invitations() -> CourseEnrollmentAllowedQuerySet:
 
 def redeem_for_user(user: Any) -> None:
     """
-    Enroll a saved account by every invitation that waits for it; never raise.
+    Enroll a saved account by every invitation that waits for it.
 
     Takes one query where none waits.
 
     Args:
         user: The account as it was saved; it is read anew where an invitation waits.
+
+    Raises:
+        OperationalError: As :func:`redeem` raises it.
     """
     address = email_of(user)
     if not address or not is_storable(address):
         return
-    waiting = list(waiting_invitations().for_email(address))
+    # In one order for all: who saves accounts in transactions keeps locks on courses.
+    waiting = list(waiting_invitations().for_email(address).order_by("course_id"))
     if not waiting:
         return
     stored = type(user)._base_manager.using(write_alias()).filter(pk=user.pk).first()
@@ -105,15 +109,26 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     Returns:
         The code of the refusal, or the name of the error that was raised; ``None``
         when the user has an enrollment afterwards.
+
+    Raises:
+        OperationalError: The database has rolled back the transaction of the caller,
+            with all that was written in it.
     """
     using = write_alias()
     is_within = not connections[using].get_autocommit()
     try:
-        with between_calls(), transaction.atomic(using) if is_within else nullcontext():
+        with (
+            between_calls(),
+            unjudged(),
+            transaction.atomic(using) if is_within else nullcontext(),
+        ):
             _enroll(user, invitation, using)
     except CourseEnrollmentError as refusal:
         problem: str = refusal.code
-    except Exception as error:  # noqa: BLE001 - whatever a filter or backend raises.
+    except Exception as error:
+        if is_within and connections[using].needs_rollback:
+            # MariaDB and MySQL end the whole transaction at a deadlock.
+            raise
         # Its text may hold an address.
         problem = type(error).__name__
     else:

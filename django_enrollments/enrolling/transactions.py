@@ -364,18 +364,15 @@ def judged_by(
         course_id: The course id.
         enrollment: The enrollment dictionary that was read, or ``None``.
     """
-    name, state = find_username(username), None
-    if enrollment:
-        name = enrollment["user"]
-        state = (enrollment["mode"], enrollment["is_active"])
-    judged = (name, find_course_id(course_id), state)
+    state = enrollment and (enrollment["mode"], enrollment["is_active"])
+    judged = (find_username(username), find_course_id(course_id), state)
     with _setting(_judged, judged):
         yield
 
 
 @contextmanager
 def unjudged() -> Iterator[None]:
-    """Leave :func:`judged_by`, for what hosts do once the change is written."""
+    """Leave :func:`judged_by`, for code of hosts that may change enrollments."""
     with _setting(_judged, None):
         yield
 
@@ -397,7 +394,8 @@ def prove_judgement(
         Overtaken: Its mode or activation differs.
     """
     judged = _judged.get()
-    if judged and judged[:2] == (user.get_username(), course_id):
+    # A host may have stored a name that is not normalized.
+    if judged and judged[:2] == (find_username(user.get_username()), course_id):
         state = enrollment and (enrollment.mode, enrollment.is_active)
         if state != judged[2]:
             raise Overtaken

@@ -111,16 +111,25 @@ def _write_in_transaction(
             if granted:
                 _write(granted, writing)
     except IntegrityError as error:
-        _check_users(plans, using=using)
+        check_users([plan.change.user for plan in plans], using=using)
         raise Conflict from error
     return True
 
 
-def _check_users(plans: Sequence[Plan], *, using: str) -> None:
-    """Tell a learner who was deleted meanwhile from one who was enrolled meanwhile."""
-    keys = {plan.change.user.pk for plan in plans}
-    users = get_user_model()._base_manager.using(using).filter(pk__in=keys)
-    if users.count() < len(keys):
+def check_users(users: Sequence[Any], *, using: str) -> None:
+    """
+    Check that users have not been deleted since they were read.
+
+    Args:
+        users: Users as they were read.
+        using: Database alias.
+
+    Raises:
+        UserNotFoundError: One of them has been.
+    """
+    keys = {user.pk for user in users}
+    stored = get_user_model()._base_manager.using(using).filter(pk__in=keys)
+    if stored.count() < len(keys):
         raise UserNotFoundError("The user has been deleted.")
 
 

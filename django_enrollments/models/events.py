@@ -227,11 +227,10 @@ class EnrollmentEvent(models.Model):
         )
 
 
-@receiver(
-    pre_save, sender=EnrollmentEvent, dispatch_uid="django_enrollments.refuse_overwrite"
-)
+# Without a sender: the sender of a subclass or a proxy model is that class.
+@receiver(pre_save, dispatch_uid="django_enrollments.refuse_overwrite")
 def refuse_overwrite(
-    instance: EnrollmentEvent, using: str | None = None, **kwargs: Any
+    instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
     """
     Refuse to save an event under the key of a stored one.
@@ -242,7 +241,7 @@ def refuse_overwrite(
         TypeError: An event with this key is stored.
     """
     key: Any = instance.pk
-    if key is None:
+    if key is None or not isinstance(instance, EnrollmentEvent):
         return
     stored = EnrollmentEvent.objects.using(using).filter(pk=key)
     if stored.exists():

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth import get_user_model
 
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import in_turn
+from tests.concurrency.deeds import in_turn, with_slow_filter
 from tests.concurrency.evidence import assert_history_is_true, tally
 from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
 from tests.factories import course_id_of, is_default_host, make_course, make_user
@@ -136,4 +137,31 @@ class TestWhoRegistersWhileBeingInvited:
 
         assert tally(answers) == {"fine": 2}
         assert CourseEnrollment.objects.filter(is_active=True).count() == 10
+        assert_history_is_true(answers)
+
+
+class TestWhoRegisterAtOnce:
+    @by(*USUAL)
+    def test_acc_13_wait_for_each_other_whatever_the_order_of_their_invitations(
+        self, way: Way
+    ):
+        ids = ["a-1", "b-1"]
+        for course_id in ids:
+            make_course(course_id, max_student_enrollments_allowed=2)
+        for name, order in (("one", ids), ("two", ids[::-1])):
+            for course_id in order:
+                api.bulk_enroll(course_id, emails=[f"{name}@example.org"])
+
+        answers = at_once(
+            [
+                partial(with_slow_filter, partial(make_user, name))
+                for name in ("one", "two")
+            ],
+            way,
+        )
+
+        assert tally(answers) == {"fine": 2}
+        # MariaDB rolls back all that is in a transaction that ends in a deadlock.
+        assert get_user_model().objects.count() == 2
+        assert CourseEnrollment.objects.filter(is_active=True).count() == 4
         assert_history_is_true(answers)
