@@ -79,6 +79,13 @@ def _is_path_or_callable(value: object) -> bool:
     return is_text(value) or callable(value)
 
 
+def _is_header_name(value: object) -> bool:
+    # It is sent in "Vary", where Django raises for a line break.
+    return isinstance(value, str) and bool(
+        re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", value, re.A)
+    )
+
+
 def _is_pattern(value: object) -> bool:
     if not isinstance(value, str):
         return False
@@ -222,7 +229,12 @@ SPECS: Mapping[str, Spec] = {
     "ENROLLMENTS_API_KEYS": Spec(
         [], _is_list_of(_is_any_text), "a list of strings", []
     ),
-    "ENROLLMENTS_API_KEY_HEADER": _text("X-Edx-Api-Key"),
+    "ENROLLMENTS_API_KEY_HEADER": Spec(
+        "X-Edx-Api-Key",
+        _is_header_name,
+        "the name of an HTTP header",
+        "X-Edx-Api-Key",
+    ),
     "ENROLLMENTS_AUTHENTICATION_CLASSES": Spec(
         None,
         _is_list_of_texts_or_none,

@@ -138,11 +138,24 @@ def cached_details(
 
 def _is_usable(using: str) -> bool:
     """Return whether details that are read from a database may be cached."""
-    # An adapter or a manager that narrows the courses may do so by the requester.
     return (
         conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS > 0
         and not is_in_transaction(connections[using])
-        and _is_inherited(get_course_adapter(), CourseAdapter)
+        and not may_be_personal()
+    )
+
+
+def may_be_personal() -> bool:
+    """
+    Return whether the details of a course may depend on the requester.
+
+    An adapter or a manager that narrows the courses may do so by the requester.
+
+    Raises:
+        CollaboratorNotLoaded: The adapter cannot be loaded.
+    """
+    return not (
+        _is_inherited(get_course_adapter(), CourseAdapter)
         and _is_inherited(get_course_model()._default_manager, BaseManager)
     )
 

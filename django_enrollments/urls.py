@@ -5,7 +5,12 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 
 from django_enrollments.collaborators import CollaboratorNotLoaded
-from django_enrollments.keys import find_course_id, find_course_id_text, is_username
+from django_enrollments.keys import (
+    find_course_id,
+    find_course_id_text,
+    find_stored_course_id,
+    is_username,
+)
 from django_enrollments.views import (
     CourseEnrollmentsApiListView,
     EnrollmentAllowedView,
@@ -54,8 +59,14 @@ class CourseIdConverter:
 
         Args:
             value: The course, its id, or anything whose ``str()`` that is.
+
+        Raises:
+            ValueError: It is no course, so the route does not match.
         """
-        return str(value)
+        course_id = find_stored_course_id(value)
+        if course_id is None:
+            raise ValueError(value)
+        return course_id
 
 
 class UsernameConverter:

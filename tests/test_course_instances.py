@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.urls import NoReverseMatch, reverse
 
 from django_enrollments import api, data
 from django_enrollments.enrollments_notifications import EnrollmentNotificationSender
@@ -96,6 +97,16 @@ class TestTheCourseItself:
         assert [row.user_id for row in rows] == [ada.pk]
         assert service.get_active_enrollments_by_course_and_user(course, ada.pk)
         assert service.get_enrollments_can_take_proctored_exams(course)
+
+    def test_is_read_by_urls(self, ada: Any, course: Any) -> None:
+        for name in ("details", "eligibility", ""):
+            route = f"django_enrollments:courseenrollment{name}"
+            by_id = reverse(route, args=[course_id_of(course)])
+
+            assert reverse(route, args=[course]) == by_id
+            for stranger in (ada, get_course_model()(pk=course.pk)):
+                with pytest.raises(NoReverseMatch):
+                    reverse(route, args=[stranger])
 
     def test_counts_as_unknown_until_it_is_saved(self, ada: Any, course: Any) -> None:
         unsaved = get_course_model()(pk=course.pk)

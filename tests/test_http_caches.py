@@ -11,7 +11,8 @@ from django.apps import apps
 from django.core.cache import cache
 from django.utils import timezone
 
-from django_enrollments.models import CourseAccessRole
+from django_enrollments.checks import check_types
+from django_enrollments.models import CourseAccessRole, get_course_adapter
 from tests.factories import course_id_of, make_course, make_modes, make_user, username
 from tests.http import NOWHERE, ROOT, client_of, put
 
@@ -161,6 +162,27 @@ def test_a_course_is_the_same_for_everybody(course: Any) -> None:
     assert "Cache-Control" not in answer
 
 
+class TenantAdapter(type(get_course_adapter())):  # type: ignore[misc]
+    """Shows courses to whom a middleware of the host lets."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().all()
+
+
+@pytest.mark.parametrize("path", ["course/{course}", f"course/{NOWHERE}"])
+def test_a_course_is_personal_where_an_adapter_narrows_courses(
+    path: str, course: Any, settings: Any
+) -> None:
+    url = url_of(path, course)
+    for name in ("TenantAdapter", "NoAdapter"):
+        settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.{name}"
+
+        answer = client_of().get(url)
+
+        assert answer.status_code < 500
+        assert is_personal(answer)
+
+
 def test_a_refusal_of_too_many_requests_is_personal(course: Any, settings: Any) -> None:
     settings.ENROLLMENTS_THROTTLE_RATES = {"user": "1/minute"}
     url = f"{ROOT}course/{course_id_of(course)}"
@@ -170,3 +192,17 @@ def test_a_refusal_of_too_many_requests_is_personal(course: Any, settings: Any) 
 
     assert answer.status_code == 429
     assert is_personal(answer)
+
+
+@pytest.mark.parametrize("name", ["X-Key\n", "X-Key\r\nSet-Cookie: a=b", "x y", "é"])
+def test_a_name_that_no_header_has_is_an_error_of_the_checks_alone(
+    name: str, settings: Any
+) -> None:
+    settings.ENROLLMENTS_API_KEY_HEADER = name
+
+    answer = client_of().get(f"{ROOT}enrollment")
+
+    assert answer.status_code == 401
+    assert "X-Edx-Api-Key" in answer["Vary"]
+    (error,) = check_types()
+    assert error.id == "django_enrollments.E001"

@@ -191,6 +191,11 @@ def _split(text: str, header: Sequence[str]) -> list[str]:
         column = _column_of_fault(text)
         name = header[column - 1] if column <= len(header) else ""
         raise _BrokenRow("malformed", column, name, f"{error}.") from error
+    # Spreadsheets write different numbers of empty columns at the ends of lines.
+    while len(values) > len(header) and not values[-1].strip():
+        values.pop()
+    if not any(header[len(values) :]):
+        values += [""] * (len(header) - len(values))
     if len(values) > len(header):
         column = len(header) + 1
         text = f"the header has {len(header)} columns, this row {len(values)}."

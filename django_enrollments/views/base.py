@@ -140,8 +140,11 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = JSONOnly
     versioning_class = None
-    #: Whether answers depend on the requester.
-    is_personal = True
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether answers depend on the requester."""
+        return True
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:

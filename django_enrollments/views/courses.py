@@ -8,6 +8,8 @@ from rest_framework.response import Response
 
 from django_enrollments import api
 from django_enrollments.calls import attributed, origin_of
+from django_enrollments.collaborators import CollaboratorNotLoaded
+from django_enrollments.details_cache import may_be_personal
 from django_enrollments.views.base import (
     EnrollmentAPIView,
     Requester,
@@ -24,7 +26,14 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
 
     authentication_classes = []
     permission_classes = []
-    is_personal = False
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether answers depend on the requester."""
+        try:
+            return may_be_personal()
+        except CollaboratorNotLoaded:
+            return True
 
     def get(self, request: Request, course_id: str) -> Response:
         """

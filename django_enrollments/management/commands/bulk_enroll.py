@@ -20,7 +20,6 @@ from django_enrollments.enrolling.transactions import write_alias, write_transac
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
 from django_enrollments.management.rows import (
-    BLANK,
     COLUMNS,
     STANDARD,
     FileRow,
@@ -190,11 +189,17 @@ def _readable(rows: Iterator[FileRow]) -> Iterator[FileRow]:
 
 
 def _count_rows(path: Path) -> int | None:
-    """Count the rows to come; ``None`` where a file can be read only once."""
+    """
+    Count the rows to come; ``None`` where a file can be read only once.
+
+    Raises:
+        OSError: It cannot be opened.
+        HeaderError: As ``read_rows`` raises it, so that nothing is changed.
+    """
     if path == STANDARD or not path.is_file():
         return None
-    with path.open("rb") as file:
-        return max(0, sum(1 for line in file if line.strip(BLANK.encode())) - 1)
+    with open_rows(path) as lines:
+        return sum(1 for _ in read_rows(lines))
 
 
 def _work_through(
