@@ -36,6 +36,8 @@ from tests.http import ALLOW_INACTIVE, ENROLLMENT, client_of, get, put
 
 pytestmark = pytest.mark.django_db
 
+DJANGO_AUTH_BACKEND = "django_enrollments.backends.permissions.DjangoAuthBackend"
+
 
 def make_courses(count: int) -> list[Any]:
     courses = [make_course(f"course-v1:edX+C{number}+R") for number in range(count)]
@@ -349,9 +351,15 @@ class TestListOfAnother:
 
     @pytest.mark.parametrize("is_on_a_team", [False, True])
     @pytest.mark.parametrize("has_filter", [False, True])
+    @pytest.mark.parametrize("more", [[], [DJANGO_AUTH_BACKEND]])
     def test_contract_10_the_work_tells_nothing_of_who_may_not_be_seen(
-        self, settings: Any, is_on_a_team: bool, has_filter: bool
+        self, settings: Any, is_on_a_team: bool, has_filter: bool, more: list[str]
     ) -> None:
+        settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [
+            "django_enrollments.backends.permissions.CourseRoleBackend",
+            *more,
+        ]
         settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.CountingAdapter"
         settings.ENROLLMENTS_FILTERS = [f"{__name__}.let_pass"] if has_filter else []
         ada, newcomer, bea = make_user("ada"), make_user("newcomer"), make_user("bea")

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import auth
+from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 
@@ -171,6 +172,28 @@ class DjangoAuthBackend:
         if app_label != own_app and self._has_perm(user, perm, course, logging.DEBUG):
             return True
         return self._has_perm(user, f"{own_app}.{codename}", course, logging.WARNING)
+
+    def granted_ids(self, user: Any, perm: str) -> set[str] | None:
+        """
+        Return the ids of all courses on which the user has ``perm``.
+
+        Args:
+            user: An instance of any user model, or an anonymous user.
+            perm: A constant of :mod:`django_enrollments.permissions`.
+
+        Returns:
+            No id where only Django's own auth backends are configured, which grant
+            nothing on a single object; ``None`` where others may, or where the user
+            model has a ``has_perm()`` of its own.
+        """
+        modules = {type(backend).__module__ for backend in auth.get_backends()}
+        # A lazy object has the class of the user that it wraps.
+        has_perm = getattr(user.__class__, "has_perm", None)
+        is_of_django = modules == {"django.contrib.auth.backends"} and has_perm in {
+            PermissionsMixin.has_perm,
+            AnonymousUser.has_perm,
+        }
+        return set() if is_of_django else None
 
     def _has_perm(self, user: Any, perm: str, course: Any, level: int) -> bool:
         has_perm = getattr(user, "has_perm", None)
