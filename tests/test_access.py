@@ -51,14 +51,16 @@ def invite(email: str = "ada@example.org", **fields: Any) -> CourseEnrollmentAll
 class TestOtherSpellings:
     """A course id in other case is another course, whatever the database thinks."""
 
-    def test_acc_01_an_invitation_to_one_lets_nobody_in(self) -> None:
+    @pytest.mark.rule("ACC-01")
+    def test_an_invitation_to_one_lets_nobody_in(self) -> None:
         make_course(COURSE_ID, invitation_only=True)
         make_user()
         invite(course_id=COURSE_ID.upper())
 
         assert not may_enroll()
 
-    def test_acc_12_an_address_with_accents_is_another_address(self) -> None:
+    @pytest.mark.rule("ACC-12")
+    def test_an_address_with_accents_is_another_address(self) -> None:
         make_course(COURSE_ID, invitation_only=True)
         user = make_user(email="ad\u00e1@example.org")
         invite(email="ada@example.org")
@@ -66,7 +68,8 @@ class TestOtherSpellings:
         with pytest.raises(CourseEnrollmentClosedError):
             EnrollmentsService().enroll(user, COURSE_ID)
 
-    def test_acc_04_a_role_on_one_lets_nobody_in(self) -> None:
+    @pytest.mark.rule("ACC-04")
+    def test_a_role_on_one_lets_nobody_in(self) -> None:
         make_course(COURSE_ID, invitation_only=True)
         CourseAccessRole.objects.create(
             user=make_user(), course_id=COURSE_ID.upper(), role="staff"
@@ -76,6 +79,7 @@ class TestOtherSpellings:
 
 
 class TestWindow:
+    @pytest.mark.rule("ACC-06", "ACC-07")
     @pytest.mark.parametrize(
         ("start", "end", "open_"),
         [
@@ -90,7 +94,7 @@ class TestWindow:
             (NOON + HOUR, NOON - HOUR, False),
         ],
     )
-    def test_acc_06_acc_07_is_open_strictly_between_its_ends(
+    def test_is_open_strictly_between_its_ends(
         self, start: Any, end: Any, open_: bool
     ) -> None:
         make_user()
@@ -99,20 +103,23 @@ class TestWindow:
         with one_call(NOON):
             assert may_enroll() is open_
 
-    def test_acc_08_the_dates_of_the_course_play_no_role(self) -> None:
+    @pytest.mark.rule("ACC-08")
+    def test_the_dates_of_the_course_play_no_role(self) -> None:
         make_user()
         make_course(start=NOON + DAY, end=NOON - DAY)
 
         with one_call(NOON):
             assert may_enroll()
 
-    def test_acc_09_old_style_ids_are_ordinary(self) -> None:
+    @pytest.mark.rule("ACC-09", "SEED-DIFF-09")
+    def test_old_style_ids_are_ordinary(self) -> None:
         make_user()
         make_course("edX/DemoX/2014T2")
 
         assert may_enroll(course_id="edX/DemoX/2014T2")
 
-    def test_acc_14_a_refusal_leaves_nothing_behind(self) -> None:
+    @pytest.mark.rule("ACC-14")
+    def test_a_refusal_leaves_nothing_behind(self) -> None:
         make_user()
         make_course(enrollment_end=NOON)
         invite("somebody@else.org")
@@ -122,19 +129,22 @@ class TestWindow:
 
 
 class TestInvitationOnly:
-    def test_acc_05_a_course_by_invitation_is_closed(self) -> None:
+    @pytest.mark.rule("ACC-05")
+    def test_a_course_by_invitation_is_closed(self) -> None:
         make_user()
         make_course(invitation_only=True)
 
         assert not may_enroll()
 
-    def test_acc_05_so_is_every_course_by_the_setting(self, settings: Any) -> None:
+    @pytest.mark.rule("ACC-05")
+    def test_so_is_every_course_by_the_setting(self, settings: Any) -> None:
         settings.ENROLLMENTS_INVITE_ONLY = True
         make_user()
         make_course()
 
         assert not may_enroll()
 
+    @pytest.mark.rule("ACC-01")
     @pytest.mark.parametrize(
         "facts",
         [
@@ -143,7 +153,7 @@ class TestInvitationOnly:
             {"enrollment_start": NOON + 36500 * DAY},
         ],
     )
-    def test_acc_01_who_is_invited_may_whatever_window_and_flag(
+    def test_who_is_invited_may_whatever_window_and_flag(
         self, facts: dict[str, Any]
     ) -> None:
         make_user()
@@ -152,14 +162,16 @@ class TestInvitationOnly:
 
         assert may_enroll()
 
-    def test_acc_01_another_course_s_invitation_does_not_help(self) -> None:
+    @pytest.mark.rule("ACC-01")
+    def test_another_course_s_invitation_does_not_help(self) -> None:
         make_user()
         make_course(invitation_only=True)
         invite(course_id="course-v1:edX+DemoX+Another")
 
         assert not may_enroll()
 
-    def test_acc_12_b_26_the_address_matches_whatever_its_case(self) -> None:
+    @pytest.mark.rule("ACC-12", "B-26")
+    def test_the_address_matches_whatever_its_case(self) -> None:
         make_user(email="Ada@Example.ORG")
         make_course(invitation_only=True)
         invite("aDA@example.org")
@@ -170,7 +182,8 @@ class TestInvitationOnly:
 
         assert added["is_active"]
 
-    def test_acc_12_it_is_the_learners_current_address_that_counts(self) -> None:
+    @pytest.mark.rule("ACC-12")
+    def test_it_is_the_learners_current_address_that_counts(self) -> None:
         learner = make_user()
         make_course(invitation_only=True)
         invite()
@@ -180,8 +193,9 @@ class TestInvitationOnly:
         with pytest.raises(CourseEnrollmentClosedError):
             api.add_enrollment(learner.get_username(), COURSE_ID)
 
+    @pytest.mark.rule("ACC-12")
     @pytest.mark.parametrize("email", ["", " "])
-    def test_acc_12_no_address_is_invited_by_a_blank_one(self, email: str) -> None:
+    def test_no_address_is_invited_by_a_blank_one(self, email: str) -> None:
         if not is_default_host():
             pytest.skip("Everybody has an address here.")
         make_user(email=email)
@@ -190,7 +204,8 @@ class TestInvitationOnly:
 
         assert not may_enroll()
 
-    def test_acc_10_enrolling_uses_the_invitation_up_for_good(self) -> None:
+    @pytest.mark.rule("ACC-10")
+    def test_enrolling_uses_the_invitation_up_for_good(self) -> None:
         learner = make_user()
         make_course()
         invitation = invite()
@@ -201,7 +216,8 @@ class TestInvitationOnly:
         invitation.refresh_from_db()
         assert invitation.user == learner
 
-    def test_acc_10_an_inactive_enrollment_uses_it_up_too(self) -> None:
+    @pytest.mark.rule("ACC-10")
+    def test_an_inactive_enrollment_uses_it_up_too(self) -> None:
         learner = make_user()
         make_course(invitation_only=True)
         invitation = invite()
@@ -211,7 +227,8 @@ class TestInvitationOnly:
         invitation.refresh_from_db()
         assert invitation.user == learner
 
-    def test_acc_10_force_uses_it_up_too(self) -> None:
+    @pytest.mark.rule("ACC-10")
+    def test_force_uses_it_up_too(self) -> None:
         learner = make_user()
         make_course(invitation_only=True)
         invitation = invite()
@@ -221,7 +238,8 @@ class TestInvitationOnly:
         invitation.refresh_from_db()
         assert invitation.user == learner
 
-    def test_acc_10_invitations_of_others_stay_unused(self) -> None:
+    @pytest.mark.rule("ACC-10")
+    def test_invitations_of_others_stay_unused(self) -> None:
         make_user()
         make_course()
         other = invite("bob@example.org")
@@ -233,7 +251,8 @@ class TestInvitationOnly:
             invitation.refresh_from_db()
             assert invitation.user is None
 
-    def test_acc_11_who_used_it_may_come_back(self) -> None:
+    @pytest.mark.rule("ACC-11")
+    def test_who_used_it_may_come_back(self) -> None:
         learner = make_user()
         make_course(invitation_only=True)
         invite()
@@ -242,7 +261,8 @@ class TestInvitationOnly:
 
         assert may_enroll()
 
-    def test_acc_02_acc_11_nobody_gets_in_by_it_a_second_time(self) -> None:
+    @pytest.mark.rule("ACC-02", "ACC-11")
+    def test_nobody_gets_in_by_it_a_second_time(self) -> None:
         first = make_user()
         make_course(invitation_only=True)
         invite()
@@ -253,14 +273,16 @@ class TestInvitationOnly:
         with nothing_written(), pytest.raises(CourseEnrollmentClosedError):
             api.add_enrollment(second.get_username(), COURSE_ID)
 
-    def test_acc_02_a_used_one_refuses_nobody_in_a_course_open_to_all(self) -> None:
+    @pytest.mark.rule("ACC-02")
+    def test_a_used_one_refuses_nobody_in_a_course_open_to_all(self) -> None:
         make_course()
         invite(user=make_user("bob"))
         make_user()
 
         assert may_enroll()
 
-    def test_acc_02_a_used_one_refuses_no_course_staff(self) -> None:
+    @pytest.mark.rule("ACC-02")
+    def test_a_used_one_refuses_no_course_staff(self) -> None:
         staff = make_user()
         make_course(invitation_only=True)
         invite(user=make_user("bob"))
@@ -270,11 +292,12 @@ class TestInvitationOnly:
 
 
 class TestStaffAccess:
+    @pytest.mark.rule("ACC-04")
     @pytest.mark.parametrize("role", ["staff", "instructor", "limited_staff"])
     @pytest.mark.parametrize(
         "facts", [{"enrollment_end": NOON}, {"invitation_only": True}]
     )
-    def test_acc_04_the_course_team_may(self, role: str, facts: dict[str, Any]) -> None:
+    def test_the_course_team_may(self, role: str, facts: dict[str, Any]) -> None:
         member = make_user()
         make_course(**facts)
         CourseAccessRole.objects.create(
@@ -283,14 +306,16 @@ class TestStaffAccess:
 
         assert may_enroll()
 
+    @pytest.mark.rule("ACC-04")
     @pytest.mark.parametrize("role", ["staff", "instructor"])
-    def test_acc_04_the_organisations_team_may(self, role: str) -> None:
+    def test_the_organisations_team_may(self, role: str) -> None:
         member = make_user()
         make_course(enrollment_end=NOON)
         CourseAccessRole.objects.create(user=member, org="edX", role=role)
 
         assert may_enroll()
 
+    @pytest.mark.rule("ACC-04")
     @pytest.mark.parametrize(
         ("reach", "role"),
         [
@@ -304,40 +329,45 @@ class TestStaffAccess:
             ({}, "staff"),
         ],
     )
-    def test_acc_04_no_other_role_does(self, reach: dict[str, str], role: str) -> None:
+    def test_no_other_role_does(self, reach: dict[str, str], role: str) -> None:
         member = make_user()
         make_course(enrollment_end=NOON)
         CourseAccessRole.objects.create(user=member, role=role, **reach)
 
         assert not may_enroll()
 
-    def test_acc_04_a_role_without_org_reaches_no_course_without_org(self) -> None:
+    @pytest.mark.rule("ACC-04")
+    def test_a_role_without_org_reaches_no_course_without_org(self) -> None:
         member = make_user()
         make_course("django-101", enrollment_end=NOON)
         CourseAccessRole.objects.create(user=member, role="staff")
 
         assert not may_enroll(course_id="django-101")
 
-    def test_acc_04_global_staff_may(self) -> None:
+    @pytest.mark.rule("ACC-04")
+    def test_global_staff_may(self) -> None:
         make_user(is_staff=True)
         make_course(enrollment_end=NOON, invitation_only=True)
 
         assert may_enroll()
 
-    def test_acc_04_a_superuser_is_no_global_staff(self) -> None:
+    @pytest.mark.rule("ACC-04")
+    def test_a_superuser_is_no_global_staff(self) -> None:
         make_user(is_superuser=True)
         make_course(enrollment_end=NOON)
 
         assert not may_enroll()
 
-    def test_acc_04_mdl_19_an_inactive_account_holds_no_role(self) -> None:
+    @pytest.mark.rule("ACC-04", "MDL-19")
+    def test_an_inactive_account_holds_no_role(self) -> None:
         former = make_user(is_active=False)
         make_course(enrollment_end=NOON)
         CourseAccessRole.objects.create(user=former, course_id=COURSE_ID, role="staff")
 
         assert not may_enroll()
 
-    def test_v1_auth_13_an_inactive_account_may_enroll_where_it_is_open(self) -> None:
+    @pytest.mark.rule("V1-AUTH-13")
+    def test_an_inactive_account_may_enroll_where_it_is_open(self) -> None:
         make_user(is_active=False)
         make_course(enrollment_end=timezone.now() + DAY)
 
@@ -352,7 +382,8 @@ class TestStaffAccess:
 
 
 class TestWhoIsAsked:
-    def test_v1_enr_27_the_target_is_asked_about_and_not_the_caller(self) -> None:
+    @pytest.mark.rule("V1-ENR-27")
+    def test_the_target_is_asked_about_and_not_the_caller(self) -> None:
         make_user()
         boss = make_user("boss", is_staff=True)
         make_course(enrollment_end=NOON)

@@ -180,8 +180,9 @@ class TestEveryModel:
 
         assert response.status_code == 200
 
+    @pytest.mark.rule("V1-ERR-07")
     @every_model
-    def test_err_07_a_filter_that_no_database_knows_is_a_400(self, operators, model):
+    def test_a_filter_that_no_database_knows_is_a_400(self, operators, model):
         for query in ({"pk": "\x00"}, {"pk__exact": "1\x00"}, {"\x00": "1"}):
             response = operators.get(url(model, "changelist"), query)
 
@@ -285,7 +286,8 @@ class TestAddingRows:
         mode.refresh_from_db()
         assert (mode.course, mode.min_price, mode.currency) == (course, 20, "usd")
 
-    def test_mode_14_refuses_a_professional_mode_that_expires(self, operators):
+    @pytest.mark.rule("MODE-14")
+    def test_refuses_a_professional_mode_that_expires(self, operators):
         data = {
             "course": make_course().pk,
             "mode_slug": "professional",
@@ -310,7 +312,8 @@ class TestAddingRows:
         assert (first.status_code, second.status_code) == (302, 200)
         assert CourseEnrollmentAllowed.objects.get().email == "guest@example.org"
 
-    def test_acc_13_an_invitation_enrolls_an_account_that_is_there(
+    @pytest.mark.rule("ACC-13")
+    def test_an_invitation_enrolls_an_account_that_is_there(
         self, operators, django_capture_on_commit_callbacks
     ):
         course = make_course()
@@ -332,7 +335,8 @@ class TestAddingRows:
         assert event.actor_id is not None
         assert CourseEnrollmentAllowed.objects.unused().get().email == inactive.email
 
-    def test_acc_13_an_invitation_enrolls_once_it_is_set_to(
+    @pytest.mark.rule("ACC-13")
+    def test_an_invitation_enrolls_once_it_is_set_to(
         self, operators, django_capture_on_commit_callbacks
     ):
         course, ada = make_course(), make_user("ada")
@@ -354,7 +358,8 @@ class TestAddingRows:
         invitation.refresh_from_db()
         assert invitation.user == ada
 
-    def test_acc_13_an_invitation_that_cannot_enroll_waits(
+    @pytest.mark.rule("ACC-13")
+    def test_an_invitation_that_cannot_enroll_waits(
         self, operators, settings, django_capture_on_commit_callbacks
     ):
         settings.ENROLLMENTS_FILTERS = [veto]
@@ -703,26 +708,30 @@ class TestOrphans:
         rows[get_course_model()].delete()
         return rows[CourseEnrollment]
 
-    def test_mdl_01_are_listed_with_the_id_that_the_course_had(self, operators, orphan):
+    @pytest.mark.rule("MDL-01")
+    def test_are_listed_with_the_id_that_the_course_had(self, operators, orphan):
         response = operators.get(url(CourseEnrollment, "changelist"))
 
         assert response.context["cl"].result_count == 1
         assert "django-0 (deleted)" in response.content.decode()
 
-    def test_mdl_01_are_found_by_their_learner(self, operators, orphan):
+    @pytest.mark.rule("MDL-01")
+    def test_are_found_by_their_learner(self, operators, orphan):
         query = {"q": username("learner0")}
 
         response = operators.get(url(CourseEnrollment, "changelist"), query)
 
         assert response.context["cl"].result_count == 1
 
-    def test_mdl_01_have_a_page(self, operators, orphan):
+    @pytest.mark.rule("MDL-01")
+    def test_have_a_page(self, operators, orphan):
         response = operators.get(url(CourseEnrollment, "change", orphan.pk))
 
         assert response.status_code == 200
         assert "django-0 (deleted)" in response.content.decode()
 
-    def test_mdl_01_can_be_left(self, operators, orphan):
+    @pytest.mark.rule("MDL-01")
+    def test_can_be_left(self, operators, orphan):
         data = {"action": "unenroll", "_selected_action": [orphan.pk]}
 
         operators.post(url(CourseEnrollment, "changelist"), data)

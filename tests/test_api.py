@@ -57,10 +57,11 @@ class TestDataLayer:
         settings.ENROLLMENTS_DATA_API = "tests.stranger.data"
         stranger.CALLS.clear()
 
+    @pytest.mark.rule("API-01")
     @pytest.mark.parametrize(
         "path", ["no.such.module", "django_enrollments.nowhere", "nowhere", ".", "a b"]
     )
-    def test_api_01_a_path_that_cannot_be_imported_is_told(
+    def test_a_path_that_cannot_be_imported_is_told(
         self, settings: Any, path: str
     ) -> None:
         settings.ENROLLMENTS_DATA_API = path
@@ -71,15 +72,15 @@ class TestDataLayer:
         assert path in str(refusal.value)
         assert refusal.value.code == "data_api_not_loaded"
 
-    def test_api_01_a_module_that_fails_while_imported_is_told(
-        self, settings: Any
-    ) -> None:
+    @pytest.mark.rule("API-01")
+    def test_a_module_that_fails_while_imported_is_told(self, settings: Any) -> None:
         settings.ENROLLMENTS_DATA_API = "tests.stranger.broken"
 
         with pytest.raises(EnrollmentApiLoadError, match=r"tests\.stranger\.broken"):
             api.get_enrollment("someone", "far-away")
 
-    def test_api_01_the_setting_is_read_at_each_call(self, settings: Any) -> None:
+    @pytest.mark.rule("API-01")
+    def test_the_setting_is_read_at_each_call(self, settings: Any) -> None:
         asked_elsewhere = api.get_enrollments("someone")
 
         settings.ENROLLMENTS_DATA_API = "django_enrollments.data"
@@ -87,13 +88,15 @@ class TestDataLayer:
         assert [one["mode"] for one in asked_elsewhere] == ["audit", "verified"]
         assert api.get_enrollments("someone") == []
 
-    def test_data_14_verified_enrollments_are_picked_from_anybodys_list(self) -> None:
+    @pytest.mark.rule("DATA-14")
+    def test_verified_enrollments_are_picked_from_anybodys_list(self) -> None:
         verified = api.get_verified_enrollments("someone", include_inactive=True)
 
         assert [one["mode"] for one in verified] == ["verified"]
         assert stranger.CALLS == [("get_course_enrollments", "someone", True)]
 
-    def test_data_14_adding_asks_for_the_course_and_creates(self) -> None:
+    @pytest.mark.rule("DATA-14")
+    def test_adding_asks_for_the_course_and_creates(self) -> None:
         added = api.add_enrollment("new", "far-away", enrollment_attributes=[COLOR])
 
         assert added == stranger.ENROLLMENT
@@ -110,7 +113,8 @@ class TestDataLayer:
             True,
         )
 
-    def test_data_14_updating_updates(self) -> None:
+    @pytest.mark.rule("DATA-14")
+    def test_updating_updates(self) -> None:
         updated = api.update_enrollment("someone", "far-away", is_active=False)
 
         assert updated == stranger.ENROLLMENT
@@ -118,11 +122,13 @@ class TestDataLayer:
             ("update_course_enrollment", "someone", "far-away", None, False)
         ]
 
-    def test_data_14_nothing_to_update_is_not_found(self) -> None:
+    @pytest.mark.rule("DATA-14")
+    def test_nothing_to_update_is_not_found(self) -> None:
         with pytest.raises(EnrollmentNotFoundError):
             api.update_enrollment("nobody", "far-away", is_active=False)
 
-    def test_data_14_the_other_functions_ask_it_too(self) -> None:
+    @pytest.mark.rule("DATA-14")
+    def test_the_other_functions_ask_it_too(self) -> None:
         assert api.get_enrollment("someone", "far-away") == stranger.ENROLLMENT
         assert api.get_enrollment_attributes("someone", "far-away")[0]["value"] == "1"
         assert api.get_user_roles("someone") == {"role"}
@@ -133,14 +139,16 @@ class TestDataLayer:
         with pytest.raises(CourseModeNotFoundError):
             api.validate_course_mode("far-away", "honor")
 
-    def test_api_18_orgs_of_courses_that_only_it_knows_come_from_their_ids(
+    @pytest.mark.rule("API-18")
+    def test_orgs_of_courses_that_only_it_knows_come_from_their_ids(
         self,
     ) -> None:
         assert api.unenroll_user_from_all_courses("someone") == ["a", "x"]
 
 
 class TestGetEnrollments:
-    def test_api_02_lists_active_ones_by_creation(self) -> None:
+    @pytest.mark.rule("API-02")
+    def test_lists_active_ones_by_creation(self) -> None:
         learner = make_user()
         for number, at in ((1, NOON), (2, NOON - DAY), (3, NOON)):
             with one_call(at):
@@ -154,7 +162,8 @@ class TestGetEnrollments:
         ids = [one["course_details"]["course_id"] for one in listed]
         assert ids == ["course-2", "course-3"]
 
-    def test_api_02_lists_inactive_ones_when_asked(self) -> None:
+    @pytest.mark.rule("API-02")
+    def test_lists_inactive_ones_when_asked(self) -> None:
         make_user()
         course = make_course()
         api.add_enrollment(username("ada"), course_id_of(course))
@@ -164,14 +173,16 @@ class TestGetEnrollments:
 
         assert [one["is_active"] for one in listed] == [False]
 
+    @pytest.mark.rule("API-02")
     @pytest.mark.parametrize("name", ["nobody", "", "ADA"])
-    def test_api_02_an_unknown_user_has_none(self, name: str) -> None:
+    def test_an_unknown_user_has_none(self, name: str) -> None:
         make_user()
         api.add_enrollment(username("ada"), course_id_of(make_course()))
 
         assert api.get_enrollments(name) == []
 
-    def test_b_26_a_name_in_another_case_is_another_name(self) -> None:
+    @pytest.mark.rule("B-26")
+    def test_a_name_in_another_case_is_another_name(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
         api.add_enrollment(username("ada"), course_id)
@@ -191,7 +202,8 @@ class TestGetEnrollments:
         with pytest.raises(UserNotFoundError):
             api.get_enrollment_attributes(shouted, course_id)
 
-    def test_b_26_a_course_id_in_another_case_is_another_course(self) -> None:
+    @pytest.mark.rule("B-26")
+    def test_a_course_id_in_another_case_is_another_course(self) -> None:
         make_user()
         make_course("django-101")
         api.add_enrollment(username("ada"), "django-101")
@@ -202,7 +214,8 @@ class TestGetEnrollments:
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("Django-101")
 
-    def test_v1_list_15_expired_modes_are_listed_when_asked(self) -> None:
+    @pytest.mark.rule("V1-LIST-15")
+    def test_expired_modes_are_listed_when_asked(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "honor")
@@ -234,8 +247,9 @@ class TestGetVerifiedEnrollments:
         ):
             CourseEnrollment.enroll(learner, course_id_of(make_course(slug)), slug)
 
+    @pytest.mark.rule("MODE-11", "API-03")
     @pytest.mark.usefixtures("_enrolled_in_many_modes")
-    def test_mode_11_api_03_keeps_the_verified_modes(self) -> None:
+    def test_keeps_the_verified_modes(self) -> None:
         listed = api.get_verified_enrollments(username("ada"))
 
         assert [one["mode"] for one in listed] == [
@@ -247,15 +261,17 @@ class TestGetVerifiedEnrollments:
             "paid-bootcamp",
         ]
 
+    @pytest.mark.rule("MODE-11")
     @pytest.mark.usefixtures("_enrolled_in_many_modes")
-    def test_mode_11_follows_the_setting(self, settings: Any) -> None:
+    def test_follows_the_setting(self, settings: Any) -> None:
         settings.ENROLLMENTS_VERIFIED_MODES = ["honor"]
 
         listed = api.get_verified_enrollments(username("ada"))
 
         assert [one["mode"] for one in listed] == ["honor"]
 
-    def test_api_03_lists_inactive_ones_when_asked(self) -> None:
+    @pytest.mark.rule("API-03")
+    def test_lists_inactive_ones_when_asked(self) -> None:
         learner = make_user()
         course = make_course()
         CourseEnrollment.enroll(learner, course_id_of(course), "verified")
@@ -266,7 +282,8 @@ class TestGetVerifiedEnrollments:
 
 
 class TestGetEnrollment:
-    def test_api_04_gives_an_inactive_one_too(self) -> None:
+    @pytest.mark.rule("API-04")
+    def test_gives_an_inactive_one_too(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
         api.add_enrollment(username("ada"), course_id, is_active=False)
@@ -276,7 +293,8 @@ class TestGetEnrollment:
         assert enrollment is not None
         assert enrollment["is_active"] is False
 
-    def test_api_04_gives_none_for_unknown_user_course_or_pair(self) -> None:
+    @pytest.mark.rule("API-04")
+    def test_gives_none_for_unknown_user_course_or_pair(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
 
@@ -284,7 +302,8 @@ class TestGetEnrollment:
         assert api.get_enrollment(username("ada"), "no-such-course") is None
         assert api.get_enrollment(username("ada"), course_id) is None
 
-    def test_v1_get_13_gives_the_one_of_this_user_and_course(self) -> None:
+    @pytest.mark.rule("V1-GET-13")
+    def test_gives_the_one_of_this_user_and_course(self) -> None:
         first, second = make_course("first"), make_course("second")
         for name in ("ada", "bob"):
             learner = make_user(name)
@@ -297,7 +316,8 @@ class TestGetEnrollment:
         assert enrollment["user"] == username("bob")
         assert enrollment["course_details"]["course_id"] == "second"
 
-    def test_v1_get_09_expired_modes_are_listed_when_asked(self) -> None:
+    @pytest.mark.rule("V1-GET-09")
+    def test_expired_modes_are_listed_when_asked(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "honor")
@@ -313,7 +333,8 @@ class TestGetEnrollment:
 
 
 class TestAddEnrollment:
-    def test_api_05_v1_enr_03_enrolls_actively_in_the_default_mode(self) -> None:
+    @pytest.mark.rule("API-05", "V1-ENR-03")
+    def test_enrolls_actively_in_the_default_mode(self) -> None:
         learner = make_user()
         course = make_course()
 
@@ -324,7 +345,8 @@ class TestAddEnrollment:
         assert state_of(learner, course) == ("audit", True)
         json.dumps(added)
 
-    def test_api_06_the_default_mode_is_that_of_the_course(self) -> None:
+    @pytest.mark.rule("API-06")
+    def test_the_default_mode_is_that_of_the_course(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "honor", "verified")
@@ -333,7 +355,8 @@ class TestAddEnrollment:
             api.add_enrollment(username("ada"), course_id_of(course))["mode"] == "honor"
         )
 
-    def test_api_06_writes_attributes_with_the_enrollment(self) -> None:
+    @pytest.mark.rule("API-06")
+    def test_writes_attributes_with_the_enrollment(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
 
@@ -346,7 +369,8 @@ class TestAddEnrollment:
             SIZE,
         ]
 
-    def test_api_22_a_round_trip_gives_the_same(self) -> None:
+    @pytest.mark.rule("API-22")
+    def test_a_round_trip_gives_the_same(self) -> None:
         make_user()
         course = make_course(
             enrollment_start=NOON - DAY, end=NOON + DAY, display_name="Round trips"
@@ -357,7 +381,8 @@ class TestAddEnrollment:
         assert added == api.get_enrollment(username("ada"), course_id_of(course))
         assert api.get_enrollments(username("ada")) == [added]
 
-    def test_api_22_a_round_trip_of_an_update_gives_the_same(self) -> None:
+    @pytest.mark.rule("API-22")
+    def test_a_round_trip_of_an_update_gives_the_same(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "audit", "honor")
@@ -369,7 +394,8 @@ class TestAddEnrollment:
 
         assert updated == api.get_enrollment(username("ada"), course_id_of(course))
 
-    def test_api_07_an_unavailable_mode_is_told(self) -> None:
+    @pytest.mark.rule("API-07")
+    def test_an_unavailable_mode_is_told(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "honor")
@@ -380,7 +406,8 @@ class TestAddEnrollment:
         assert refusal.value.code == "mode_unavailable"
         assert _slugs(refusal.value.data) == ["honor"]
 
-    def test_api_07_an_unknown_course_is_told(self) -> None:
+    @pytest.mark.rule("API-07")
+    def test_an_unknown_course_is_told(self) -> None:
         make_user()
 
         with nothing_written(), pytest.raises(CourseNotFoundError) as refusal:
@@ -388,7 +415,8 @@ class TestAddEnrollment:
 
         assert refusal.value.code == "course_not_found"
 
-    def test_api_07_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("API-07")
+    def test_an_unknown_user_is_told(self) -> None:
         course_id = course_id_of(make_course())
 
         with nothing_written(), pytest.raises(UserNotFoundError) as refusal:
@@ -396,7 +424,8 @@ class TestAddEnrollment:
 
         assert refusal.value.code == "user_not_found"
 
-    def test_api_07_a_closed_course_is_told(self) -> None:
+    @pytest.mark.rule("API-07")
+    def test_a_closed_course_is_told(self) -> None:
         make_user()
         course_id = course_id_of(make_course(enrollment_end=NOON))
 
@@ -405,7 +434,8 @@ class TestAddEnrollment:
 
         assert refusal.value.code == "enrollment_closed"
 
-    def test_api_07_a_full_course_is_told(self) -> None:
+    @pytest.mark.rule("API-07")
+    def test_a_full_course_is_told(self) -> None:
         make_user()
         course_id = course_id_of(make_course(max_student_enrollments_allowed=0))
 
@@ -414,7 +444,8 @@ class TestAddEnrollment:
 
         assert refusal.value.code == "course_full"
 
-    def test_api_07_v1_enr_05_who_is_in_is_told_with_the_enrollment(self) -> None:
+    @pytest.mark.rule("API-07", "V1-ENR-05")
+    def test_who_is_in_is_told_with_the_enrollment(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "audit", "honor")
@@ -434,6 +465,7 @@ class TestAddEnrollment:
         assert refusal.value.enrollment == added
         assert refusal.value.code == "already_enrolled"
 
+    @pytest.mark.rule("V1-ENR-29", "B-07", "V1-ATTR-10")
     @pytest.mark.parametrize(
         ("attributes", "text"),
         [
@@ -444,7 +476,7 @@ class TestAddEnrollment:
             ({"color": "red"}, "must be a list"),
         ],
     )
-    def test_v1_enr_29_b_07_v1_attr_10_a_malformed_attribute_leaves_nothing_behind(
+    def test_a_malformed_attribute_leaves_nothing_behind(
         self, attributes: Any, text: str
     ) -> None:
         make_user()
@@ -458,15 +490,18 @@ class TestAddEnrollment:
                 username("ada"), course_id, enrollment_attributes=attributes
             )
 
-    def test_api_08_course_unknown_is_told_before_user_unknown(self) -> None:
+    @pytest.mark.rule("API-08")
+    def test_course_unknown_is_told_before_user_unknown(self) -> None:
         with pytest.raises(CourseNotFoundError):
             api.add_enrollment("nobody", "no-such-course")
 
-    def test_api_08_mode_unavailable_is_told_before_user_unknown(self) -> None:
+    @pytest.mark.rule("API-08")
+    def test_mode_unavailable_is_told_before_user_unknown(self) -> None:
         with pytest.raises(CourseModeNotFoundError):
             api.add_enrollment("nobody", course_id_of(make_course()), "verified")
 
-    def test_api_09_v1_enr_08_creates_an_inactive_row_when_asked(self) -> None:
+    @pytest.mark.rule("API-09", "V1-ENR-08")
+    def test_creates_an_inactive_row_when_asked(self) -> None:
         learner = make_user()
         course = make_course()
 
@@ -477,7 +512,8 @@ class TestAddEnrollment:
         assert added["is_active"] is False
         assert state_of(learner, course) == ("audit", False)
 
-    def test_v1_enr_04_mdl_28_re_enrolling_resets_the_mode_to_the_default(self) -> None:
+    @pytest.mark.rule("V1-ENR-04", "MDL-28")
+    def test_re_enrolling_resets_the_mode_to_the_default(self) -> None:
         learner = make_user()
         course = make_course()
         make_modes(course, "audit", "verified")
@@ -490,7 +526,8 @@ class TestAddEnrollment:
         assert state_of(learner, course) == ("audit", True)
         assert event_types() == ["created", "deactivated", "activated", "mode_changed"]
 
-    def test_v1_enr_04_re_enrolling_takes_the_mode_asked_for(self) -> None:
+    @pytest.mark.rule("V1-ENR-04")
+    def test_re_enrolling_takes_the_mode_asked_for(self) -> None:
         learner = make_user()
         course = make_course()
         make_modes(course, "audit", "verified")
@@ -502,7 +539,8 @@ class TestAddEnrollment:
 
         assert state_of(learner, course) == ("verified", True)
 
-    def test_v1_ser_04_created_never_changes(self) -> None:
+    @pytest.mark.rule("V1-SER-04")
+    def test_created_never_changes(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "audit", "honor")
@@ -516,7 +554,8 @@ class TestAddEnrollment:
         assert first["created"] == "2026-03-04T12:00:00Z"
         assert left["created"] == again["created"] == first["created"]
 
-    def test_v1_enr_06_who_is_in_cannot_be_added_inactive(self) -> None:
+    @pytest.mark.rule("V1-ENR-06")
+    def test_who_is_in_cannot_be_added_inactive(self) -> None:
         learner = make_user()
         course = make_course()
         api.add_enrollment(username("ada"), course_id_of(course))
@@ -527,7 +566,8 @@ class TestAddEnrollment:
         assert refusal.value.enrollment["is_active"] is True
         assert state_of(learner, course) == ("audit", True)
 
-    def test_b_05_an_inactive_one_asked_to_be_inactive_stays_as_it_is(self) -> None:
+    @pytest.mark.rule("B-05")
+    def test_an_inactive_one_asked_to_be_inactive_stays_as_it_is(self) -> None:
         make_user()
         course = make_course(enrollment_end=NOON)
         make_modes(course, "audit", "verified")
@@ -541,7 +581,8 @@ class TestAddEnrollment:
 
         assert (kept["mode"], kept["is_active"]) == ("verified", False)
 
-    def test_b_05_and_v1_enr_20_its_mode_may_be_gone_since(self) -> None:
+    @pytest.mark.rule("B-05", "V1-ENR-20")
+    def test_its_mode_may_be_gone_since(self) -> None:
         make_user()
         course = make_course()
         verified, _ = make_modes(course, "verified", "audit")
@@ -556,7 +597,8 @@ class TestAddEnrollment:
 
         assert (kept["mode"], kept["is_active"]) == ("verified", False)
 
-    def test_v1_attr_02_one_that_stays_inactive_still_takes_attributes(self) -> None:
+    @pytest.mark.rule("V1-ATTR-02")
+    def test_one_that_stays_inactive_still_takes_attributes(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
         api.add_enrollment(username("ada"), course_id, is_active=False)
@@ -568,7 +610,8 @@ class TestAddEnrollment:
         assert api.get_enrollment_attributes(username("ada"), course_id) == [COLOR]
         assert event_types() == ["created"]
 
-    def test_v1_enr_21_an_inactive_one_asked_by_mode_moves_to_it(self) -> None:
+    @pytest.mark.rule("V1-ENR-21")
+    def test_an_inactive_one_asked_by_mode_moves_to_it(self) -> None:
         learner = make_user()
         course = make_course()
         make_modes(course, "audit", "verified")
@@ -580,7 +623,8 @@ class TestAddEnrollment:
         assert state_of(learner, course) == ("audit", False)
         assert event_types() == ["created", "mode_changed"]
 
-    def test_v1_enr_23_an_expired_mode_is_open_only_to_inactive_ones(self) -> None:
+    @pytest.mark.rule("V1-ENR-23")
+    def test_an_expired_mode_is_open_only_to_inactive_ones(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "audit")
@@ -593,7 +637,8 @@ class TestAddEnrollment:
 
         assert (added["mode"], added["is_active"]) == ("verified", False)
 
-    def test_v1_enr_25_a_course_without_modes_is_audit(self) -> None:
+    @pytest.mark.rule("V1-ENR-25")
+    def test_a_course_without_modes_is_audit(self) -> None:
         make_user("bob")
         make_user()
         course_id = course_id_of(make_course())
@@ -603,10 +648,9 @@ class TestAddEnrollment:
             api.add_enrollment(username("bob"), course_id, "audit")["mode"] == "audit"
         )
 
+    @pytest.mark.rule("V1-ENR-26")
     @pytest.mark.parametrize("mode", [None, "audit"])
-    def test_v1_enr_26_a_course_of_professionals_has_no_default(
-        self, mode: str | None
-    ) -> None:
+    def test_a_course_of_professionals_has_no_default(self, mode: str | None) -> None:
         make_user()
         course = make_course()
         make_mode(course, "professional")
@@ -616,7 +660,8 @@ class TestAddEnrollment:
 
         assert _slugs(refusal.value.data) == ["professional"]
 
-    def test_v1_enr_31_b_14_a_professional_in_it_who_asks_for_no_mode_is_in(
+    @pytest.mark.rule("V1-ENR-31", "B-14")
+    def test_a_professional_in_it_who_asks_for_no_mode_is_in(
         self,
     ) -> None:
         make_user()
@@ -630,7 +675,8 @@ class TestAddEnrollment:
 
         assert refusal.value.enrollment == added
 
-    def test_v1_enr_31_an_explicit_mode_is_checked_even_of_who_is_in(self) -> None:
+    @pytest.mark.rule("V1-ENR-31")
+    def test_an_explicit_mode_is_checked_even_of_who_is_in(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "professional")
@@ -640,7 +686,8 @@ class TestAddEnrollment:
         with nothing_written(), pytest.raises(CourseModeNotFoundError):
             api.add_enrollment(username("ada"), course_id, "audit")
 
-    def test_b_14_who_is_in_is_in_although_the_course_closed_and_filled(self) -> None:
+    @pytest.mark.rule("B-14")
+    def test_who_is_in_is_in_although_the_course_closed_and_filled(self) -> None:
         make_user()
         course = make_course(max_student_enrollments_allowed=1)
         course_id = course_id_of(course)
@@ -653,7 +700,8 @@ class TestAddEnrollment:
         assert refusal.value.enrollment["is_active"]
         assert refusal.value.enrollment["created"] == added["created"]
 
-    def test_mode_19_a_new_mode_is_offered_at_once(self) -> None:
+    @pytest.mark.rule("MODE-19")
+    def test_a_new_mode_is_offered_at_once(self) -> None:
         make_user()
         course = make_course()
         course_id = course_id_of(course)
@@ -664,7 +712,8 @@ class TestAddEnrollment:
 
         assert api.add_enrollment(username("ada"), course_id, "verified")
 
-    def test_mode_19_a_deleted_mode_is_gone_at_once(self) -> None:
+    @pytest.mark.rule("MODE-19")
+    def test_a_deleted_mode_is_gone_at_once(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "audit", "verified")
@@ -673,7 +722,8 @@ class TestAddEnrollment:
         with pytest.raises(CourseModeNotFoundError):
             api.add_enrollment(username("ada"), course_id_of(course), "verified")
 
-    def test_v1_attr_06_credit_is_entered_without_attributes(self) -> None:
+    @pytest.mark.rule("V1-ATTR-06")
+    def test_credit_is_entered_without_attributes(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "audit", "credit")
@@ -694,7 +744,8 @@ class TestAddEnrollment:
 
 
 class TestForceEnrollment:
-    def test_v1_force_03_lifts_the_window(self) -> None:
+    @pytest.mark.rule("V1-FORCE-03")
+    def test_lifts_the_window(self) -> None:
         make_user()
         course_id = course_id_of(make_course(enrollment_end=NOON))
 
@@ -702,7 +753,8 @@ class TestForceEnrollment:
 
         assert added["is_active"]
 
-    def test_v1_force_03_lifts_invitations(self) -> None:
+    @pytest.mark.rule("V1-FORCE-03")
+    def test_lifts_invitations(self) -> None:
         make_user()
         course_id = course_id_of(make_course(invitation_only=True))
 
@@ -710,7 +762,8 @@ class TestForceEnrollment:
 
         assert added["is_active"]
 
-    def test_v1_force_04_expired_modes_are_another_switch(self) -> None:
+    @pytest.mark.rule("V1-FORCE-04")
+    def test_expired_modes_are_another_switch(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "audit")
@@ -731,14 +784,16 @@ class TestForceEnrollment:
 
         assert added["mode"] == "verified"
 
-    def test_v1_force_05_does_not_lift_the_seats(self) -> None:
+    @pytest.mark.rule("V1-FORCE-05")
+    def test_does_not_lift_the_seats(self) -> None:
         make_user()
         course_id = course_id_of(make_course(max_student_enrollments_allowed=0))
 
         with nothing_written(), pytest.raises(CourseEnrollmentFullError):
             api.add_enrollment(username("ada"), course_id, force_enrollment=True)
 
-    def test_v1_force_06_does_not_change_who_is_in(self) -> None:
+    @pytest.mark.rule("V1-FORCE-06")
+    def test_does_not_change_who_is_in(self) -> None:
         make_user()
         course = make_course()
         make_modes(course, "audit", "honor")
@@ -760,9 +815,8 @@ class TestUpdateEnrollment:
         api.add_enrollment(username("ada"), course_id_of(course))
         return course
 
-    def test_api_10_v1_enr_11_changes_the_mode_and_keeps_the_activation(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("API-10", "V1-ENR-11")
+    def test_changes_the_mode_and_keeps_the_activation(self, course: Any) -> None:
         updated = api.update_enrollment(
             username("ada"), course_id_of(course), mode="verified"
         )
@@ -770,18 +824,20 @@ class TestUpdateEnrollment:
         assert (updated["mode"], updated["is_active"]) == ("verified", True)
         json.dumps(updated)
 
-    def test_v1_enr_09_deactivates_and_keeps_the_mode(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-09")
+    def test_deactivates_and_keeps_the_mode(self, course: Any) -> None:
         updated = api.update_enrollment(
             username("ada"), course_id_of(course), is_active=False
         )
 
         assert (updated["mode"], updated["is_active"]) == ("honor", False)
 
+    @pytest.mark.rule("V1-ENR-12", "V1-ENR-13", "V1-ENR-14", "V1-ENR-15")
     @pytest.mark.parametrize("old_mode", ["honor", "verified"])
     @pytest.mark.parametrize("new_mode", ["honor", "verified"])
     @pytest.mark.parametrize("old_active", [True, False])
     @pytest.mark.parametrize("new_active", [True, False])
-    def test_v1_enr_12_to_15_the_row_equals_the_request(
+    def test_the_row_equals_the_request(
         self,
         course: Any,
         old_mode: str,
@@ -798,6 +854,7 @@ class TestUpdateEnrollment:
         assert stored is not None
         assert (stored["mode"], stored["is_active"]) == (new_mode, new_active)
 
+    @pytest.mark.rule("V1-ENR-30")
     @pytest.mark.parametrize(
         ("offered", "mode"),
         [
@@ -808,7 +865,7 @@ class TestUpdateEnrollment:
             (["verified", "credit"], "credit"),
         ],
     )
-    def test_v1_enr_30_deactivating_keeps_the_mode_whatever_is_offered(
+    def test_deactivating_keeps_the_mode_whatever_is_offered(
         self, offered: list[str], mode: str
     ) -> None:
         learner = make_user()
@@ -830,7 +887,8 @@ class TestUpdateEnrollment:
             assert (updated["mode"], updated["is_active"]) == (mode, False)
         assert state_of(learner, course) == (mode, False)
 
-    def test_api_11_no_row_is_not_found(self, course: Any) -> None:
+    @pytest.mark.rule("API-11")
+    def test_no_row_is_not_found(self, course: Any) -> None:
         make_user("bob")
         course_id = course_id_of(course)
 
@@ -843,19 +901,20 @@ class TestUpdateEnrollment:
         )
         assert refusal.value.code == "enrollment_not_found"
 
-    def test_api_11_an_unknown_course_is_not_found_either(self, course: Any) -> None:
+    @pytest.mark.rule("API-11")
+    def test_an_unknown_course_is_not_found_either(self, course: Any) -> None:
         with pytest.raises(EnrollmentNotFoundError):
             api.update_enrollment(username("ada"), "no-such-course", is_active=True)
         with pytest.raises(CourseNotFoundError):
             api.update_enrollment(username("ada"), "no-such-course", mode="honor")
 
-    def test_api_11_an_unknown_user_is_told(self, course: Any) -> None:
+    @pytest.mark.rule("API-11")
+    def test_an_unknown_user_is_told(self, course: Any) -> None:
         with pytest.raises(UserNotFoundError):
             api.update_enrollment("nobody", course_id_of(course), is_active=False)
 
-    def test_api_12_v1_enr_18_an_expired_mode_must_be_asked_for_as_such(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("API-12", "V1-ENR-18")
+    def test_an_expired_mode_must_be_asked_for_as_such(self, course: Any) -> None:
         course_id = course_id_of(course)
         CourseMode.objects.filter(mode_slug="verified").update(expiration_datetime=NOON)
 
@@ -867,9 +926,8 @@ class TestUpdateEnrollment:
 
         assert updated["mode"] == "verified"
 
-    def test_api_12_v1_enr_19_leaving_an_expired_mode_works_either_way(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("API-12", "V1-ENR-19")
+    def test_leaving_an_expired_mode_works_either_way(self, course: Any) -> None:
         course_id = course_id_of(course)
         api.update_enrollment(username("ada"), course_id, mode="verified")
         CourseMode.objects.filter(mode_slug="verified").update(expiration_datetime=NOON)
@@ -880,7 +938,8 @@ class TestUpdateEnrollment:
 
         assert (updated["mode"], updated["is_active"]) == ("verified", False)
 
-    def test_api_13_v1_enr_16_asks_for_no_access(self, course: Any) -> None:
+    @pytest.mark.rule("API-13", "V1-ENR-16")
+    def test_asks_for_no_access(self, course: Any) -> None:
         course_id = course_id_of(course)
         api.update_enrollment(username("ada"), course_id, is_active=False)
         _close(course)
@@ -889,7 +948,8 @@ class TestUpdateEnrollment:
 
         assert updated["is_active"]
 
-    def test_api_13_logs_start_and_end(
+    @pytest.mark.rule("API-13")
+    def test_logs_start_and_end(
         self, course: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.INFO, logger="django_enrollments.api"):
@@ -899,7 +959,8 @@ class TestUpdateEnrollment:
         assert caplog.messages[0].startswith("Starting an enrollment update")
         assert caplog.messages[1].startswith("Finished an enrollment update")
 
-    def test_v1_enr_17_without_a_mode_none_is_checked(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-17")
+    def test_without_a_mode_none_is_checked(self, course: Any) -> None:
         CourseMode.objects.all().delete()
 
         updated = api.update_enrollment(
@@ -908,10 +969,11 @@ class TestUpdateEnrollment:
 
         assert updated["mode"] == "honor"
 
+    @pytest.mark.rule("B-05")
     @pytest.mark.parametrize(
         "request_", [{}, {"mode": "honor"}, {"is_active": True}, {"mode": None}]
     )
-    def test_b_05_what_equals_the_state_changes_nothing(
+    def test_what_equals_the_state_changes_nothing(
         self, course: Any, request_: dict[str, Any]
     ) -> None:
         with nothing_written():
@@ -921,9 +983,8 @@ class TestUpdateEnrollment:
 
         assert (updated["mode"], updated["is_active"]) == ("honor", True)
 
-    def test_b_05_v1_enr_20_deactivating_twice_changes_nothing(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("B-05", "V1-ENR-20")
+    def test_deactivating_twice_changes_nothing(self, course: Any) -> None:
         course_id = course_id_of(course)
         api.update_enrollment(username("ada"), course_id, is_active=False)
         _close(course)
@@ -932,7 +993,8 @@ class TestUpdateEnrollment:
             api.update_enrollment(username("ada"), course_id, is_active=False)
             api.update_enrollment(username("ada"), course_id, "honor", False)
 
-    def test_v1_attr_02_attributes_alone_can_be_written(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ATTR-02")
+    def test_attributes_alone_can_be_written(self, course: Any) -> None:
         course_id = course_id_of(course)
 
         api.update_enrollment(username("ada"), course_id, enrollment_attributes=[SIZE])
@@ -940,7 +1002,8 @@ class TestUpdateEnrollment:
         assert api.get_enrollment_attributes(username("ada"), course_id) == [SIZE]
         assert event_types() == ["created"]
 
-    def test_b_07_a_malformed_attribute_changes_nothing(self, course: Any) -> None:
+    @pytest.mark.rule("B-07")
+    def test_a_malformed_attribute_changes_nothing(self, course: Any) -> None:
         with nothing_written(), pytest.raises(InvalidEnrollmentAttribute):
             api.update_enrollment(
                 username("ada"),
@@ -949,7 +1012,8 @@ class TestUpdateEnrollment:
                 enrollment_attributes=[{"namespace": "only"}],
             )
 
-    def test_b_07_without_a_row_no_attribute_is_written(self, course: Any) -> None:
+    @pytest.mark.rule("B-07")
+    def test_without_a_row_no_attribute_is_written(self, course: Any) -> None:
         make_user("bob")
 
         with nothing_written(), pytest.raises(EnrollmentNotFoundError):
@@ -957,9 +1021,8 @@ class TestUpdateEnrollment:
                 username("bob"), course_id_of(course), enrollment_attributes=[SIZE]
             )
 
-    def test_mdl_01_an_enrollment_of_a_deleted_course_can_be_left(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("MDL-01")
+    def test_an_enrollment_of_a_deleted_course_can_be_left(self, course: Any) -> None:
         if not _key_is_id(course):
             pytest.skip("In this host a deleted course's id leads nowhere.")
         course_id = course_id_of(course)
@@ -973,7 +1036,8 @@ class TestUpdateEnrollment:
 
 
 class TestGetCourseEnrollmentDetails:
-    def test_api_14_v1_crs_05_gives_the_course_with_its_modes(self) -> None:
+    @pytest.mark.rule("API-14", "V1-CRS-05")
+    def test_gives_the_course_with_its_modes(self) -> None:
         course = make_course()
         make_mode(course, "honor")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -986,7 +1050,8 @@ class TestGetCourseEnrollmentDetails:
         assert _slugs(now) == ["honor"]
         assert _slugs(ever) == ["honor", "verified"]
 
-    def test_api_14_an_unknown_course_is_told(self) -> None:
+    @pytest.mark.rule("API-14")
+    def test_an_unknown_course_is_told(self) -> None:
         with pytest.raises(CourseNotFoundError) as refusal:
             api.get_course_enrollment_details("no-such-course")
 
@@ -996,14 +1061,16 @@ class TestGetCourseEnrollmentDetails:
 
 
 class TestValidateCourseMode:
-    def test_api_17_mode_08_passes_an_offered_mode(self) -> None:
+    @pytest.mark.rule("API-17", "MODE-08")
+    def test_passes_an_offered_mode(self) -> None:
         course = make_course()
         make_modes(course, "honor", "credit")
 
         assert api.validate_course_mode(course_id_of(course), "honor") is None
         assert api.validate_course_mode(course_id_of(course), "credit") is None
 
-    def test_mode_10_the_refusal_lists_what_there_is(self) -> None:
+    @pytest.mark.rule("MODE-10", "SEED-DIFF-16")
+    def test_the_refusal_lists_what_there_is(self) -> None:
         course = make_course()
         make_modes(course, "honor", "verified")
         course_id = course_id_of(course)
@@ -1017,6 +1084,7 @@ class TestValidateCourseMode:
         )
         assert refusal.value.data == api.get_course_enrollment_details(course_id)
 
+    @pytest.mark.rule("MODE-09")
     @pytest.mark.parametrize(
         ("is_active", "include_expired", "passes"),
         [
@@ -1028,7 +1096,7 @@ class TestValidateCourseMode:
             (False, True, True),
         ],
     )
-    def test_mode_09_expired_ones_pass_when_included_or_when_leaving(
+    def test_expired_ones_pass_when_included_or_when_leaving(
         self, is_active: bool | None, include_expired: bool, passes: bool
     ) -> None:
         course = make_course()
@@ -1046,11 +1114,13 @@ class TestValidateCourseMode:
 
         assert refusal is None or _slugs(refusal.value.data) == ["audit"]
 
-    def test_api_17_an_unknown_course_is_told(self) -> None:
+    @pytest.mark.rule("API-17")
+    def test_an_unknown_course_is_told(self) -> None:
         with pytest.raises(CourseNotFoundError):
             api.validate_course_mode("no-such-course", "audit")
 
-    def test_mode_03_the_moment_of_expiration_still_counts(self) -> None:
+    @pytest.mark.rule("MODE-03")
+    def test_the_moment_of_expiration_still_counts(self) -> None:
         course = make_course()
         make_mode(course, "verified", expiration_datetime=NOON)
 
@@ -1061,7 +1131,8 @@ class TestValidateCourseMode:
 
 
 class TestUnenrollUserFromAllCourses:
-    def test_api_18_gives_the_orgs_left_sorted_and_each_once(self) -> None:
+    @pytest.mark.rule("API-18", "SEED-DIFF-06")
+    def test_gives_the_orgs_left_sorted_and_each_once(self) -> None:
         learner = make_user()
         for course_id in ("b/1/x", "a/1/x", "b/2/x", "django-101", "z/left/x"):
             CourseEnrollment.enroll(learner, course_id_of(make_course(course_id)))
@@ -1070,20 +1141,23 @@ class TestUnenrollUserFromAllCourses:
         assert api.unenroll_user_from_all_courses(username("ada")) == ["", "a", "b"]
         assert api.unenroll_user_from_all_courses(username("ada")) == []
 
-    def test_api_18_the_org_is_what_the_course_says(self) -> None:
+    @pytest.mark.rule("API-18")
+    def test_the_org_is_what_the_course_says(self) -> None:
         learner = make_user()
         course = make_course("x/1/y", org="Institute")
         CourseEnrollment.enroll(learner, course_id_of(course))
 
         assert api.unenroll_user_from_all_courses(username("ada")) == ["Institute"]
 
-    def test_api_18_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("API-18")
+    def test_an_unknown_user_is_told(self) -> None:
         with pytest.raises(UserNotFoundError):
             api.unenroll_user_from_all_courses("nobody")
 
 
 class TestGetUserRoles:
-    def test_api_19_gives_all_roles_of_the_user(self) -> None:
+    @pytest.mark.rule("API-19")
+    def test_gives_all_roles_of_the_user(self) -> None:
         ada, bob = make_user(), make_user("bob")
         own = {
             CourseAccessRole.objects.create(user=ada, course_id="a/b/c", role="staff"),
@@ -1095,7 +1169,8 @@ class TestGetUserRoles:
 
 
 class TestSerializeEnrollments:
-    def test_api_20_keeps_those_of_deleted_courses(self) -> None:
+    @pytest.mark.rule("API-20")
+    def test_keeps_those_of_deleted_courses(self) -> None:
         learner = make_user()
         kept, deleted = make_course("kept"), make_course("deleted")
         for course in (kept, deleted):
@@ -1126,7 +1201,8 @@ class TestIsEnrollmentValidForProctoring:
         CourseEnrollment.enroll(learner, course_id, mode)
         return api.is_enrollment_valid_for_proctoring(username("ada"), course_id)
 
-    def test_api_21_proc_01_no_without_special_exams(
+    @pytest.mark.rule("API-21", "PROC-01")
+    def test_no_without_special_exams(
         self, settings: Any, django_assert_num_queries: Any
     ) -> None:
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = False
@@ -1136,7 +1212,8 @@ class TestIsEnrollmentValidForProctoring:
 
         assert valid is False
 
-    def test_proc_02_no_without_an_active_enrollment(self) -> None:
+    @pytest.mark.rule("PROC-02")
+    def test_no_without_an_active_enrollment(self) -> None:
         learner = make_user()
         course_id = course_id_of(make_course(enable_proctored_exams=True))
         before = api.is_enrollment_valid_for_proctoring(username("ada"), course_id)
@@ -1146,10 +1223,12 @@ class TestIsEnrollmentValidForProctoring:
         assert before is False
         assert not api.is_enrollment_valid_for_proctoring(username("ada"), course_id)
 
-    def test_proc_03_no_in_a_course_without_proctored_exams(self) -> None:
+    @pytest.mark.rule("PROC-03")
+    def test_no_in_a_course_without_proctored_exams(self) -> None:
         assert self._valid("verified", enable_proctored_exams=False) is False
 
-    def test_proc_03_no_in_a_course_that_is_missing(self) -> None:
+    @pytest.mark.rule("PROC-03")
+    def test_no_in_a_course_that_is_missing(self) -> None:
         learner = make_user()
         course = make_course(enable_proctored_exams=True)
         CourseEnrollment.enroll(learner, course_id_of(course), "verified")
@@ -1158,26 +1237,28 @@ class TestIsEnrollmentValidForProctoring:
 
         assert not api.is_enrollment_valid_for_proctoring(username("ada"), course_id)
 
+    @pytest.mark.rule("PROC-04")
     @pytest.mark.parametrize(
         "mode", ["verified", "masters", "professional", "executive-education"]
     )
-    def test_proc_04_yes_in_the_proctored_modes(self, mode: str) -> None:
+    def test_yes_in_the_proctored_modes(self, mode: str) -> None:
         assert self._valid(mode) is True
 
+    @pytest.mark.rule("PROC-04")
     @pytest.mark.parametrize("mode", ["audit", "credit", "no-id-professional", "honor"])
-    def test_proc_04_no_in_the_others(self, mode: str) -> None:
+    def test_no_in_the_others(self, mode: str) -> None:
         assert self._valid(mode) is False
 
+    @pytest.mark.rule("PROC-04", "PROC-05")
     @pytest.mark.parametrize(
         ("provider", "valid"),
         [("lenient", True), ("strict", False), ("unheard-of", False), ("", False)],
     )
-    def test_proc_04_proc_05_honor_as_the_provider_allows(
-        self, provider: str, valid: bool
-    ) -> None:
+    def test_honor_as_the_provider_allows(self, provider: str, valid: bool) -> None:
         assert self._valid("honor", proctoring_provider=provider) is valid
 
-    def test_proc_06_b_16_anything_whose_text_is_the_id_will_do(self) -> None:
+    @pytest.mark.rule("PROC-06", "B-16")
+    def test_anything_whose_text_is_the_id_will_do(self) -> None:
         class Key:
             def __str__(self) -> str:
                 return "course-v1:a+b+c"
@@ -1190,7 +1271,8 @@ class TestIsEnrollmentValidForProctoring:
 
 
 class TestWithinATransactionOfTheHosts:
-    def test_b_07_a_refusal_leaves_the_hosts_transaction_usable(self) -> None:
+    @pytest.mark.rule("B-07")
+    def test_a_refusal_leaves_the_hosts_transaction_usable(self) -> None:
         make_user()
         make_user("bob")
         course_id = course_id_of(make_course(max_student_enrollments_allowed=1))

@@ -36,16 +36,19 @@ def row() -> CourseEnrollment:
 
 
 class TestCleanAttributes:
+    @pytest.mark.rule("V1-ATTR-01")
     @pytest.mark.parametrize("given", [None, {}, "text", 5, {"a"}, iter([])])
-    def test_v1_attr_01_they_are_a_list(self, given: Any) -> None:
+    def test_they_are_a_list(self, given: Any) -> None:
         with pytest.raises(InvalidEnrollmentAttribute, match="must be a list"):
             clean_attributes(given)
 
-    def test_v1_attr_01_a_tuple_will_do(self) -> None:
+    @pytest.mark.rule("V1-ATTR-01")
+    def test_a_tuple_will_do(self) -> None:
         assert clean_attributes((attribute("a"),)) == [attribute("a")]
 
+    @pytest.mark.rule("V1-ATTR-08", "V1-ATTR-09")
     @pytest.mark.parametrize("part", ["namespace", "name", "value"])
-    def test_v1_attr_08_v1_attr_09_a_missing_part_is_told(self, part: str) -> None:
+    def test_a_missing_part_is_told(self, part: str) -> None:
         lacking = {key: value for key, value in PROVIDER.items() if key != part}
         null = {**PROVIDER, part: None}
 
@@ -54,10 +57,9 @@ class TestCleanAttributes:
                 clean_attributes([given])
             assert str(refusal.value) == f"'{part}' not in enrollment attribute"
 
+    @pytest.mark.rule("V1-ATTR-09")
     @pytest.mark.parametrize("entry", ["text", 5, None, [], ["namespace"]])
-    def test_v1_attr_09_an_entry_that_is_no_object_lacks_its_namespace(
-        self, entry: Any
-    ) -> None:
+    def test_an_entry_that_is_no_object_lacks_its_namespace(self, entry: Any) -> None:
         with pytest.raises(InvalidEnrollmentAttribute) as refusal:
             clean_attributes([entry])
 
@@ -88,7 +90,8 @@ class TestCleanAttributes:
     def test_keys_that_nobody_knows_are_passed_over(self) -> None:
         assert clean_attributes([{**PROVIDER, "color": "red"}]) == [PROVIDER]
 
-    def test_b_23_of_two_with_one_name_the_last_wins(self) -> None:
+    @pytest.mark.rule("B-23")
+    def test_of_two_with_one_name_the_last_wins(self) -> None:
         cleaned = clean_attributes(
             [attribute("a", "1"), attribute("b", "2"), attribute("a", "3")]
         )
@@ -97,12 +100,14 @@ class TestCleanAttributes:
 
 
 class TestMissingAttributes:
-    def test_v1_attr_04_credit_requires_its_provider(self) -> None:
+    @pytest.mark.rule("V1-ATTR-04")
+    def test_credit_requires_its_provider(self) -> None:
         assert missing_attributes("credit", []) == ["credit:provider_id"]
         assert missing_attributes("credit", [PROVIDER]) == []
         assert missing_attributes("audit", []) == []
 
-    def test_v1_attr_04_follows_the_setting(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-ATTR-04")
+    def test_follows_the_setting(self, settings: Any) -> None:
         settings.ENROLLMENTS_REQUIRED_ATTRIBUTES = {"verified": ["a:b", "c:d"]}
 
         assert missing_attributes("verified", [attribute("b", namespace="a")]) == [
@@ -112,7 +117,8 @@ class TestMissingAttributes:
 
 
 class TestWriting:
-    def test_v1_attr_02_come_with_a_new_or_re_activated_enrollment(self) -> None:
+    @pytest.mark.rule("V1-ATTR-02")
+    def test_come_with_a_new_or_re_activated_enrollment(self) -> None:
         make_user()
         make_course()
         api.add_enrollment(
@@ -126,15 +132,15 @@ class TestWriting:
 
         assert _names() == ["again"]
 
-    def test_v1_attr_02_are_not_written_for_who_is_in(
-        self, row: CourseEnrollment
-    ) -> None:
+    @pytest.mark.rule("V1-ATTR-02")
+    def test_are_not_written_for_who_is_in(self, row: CourseEnrollment) -> None:
         with nothing_written(), pytest.raises(CourseEnrollmentExistsError):
             api.add_enrollment(
                 username("ada"), COURSE_ID, enrollment_attributes=[attribute("late")]
             )
 
-    def test_v1_attr_03_absent_touches_nothing_and_an_empty_list_deletes(
+    @pytest.mark.rule("V1-ATTR-03")
+    def test_absent_touches_nothing_and_an_empty_list_deletes(
         self, row: CourseEnrollment
     ) -> None:
         course_modes = make_modes(row.course, "audit", "honor")
@@ -147,16 +153,16 @@ class TestWriting:
         assert kept == ["kept"]
         assert _names() == []
 
-    def test_v1_attr_07_b_08_credit_without_a_list_is_accepted(
-        self, row: CourseEnrollment
-    ) -> None:
+    @pytest.mark.rule("V1-ATTR-07", "B-08")
+    def test_credit_without_a_list_is_accepted(self, row: CourseEnrollment) -> None:
         make_modes(row.course, "audit", "credit")
 
         updated = api.update_enrollment(username("ada"), COURSE_ID, "credit")
 
         assert updated["mode"] == "credit"
 
-    def test_b_23_a_long_list_replaces_a_long_list(self, row: CourseEnrollment) -> None:
+    @pytest.mark.rule("B-23")
+    def test_a_long_list_replaces_a_long_list(self, row: CourseEnrollment) -> None:
         first = [attribute(f"first-{number}") for number in range(100)]
         second = [attribute(f"second-{number}") for number in range(100)]
         api.set_enrollment_attributes(username("ada"), COURSE_ID, first)
@@ -165,8 +171,9 @@ class TestWriting:
 
         assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == second
 
+    @pytest.mark.rule("B-23")
     @pytest.mark.parametrize("look_alike", ["Color", "cölor", "color "])
-    def test_b_23_look_alikes_are_kept_apart(
+    def test_look_alikes_are_kept_apart(
         self, row: CourseEnrollment, look_alike: str
     ) -> None:
         given = [attribute("color"), attribute(look_alike)]
@@ -182,7 +189,8 @@ class TestWriting:
 
         assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == written
 
-    def test_api_15_the_attributes_are_checked_before_the_user(self) -> None:
+    @pytest.mark.rule("API-15")
+    def test_the_attributes_are_checked_before_the_user(self) -> None:
         with pytest.raises(InvalidEnrollmentAttribute):
             api.set_enrollment_attributes("nobody", COURSE_ID, [{}])
         with pytest.raises(UserNotFoundError):

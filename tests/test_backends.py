@@ -91,30 +91,35 @@ class TestFindRetiringUser:
     def find(self, name: object) -> Any:
         return loading.get_retirement_backend().find_retiring_user(name)
 
+    @pytest.mark.rule("V1-UNENR-03")
     @pytest.mark.parametrize("state", ["pending", "in_progress"])
-    def test_v1_unenr_03_finds_who_asked(self, state):
+    def test_finds_who_asked(self, state):
         ada = make_user("ada")
         ask_for_retirement(ada, state)
 
         assert self.find(username("ada")) == ada
 
+    @pytest.mark.rule("V1-UNENR-08")
     @pytest.mark.parametrize("state", ["complete", "aborted"])
-    def test_v1_unenr_08_passes_over_what_is_settled(self, state):
+    def test_passes_over_what_is_settled(self, state):
         ask_for_retirement(make_user("ada"), state)
 
         assert self.find(username("ada")) is None
 
-    def test_v1_unenr_03_finds_nobody_who_did_not_ask(self):
+    @pytest.mark.rule("V1-UNENR-03")
+    def test_finds_nobody_who_did_not_ask(self):
         make_user("ada")
 
         assert self.find(username("ada")) is None
 
-    def test_v1_unenr_03_minds_the_case(self):
+    @pytest.mark.rule("V1-UNENR-03")
+    def test_minds_the_case(self):
         ask_for_retirement(make_user("ada"))
 
         assert self.find(username("ada").upper()) is None
 
-    def test_v1_unenr_03_minds_space_at_the_end(self):
+    @pytest.mark.rule("V1-UNENR-03")
+    def test_minds_space_at_the_end(self):
         ask_for_retirement(make_user("ada"))
 
         assert self.find(f"{username('ada')} ") is None
@@ -158,9 +163,10 @@ class TestSetOptIn:
     def choices(self) -> list[tuple[Any, str, bool]]:
         return list(EmailOptIn.objects.values_list("user", "org", "opted_in"))
 
+    @pytest.mark.rule("B-09")
     @pytest.mark.django_db
     @pytest.mark.parametrize("opted_in", [True, False])
-    def test_b_09_notes_the_choice_of_the_learner(self, opted_in):
+    def test_notes_the_choice_of_the_learner(self, opted_in):
         ada = make_user("ada")
 
         self.set_opt_in(ada, "edX", opted_in)

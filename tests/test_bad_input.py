@@ -215,8 +215,9 @@ class TestCourseIds:
 
         assert not api.is_enrollment_valid_for_proctoring(username("ada"), course_id)
 
+    @pytest.mark.rule("DATA-13")
     @pytest.mark.parametrize("course_id", NO_COURSE_IDS)
-    def test_data_13_everything_else_tells_that_there_is_no_such_course(
+    def test_everything_else_tells_that_there_is_no_such_course(
         self, course_id: Any
     ) -> None:
         service = EnrollmentsService()
@@ -250,10 +251,9 @@ class TestCourseIds:
 
         json.dumps(list(map(str, refusals)))
 
+    @pytest.mark.rule("API-11")
     @pytest.mark.parametrize("course_id", NO_COURSE_IDS)
-    def test_api_11_without_a_mode_there_is_nothing_to_update(
-        self, course_id: Any
-    ) -> None:
+    def test_without_a_mode_there_is_nothing_to_update(self, course_id: Any) -> None:
         with nothing_written():
             with pytest.raises(EnrollmentNotFoundError):
                 api.update_enrollment(username("ada"), course_id, is_active=False)
@@ -305,14 +305,16 @@ class TestModes:
         json.dumps([refusal.data for refusal in refusals])
         assert {refusal.data["course_id"] for refusal in refusals} == {COURSE_ID}
 
+    @pytest.mark.rule("DATA-04")
     @pytest.mark.parametrize("mode", [one for one in NO_MODES if one != "unknown"])
-    def test_data_04_no_row_can_hold_it(self, mode: Any) -> None:
+    def test_no_row_can_hold_it(self, mode: Any) -> None:
         with nothing_written(), pytest.raises(CourseModeNotFoundError):
             data.create_course_enrollment(username("bob"), COURSE_ID, mode, True)
         with nothing_written(), pytest.raises(CourseModeNotFoundError):
             data.update_course_enrollment(username("ada"), COURSE_ID, mode)
 
-    def test_data_04_an_unknown_slug_is_a_slug_all_the_same(self) -> None:
+    @pytest.mark.rule("DATA-04")
+    def test_an_unknown_slug_is_a_slug_all_the_same(self) -> None:
         created = data.create_course_enrollment(
             username("bob"), COURSE_ID, "x" * 100, True
         )
@@ -321,8 +323,9 @@ class TestModes:
 
 
 class TestFlags:
+    @pytest.mark.rule("V1-POST-19")
     @pytest.mark.parametrize("flag", ["yes", "false", "", 0, 1, [], {}, object()])
-    def test_v1_post_19_the_activation_is_a_boolean(self, flag: Any) -> None:
+    def test_the_activation_is_a_boolean(self, flag: Any) -> None:
         refusals = refusals_of(
             CourseEnrollmentError,
             (
@@ -335,7 +338,8 @@ class TestFlags:
 
         assert all("activation status" in str(refusal) for refusal in refusals)
 
-    def test_v1_post_19_the_value_is_named(self) -> None:
+    @pytest.mark.rule("V1-POST-19")
+    def test_the_value_is_named(self) -> None:
         with pytest.raises(CourseEnrollmentError) as refusal:
             api.update_enrollment(username("ada"), COURSE_ID, is_active="foo")  # type: ignore[arg-type]
 

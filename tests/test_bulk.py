@@ -509,11 +509,10 @@ def _batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestALimitThatChanges:
     """Rows may come slowly: a limit set meanwhile holds from the next batch on."""
 
+    @pytest.mark.rule("CAP-10")
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("before", [None, 5_000])
-    def test_cap_10_lets_nobody_in_past_it(
-        self, before: int | None, stream: bool
-    ) -> None:
+    def test_lets_nobody_in_past_it(self, before: int | None, stream: bool) -> None:
         course = make_course(max_student_enrollments_allowed=before)
         names = names_of(make_users(9))
         path = get_course_adapter().max_student_enrollments_allowed

@@ -44,18 +44,21 @@ def has_room(user: Any) -> bool:
 
 
 class TestSeats:
-    def test_cap_01_no_maximum_is_never_full(self) -> None:
+    @pytest.mark.rule("CAP-01")
+    def test_no_maximum_is_never_full(self) -> None:
         make_course()
 
         assert all(has_room(user) for user in make_users(3))
 
-    def test_cap_01_a_maximum_of_0_is_always_full(self) -> None:
+    @pytest.mark.rule("CAP-01")
+    def test_a_maximum_of_0_is_always_full(self) -> None:
         make_course(max_student_enrollments_allowed=0)
 
         with nothing_written():
             assert not has_room(make_user())
 
-    def test_cap_02_cap_09_the_second_of_one_is_refused_and_leaves_no_row(self) -> None:
+    @pytest.mark.rule("CAP-02", "CAP-09")
+    def test_the_second_of_one_is_refused_and_leaves_no_row(self) -> None:
         make_course(max_student_enrollments_allowed=1)
         first, second = make_users(2)
 
@@ -63,7 +66,8 @@ class TestSeats:
         with nothing_written():
             assert not has_room(second)
 
-    def test_cap_03_every_mode_takes_a_seat(self) -> None:
+    @pytest.mark.rule("CAP-03")
+    def test_every_mode_takes_a_seat(self) -> None:
         course = make_course(max_student_enrollments_allowed=2)
         make_modes(course, "audit", "verified")
         first, second, third = make_users(3)
@@ -72,15 +76,17 @@ class TestSeats:
 
         assert not has_room(third)
 
-    def test_cap_03_other_courses_do_not_count(self) -> None:
+    @pytest.mark.rule("CAP-03")
+    def test_other_courses_do_not_count(self) -> None:
         make_course(max_student_enrollments_allowed=1)
         learner, other = make_users(2)
         CourseEnrollment.enroll(other, course_id_of(make_course("another")))
 
         assert has_room(learner)
 
+    @pytest.mark.rule("CAP-03")
     @pytest.mark.parametrize("role", ["staff", "instructor"])
-    def test_cap_03_course_staff_is_outside_the_count(self, role: str) -> None:
+    def test_course_staff_is_outside_the_count(self, role: str) -> None:
         make_course(max_student_enrollments_allowed=1)
         member, learner = make_users(2)
         CourseAccessRole.objects.create(
@@ -90,6 +96,7 @@ class TestSeats:
         assert has_room(member)
         assert has_room(learner)
 
+    @pytest.mark.rule("CAP-04")
     @pytest.mark.parametrize(
         "fields",
         [
@@ -100,7 +107,7 @@ class TestSeats:
             {"course_id": "another", "role": "staff"},
         ],
     )
-    def test_cap_04_other_roles_do_count(self, fields: dict[str, str]) -> None:
+    def test_other_roles_do_count(self, fields: dict[str, str]) -> None:
         make_course(max_student_enrollments_allowed=1)
         member, learner = make_users(2)
         CourseAccessRole.objects.create(user=member, **fields)
@@ -108,12 +115,14 @@ class TestSeats:
         assert has_room(member)
         assert not has_room(learner)
 
-    def test_cap_04_global_staff_counts(self) -> None:
+    @pytest.mark.rule("CAP-04")
+    def test_global_staff_counts(self) -> None:
         make_course(max_student_enrollments_allowed=1)
 
         assert has_room(make_user("boss", is_staff=True))
         assert not has_room(make_user())
 
+    @pytest.mark.rule("CAP-03")
     @pytest.mark.parametrize(
         "fields",
         [
@@ -121,7 +130,7 @@ class TestSeats:
             {"course_id": COURSE_ID, "role": "Staff"},
         ],
     )
-    def test_cap_03_a_role_that_merely_looks_alike_does_count(
+    def test_a_role_that_merely_looks_alike_does_count(
         self, fields: dict[str, str]
     ) -> None:
         make_course(max_student_enrollments_allowed=1)
@@ -131,8 +140,9 @@ class TestSeats:
         assert has_room(ada)
         assert not has_room(make_user("bob"))
 
+    @pytest.mark.rule("CAP-05")
     @pytest.mark.parametrize("role", ["staff", "instructor"])
-    def test_cap_05_a_full_course_refuses_no_course_staff(self, role: str) -> None:
+    def test_a_full_course_refuses_no_course_staff(self, role: str) -> None:
         make_course(max_student_enrollments_allowed=1)
         learner, member, late = make_users(3)
         CourseAccessRole.objects.create(user=member, course_id=COURSE_ID, role=role)
@@ -141,12 +151,14 @@ class TestSeats:
         assert has_room(member)
         assert not has_room(late)
 
-    def test_cap_05_global_staff_is_refused(self) -> None:
+    @pytest.mark.rule("CAP-05")
+    def test_global_staff_is_refused(self) -> None:
         make_course(max_student_enrollments_allowed=0)
 
         assert not has_room(make_user(is_staff=True))
 
-    def test_cap_06_who_leaves_frees_the_seat(self) -> None:
+    @pytest.mark.rule("CAP-06")
+    def test_who_leaves_frees_the_seat(self) -> None:
         make_course(max_student_enrollments_allowed=1)
         first, second = make_users(2)
         has_room(first)
@@ -154,7 +166,8 @@ class TestSeats:
 
         assert has_room(second)
 
-    def test_cap_06_coming_back_needs_a_free_seat(self) -> None:
+    @pytest.mark.rule("CAP-06")
+    def test_coming_back_needs_a_free_seat(self) -> None:
         course = make_course(max_student_enrollments_allowed=1)
         first, second = make_users(2)
         has_room(first)
@@ -183,14 +196,16 @@ class TestSeats:
         with nothing_written():
             assert not has_room(make_user())
 
-    def test_cap_07_b_14_who_is_in_is_never_told_that_it_is_full(self) -> None:
+    @pytest.mark.rule("CAP-07", "B-14")
+    def test_who_is_in_is_never_told_that_it_is_full(self) -> None:
         make_course(max_student_enrollments_allowed=1)
         learner = make_user()
         row = EnrollmentsService().enroll(learner, COURSE_ID)
 
         assert EnrollmentsService().enroll(learner, COURSE_ID) == row
 
-    def test_b_15_a_maximum_lowered_below_what_is_taken_refuses(self) -> None:
+    @pytest.mark.rule("B-15")
+    def test_a_maximum_lowered_below_what_is_taken_refuses(self) -> None:
         course = make_course(max_student_enrollments_allowed=3)
         first, second, third = make_users(3)
         has_room(first)
@@ -199,7 +214,8 @@ class TestSeats:
 
         assert not has_room(third)
 
-    def test_b_15_an_instance_read_before_there_was_a_maximum_does_not_help(
+    @pytest.mark.rule("B-15")
+    def test_an_instance_read_before_there_was_a_maximum_does_not_help(
         self,
     ) -> None:
         course = make_course()
@@ -214,6 +230,7 @@ class TestSeats:
 class TestWhateverMakesActive:
     """Contract §9 over CAP-08: each way in needs a seat."""
 
+    @pytest.mark.rule("CAP-08")
     @pytest.mark.parametrize(
         "activate",
         [
@@ -254,7 +271,7 @@ class TestWhateverMakesActive:
             ),
         ],
     )
-    def test_cap_08_needs_a_seat(self, activate: Callable[[Any], Any]) -> None:
+    def test_needs_a_seat(self, activate: Callable[[Any], Any]) -> None:
         course = make_course(max_student_enrollments_allowed=1)
         make_modes(course, "audit", "honor")
         waiting, sitting = make_users(2)
@@ -279,7 +296,8 @@ class TestWhateverMakesActive:
 
         assert state_of(learner, course) == ("verified", True)
 
-    def test_cap_05_course_staff_needs_none_to_come_back(self) -> None:
+    @pytest.mark.rule("CAP-05")
+    def test_course_staff_needs_none_to_come_back(self) -> None:
         course = make_course(max_student_enrollments_allowed=0)
         member = make_user()
         CourseAccessRole.objects.create(user=member, course_id=COURSE_ID, role="staff")
@@ -291,7 +309,8 @@ class TestWhateverMakesActive:
 
 
 class TestBulk:
-    def test_b_15_the_first_rows_get_the_seats(self) -> None:
+    @pytest.mark.rule("B-15")
+    def test_the_first_rows_get_the_seats(self) -> None:
         make_course(max_student_enrollments_allowed=2)
         names = [user.get_username() for user in make_users(4)]
 
@@ -305,7 +324,8 @@ class TestBulk:
         ]
         assert {one["code"] for one in results[2:]} == {"course_full"}
 
-    def test_cap_03_staff_among_them_takes_no_seat(self) -> None:
+    @pytest.mark.rule("CAP-03")
+    def test_staff_among_them_takes_no_seat(self) -> None:
         make_course(max_student_enrollments_allowed=1)
         first, member, last = make_users(3)
         CourseAccessRole.objects.create(user=member, course_id=COURSE_ID, role="staff")

@@ -515,7 +515,8 @@ class TestRegisterService:
     def _nothing_registered(self):
         registered.clear()
 
-    def test_svc_09_hands_out_the_service_where_there_are_special_exams(self, settings):
+    @pytest.mark.rule("SVC-09")
+    def test_hands_out_the_service_where_there_are_special_exams(self, settings):
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
         settings.ENROLLMENTS_SERVICE_REGISTRAR = f"{HERE}.register"
 
@@ -525,7 +526,8 @@ class TestRegisterService:
         assert name == "enrollments"
         assert isinstance(service, EnrollmentsService)
 
-    def test_svc_09_hands_out_nothing_without_special_exams(self, settings):
+    @pytest.mark.rule("SVC-09")
+    def test_hands_out_nothing_without_special_exams(self, settings):
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = False
         settings.ENROLLMENTS_SERVICE_REGISTRAR = f"{HERE}.register"
 
@@ -533,7 +535,8 @@ class TestRegisterService:
 
         assert registered == []
 
-    def test_svc_09_hands_out_nothing_without_a_registrar(self, settings):
+    @pytest.mark.rule("SVC-09")
+    def test_hands_out_nothing_without_a_registrar(self, settings):
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
 
         register_service()

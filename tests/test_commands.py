@@ -80,6 +80,7 @@ class TestEnrollUserInCourse:
     def enroll(self, *arguments: str) -> str:
         return run("enroll_user_in_course", *arguments)
 
+    @pytest.mark.rule("CMD-01")
     @pytest.mark.parametrize(
         "arguments",
         [
@@ -87,7 +88,7 @@ class TestEnrollUserInCourse:
             ("--email=ADA@Example.ORG", "--course=django-101"),
         ],
     )
-    def test_cmd_01_enrolls_by_address_in_any_case(self, arguments):
+    def test_enrolls_by_address_in_any_case(self, arguments):
         course, ada = make_course("django-101"), make_user("ada")
 
         said = self.enroll(*arguments)
@@ -95,6 +96,7 @@ class TestEnrollUserInCourse:
         assert EnrollmentsService().is_enrolled(ada, course)
         assert said == ""
 
+    @pytest.mark.rule("CMD-01")
     @pytest.mark.parametrize(
         "arguments",
         [
@@ -104,11 +106,12 @@ class TestEnrollUserInCourse:
             ("-x", "1", "-e", "a", "-c", "b"),
         ],
     )
-    def test_cmd_01_refuses_other_arguments(self, arguments):
+    def test_refuses_other_arguments(self, arguments):
         with pytest.raises(CommandError):
             self.enroll(*arguments)
 
-    def test_cmd_02_takes_the_default_mode(self):
+    @pytest.mark.rule("CMD-02")
+    def test_takes_the_default_mode(self):
         make_modes(make_course("django-101"), "honor", "verified")
         ada = make_user("ada")
 
@@ -116,7 +119,8 @@ class TestEnrollUserInCourse:
 
         assert state(ada) == ("honor", True)
 
-    def test_cmd_02_takes_a_mode(self):
+    @pytest.mark.rule("CMD-02")
+    def test_takes_a_mode(self):
         make_modes(make_course("django-101"), "honor", "verified")
         ada = make_user("ada")
 
@@ -132,7 +136,8 @@ class TestEnrollUserInCourse:
 
         assert EnrollmentEvent.objects.get().source == "command"
 
-    def test_cmd_03_is_silent_about_who_is_in_already(self):
+    @pytest.mark.rule("CMD-03")
+    def test_is_silent_about_who_is_in_already(self):
         make_course("django-101")
         make_user("ada")
         self.enroll("-e", "ada@example.org", "-c", "django-101")
@@ -140,6 +145,7 @@ class TestEnrollUserInCourse:
         assert self.enroll("-e", "ada@example.org", "-c", "django-101") == ""
         assert EnrollmentEvent.objects.count() == 1
 
+    @pytest.mark.rule("CMD-04")
     @pytest.mark.parametrize(
         ("arguments", "refusal"),
         [
@@ -153,7 +159,7 @@ class TestEnrollUserInCourse:
             ("-e ada@example.org -c closed", errors.CourseEnrollmentClosedError),
         ],
     )
-    def test_cmd_04_lets_the_refusal_out(self, arguments, refusal):
+    def test_lets_the_refusal_out(self, arguments, refusal):
         make_course("django-101")
         make_course("full", max_student_enrollments_allowed=0)
         make_course("closed", enrollment_end=now() - DAY)
@@ -168,10 +174,11 @@ class TestEnrollUserInCourse:
         assert told.value.returncode == 1
         assert not CourseEnrollment.objects.exists()
 
+    @pytest.mark.rule("CMD-04")
     @pytest.mark.skipif(
         not is_default_host(), reason="Addresses are unique in the other host."
     )
-    def test_cmd_04_refuses_an_address_that_several_have(self):
+    def test_refuses_an_address_that_several_have(self):
         make_course("django-101")
         make_user("ada", email="both@example.org")
         make_user("bob", email="Both@example.org")
@@ -179,7 +186,8 @@ class TestEnrollUserInCourse:
         with pytest.raises(CommandError, match="Several users"):
             self.enroll("-e", "both@example.org", "-c", "django-101")
 
-    def test_cmd_04_refuses_a_veto_in_its_own_words(self, settings):
+    @pytest.mark.rule("CMD-04")
+    def test_refuses_a_veto_in_its_own_words(self, settings):
         settings.ENROLLMENTS_FILTERS = [veto]
         make_course("django-101")
         make_user("ada")
@@ -1111,7 +1119,8 @@ class TestRedeemInvitations:
             email=f"{name}@example.org", course_id=course_id, auto_enroll=True
         )
 
-    def test_acc_13_enrolls_the_active_accounts_that_are_invited(self):
+    @pytest.mark.rule("ACC-13")
+    def test_enrolls_the_active_accounts_that_are_invited(self):
         course = make_course("django-101")
         ada, bob = make_user("ada"), make_user("bob", is_active=False)
         for name in ("ada", "bob", "eve"):
@@ -1136,7 +1145,8 @@ class TestRedeemInvitations:
 
         assert list(CourseEnrollmentAllowed.objects.unused()) == [other]
 
-    def test_acc_13_writes_a_line_for_every_failure_and_goes_on(self):
+    @pytest.mark.rule("ACC-13")
+    def test_writes_a_line_for_every_failure_and_goes_on(self):
         make_course("full", max_student_enrollments_allowed=0)
         course = make_course("django-101")
         ada = make_user("ada")

@@ -142,6 +142,7 @@ KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
 
 
 class TestSettings:
+    @pytest.mark.rule("SET-01")
     @pytest.mark.parametrize("name", DEFAULTS)
     def test_contract_2_has_these_defaults(self, settings: Any, name: str) -> None:
         if not is_default_host():
@@ -245,6 +246,7 @@ class TestCourseIds:
     def test_contract_2_and_not_these(self, course_id: str) -> None:
         assert keys.find_course_id(course_id) is None
 
+    @pytest.mark.rule("V1-URL-10")
     @pytest.mark.parametrize(
         ("course_id", "valid"),
         [
@@ -259,14 +261,15 @@ class TestCourseIds:
             ("+b+c", False),
         ],
     )
-    def test_v1_url_10_the_strict_pattern_wants_three_parts(
+    def test_the_strict_pattern_wants_three_parts(
         self, settings: Any, course_id: str, valid: bool
     ) -> None:
         settings.ENROLLMENTS_COURSE_ID_PATTERN = OPEN_EDX_COURSE_ID_PATTERN
 
         assert (keys.find_course_id(course_id) is not None) is valid
 
-    def test_proc_06_anything_whose_text_is_the_id_will_do(self) -> None:
+    @pytest.mark.rule("PROC-06")
+    def test_anything_whose_text_is_the_id_will_do(self) -> None:
         class Key:
             def __str__(self) -> str:
                 return "django-101"
@@ -306,6 +309,7 @@ class TestTexts:
         assert keys.is_storable("x" * 5, 5)
         assert not keys.is_storable("x" * 6, 5)
 
+    @pytest.mark.rule("V1-URL-09")
     @pytest.mark.parametrize(
         ("text", "valid"),
         [
@@ -321,18 +325,18 @@ class TestTexts:
             ("<ada>", False),
         ],
     )
-    def test_v1_url_09_a_username_is_of_this_alphabet(
-        self, text: str, valid: bool
-    ) -> None:
+    def test_a_username_is_of_this_alphabet(self, text: str, valid: bool) -> None:
         assert keys.is_username(text) is valid
 
-    def test_v1_url_09_another_alphabet_may_be_set(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-URL-09")
+    def test_another_alphabet_may_be_set(self, settings: Any) -> None:
         settings.ENROLLMENTS_USERNAME_PATTERN = "[a-z]+"
 
         assert keys.is_username("ada")
         assert not keys.is_username("Ada")
 
-    def test_acc_12_addresses_are_compared_in_one_form(self) -> None:
+    @pytest.mark.rule("ACC-12")
+    def test_addresses_are_compared_in_one_form(self) -> None:
         assert keys.normalize_email("  Ada@Example.ORG ") == "ada@example.org"
 
 

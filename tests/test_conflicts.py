@@ -80,9 +80,8 @@ class TestEnrolling:
         make_modes(course, "audit", "honor", "verified")
         return course
 
-    def test_v1_enr_28_b_06_who_is_enrolled_meanwhile_is_in(
-        self, course: Any, meanwhile: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-28", "B-06")
+    def test_who_is_enrolled_meanwhile_is_in(self, course: Any, meanwhile: Any) -> None:
         learner = make_user()
         meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
 
@@ -92,9 +91,8 @@ class TestEnrolling:
         assert refusal.value.enrollment["mode"] == "audit"
         assert event_types() == ["created"]
 
-    def test_v1_attr_02_nor_does_it_take_attributes(
-        self, course: Any, meanwhile: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ATTR-02")
+    def test_nor_does_it_take_attributes(self, course: Any, meanwhile: Any) -> None:
         learner = make_user()
         meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
 
@@ -102,7 +100,8 @@ class TestEnrolling:
 
         assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == []
 
-    def test_b_06_the_service_gives_the_one_that_is_there(
+    @pytest.mark.rule("B-06")
+    def test_the_service_gives_the_one_that_is_there(
         self, course: Any, meanwhile: Any
     ) -> None:
         learner = make_user()
@@ -114,7 +113,8 @@ class TestEnrolling:
         assert row.mode == "audit"
         assert event_types() == ["created"]
 
-    def test_b_06_who_came_and_went_meanwhile_comes_back(
+    @pytest.mark.rule("B-06")
+    def test_who_came_and_went_meanwhile_comes_back(
         self, course: Any, meanwhile: Any
     ) -> None:
         learner = make_user()
@@ -130,7 +130,8 @@ class TestEnrolling:
         assert state_of(learner, course) == fold(user=learner) == ("honor", True)
         assert event_types() == ["created", "deactivated", "activated", "mode_changed"]
 
-    def test_b_15_the_last_seat_taken_meanwhile_is_taken(
+    @pytest.mark.rule("B-15")
+    def test_the_last_seat_taken_meanwhile_is_taken(
         self, course: Any, meanwhile: Any
     ) -> None:
         learner, other = make_users(2)
@@ -141,7 +142,8 @@ class TestEnrolling:
 
         assert CourseEnrollment.objects.get().user == other
 
-    def test_acc_10_an_invitation_used_meanwhile_stays_with_who_used_it(
+    @pytest.mark.rule("ACC-10")
+    def test_an_invitation_used_meanwhile_stays_with_who_used_it(
         self, meanwhile: Any
     ) -> None:
         course = make_course("invited", invitation_only=True)
@@ -170,7 +172,8 @@ class TestChanging:
         CourseEnrollment.enroll(learner, COURSE_ID)
         return learner
 
-    def test_perf_05_a_mode_is_not_lost_to_who_leaves_meanwhile(
+    @pytest.mark.rule("PERF-05")
+    def test_a_mode_is_not_lost_to_who_leaves_meanwhile(
         self, learner: Any, meanwhile: Any
     ) -> None:
         meanwhile(lambda: CourseEnrollment.unenroll(learner, COURSE_ID))
@@ -181,7 +184,8 @@ class TestChanging:
         assert fold() == ("honor", False)
         assert event_types() == ["created", "deactivated", "mode_changed"]
 
-    def test_b_05_what_somebody_did_meanwhile_is_not_done_twice(
+    @pytest.mark.rule("B-05")
+    def test_what_somebody_did_meanwhile_is_not_done_twice(
         self, learner: Any, meanwhile: Any
     ) -> None:
         meanwhile(lambda: CourseEnrollment.unenroll(learner, COURSE_ID))
@@ -191,7 +195,8 @@ class TestChanging:
         assert updated["is_active"] is False
         assert event_types() == ["created", "deactivated"]
 
-    def test_perf_05_a_change_with_attributes_is_made_anew_as_a_whole(
+    @pytest.mark.rule("PERF-05")
+    def test_a_change_with_attributes_is_made_anew_as_a_whole(
         self, learner: Any, meanwhile: Any
     ) -> None:
         row = CourseEnrollment.objects.get()
@@ -230,7 +235,8 @@ class TestChanging:
 
 @in_and_out_of_a_transaction
 class TestBulk:
-    def test_b_06_one_enrolled_meanwhile_spoils_no_batch(self, meanwhile: Any) -> None:
+    @pytest.mark.rule("B-06")
+    def test_one_enrolled_meanwhile_spoils_no_batch(self, meanwhile: Any) -> None:
         make_course()
         users = make_users(3)
         meanwhile(lambda: CourseEnrollment.enroll(users[2], COURSE_ID, "verified"))
@@ -387,7 +393,8 @@ class TestAUserDeletedMeanwhile:
 
 @in_and_out_of_a_transaction
 class TestACourseDeletedMeanwhile:
-    def test_mdl_01_is_left_like_any_other(self, meanwhile: Any) -> None:
+    @pytest.mark.rule("MDL-01")
+    def test_is_left_like_any_other(self, meanwhile: Any) -> None:
         course = make_course()
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)

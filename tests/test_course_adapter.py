@@ -151,6 +151,7 @@ class TestMethodsOnly:
         assert details["pacing_type"] == "Self Paced"
         json.dumps(details)
 
+    @pytest.mark.rule("ACC-07")
     @pytest.mark.parametrize(
         ("at", "is_open"),
         [
@@ -162,7 +163,7 @@ class TestMethodsOnly:
             (datetime(2026, 3, 6, tzinfo=timezone.utc), False),
         ],
     )
-    def test_acc_07_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
+    def test_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
         self, at: datetime, is_open: bool
     ) -> None:
         make_course()
@@ -182,7 +183,8 @@ class TestMethodsOnly:
         with one_call(NOON), pytest.raises(CourseEnrollmentFullError):
             api.add_enrollment(bob.get_username(), COURSE_ID)
 
-    def test_b_04_lists_take_two_queries_all_the_same(
+    @pytest.mark.rule("B-04")
+    def test_lists_take_two_queries_all_the_same(
         self, django_assert_num_queries: Any
     ) -> None:
         learner = make_user()
@@ -208,7 +210,8 @@ class TestMethodsOnly:
 
         assert api.unenroll_user_from_all_courses(username("ada")) == ["computed"]
 
-    def test_svc_04_proctored_exams_are_computed(self, settings: Any) -> None:
+    @pytest.mark.rule("SVC-04")
+    def test_proctored_exams_are_computed(self, settings: Any) -> None:
         settings.ENROLLMENTS_PROCTORING_BACKENDS = {
             "computed": {"allow_honor_mode": True}
         }
@@ -390,7 +393,8 @@ class TestFindField:
 
 
 class TestMoments:
-    def test_v1_ser_02_text_ends_in_z(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-SER-02")
+    def test_text_ends_in_z(self, settings: Any) -> None:
         settings.TIME_ZONE = "UTC"
 
         assert moments.to_iso(NOON) == "2026-03-04T12:00:00Z"
@@ -400,8 +404,9 @@ class TestMoments:
         assert moments.to_iso(date(2026, 3, 4)) == "2026-03-04T00:00:00Z"
         assert moments.to_iso(None) is None
 
+    @pytest.mark.rule("V1-SER-02")
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
-    def test_v1_ser_02_the_first_and_the_last_moment_have_a_text(
+    def test_the_first_and_the_last_moment_have_a_text(
         self, settings: Any, zone: str
     ) -> None:
         settings.TIME_ZONE = zone

@@ -64,7 +64,15 @@ def show_only_verified(action: str, **context: Any) -> dict[str, Any] | None:
 
 
 class TestEnrollmentDictionary:
-    def test_v1_ser_01_to_04_has_these_keys_in_this_order(self) -> None:
+    @pytest.mark.rule(
+        "V1-SER-01",
+        "V1-SER-02",
+        "V1-SER-03",
+        "V1-SER-04",
+        "SEED-DIFF-03",
+        "SEED-DIFF-04",
+    )
+    def test_has_these_keys_in_this_order(self) -> None:
         make_user()
         course = make_course()
 
@@ -85,6 +93,7 @@ class TestEnrollmentDictionary:
         assert enrollment["is_active"] is True
         assert enrollment["user"] == username("ada")
 
+    @pytest.mark.rule("V1-SER-02")
     @pytest.mark.parametrize(
         ("at", "text"),
         [
@@ -95,7 +104,7 @@ class TestEnrollmentDictionary:
             ),
         ],
     )
-    def test_v1_ser_02_created_is_utc_with_microseconds_when_there_are_any(
+    def test_created_is_utc_with_microseconds_when_there_are_any(
         self, at: datetime, text: str
     ) -> None:
         make_user()
@@ -109,7 +118,8 @@ class TestEnrollmentDictionary:
         assert enrollment["created"] == text
         assert data.get_course_enrollments(username("ada"))[0]["created"] == text
 
-    def test_v1_ser_05_the_course_has_these_keys_in_this_order(self) -> None:
+    @pytest.mark.rule("V1-SER-05")
+    def test_the_course_has_these_keys_in_this_order(self) -> None:
         details = data.get_course_enrollment_info(course_id_of(make_course()))
 
         assert list(details) == [
@@ -124,10 +134,9 @@ class TestEnrollmentDictionary:
             "pacing_type",
         ]
 
+    @pytest.mark.rule("V1-SER-06")
     @pytest.mark.parametrize("given", ["given", "derived", "blank"])
-    def test_v1_ser_06_the_name_is_given_or_derived_from_the_run(
-        self, given: str
-    ) -> None:
+    def test_the_name_is_given_or_derived_from_the_run(self, given: str) -> None:
         if not is_default_host():
             pytest.skip("Seminars always have a title.")
         names = {"given": "Demo", "derived": None, "blank": ""}
@@ -140,7 +149,8 @@ class TestEnrollmentDictionary:
         expected = {"given": "Demo", "derived": "Demo Course 1", "blank": ""}
         assert details["course_name"] == expected[given]
 
-    def test_v1_ser_07_the_dates_are_iso_texts(self) -> None:
+    @pytest.mark.rule("V1-SER-07")
+    def test_the_dates_are_iso_texts(self) -> None:
         course = make_course(
             enrollment_start=NOON - 2 * DAY,
             enrollment_end=NOON + DAY,
@@ -155,6 +165,7 @@ class TestEnrollmentDictionary:
         assert details["course_start"] == "2026-03-03T12:00:00Z"
         assert details["course_end"] == "2026-03-04T12:00:00.000001Z"
 
+    @pytest.mark.rule("V1-SER-08", "V1-CRS-08")
     @pytest.mark.parametrize(
         ("fact", "key"),
         [
@@ -164,9 +175,7 @@ class TestEnrollmentDictionary:
             ("end", "course_end"),
         ],
     )
-    def test_v1_ser_08_v1_crs_08_each_date_may_be_null(
-        self, fact: str, key: str
-    ) -> None:
+    def test_each_date_may_be_null(self, fact: str, key: str) -> None:
         dates = {"enrollment_start", "enrollment_end", "start", "end"} - {fact}
         course = make_course(**dict.fromkeys(dates, NOON))
 
@@ -175,8 +184,9 @@ class TestEnrollmentDictionary:
         keys = ("enrollment_start", "enrollment_end", "course_start", "course_end")
         assert [name for name in keys if details[name] is None] == [key]
 
+    @pytest.mark.rule("V1-SER-10")
     @pytest.mark.parametrize("invited", [True, False])
-    def test_v1_ser_10_invite_only_is_the_courses_own_flag(
+    def test_invite_only_is_the_courses_own_flag(
         self, settings: Any, invited: bool
     ) -> None:
         settings.ENROLLMENTS_INVITE_ONLY = True
@@ -186,7 +196,8 @@ class TestEnrollmentDictionary:
 
         assert details["invite_only"] is invited
 
-    def test_v1_ser_11_pacing_is_one_of_two_texts(self) -> None:
+    @pytest.mark.rule("V1-SER-11")
+    def test_pacing_is_one_of_two_texts(self) -> None:
         taught = data.get_course_enrollment_info(course_id_of(make_course("taught")))
         alone = data.get_course_enrollment_info(
             course_id_of(make_course("alone", self_paced=True))
@@ -197,7 +208,8 @@ class TestEnrollmentDictionary:
         expected = "Self Paced" if is_default_host() else "Instructor Paced"
         assert alone["pacing_type"] == expected
 
-    def test_v1_ser_12_v1_ser_13_a_mode_has_these_keys_in_this_order(self) -> None:
+    @pytest.mark.rule("V1-SER-12", "V1-SER-13")
+    def test_a_mode_has_these_keys_in_this_order(self) -> None:
         course = make_course()
         make_mode(
             course,
@@ -226,7 +238,8 @@ class TestEnrollmentDictionary:
             ("bulk_sku", "BULK-1"),
         ]
 
-    def test_v1_ser_13_what_a_mode_lacks_is_null(self) -> None:
+    @pytest.mark.rule("V1-SER-13")
+    def test_what_a_mode_lacks_is_null(self) -> None:
         course = make_course()
         make_mode(course)
 
@@ -235,6 +248,7 @@ class TestEnrollmentDictionary:
         lacking = [name for name, value in mode.items() if value is None]
         assert lacking == ["expiration_datetime", "description", "sku", "bulk_sku"]
 
+    @pytest.mark.rule("V1-SER-14")
     @pytest.mark.parametrize(
         ("stored", "shown"),
         [
@@ -247,7 +261,7 @@ class TestEnrollmentDictionary:
             ("--5,x,1.5,²", ""),
         ],
     )
-    def test_v1_ser_14_no_suggested_prices_are_a_blank_text(
+    def test_no_suggested_prices_are_a_blank_text(
         self, stored: str, shown: Any
     ) -> None:
         course = make_course()
@@ -257,7 +271,8 @@ class TestEnrollmentDictionary:
 
         assert mode["suggested_prices"] == shown
 
-    def test_v1_ser_17_expired_modes_are_left_out_and_credit_is_not(self) -> None:
+    @pytest.mark.rule("V1-SER-17")
+    def test_expired_modes_are_left_out_and_credit_is_not(self) -> None:
         course = make_course()
         make_modes(course, "audit", "credit")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -270,10 +285,9 @@ class TestEnrollmentDictionary:
         modes = enrollment["course_details"]["course_modes"]
         assert [mode["slug"] for mode in modes] == ["audit", "credit"]
 
+    @pytest.mark.rule("V1-SER-18", "V1-CRS-09")
     @pytest.mark.parametrize("expired", [False, True])
-    def test_v1_ser_18_v1_crs_09_without_usable_modes_there_is_the_default(
-        self, expired: bool
-    ) -> None:
+    def test_without_usable_modes_there_is_the_default(self, expired: bool) -> None:
         course = make_course()
         if expired:
             make_mode(course, "verified", expiration_datetime=NOON)
@@ -294,8 +308,9 @@ class TestEnrollmentDictionary:
             }
         ]
 
+    @pytest.mark.rule("V1-SER-19")
     @only_where_the_key_is_the_id
-    def test_v1_ser_19_a_deleted_course_is_null(self) -> None:
+    def test_a_deleted_course_is_null(self) -> None:
         course = make_course()
         CourseEnrollment.enroll(make_user(), course_id_of(course))
         course_id = course_id_of(course)
@@ -306,7 +321,8 @@ class TestEnrollmentDictionary:
         assert enrollment is not None
         assert enrollment["course_details"] is None
 
-    def test_v1_ser_22_many_are_as_each_by_itself(self) -> None:
+    @pytest.mark.rule("V1-SER-22")
+    def test_many_are_as_each_by_itself(self) -> None:
         first, second = make_course("first"), make_course("second")
         make_modes(first, "audit", "verified")
         make_mode(first, "audit", currency="eur")
@@ -329,7 +345,8 @@ class TestEnrollmentDictionary:
             assert one == data.get_course_enrollment(row.username, course_id)
         json.dumps(together)
 
-    def test_v1_ser_22_each_has_a_course_dictionary_of_its_own(self) -> None:
+    @pytest.mark.rule("V1-SER-22")
+    def test_each_has_a_course_dictionary_of_its_own(self) -> None:
         course = make_course()
         for learner in make_users(2):
             CourseEnrollment.enroll(learner, course_id_of(course))
@@ -341,7 +358,8 @@ class TestEnrollmentDictionary:
 
 
 class TestGetCourseEnrollments:
-    def test_data_01_v1_list_02_ties_are_stable(self) -> None:
+    @pytest.mark.rule("DATA-01", "V1-LIST-02")
+    def test_ties_are_stable(self) -> None:
         learner = make_user()
         with one_call(NOON):
             for number in range(5):
@@ -354,8 +372,9 @@ class TestGetCourseEnrollments:
         ids = [one["course_details"]["course_id"] for one in listed]
         assert ids == ["c0", "c1", "c2", "c3", "c4"]
 
+    @pytest.mark.rule("DATA-01", "V1-LIST-04")
     @pytest.mark.parametrize("include_inactive", [False, True])
-    def test_data_01_v1_list_04_deleted_courses_are_dropped_with_a_warning(
+    def test_deleted_courses_are_dropped_with_a_warning(
         self, caplog: pytest.LogCaptureFixture, include_inactive: bool
     ) -> None:
         learner = make_user()
@@ -371,7 +390,8 @@ class TestGetCourseEnrollments:
         assert "1 enrollments of deleted courses are left out" in caplog.text
         assert course_id_of(kept) == "kept"
 
-    def test_data_01_all_rows_are_listed_when_asked(self) -> None:
+    @pytest.mark.rule("DATA-01")
+    def test_all_rows_are_listed_when_asked(self) -> None:
         make_user()
         for course_id, is_active in (("in", True), ("out", False)):
             make_course(course_id)
@@ -400,7 +420,8 @@ class TestGetCourseEnrollments:
 
 
 class TestGetCourseEnrollment:
-    def test_data_02_gives_the_dictionary_active_or_not(self) -> None:
+    @pytest.mark.rule("DATA-02")
+    def test_gives_the_dictionary_active_or_not(self) -> None:
         learner = make_user()
         course_id = course_id_of(make_course())
         CourseEnrollment.enroll(learner, course_id, "honor")
@@ -412,7 +433,8 @@ class TestGetCourseEnrollment:
         assert active is not None
         assert left == {**active, "is_active": False}
 
-    def test_data_02_gives_none_when_there_is_none(self) -> None:
+    @pytest.mark.rule("DATA-02")
+    def test_gives_none_when_there_is_none(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
 
@@ -422,7 +444,8 @@ class TestGetCourseEnrollment:
 
 
 class TestGetUserEnrollments:
-    def test_data_03_gives_a_queryset_of_active_ones_by_creation(self) -> None:
+    @pytest.mark.rule("DATA-03")
+    def test_gives_a_queryset_of_active_ones_by_creation(self) -> None:
         course = make_course()
         late, early, left = make_users(3)
         for learner, at in ((late, NOON), (early, NOON - DAY), (left, NOON)):
@@ -434,15 +457,15 @@ class TestGetUserEnrollments:
 
         assert [row.user for row in enrollments.select_related("user")] == [early, late]
 
+    @pytest.mark.rule("DATA-03", "SEED-DIFF-15")
     @pytest.mark.parametrize("course_id", ["no-such-course", "", "not valid", None, []])
-    def test_data_03_gives_an_empty_queryset_when_there_is_none(
-        self, course_id: Any
-    ) -> None:
+    def test_gives_an_empty_queryset_when_there_is_none(self, course_id: Any) -> None:
         assert not data.get_user_enrollments(course_id).exists()
 
 
 class TestCreateCourseEnrollment:
-    def test_data_04_does_not_ask_whether_the_mode_is_offered(self) -> None:
+    @pytest.mark.rule("DATA-04")
+    def test_does_not_ask_whether_the_mode_is_offered(self) -> None:
         learner = make_user()
         course = make_course()
         make_mode(course, "audit")
@@ -453,7 +476,8 @@ class TestCreateCourseEnrollment:
 
         assert state_of(learner, course) == ("masters", True)
 
-    def test_data_05_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("DATA-05")
+    def test_an_unknown_user_is_told(self) -> None:
         course_id = course_id_of(make_course())
 
         with nothing_written(), pytest.raises(UserNotFoundError) as refusal:
@@ -461,7 +485,8 @@ class TestCreateCourseEnrollment:
 
         assert str(refusal.value) == "Not user with username 'nobody' found."
 
-    def test_data_05_an_unknown_course_is_told(self) -> None:
+    @pytest.mark.rule("DATA-05")
+    def test_an_unknown_course_is_told(self) -> None:
         make_user()
 
         with nothing_written(), pytest.raises(CourseNotFoundError):
@@ -469,7 +494,8 @@ class TestCreateCourseEnrollment:
                 username("ada"), "no-such-course", "audit", is_active=True
             )
 
-    def test_data_05_a_closed_course_is_told_unless_forced(self) -> None:
+    @pytest.mark.rule("DATA-05")
+    def test_a_closed_course_is_told_unless_forced(self) -> None:
         make_user()
         course_id = course_id_of(make_course(enrollment_end=NOON))
 
@@ -481,14 +507,16 @@ class TestCreateCourseEnrollment:
 
         assert created["is_active"]
 
-    def test_data_05_a_full_course_is_told(self) -> None:
+    @pytest.mark.rule("DATA-05")
+    def test_a_full_course_is_told(self) -> None:
         make_user()
         course_id = course_id_of(make_course(max_student_enrollments_allowed=0))
 
         with nothing_written(), pytest.raises(CourseEnrollmentFullError):
             data.create_course_enrollment(username("ada"), course_id, "audit", True)
 
-    def test_data_05_who_is_in_is_told_with_the_current_state_and_logged(
+    @pytest.mark.rule("DATA-05")
+    def test_who_is_in_is_told_with_the_current_state_and_logged(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         learner = make_user()
@@ -515,7 +543,8 @@ class TestCreateCourseEnrollment:
 
 
 class TestUpdateCourseEnrollment:
-    def test_data_06_gives_none_without_a_row(self) -> None:
+    @pytest.mark.rule("DATA-06")
+    def test_gives_none_without_a_row(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
 
@@ -524,11 +553,13 @@ class TestUpdateCourseEnrollment:
             assert data.update_course_enrollment(username("ada"), "unknown") is None
             assert data.update_course_enrollment(username("ada"), "not valid") is None
 
-    def test_data_06_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("DATA-06")
+    def test_an_unknown_user_is_told(self) -> None:
         with pytest.raises(UserNotFoundError):
             data.update_course_enrollment("nobody", course_id_of(make_course()))
 
-    def test_data_06_gives_the_dictionary_of_what_it_wrote(self) -> None:
+    @pytest.mark.rule("DATA-06")
+    def test_gives_the_dictionary_of_what_it_wrote(self) -> None:
         learner = make_user()
         course = make_course()
         CourseEnrollment.enroll(learner, course_id_of(course))
@@ -544,7 +575,8 @@ class TestUpdateCourseEnrollment:
 
 
 class TestAttributes:
-    def test_data_07_v1_attr_03_writing_replaces_all(self) -> None:
+    @pytest.mark.rule("DATA-07", "V1-ATTR-03")
+    def test_writing_replaces_all(self) -> None:
         learner = make_user()
         course_id = course_id_of(make_course())
         CourseEnrollment.enroll(learner, course_id)
@@ -561,7 +593,8 @@ class TestAttributes:
         ]
         assert names == ["shape"]
 
-    def test_v1_attr_03_an_empty_list_deletes_all(self) -> None:
+    @pytest.mark.rule("V1-ATTR-03")
+    def test_an_empty_list_deletes_all(self) -> None:
         learner = make_user()
         course_id = course_id_of(make_course())
         CourseEnrollment.enroll(learner, course_id)
@@ -571,7 +604,8 @@ class TestAttributes:
 
         assert data.get_enrollment_attributes(username("ada"), course_id) == []
 
-    def test_v1_attr_03_those_of_others_stay(self) -> None:
+    @pytest.mark.rule("V1-ATTR-03")
+    def test_those_of_others_stay(self) -> None:
         course_id = course_id_of(make_course())
         for name in ("ada", "bob"):
             CourseEnrollment.enroll(make_user(name), course_id)
@@ -581,6 +615,7 @@ class TestAttributes:
 
         assert data.get_enrollment_attributes(username("ada"), course_id) == [COLOR]
 
+    @pytest.mark.rule("DATA-07")
     @pytest.mark.parametrize(
         ("attribute", "part"),
         [
@@ -591,7 +626,7 @@ class TestAttributes:
             ({"namespace": "a"}, "name"),
         ],
     )
-    def test_data_07_the_first_missing_part_is_told(
+    def test_the_first_missing_part_is_told(
         self, attribute: dict[str, str], part: str
     ) -> None:
         learner = make_user()
@@ -607,7 +642,8 @@ class TestAttributes:
         assert str(refusal.value) == f"'{part}' not in enrollment attribute"
         assert refusal.value.code == "invalid_attribute"
 
-    def test_data_08_api_16_are_listed_as_written(self) -> None:
+    @pytest.mark.rule("DATA-08", "API-16")
+    def test_are_listed_as_written(self) -> None:
         learner = make_user()
         course_id = course_id_of(make_course())
         CourseEnrollment.enroll(learner, course_id)
@@ -616,7 +652,8 @@ class TestAttributes:
 
         assert data.get_enrollment_attributes(username("ada"), course_id) == written
 
-    def test_data_07_api_15_without_a_row_nothing_happens(self) -> None:
+    @pytest.mark.rule("DATA-07", "API-15")
+    def test_without_a_row_nothing_happens(self) -> None:
         make_user()
         course_id = course_id_of(make_course())
 
@@ -625,7 +662,8 @@ class TestAttributes:
 
         assert data.get_enrollment_attributes(username("ada"), course_id) == []
 
-    def test_data_07_data_08_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("DATA-07", "DATA-08")
+    def test_an_unknown_user_is_told(self) -> None:
         course_id = course_id_of(make_course())
 
         with pytest.raises(UserNotFoundError):
@@ -644,7 +682,8 @@ class TestAttributes:
 
 
 class TestUnenrollUserFromAllCourses:
-    def test_data_09_v1_unenr_07_gives_the_ids_of_the_courses_left(self) -> None:
+    @pytest.mark.rule("DATA-09", "V1-UNENR-07", "SEED-DIFF-06")
+    def test_gives_the_ids_of_the_courses_left(self) -> None:
         learner, other = make_users(2)
         for course_id in ("b", "a", "gone"):
             make_course(course_id)
@@ -659,7 +698,8 @@ class TestUnenrollUserFromAllCourses:
         assert {(row.mode, row.is_active) for row in rows} == {("verified", False)}
         assert CourseEnrollment.objects.filter(user=other, is_active=True).count() == 3
 
-    def test_v1_unenr_07_the_second_time_there_is_nothing_to_leave(self) -> None:
+    @pytest.mark.rule("V1-UNENR-07")
+    def test_the_second_time_there_is_nothing_to_leave(self) -> None:
         learner = make_user()
         CourseEnrollment.enroll(learner, course_id_of(make_course()))
         data.unenroll_user_from_all_courses(username("ada"))
@@ -667,18 +707,21 @@ class TestUnenrollUserFromAllCourses:
         with nothing_written():
             assert data.unenroll_user_from_all_courses(username("ada")) == []
 
-    def test_data_09_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("DATA-09")
+    def test_an_unknown_user_is_told(self) -> None:
         with pytest.raises(UserNotFoundError):
             data.unenroll_user_from_all_courses("nobody")
 
-    def test_v1_unenr_10_filters_are_not_asked(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-10")
+    def test_filters_are_not_asked(self, settings: Any) -> None:
         learner = make_user()
         CourseEnrollment.enroll(learner, course_id_of(make_course()))
         settings.ENROLLMENTS_FILTERS = [refuse]
 
         assert len(data.unenroll_user_from_all_courses(username("ada"))) == 1
 
-    def test_v1_unenr_10_only_active_ones_make_events(self) -> None:
+    @pytest.mark.rule("V1-UNENR-10")
+    def test_only_active_ones_make_events(self) -> None:
         learner = make_user()
         for course_id in ("in", "out"):
             make_course(course_id)
@@ -703,7 +746,8 @@ class TestUnenrollUserFromAllCourses:
         assert (event.actor_id, event.source) == (worker.pk, "retirement")
         assert event.reason == "asked by mail"
 
-    def test_b_11_v1_unenr_11_deleted_courses_count(self) -> None:
+    @pytest.mark.rule("B-11", "V1-UNENR-11")
+    def test_deleted_courses_count(self) -> None:
         learner = make_user()
         kept, deleted = make_course("kept"), make_course("deleted")
         for course in (kept, deleted):
@@ -717,7 +761,8 @@ class TestUnenrollUserFromAllCourses:
         event = EnrollmentEvent.objects.filter(type="deactivated", course_id="deleted")
         assert event.count() == 1
 
-    def test_b_11_a_deleted_course_without_history_goes_by_its_key(self) -> None:
+    @pytest.mark.rule("B-11")
+    def test_a_deleted_course_without_history_goes_by_its_key(self) -> None:
         learner = make_user()
         deleted = make_course("deleted")
         key = deleted.pk
@@ -728,7 +773,8 @@ class TestUnenrollUserFromAllCourses:
 
 
 class TestGetCourseEnrollmentInfo:
-    def test_data_10_expired_modes_are_listed_when_asked(self) -> None:
+    @pytest.mark.rule("DATA-10")
+    def test_expired_modes_are_listed_when_asked(self) -> None:
         course = make_course()
         make_mode(course, "audit")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -742,8 +788,9 @@ class TestGetCourseEnrollmentInfo:
         assert len(ever["course_modes"]) == 2
         json.dumps(ever)
 
+    @pytest.mark.rule("DATA-10", "DATA-13")
     @pytest.mark.parametrize("course_id", ["unknown", "not valid", "x/", ""])
-    def test_data_10_data_13_an_unknown_course_is_told(self, course_id: str) -> None:
+    def test_an_unknown_course_is_told(self, course_id: str) -> None:
         with pytest.raises(CourseNotFoundError) as refusal:
             data.get_course_enrollment_info(course_id)
 
@@ -753,24 +800,28 @@ class TestGetCourseEnrollmentInfo:
 
 
 class TestGetUserRoles:
-    def test_data_11_gives_a_set_of_rows(self) -> None:
+    @pytest.mark.rule("DATA-11")
+    def test_gives_a_set_of_rows(self) -> None:
         learner = make_user()
         role = CourseAccessRole.objects.create(user=learner, org="edX", role="staff")
 
         assert data.get_user_roles(username("ada")) == {role}
 
-    def test_data_11_gives_an_empty_set_when_there_are_none(self) -> None:
+    @pytest.mark.rule("DATA-11")
+    def test_gives_an_empty_set_when_there_are_none(self) -> None:
         make_user()
 
         assert data.get_user_roles(username("ada")) == set()
 
-    def test_data_11_an_unknown_user_is_told(self) -> None:
+    @pytest.mark.rule("DATA-11")
+    def test_an_unknown_user_is_told(self) -> None:
         with pytest.raises(UserNotFoundError):
             data.get_user_roles("nobody")
 
 
 class TestSerializeEnrollments:
-    def test_data_12_keeps_the_order_of_any_iterable(self) -> None:
+    @pytest.mark.rule("DATA-12")
+    def test_keeps_the_order_of_any_iterable(self) -> None:
         learners = make_users(3)
         course = make_course()
         rows = [CourseEnrollment.enroll(one, course_id_of(course)) for one in learners]
@@ -782,7 +833,8 @@ class TestSerializeEnrollments:
         assert [one["user"] for one in backwards] == names[::-1]
         assert ordered == backwards
 
-    def test_data_12_a_queryset_may_be_sliced_or_read_already(self) -> None:
+    @pytest.mark.rule("DATA-12")
+    def test_a_queryset_may_be_sliced_or_read_already(self) -> None:
         learners = make_users(3)
         course = make_course()
         for one in learners:
@@ -793,7 +845,8 @@ class TestSerializeEnrollments:
         assert len(data.serialize_enrollments(read[:2])) == 2
         assert data.serialize_enrollments(read) == data.serialize_enrollments(rows)
 
-    def test_data_12_expired_modes_are_listed_when_asked(self) -> None:
+    @pytest.mark.rule("DATA-12")
+    def test_expired_modes_are_listed_when_asked(self) -> None:
         course = make_course()
         make_mode(course, "audit")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -805,11 +858,13 @@ class TestSerializeEnrollments:
         assert len(now["course_details"]["course_modes"]) == 1
         assert len(ever["course_details"]["course_modes"]) == 2
 
-    def test_data_12_nothing_gives_nothing(self) -> None:
+    @pytest.mark.rule("DATA-12")
+    def test_nothing_gives_nothing(self) -> None:
         assert data.serialize_enrollments([]) == []
         assert data.serialize_enrollments(CourseEnrollment.objects.none()) == []
 
-    def test_api_20_an_orphan_with_instances_is_null_too(self) -> None:
+    @pytest.mark.rule("API-20")
+    def test_an_orphan_with_instances_is_null_too(self) -> None:
         course = make_course()
         CourseEnrollment.enroll(make_user(), course_id_of(course))
         course.delete()
@@ -818,7 +873,8 @@ class TestSerializeEnrollments:
 
         assert one["course_details"] is None
 
-    def test_mode_13_mode_18_modes_come_in_creation_order_one_per_currency(
+    @pytest.mark.rule("MODE-13", "MODE-18")
+    def test_modes_come_in_creation_order_one_per_currency(
         self,
     ) -> None:
         course = make_course()

@@ -105,7 +105,8 @@ def change_unseen(course: Any) -> None:
 
 
 class TestGetCourseEnrollmentDetails:
-    def test_cache_03_the_second_call_costs_nothing_and_equals_the_first(
+    @pytest.mark.rule("CACHE-03")
+    def test_the_second_call_costs_nothing_and_equals_the_first(
         self, django_assert_num_queries: Any
     ) -> None:
         course_id = course_id_of(make_course())
@@ -116,7 +117,8 @@ class TestGetCourseEnrollmentDetails:
 
         assert second == first
 
-    def test_cache_03_a_replaced_data_layer_is_asked_once(self, settings: Any) -> None:
+    @pytest.mark.rule("CACHE-03")
+    def test_a_replaced_data_layer_is_asked_once(self, settings: Any) -> None:
         settings.ENROLLMENTS_DATA_API = "tests.stranger.data"
         stranger.CALLS.clear()
 
@@ -125,7 +127,8 @@ class TestGetCourseEnrollmentDetails:
 
         assert len(stranger.CALLS) == 1
 
-    def test_api_01_two_data_layers_share_nothing(self, settings: Any) -> None:
+    @pytest.mark.rule("API-01")
+    def test_two_data_layers_share_nothing(self, settings: Any) -> None:
         course = make_course("far-away")
         here = api.get_course_enrollment_details("far-away")
 
@@ -134,7 +137,8 @@ class TestGetCourseEnrollmentDetails:
         assert here["course_id"] == course_id_of(course)
         assert api.get_course_enrollment_details("far-away") == stranger.COURSE
 
-    def test_cache_01_with_and_without_expired_modes_are_kept_apart(self) -> None:
+    @pytest.mark.rule("CACHE-01")
+    def test_with_and_without_expired_modes_are_kept_apart(self) -> None:
         course = make_course()
         make_mode(course, "audit")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -144,7 +148,8 @@ class TestGetCourseEnrollmentDetails:
             assert slugs(course_id) == ["audit"]
             assert slugs(course_id, include_expired=True) == ["audit", "verified"]
 
-    def test_cache_01_courses_are_kept_apart(self) -> None:
+    @pytest.mark.rule("CACHE-01")
+    def test_courses_are_kept_apart(self) -> None:
         make_modes(make_course("one"), "audit")
         make_modes(make_course("two"), "honor")
 
@@ -154,7 +159,8 @@ class TestGetCourseEnrollmentDetails:
             ["audit"],
         ]
 
-    def test_cache_02_a_lifetime_of_0_keeps_nothing(self, settings: Any) -> None:
+    @pytest.mark.rule("CACHE-02")
+    def test_a_lifetime_of_0_keeps_nothing(self, settings: Any) -> None:
         settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
         course = make_course()
         make_mode(course, "audit")
@@ -166,7 +172,8 @@ class TestGetCourseEnrollmentDetails:
         assert before == ["audit"]
         assert slugs(course_id) == ["audit", "unseen"]
 
-    def test_cache_02_turning_it_off_forgets_at_once(self, settings: Any) -> None:
+    @pytest.mark.rule("CACHE-02")
+    def test_turning_it_off_forgets_at_once(self, settings: Any) -> None:
         course = make_course()
         make_mode(course, "audit")
         course_id = course_id_of(course)
@@ -177,7 +184,8 @@ class TestGetCourseEnrollmentDetails:
 
         assert slugs(course_id) == ["audit", "unseen"]
 
-    def test_cache_06_an_unknown_course_is_not_remembered(self) -> None:
+    @pytest.mark.rule("CACHE-06")
+    def test_an_unknown_course_is_not_remembered(self) -> None:
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("late")
 
@@ -185,12 +193,14 @@ class TestGetCourseEnrollmentDetails:
 
         assert api.get_course_enrollment_details("late")["course_id"] == "late"
 
+    @pytest.mark.rule("CACHE-06")
     @pytest.mark.parametrize("course_id", ["", "not valid", None, [], {}])
-    def test_cache_06_what_is_no_course_id_is_told(self, course_id: Any) -> None:
+    def test_what_is_no_course_id_is_told(self, course_id: Any) -> None:
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details(course_id)
 
-    def test_cache_07_validation_and_enrollments_never_use_it(self) -> None:
+    @pytest.mark.rule("CACHE-07")
+    def test_validation_and_enrollments_never_use_it(self) -> None:
         course = make_course()
         make_mode(course, "audit")
         make_user()
@@ -264,7 +274,8 @@ class TestDifferentAnswers:
 
 
 class TestSavingWhileReading:
-    def test_b_18_what_was_read_before_a_save_is_not_kept(
+    @pytest.mark.rule("B-18")
+    def test_what_was_read_before_a_save_is_not_kept(
         self, settings: Any, monkeypatch: Any
     ) -> None:
         layer = ModuleType("layer_that_is_overtaken")
@@ -278,7 +289,8 @@ class TestSavingWhileReading:
         assert slugs(course_id) == ["audit"]
         assert slugs(course_id) == ["honor"]
 
-    def test_b_18_nor_what_the_same_call_read_before(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_nor_what_the_same_call_read_before(self) -> None:
         course = make_course()
         course_id = course_id_of(course)
 
@@ -289,10 +301,11 @@ class TestSavingWhileReading:
 
         assert slugs(course_id) == ["honor"]
 
+    @pytest.mark.rule("B-18")
     @pytest.mark.skipif(
         is_default_host(), reason="The id of a shipped course is its key."
     )
-    def test_b_18_nor_under_an_id_that_the_course_had_before(self) -> None:
+    def test_nor_under_an_id_that_the_course_had_before(self) -> None:
         course = make_course("django-101")
         course.slug = "django-102"
 
@@ -309,7 +322,8 @@ class TestSavingWhileReading:
         with pytest.raises(CourseNotFoundError):
             slugs("django-101")
 
-    def test_b_18_what_was_not_committed_is_not_kept(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_what_was_not_committed_is_not_kept(self) -> None:
         course = make_course()
         course_id = course_id_of(course)
 
@@ -320,7 +334,8 @@ class TestSavingWhileReading:
 
         assert slugs(course_id) == ["audit"]
 
-    def test_b_18_a_transaction_sees_what_it_has_saved_itself(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_a_transaction_sees_what_it_has_saved_itself(self) -> None:
         course = make_course()
         course_id = course_id_of(course)
         before = slugs(course_id)
@@ -340,8 +355,9 @@ class TestABrokenCache:
         """Forget what other tests have caused to be logged a moment ago."""
         monkeypatch.setattr(details_cache, "_logged", {})
 
+    @pytest.mark.rule("CACHE-04", "CACHE-05", "B-17")
     @pytest.mark.parametrize("broken", ["ReadsFail", "WritesFail"])
-    def test_cache_04_cache_05_b_17_never_fails_a_call(
+    def test_never_fails_a_call(
         self, settings: Any, caplog: pytest.LogCaptureFixture, broken: str
     ) -> None:
         settings.CACHES = {"default": {"BACKEND": f"tests.stranger.caches.{broken}"}}
@@ -357,10 +373,11 @@ class TestABrokenCache:
         assert slugs(course_id) == ["audit", "unseen"]
         assert "cache" in caplog.text
 
+    @pytest.mark.rule("B-17")
     @pytest.mark.parametrize(
         ("broken", "failures"), [("ReadsFail", 1), ("WritesFail", 2)]
     )
-    def test_b_17_is_logged_once_and_not_for_every_page(
+    def test_is_logged_once_and_not_for_every_page(
         self, settings: Any, caplog: Any, broken: str, failures: int
     ) -> None:
         settings.CACHES = {"default": {"BACKEND": f"tests.stranger.caches.{broken}"}}
@@ -373,7 +390,8 @@ class TestABrokenCache:
         assert len(caplog.records) == failures
         assert all(record.exc_info for record in caplog.records)
 
-    def test_b_17_is_logged_again_if_it_goes_on(
+    @pytest.mark.rule("B-17")
+    def test_is_logged_again_if_it_goes_on(
         self, settings: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(details_cache, "SILENT_SECONDS", 0)
@@ -385,7 +403,8 @@ class TestABrokenCache:
 
         assert len(caplog.records) == 3
 
-    def test_b_17_nor_saving_a_mode(self, settings: Any) -> None:
+    @pytest.mark.rule("B-17")
+    def test_nor_saving_a_mode(self, settings: Any) -> None:
         settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.WritesFail"}}
 
         mode = make_mode(make_course())
@@ -412,23 +431,27 @@ class TestKeeping:
             assert details == {"course_modes": [mode]}
         return len(readings) == 1
 
-    def test_b_18_nothing_outlives_the_expiration_of_a_mode(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_nothing_outlives_the_expiration_of_a_mode(self) -> None:
         now = timezone.now()
         soon = (now + timedelta(milliseconds=900)).isoformat().replace("+00:00", "Z")
 
         assert not self._is_kept({"slug": "a", "expiration_datetime": soon}, at=now)
 
-    def test_b_18_what_lasts_long_enough_is_kept(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_what_lasts_long_enough_is_kept(self) -> None:
         assert self._is_kept(
             {"slug": "a", "expiration_datetime": "2026-03-05T12:00:00Z"}
         )
 
-    def test_b_18_where_expired_ones_are_shown_none_outlives_itself(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_where_expired_ones_are_shown_none_outlives_itself(self) -> None:
         expired = {"slug": "a", "expiration_datetime": "2026-03-03T12:00:00Z"}
 
         assert self._is_kept(expired, include_expired=True)
 
-    def test_b_18_dropping_forgets_both_kinds(self) -> None:
+    @pytest.mark.rule("B-18")
+    def test_dropping_forgets_both_kinds(self) -> None:
         course = make_course()
         course_id = course_id_of(course)
         for include_expired in (False, True):
@@ -445,7 +468,8 @@ class TestKeeping:
 
 
 class TestCourseModeFilter:
-    def test_mode_19_an_expired_mode_is_refused_though_the_cache_shows_it(self) -> None:
+    @pytest.mark.rule("MODE-19")
+    def test_an_expired_mode_is_refused_though_the_cache_shows_it(self) -> None:
         course = make_course()
         make_modes(course, "audit", "verified")
         course_id = course_id_of(course)

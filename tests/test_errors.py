@@ -48,20 +48,23 @@ class TestCourseEnrollmentError:
         assert classes == set(CODES)
         assert len(set(CODES.values())) == len(CODES)
 
-    def test_errs_04_errs_05_all_are_of_one_family(self) -> None:
+    @pytest.mark.rule("ERRS-04", "ERRS-05")
+    def test_all_are_of_one_family(self) -> None:
         for name in CODES:
             assert issubclass(getattr(errors, name), CourseEnrollmentError)
 
+    @pytest.mark.rule("ERRS-01")
     @pytest.mark.parametrize("name", PLAIN)
-    def test_errs_01_says_its_message_and_carries_its_data(self, name: str) -> None:
+    def test_says_its_message_and_carries_its_data(self, name: str) -> None:
         error = getattr(errors, name)("Sorry.", {"more": 1})
 
         assert isinstance(error, CourseEnrollmentError)
         assert str(error) == "Sorry."
         assert error.data == {"more": 1}
 
+    @pytest.mark.rule("ERRS-01")
     @pytest.mark.parametrize("name", PLAIN)
-    def test_errs_01_data_may_be_left_out(self, name: str) -> None:
+    def test_data_may_be_left_out(self, name: str) -> None:
         assert getattr(errors, name)("Sorry.").data is None
 
     @pytest.mark.parametrize("name", PLAIN)
@@ -76,7 +79,8 @@ class TestCourseEnrollmentError:
 
 
 class TestCourseEnrollmentExistsError:
-    def test_errs_02_carries_the_enrollment(self) -> None:
+    @pytest.mark.rule("ERRS-02")
+    def test_carries_the_enrollment(self) -> None:
         error = CourseEnrollmentExistsError("Already there.", {"mode": "audit"})
 
         assert isinstance(error, CourseEnrollmentError)

@@ -91,7 +91,8 @@ class TestExplainEnrollment:
 
         assert (reason["code"], reason["changes_at"]) == ("enrollment_ended", None)
 
-    def test_acc_07_the_moment_of_opening_is_not_open(self) -> None:
+    @pytest.mark.rule("ACC-07")
+    def test_the_moment_of_opening_is_not_open(self) -> None:
         make_user()
         make_course(enrollment_start=NOON)
 
@@ -124,7 +125,8 @@ class TestExplainEnrollment:
 
         assert explain()["seats"] == {"capacity": 1, "taken": 3, "left": 0}
 
-    def test_cap_05_a_full_course_refuses_no_course_staff(self) -> None:
+    @pytest.mark.rule("CAP-05")
+    def test_a_full_course_refuses_no_course_staff(self) -> None:
         member = make_user()
         make_course(max_student_enrollments_allowed=0)
         CourseAccessRole.objects.create(user=member, course_id=COURSE_ID, role="staff")
@@ -142,14 +144,16 @@ class TestExplainEnrollment:
         assert told["mode"] == "verified"
         assert "Available modes were: audit, honor" in told["reasons"][0]["message"]
 
-    def test_mode_06_the_mode_is_the_default_when_none_is_named(self) -> None:
+    @pytest.mark.rule("MODE-06")
+    def test_the_mode_is_the_default_when_none_is_named(self) -> None:
         make_user()
         make_modes(make_course(), "honor", "verified")
 
         assert explain()["mode"] == "honor"
         assert explain("verified")["mode"] == "verified"
 
-    def test_mode_07_a_default_that_is_not_offered(self) -> None:
+    @pytest.mark.rule("MODE-07")
+    def test_a_default_that_is_not_offered(self) -> None:
         make_user()
         make_mode(make_course(), "professional")
 
@@ -183,7 +187,8 @@ class TestExplainEnrollment:
         ends = [reason["changes_at"] for reason in told["reasons"]]
         assert ends == [None, None, "2026-03-04T13:00:00Z", None, None, None]
 
-    def test_acc_01_an_invitation_opens_the_door(self) -> None:
+    @pytest.mark.rule("ACC-01")
+    def test_an_invitation_opens_the_door(self) -> None:
         make_user()
         make_course(invitation_only=True, enrollment_end=NOON)
         CourseEnrollmentAllowed.objects.create(
@@ -206,7 +211,8 @@ class TestExplainEnrollment:
         assert codes(told) == ["already_enrolled"]
         assert (told["allowed"], told["mode"]) == (False, "verified")
 
-    def test_v1_enr_31_who_is_in_may_still_ask_for_a_mode_that_is_not_there(
+    @pytest.mark.rule("V1-ENR-31")
+    def test_who_is_in_may_still_ask_for_a_mode_that_is_not_there(
         self,
     ) -> None:
         make_modes(make_course(), "audit", "honor")

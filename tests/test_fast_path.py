@@ -201,7 +201,8 @@ class TestEnrollments:
 
 
 class TestListOfAll:
-    def test_ser_20_http_sends_what_the_serializer_gives(self, rows, courses):
+    @pytest.mark.rule("V1-SER-20")
+    def test_http_sends_what_the_serializer_gives(self, rows, courses):
         staff = make_user("staff", is_staff=True)
         listed = CourseEnrollment.objects.order_by("-created", "-pk")
         known = listed.filter(course__in=[course.pk for course in courses[:-1]])

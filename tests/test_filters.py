@@ -165,7 +165,8 @@ class TestAsked:
 
         assert asked == []
 
-    def test_v1_unenr_10_not_about_retirement(self, course: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-10")
+    def test_not_about_retirement(self, course: Any) -> None:
         CourseEnrollment.enroll(make_user(), COURSE_ID)
         asked.clear()
 
@@ -258,7 +259,8 @@ class TestVeto:
 
 
 class TestChangedContext:
-    def test_mdl_05_the_mode_may_be_one_that_the_course_does_not_offer(
+    @pytest.mark.rule("MDL-05")
+    def test_the_mode_may_be_one_that_the_course_does_not_offer(
         self, settings: Any, course: Any
     ) -> None:
         settings.ENROLLMENTS_FILTERS = [grant_scholarship]

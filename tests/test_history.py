@@ -61,9 +61,8 @@ def course() -> Any:
 
 
 class TestEvents:
-    def test_b_20_creating_writes_one_event_with_the_final_state(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("B-20", "EVT-01", "EVT-12")
+    def test_creating_writes_one_event_with_the_final_state(self, course: Any) -> None:
         learner, actor = make_users(2)
 
         row = EnrollmentsService().enroll(
@@ -93,9 +92,8 @@ class TestEvents:
         assert isinstance(event.event_id, uuid.UUID)
         assert str(event) == f"created: {learner.pk}, {COURSE_ID}"
 
-    def test_b_20_creating_inactive_is_created_and_nothing_else(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("B-20")
+    def test_creating_inactive_is_created_and_nothing_else(self, course: Any) -> None:
         make_user()
 
         api.add_enrollment(username("ada"), COURSE_ID, "honor", is_active=False)
@@ -107,6 +105,7 @@ class TestEvents:
             False,
         )
 
+    @pytest.mark.rule("EVT-02")
     def test_each_event_changes_one_thing(self, course: Any) -> None:
         make_user()
         api.add_enrollment(username("ada"), COURSE_ID, "verified")
@@ -124,7 +123,8 @@ class TestEvents:
             ("mode_changed", "verified", "honor", True, True),
         ]
 
-    def test_evt_15_moving_there_and_back_is_one_event_each(self, course: Any) -> None:
+    @pytest.mark.rule("EVT-15", "EVT-09")
+    def test_moving_there_and_back_is_one_event_each(self, course: Any) -> None:
         make_user()
         api.add_enrollment(username("ada"), COURSE_ID)
 
@@ -389,17 +389,17 @@ class TestOrigin:
             (actor.pk, "command", "because"),
         ]
 
+    @pytest.mark.rule("V1-SIDE-08")
     @pytest.mark.parametrize("none", [None, "", "None"])
-    def test_v1_side_08_these_are_no_enterprise_customer(
-        self, course: Any, none: Any
-    ) -> None:
+    def test_these_are_no_enterprise_customer(self, course: Any, none: Any) -> None:
         make_user()
 
         api.add_enrollment(username("ada"), COURSE_ID, enterprise_uuid=none)
 
         assert EnrollmentEvent.objects.get().enterprise_uuid == ""
 
-    def test_v1_side_08_a_customer_is_any_text_or_uuid(self, course: Any) -> None:
+    @pytest.mark.rule("V1-SIDE-08")
+    def test_a_customer_is_any_text_or_uuid(self, course: Any) -> None:
         ada, bob = make_users(2)
         key = uuid.uuid4()
 
@@ -425,6 +425,7 @@ class TestSignals:
         assert before == []
         assert [name for name, _ in heard] == ["created"]
 
+    @pytest.mark.rule("EVT-04")
     def test_each_carries_the_instance_and_the_record(
         self, course: Any, commit: Callable[[], Any]
     ) -> None:
@@ -481,6 +482,7 @@ class TestSignals:
             "mode_changed",
         ]
 
+    @pytest.mark.rule("EVT-03", "EVT-08")
     @pytest.mark.parametrize("skip_refund", [True, False])
     def test_deactivated_tells_whether_to_skip_the_refund(
         self, course: Any, commit: Callable[[], Any], skip_refund: bool
@@ -501,6 +503,7 @@ class TestSignals:
 
         assert [carried["skip_refund"] for _, carried in heard] == [skip_refund] * 3
 
+    @pytest.mark.rule("EVT-08")
     def test_only_deactivated_carries_it(
         self, course: Any, commit: Callable[[], Any]
     ) -> None:
@@ -512,7 +515,8 @@ class TestSignals:
 
         assert all("skip_refund" not in carried for _, carried in heard)
 
-    def test_evt_14_a_change_that_rolls_back_is_never_told(
+    @pytest.mark.rule("EVT-14")
+    def test_a_change_that_rolls_back_is_never_told(
         self, course: Any, commit: Callable[[], Any]
     ) -> None:
         make_user()
@@ -528,7 +532,8 @@ class TestSignals:
         assert heard == []
         assert event_types() == []
 
-    def test_evt_10_b_05_a_request_that_changes_nothing_is_never_told(
+    @pytest.mark.rule("EVT-10", "B-05")
+    def test_a_request_that_changes_nothing_is_never_told(
         self, course: Any, commit: Callable[[], Any]
     ) -> None:
         learner = make_user()
@@ -542,7 +547,8 @@ class TestSignals:
 
         assert heard == []
 
-    def test_b_07_a_refusal_is_never_told(self, commit: Callable[[], Any]) -> None:
+    @pytest.mark.rule("B-07")
+    def test_a_refusal_is_never_told(self, commit: Callable[[], Any]) -> None:
         make_course(max_student_enrollments_allowed=0)
         make_user()
 
@@ -556,6 +562,7 @@ class TestSignals:
 
         assert heard == []
 
+    @pytest.mark.rule("EVT-06")
     def test_a_receiver_that_raises_is_logged_and_disturbs_nobody(
         self,
         course: Any,
@@ -695,9 +702,8 @@ class TestSignals:
         assert heard[0][1]["event"].time.tzinfo is not None
         assert EnrollmentEvent.objects.get().as_record().time.tzinfo == timezone.utc
 
-    def test_acc_10_using_up_an_invitation_is_no_event_of_its_own(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("ACC-10")
+    def test_using_up_an_invitation_is_no_event_of_its_own(self, course: Any) -> None:
         CourseEnrollmentAllowed.objects.create(
             email="ada@example.org", course_id=COURSE_ID
         )

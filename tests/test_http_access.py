@@ -66,8 +66,9 @@ class FailingAuthentication(BaseAuthentication):
 
 
 class TestNobody:
+    @pytest.mark.rule("V1-AUTH-06", "V1-AUTH-11")
     @pytest.mark.parametrize("method", ["get", "post", "put", "options"])
-    def test_auth_06_and_11_is_a_401_with_a_challenge(self, method: str) -> None:
+    def test_is_a_401_with_a_challenge(self, method: str) -> None:
         response = getattr(client_of(), method)(ENROLLMENT)
 
         assert response.status_code == 401
@@ -76,6 +77,7 @@ class TestNobody:
         }
         assert response["WWW-Authenticate"] == 'JWT realm="api"'
 
+    @pytest.mark.rule("V1-AUTH-11")
     @pytest.mark.parametrize(
         ("classes", "challenge"),
         [
@@ -91,7 +93,7 @@ class TestNobody:
             (OURS, 'JWT realm="api"'),
         ],
     )
-    def test_auth_11_in_every_configuration(
+    def test_in_every_configuration(
         self, settings: Any, classes: Any, challenge: str
     ) -> None:
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = classes
@@ -100,8 +102,9 @@ class TestNobody:
             assert response.status_code == 401
             assert response["WWW-Authenticate"] == challenge
 
+    @pytest.mark.rule("V1-AUTH-11")
     @pytest.mark.parametrize("defaults", [[], [SESSION], [BASIC]])
-    def test_auth_11_whatever_the_hosts_own_defaults(
+    def test_whatever_the_hosts_own_defaults(
         self, settings: Any, defaults: list[str]
     ) -> None:
         settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": defaults}
@@ -120,9 +123,8 @@ class TestNobody:
 
 
 class TestAuthenticationClasses:
-    def test_auth_01_and_02_default_is_our_session_class_then_drfs_own(
-        self, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-01", "V1-AUTH-02")
+    def test_default_is_our_session_class_then_drfs_own(self, settings: Any) -> None:
         settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [BASIC]}
 
         def names(view: Any) -> list[str]:
@@ -196,7 +198,8 @@ def _basic(name: str, password: str) -> str:
     return f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
-def test_auth_12_who_is_logged_in_and_may_not_gets_a_403(rf: Any) -> None:
+@pytest.mark.rule("V1-AUTH-12")
+def test_who_is_logged_in_and_may_not_gets_a_403(rf: Any) -> None:
     class TheirView(EnrollmentListView):
         permission_classes = [IsAdminUser]
 
@@ -216,13 +219,15 @@ class TestInactiveUser:
     def _backend(self, settings: Any) -> None:
         settings.AUTHENTICATION_BACKENDS = ALLOW_INACTIVE
 
-    def test_auth_13_may_read_and_enroll(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-13")
+    def test_may_read_and_enroll(self, course: Any) -> None:
         ada = make_user("ada", is_active=False)
 
         assert ask(ada, course).status_code == 200
         assert len(get(ada).json()) == 1
 
-    def test_auth_17_is_global_staff_all_the_same(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-17")
+    def test_is_global_staff_all_the_same(self, course: Any) -> None:
         make_user("ada")
         boss = make_user("boss", is_active=False, is_staff=True)
 
@@ -238,7 +243,8 @@ class TestInactiveUser:
 
 
 class TestCsrf:
-    def test_auth_14_a_change_needs_the_token(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_a_change_needs_the_token(self, course: Any) -> None:
         client = client_of(make_user("ada"), enforce_csrf_checks=True)
 
         with nothing_written():
@@ -256,7 +262,8 @@ class TestCsrf:
         ]
         assert without.json()["detail"].startswith("CSRF Failed: ")
 
-    def test_auth_14_bad_json_without_a_token_changes_nothing_either(self) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_bad_json_without_a_token_changes_nothing_either(self) -> None:
         client = client_of(make_user("ada"), enforce_csrf_checks=True)
 
         for body in ("null", "[" * 100_000, "{"):
@@ -264,12 +271,14 @@ class TestCsrf:
 
             assert response.status_code in {400, 403}
 
-    def test_auth_14_reading_needs_none(self) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_reading_needs_none(self) -> None:
         client = client_of(make_user("ada"), enforce_csrf_checks=True)
 
         assert client.get(ENROLLMENT).status_code == 200
 
-    def test_auth_16_a_list_always_sets_the_cookie(self) -> None:
+    @pytest.mark.rule("V1-AUTH-16")
+    def test_a_list_always_sets_the_cookie(self) -> None:
         client = client_of(make_user("ada"))
 
         first = client.get(ENROLLMENT)
@@ -278,7 +287,8 @@ class TestCsrf:
         assert first.cookies["csrftoken"].value
         assert second.cookies["csrftoken"].value == first.cookies["csrftoken"].value
 
-    def test_auth_15_a_trusted_origin_of_another_domain_needs_the_token_too(
+    @pytest.mark.rule("V1-AUTH-15")
+    def test_a_trusted_origin_of_another_domain_needs_the_token_too(
         self, course: Any, settings: Any
     ) -> None:
         settings.CSRF_TRUSTED_ORIGINS = ["https://learn.example.org"]
@@ -294,7 +304,8 @@ class TestCsrf:
 
         assert codes == [200, 403, 403, 403]
 
-    def test_auth_15_the_page_it_comes_from_counts_where_no_origin_is_told(
+    @pytest.mark.rule("V1-AUTH-15")
+    def test_the_page_it_comes_from_counts_where_no_origin_is_told(
         self, course: Any, settings: Any
     ) -> None:
         settings.CSRF_TRUSTED_ORIGINS = ["https://learn.example.org"]

@@ -98,20 +98,21 @@ def walk(user: Any, url: str = PATH, way: str = "next") -> list[list[dict[str, A
 
 
 class TestUrl:
-    def test_url_04_the_slash_is_optional(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-URL-04")
+    def test_the_slash_is_optional(self, boss: Any) -> None:
         assert reverse("django_enrollments:courseenrollmentsapilist") == PATH
         for path in (PATH, f"{PATH}/"):
             assert resolve(path).func.cls is CourseEnrollmentsApiListView
             assert client_of(boss).get(path).status_code == 200
 
-    def test_url_04_nothing_may_follow(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-URL-04")
+    def test_nothing_may_follow(self, boss: Any) -> None:
         for path in (f"{PATH}//", f"{PATH}/x", f"{PATH}%0A"):
             assert client_of(boss).get(path).status_code == 404
 
+    @pytest.mark.rule("V1-URL-14", "V1-ERR-04")
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_url_14_and_err_04_other_methods_are_not_allowed(
-        self, boss: Any, method: str
-    ) -> None:
+    def test_other_methods_are_not_allowed(self, boss: Any, method: str) -> None:
         response = getattr(client_of(boss), method)(PATH)
 
         assert response.status_code == 405
@@ -120,13 +121,15 @@ class TestUrl:
         }
         assert response["Allow"] == "GET, HEAD, OPTIONS"
 
-    def test_url_14_head_and_options_are_as_drf_provides_them(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-URL-14")
+    def test_head_and_options_are_as_drf_provides_them(self, boss: Any) -> None:
         head, options = client_of(boss).head(PATH), client_of(boss).options(PATH)
 
         assert (head.status_code, head.content) == (200, b"")
         assert options.status_code == 200
 
-    def test_nam_03_and_util_03_attributes(self) -> None:
+    @pytest.mark.rule("NAM-03", "UTIL-03")
+    def test_attributes(self) -> None:
         paginator = CourseEnrollmentsApiListPagination
 
         assert CourseEnrollmentsApiListView.pagination_class is paginator
@@ -148,8 +151,9 @@ class DenyingBackend:
 
 
 class TestWhoMay:
+    @pytest.mark.rule("V1-ADM-02")
     @pytest.mark.parametrize("query", [{}, {"course_id": "a b"}, {"cursor": "x"}])
-    def test_adm_02_nobody_and_learners_before_anything_is_looked_at(
+    def test_nobody_and_learners_before_anything_is_looked_at(
         self, query: dict[str, str]
     ) -> None:
         unknown, learner = ask(None, **query), ask(make_user("ada"), **query)
@@ -164,7 +168,8 @@ class TestWhoMay:
             "developer_message": "You do not have permission to perform this action."
         }
 
-    def test_adm_02_no_course_team_and_no_superuser(self) -> None:
+    @pytest.mark.rule("V1-ADM-02")
+    def test_no_course_team_and_no_superuser(self) -> None:
         ada, root = make_user("ada"), make_user("root", is_superuser=True)
         course_id = course_id_of(make_course())
         CourseAccessRole.objects.create(
@@ -174,14 +179,14 @@ class TestWhoMay:
         assert ask(ada, course_id=course_id).status_code == 403
         assert ask(root).status_code == 403
 
-    def test_auth_07_is_what_the_backends_say_of_a_user(
-        self, boss: Any, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-07")
+    def test_is_what_the_backends_say_of_a_user(self, boss: Any, settings: Any) -> None:
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.DenyingBackend"]
 
         assert ask(boss).status_code == 403
 
-    def test_auth_07_an_api_key_opens_nothing(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-07")
+    def test_an_api_key_opens_nothing(self, settings: Any) -> None:
         settings.ENROLLMENTS_API_KEYS = ["secret"]
         headers = {"X-Edx-Api-Key": "secret"}
 
@@ -189,14 +194,14 @@ class TestWhoMay:
         ada = client_of(make_user("ada"))
         assert ada.get(PATH, headers=headers).status_code == 403
 
-    def test_auth_17_inactive_staff_may(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-17")
+    def test_inactive_staff_may(self, settings: Any) -> None:
         settings.AUTHENTICATION_BACKENDS = ALLOW_INACTIVE
 
         assert ask(make_user("boss", is_staff=True, is_active=False)).status_code == 200
 
-    def test_thr_07_a_throttled_request_is_told_so(
-        self, boss: Any, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-THR-07")
+    def test_a_throttled_request_is_told_so(self, boss: Any, settings: Any) -> None:
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "1/minute", "staff": "1/minute"}
 
         ask(boss)
@@ -229,7 +234,8 @@ class TestWhoMay:
 
 
 class TestResults:
-    def test_adm_01_and_ser_20_keys_are_in_order(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-01", "V1-SER-20")
+    def test_keys_are_in_order(self, boss: Any) -> None:
         put(make_user("ada"), make_course())
 
         response = ask(boss)
@@ -239,10 +245,12 @@ class TestResults:
         (row,) = response.json()["results"]
         assert list(row) == ["created", "mode", "is_active", "user", "course_id"]
 
-    def test_adm_01_without_any_the_list_is_empty(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-01")
+    def test_without_any_the_list_is_empty(self, boss: Any) -> None:
         assert ask(boss).json() == {"next": None, "previous": None, "results": []}
 
-    def test_ser_20_is_what_the_serializer_gives(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-SER-20")
+    def test_is_what_the_serializer_gives(self, boss: Any) -> None:
         course, other = make_course(), make_course("edX/DemoX/2014T2")
         for number, learner in enumerate(make_users(3)):
             put(learner, course, "verified", is_active=number > 0)
@@ -255,7 +263,8 @@ class TestResults:
         assert json.dumps(listed) == json.dumps(data)
         assert len(listed) == 6
 
-    def test_adm_03_everybodys_active_or_not(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-03")
+    def test_everybodys_active_or_not(self, boss: Any) -> None:
         course = make_course()
         put(make_user("ada"), course)
         put(make_user("bea"), course, is_active=False)
@@ -265,7 +274,8 @@ class TestResults:
             (username("ada"), True),
         ]
 
-    def test_adm_16_newest_first_and_then_by_key(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-16")
+    def test_newest_first_and_then_by_key(self, boss: Any) -> None:
         learners = make_users(3)
         course = make_course()
         for learner, created in zip(learners, (NOON, NOON, NOON - HOUR), strict=True):
@@ -279,7 +289,8 @@ class TestResults:
             "learner2",
         ]
 
-    def test_adm_22_those_of_deleted_courses_are_absent(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-22")
+    def test_those_of_deleted_courses_are_absent(self, boss: Any) -> None:
         ada = make_user("ada")
         stays, goes = make_course("django-101"), make_course("django-102")
         put(ada, stays)
@@ -291,8 +302,9 @@ class TestResults:
         assert results(boss, course_id=course_id) == []
         assert results(boss, course_ids=course_id) == []
 
+    @pytest.mark.rule("V1-ADM-23")
     @pytest.mark.parametrize("count", [1, 50])
-    def test_adm_23_costs_one_statement_beside_session_and_user(
+    def test_costs_one_statement_beside_session_and_user(
         self, boss: Any, count: int
     ) -> None:
         fill(count)
@@ -304,8 +316,9 @@ class TestResults:
         assert len(response.json()["results"]) == count
         assert len(captured) == 3
 
+    @pytest.mark.rule("V1-ADM-23")
     @pytest.mark.parametrize("count", [1, 50])
-    def test_adm_23_costs_three_with_every_filter(self, boss: Any, count: int) -> None:
+    def test_costs_three_with_every_filter(self, boss: Any, count: int) -> None:
         course = make_course("course-v1:edX+Many+R")
         fill(count, course)
         learners = [f"learner{number}" for number in range(count)]
@@ -346,6 +359,18 @@ class TestFilters:
             for name in names:
                 put(users[name], course)
 
+    @pytest.mark.rule(
+        "V1-ADM-03",
+        "V1-ADM-04",
+        "V1-ADM-05",
+        "V1-ADM-06",
+        "V1-ADM-07",
+        "V1-ADM-08",
+        "V1-ADM-12",
+        "V1-ADM-14",
+        "V1-ADM-24",
+        "B-12",
+    )
     @pytest.mark.parametrize(
         ("query", "expected"),
         [
@@ -400,7 +425,7 @@ class TestFilters:
             ),
         ],
     )
-    def test_adm_03_to_08_12_24_and_b_12(
+    def test_filters_narrow_the_list_together(
         self, boss: Any, query: dict[str, str], expected: set[str]
     ) -> None:
         if "username" in query and not is_default_host():
@@ -413,30 +438,33 @@ class TestFilters:
         assert {f"{name}{short[course_id]}" for name, course_id in found} == expected
         assert len(found) == len(expected)
 
-    def test_adm_05_a_wildcard_finds_itself(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-05")
+    def test_a_wildcard_finds_itself(self, boss: Any) -> None:
         put(make_user("dora"), make_course("100%_sure"))
         put(make_user("emma"), make_course("1000-unsure"))
 
         for part in ("100%", "%_", "0%_s", "%_SURE"):
             assert pairs(results(boss, course_ids=part)) == [("dora", "100%_sure")]
 
-    def test_adm_04_case_of_a_course_id_counts(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-04")
+    def test_case_of_a_course_id_counts(self, boss: Any) -> None:
         assert results(boss, course_id=self.FULL.upper()) == []
 
-    def test_adm_06_case_of_a_username_counts(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-06")
+    def test_case_of_a_username_counts(self, boss: Any) -> None:
         assert results(boss, username=username("ada").upper()) == []
 
+    @pytest.mark.rule("V1-ADM-07")
     @pytest.mark.skipif(
         not is_default_host(), reason="Nobody lacks an address where it is the name."
     )
-    def test_adm_07_users_without_an_address_are_not_found_by_none(
-        self, boss: Any
-    ) -> None:
+    def test_users_without_an_address_are_not_found_by_none(self, boss: Any) -> None:
         put(make_user("dora", email=""), make_course("django-101"))
 
         assert results(boss, email=",") == []
 
-    def test_adm_07_everybody_with_an_address_is_found(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-07")
+    def test_everybody_with_an_address_is_found(self, boss: Any) -> None:
         if connection.vendor == "mysql" and not is_default_host():
             pytest.skip("This host has unique addresses, and here case is no other.")
         course = make_course("django-101")
@@ -445,17 +473,19 @@ class TestFilters:
 
         assert len(results(boss, email="us@example.org")) == 2
 
-    def test_adm_04_an_id_that_is_none(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-04")
+    def test_an_id_that_is_none(self, boss: Any) -> None:
         for text in ("a b", "a,b", "a?b", "x" * 256):
             assert errors(boss, course_id=text) == {
                 "course_id": f"'{text}' is not a valid course id."
             }
 
+    @pytest.mark.rule("V1-ADM-09")
     @pytest.mark.parametrize(
         ("field", "plural"),
         [("username", "usernames"), ("course_ids", "course_ids"), ("email", "emails")],
     )
-    def test_adm_09_at_most_a_hundred_of_each(
+    def test_at_most_a_hundred_of_each(
         self, boss: Any, field: str, plural: str
     ) -> None:
         element = {
@@ -470,16 +500,18 @@ class TestFilters:
             "A maximum of 100 is allowed"
         }
 
+    @pytest.mark.rule("V1-ADM-10", "V1-ADM-13", "V1-ADM-14")
     @pytest.mark.parametrize(
         "names", ["ada,", ",ada", ",", "ada,,bea", "ada, bea", "ada ,bea", "a/b", "a'b"]
     )
-    def test_adm_10_13_and_14_a_name_that_is_none(self, boss: Any, names: str) -> None:
+    def test_a_name_that_is_none(self, boss: Any, names: str) -> None:
         assert errors(boss, username=names) == {
             "username": "Usernames can only contain letters (A-Z, a-z), numerals "
             "(0-9), underscores (_), and hyphens (-)."
         }
 
-    def test_adm_10_the_pattern_is_asked_when_the_request_comes(
+    @pytest.mark.rule("V1-ADM-10")
+    def test_the_pattern_is_asked_when_the_request_comes(
         self, boss: Any, settings: Any
     ) -> None:
         before = ask(boss, username="ada.b").status_code
@@ -489,17 +521,20 @@ class TestFilters:
         assert before == 200
         assert list(errors(boss, username="ada.b")) == ["username"]
 
-    def test_adm_11_every_bad_field_is_told(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-11")
+    def test_every_bad_field_is_told(self, boss: Any) -> None:
         many = ",".join(["x"] * 101)
 
         told = errors(boss, course_id="a b", course_ids=many, email=many, username="'")
 
         assert list(told) == ["course_id", "course_ids", "email", "username"]
 
+    @pytest.mark.rule("V1-ERR-07")
     @pytest.mark.parametrize("field", CourseEnrollmentsApiListForm.base_fields)
-    def test_err_07_nul_is_a_400(self, boss: Any, field: str) -> None:
+    def test_nul_is_a_400(self, boss: Any, field: str) -> None:
         assert list(errors(boss, **{field: "a\x00b"})) == [field]
 
+    @pytest.mark.rule("V1-ERR-07")
     @pytest.mark.parametrize(
         "query",
         [
@@ -520,12 +555,13 @@ class TestFilters:
             "format=xml",
         ],
     )
-    def test_err_07_queries_of_any_kind(self, boss: Any, query: str) -> None:
+    def test_queries_of_any_kind(self, boss: Any, query: str) -> None:
         assert client_of(boss).get(f"{PATH}?{query}").status_code == 200
 
 
 class TestForm:
-    def test_util_01_fields_and_what_they_are_cleaned_to(self) -> None:
+    @pytest.mark.rule("UTIL-01")
+    def test_fields_and_what_they_are_cleaned_to(self) -> None:
         form = CourseEnrollmentsApiListForm(
             {"course_id": "django-101", "course_ids": "a,b", "username": "ada"}
         )
@@ -541,6 +577,7 @@ class TestForm:
 
 
 class TestPages:
+    @pytest.mark.rule("V1-ADM-17")
     @pytest.mark.parametrize(
         ("given", "size"),
         [
@@ -557,16 +594,17 @@ class TestPages:
             ("1.5", 100),
         ],
     )
-    def test_adm_17_size(self, boss: Any, given: str | None, size: int) -> None:
+    def test_size(self, boss: Any, given: str | None, size: int) -> None:
         fill(102)
 
         query = {} if given is None else {"page_size": given}
 
         assert len(results(boss, **query)) == size
 
+    @pytest.mark.rule("V1-ADM-20")
     @pytest.mark.parametrize("size", [1, 2, 3, 7, 10, 11])
     @pytest.mark.parametrize("created", [None, NOON])
-    def test_adm_20_every_row_once_in_order_there_and_back(
+    def test_every_row_once_in_order_there_and_back(
         self, boss: Any, size: int, created: Any
     ) -> None:
         fill(10, created=created)
@@ -584,7 +622,8 @@ class TestPages:
         assert [row for one in reversed(back) for row in one] == expected
         assert back == there[::-1]
 
-    def test_adm_20_hundreds_of_one_moment(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-20")
+    def test_hundreds_of_one_moment(self, boss: Any) -> None:
         fill(350, created=NOON)
 
         pages = walk(boss)
@@ -593,7 +632,8 @@ class TestPages:
         assert [len(page) for page in pages] == [100, 100, 100, 50]
         assert len(set(names)) == 350
 
-    def test_b_13_rows_that_come_in_move_nothing(self, boss: Any) -> None:
+    @pytest.mark.rule("B-13")
+    def test_rows_that_come_in_move_nothing(self, boss: Any) -> None:
         course = make_course("course-v1:edX+Many+R")
         fill(30, course, created=NOON)
         before = [row["user"] for row in results(boss)]
@@ -613,7 +653,8 @@ class TestPages:
         assert of_old == before
         assert len(seen) == len(set(seen))
 
-    def test_b_13_rows_that_go_skip_nothing(self, boss: Any) -> None:
+    @pytest.mark.rule("B-13")
+    def test_rows_that_go_skip_nothing(self, boss: Any) -> None:
         fill(6)
         client = client_of(boss)
         url = client.get(PATH, {"page_size": 2}).json()["next"]
@@ -650,7 +691,8 @@ class TestPages:
         assert (gone["results"], gone["previous"]) == ([], None)
         assert [name for name, _ in pairs(on["results"])] == ["learner1", "learner0"]
 
-    def test_adm_21_links_are_absolute_and_keep_all_filters(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-21")
+    def test_links_are_absolute_and_keep_all_filters(self, boss: Any) -> None:
         course = make_course("course-v1:edX+Many+R")
         fill(5, course)
         query = {
@@ -676,7 +718,8 @@ class TestPages:
             assert kept == query
         assert len(second["results"]) == 2
 
-    def test_adm_16_a_cursor_is_opaque(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-16")
+    def test_a_cursor_is_opaque(self, boss: Any) -> None:
         fill(3)
 
         url = ask(boss, page_size=1).json()["next"]
@@ -684,16 +727,19 @@ class TestPages:
         cursor = dict(parse_qsl(urlsplit(url).query))["cursor"]
         assert cursor.replace("-", "").replace("_", "").isalnum()
 
-    def test_adm_18_page_has_no_effect(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-18", "SEED-DIFF-07", "SEED-DIFF-11")
+    def test_page_has_no_effect(self, boss: Any) -> None:
         fill(3)
 
         assert results(boss, page="2") == results(boss)
 
-    def test_adm_15_an_empty_cursor_is_none(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-ADM-15")
+    def test_an_empty_cursor_is_none(self, boss: Any) -> None:
         fill(2)
 
         assert ask(boss, cursor="").json()["previous"] is None
 
+    @pytest.mark.rule("V1-ADM-19")
     @pytest.mark.parametrize(
         "cursor",
         [
@@ -734,7 +780,7 @@ class TestPages:
             ),
         ],
     )
-    def test_adm_19_a_bad_cursor_is_a_404(self, boss: Any, cursor: str) -> None:
+    def test_a_bad_cursor_is_a_404(self, boss: Any, cursor: str) -> None:
         fill(2)
         # An empty text is no cursor at all.
         query = {"cursor": cursor or "="}
@@ -744,6 +790,7 @@ class TestPages:
         assert response.status_code == 404
         assert response.json() == {"developer_message": "Invalid cursor"}
 
+    @pytest.mark.rule("V1-ERR-07")
     @pytest.mark.parametrize(
         ("text", "count"),
         [
@@ -755,9 +802,7 @@ class TestPages:
             ("p.-9999999999999999.-9223372036854775807", 2),
         ],
     )
-    def test_err_07_a_cursor_may_lead_anywhere(
-        self, boss: Any, text: str, count: int
-    ) -> None:
+    def test_a_cursor_may_lead_anywhere(self, boss: Any, text: str, count: int) -> None:
         fill(2)
         client = client_of(boss)
         cursor = urlsafe_b64encode(text.encode()).decode()
@@ -827,7 +872,8 @@ class TestPages:
         assert [len(page) for page in pages] == [2, 2, 1]
 
 
-def test_adm_20_no_page_is_reached_by_counting(boss: Any) -> None:
+@pytest.mark.rule("V1-ADM-20")
+def test_no_page_is_reached_by_counting(boss: Any) -> None:
     """A page is found by an index, so page 2,000 costs what page 1 does."""
     fill(20)
     client = client_of(boss)
@@ -840,8 +886,9 @@ def test_adm_20_no_page_is_reached_by_counting(boss: Any) -> None:
     assert not any("OFFSET" in sql or "COUNT(" in sql for sql in statements)
 
 
+@pytest.mark.rule("V1-ADM-20")
 @pytest.mark.parametrize("to_newer", [False, True])
-def test_adm_20_the_index_of_the_order_finds_the_place(to_newer: bool) -> None:
+def test_the_index_of_the_order_finds_the_place(to_newer: bool) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("Only SQLite tells in words how it finds rows.")
     rows = arrange(search_enrollments(), Place(NOON, 7, to_newer))

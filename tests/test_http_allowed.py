@@ -48,20 +48,23 @@ def invite(email: str = EMAIL, course_id: str = COURSE_ID, **fields: Any) -> Any
 
 
 class TestUrl:
-    def test_url_08_is_reversed_by_its_name(self) -> None:
+    @pytest.mark.rule("V1-URL-08")
+    def test_is_reversed_by_its_name(self) -> None:
         path = reverse("django_enrollments:courseenrollmentallowed")
 
         assert path == PATH
         assert resolve(path).func.cls is EnrollmentAllowedView
 
-    def test_url_13_nothing_is_changed_without_the_slash(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-URL-13")
+    def test_nothing_is_changed_without_the_slash(self, boss: Any) -> None:
         with nothing_written():
             response = client_of(boss).delete(PATH.rstrip("/"))
 
         assert response.status_code in {301, 404}
 
+    @pytest.mark.rule("V1-URL-14")
     @pytest.mark.parametrize("method", ["put", "patch"])
-    def test_url_14_other_methods_are_not_allowed(self, boss: Any, method: str) -> None:
+    def test_other_methods_are_not_allowed(self, boss: Any, method: str) -> None:
         response = getattr(client_of(boss), method)(PATH)
 
         assert response.status_code == 405
@@ -78,11 +81,10 @@ class GrantingBackend:
 
 
 class TestWhoMay:
+    @pytest.mark.rule("V1-CEA-01", "V1-AUTH-05")
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
     @pytest.mark.parametrize("fields", [{}, {"is_superuser": True}])
-    def test_cea_01_and_auth_05_only_global_staff(
-        self, method: str, fields: dict[str, bool]
-    ) -> None:
+    def test_only_global_staff(self, method: str, fields: dict[str, bool]) -> None:
         invite("bea@example.org")
         learner = make_user("ada", **fields)
 
@@ -97,7 +99,8 @@ class TestWhoMay:
         assert unknown.status_code == 401
         assert unknown["WWW-Authenticate"]
 
-    def test_cea_01_a_learner_learns_of_no_invitation(self) -> None:
+    @pytest.mark.rule("V1-CEA-01")
+    def test_a_learner_learns_of_no_invitation(self) -> None:
         invite("bea@example.org")
         client = client_of(make_user("ada"))
 
@@ -125,7 +128,8 @@ class TestWhoMay:
 
         assert codes == [200, 403, 403]
 
-    def test_auth_14_a_change_needs_the_csrf_token(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_a_change_needs_the_csrf_token(self, boss: Any) -> None:
         client = client_of(boss, enforce_csrf_checks=True)
         invite()
 
@@ -139,7 +143,8 @@ class TestWhoMay:
 
 
 class TestList:
-    def test_cea_02_and_ser_21_those_of_an_address(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-02", "V1-SER-21")
+    def test_those_of_an_address(self, boss: Any) -> None:
         invite(auto_enroll=True)
         invite(course_id="django-101")
         invite("bea@example.org")
@@ -154,13 +159,15 @@ class TestList:
         assert (first["auto_enroll"], first["user"]) == (True, None)
         assert (second["course_id"], second["auto_enroll"]) == ("django-101", False)
 
-    def test_cea_11_case_does_not_count(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-11")
+    def test_case_does_not_count(self, boss: Any) -> None:
         invite("Ada@Example.org")
 
         for email in (EMAIL, "ADA@EXAMPLE.ORG", f" {EMAIL} "):
             (found,) = get(boss, "enrollment_allowed/", email=email).json()
             assert found["email"] == EMAIL
 
+    @pytest.mark.rule("V1-CEA-02")
     @pytest.mark.parametrize(
         "email",
         [
@@ -176,7 +183,7 @@ class TestList:
             "x" * 5_000 + "@example.org",
         ],
     )
-    def test_cea_02_of_nobody_is_empty(self, boss: Any, email: str) -> None:
+    def test_of_nobody_is_empty(self, boss: Any, email: str) -> None:
         invite()
         invite("a@x")
 
@@ -184,7 +191,8 @@ class TestList:
 
         assert (response.status_code, response.content) == (200, b"[]")
 
-    def test_cea_03_without_an_address_the_requesters_own(self) -> None:
+    @pytest.mark.rule("V1-CEA-03")
+    def test_without_an_address_the_requesters_own(self) -> None:
         boss = make_user("boss", is_staff=True, email="Boss@Example.org")
         invite("boss@example.org")
         invite()
@@ -193,17 +201,19 @@ class TestList:
             (found,) = get(boss, "enrollment_allowed/", **query).json()
             assert found["email"] == "boss@example.org"
 
+    @pytest.mark.rule("V1-CEA-03")
     @pytest.mark.skipif(
         not is_default_host(), reason="Who logs in by e-mail there has an address."
     )
-    def test_cea_03_a_requester_without_an_address_has_none(self) -> None:
+    def test_a_requester_without_an_address_has_none(self) -> None:
         invite()
 
         response = get(make_user("boss", is_staff=True, email=""), PATH[len(ROOT) :])
 
         assert response.json() == []
 
-    def test_cea_13_a_used_one_names_the_user(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-13")
+    def test_a_used_one_names_the_user(self, boss: Any) -> None:
         ada = make_user("ada")
         ask(ada, make_course(COURSE_ID))
         course = make_course("by-invitation", invitation_only=True)
@@ -230,7 +240,8 @@ class TestList:
 
 
 class TestCreate:
-    def test_cea_04_is_created_with_defaults(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-04")
+    def test_is_created_with_defaults(self, boss: Any) -> None:
         response = send(boss, "POST", GOOD)
 
         assert response.status_code == 201
@@ -246,7 +257,8 @@ class TestCreate:
         (stored,) = CourseEnrollmentAllowed.objects.all()
         assert (stored.email, stored.course_id) == (EMAIL, COURSE_ID)
 
-    def test_cea_04_is_what_is_listed_then(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-04")
+    def test_is_what_is_listed_then(self, boss: Any) -> None:
         created = send(boss, "POST", GOOD | {"auto_enroll": True}).json()
 
         assert created["auto_enroll"] is True
@@ -261,9 +273,8 @@ class TestCreate:
         assert before == 400
         assert ask(ada, course).status_code == 200
 
-    def test_cea_06_and_b_22_a_second_one_is_a_409_and_the_first_stays(
-        self, boss: Any
-    ) -> None:
+    @pytest.mark.rule("V1-CEA-06", "B-22")
+    def test_a_second_one_is_a_409_and_the_first_stays(self, boss: Any) -> None:
         send(boss, "POST", GOOD)
 
         with nothing_written():
@@ -276,8 +287,9 @@ class TestCreate:
             f"{COURSE_ID} already exists."
         }
 
+    @pytest.mark.rule("V1-CEA-09")
     @pytest.mark.parametrize("auto_enroll", ["", "false", "true", "True", "1", "on"])
-    def test_cea_09_a_form_will_do(self, boss: Any, auto_enroll: str) -> None:
+    def test_a_form_will_do(self, boss: Any, auto_enroll: str) -> None:
         response = send(
             boss,
             "POST",
@@ -288,11 +300,13 @@ class TestCreate:
         assert response.status_code == 201
         assert response.json()["auto_enroll"] is (auto_enroll not in {"", "false"})
 
-    def test_cea_09_a_form_with_parts_will_do(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-09")
+    def test_a_form_with_parts_will_do(self, boss: Any) -> None:
         assert client_of(boss).post(PATH, GOOD).status_code == 201
 
+    @pytest.mark.rule("V1-CEA-10")
     @pytest.mark.parametrize("auto_enroll", [None, True, False])
-    def test_cea_10_null_is_no_flag(self, boss: Any, auto_enroll: bool | None) -> None:
+    def test_null_is_no_flag(self, boss: Any, auto_enroll: bool | None) -> None:
         response = send(boss, "POST", GOOD | {"auto_enroll": auto_enroll})
 
         assert response.json()["auto_enroll"] is bool(auto_enroll)
@@ -308,7 +322,8 @@ class TestCreate:
 
 
 class TestDelete:
-    def test_cea_07_and_b_22_is_gone(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-07", "B-22")
+    def test_is_gone(self, boss: Any) -> None:
         invite()
         invite("bea@example.org")
 
@@ -318,7 +333,8 @@ class TestDelete:
         (left,) = CourseEnrollmentAllowed.objects.all()
         assert left.email == "bea@example.org"
 
-    def test_cea_08_what_is_not_there_is_a_404(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-08")
+    def test_what_is_not_there_is_a_404(self, boss: Any) -> None:
         invite()
         send(boss, "DELETE", GOOD)
 
@@ -330,7 +346,8 @@ class TestDelete:
             f"{COURSE_ID} doesn't exists."
         }
 
-    def test_cea_11_case_of_the_address_does_not_count_that_of_the_course_does(
+    @pytest.mark.rule("V1-CEA-11")
+    def test_case_of_the_address_does_not_count_that_of_the_course_does(
         self, boss: Any
     ) -> None:
         invite()
@@ -340,12 +357,14 @@ class TestDelete:
 
         assert (other.status_code, same.status_code) == (404, 204)
 
-    def test_cea_13_a_used_one_too(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-13")
+    def test_a_used_one_too(self, boss: Any) -> None:
         invite(user=boss)
 
         assert send(boss, "DELETE", GOOD).status_code == 204
 
-    def test_cea_09_a_form_will_do(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-CEA-09")
+    def test_a_form_will_do(self, boss: Any) -> None:
         invite()
         form = "application/x-www-form-urlencoded"
 
@@ -391,9 +410,10 @@ NO_OBJECTS = [b"null", b"[]", b"7", b'"text"', b"{}", b"", b"[{}]", b"true"]
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 class TestWrongInput:
+    @pytest.mark.rule("V1-CEA-05")
     @pytest.mark.parametrize("key", ["email", "course_id"])
     @pytest.mark.parametrize("value", NOTHING)
-    def test_cea_05_nothing_is_missing(
+    def test_nothing_is_missing(
         self, boss: Any, method: str, key: str, value: Any
     ) -> None:
         invite()
@@ -405,8 +425,9 @@ class TestWrongInput:
         assert empty.status_code == absent.status_code == 400
         assert empty.json() == absent.json() == REQUIRED
 
+    @pytest.mark.rule("V1-CEA-05")
     @pytest.mark.parametrize("body", NO_OBJECTS)
-    def test_cea_05_no_object_is_missing_everything(
+    def test_no_object_is_missing_everything(
         self, boss: Any, method: str, body: bytes
     ) -> None:
         invite()
@@ -417,8 +438,9 @@ class TestWrongInput:
         assert response.status_code == 400
         assert response.json() == REQUIRED
 
+    @pytest.mark.rule("V1-CEA-10")
     @pytest.mark.parametrize("fields", WRONG.values(), ids=WRONG)
-    def test_cea_10_what_can_be_none_is_a_400_with_a_message(
+    def test_what_can_be_none_is_a_400_with_a_message(
         self, boss: Any, method: str, fields: dict[str, Any]
     ) -> None:
         invite()
@@ -429,25 +451,28 @@ class TestWrongInput:
         assert response.status_code == 400
         assert list(response.json()) == ["message"]
 
-    def test_cea_10_texts(self, boss: Any, method: str) -> None:
+    @pytest.mark.rule("V1-CEA-10")
+    def test_texts(self, boss: Any, method: str) -> None:
         course = send(boss, method, GOOD | {"course_id": "a b"})
         address = send(boss, method, GOOD | {"email": "ada"})
 
         assert course.json() == {"message": "No course 'a b' found for enrollment"}
         assert address.json() == {"message": "'ada' is not a valid email address."}
 
+    @pytest.mark.rule("V1-ERR-06")
     @pytest.mark.parametrize(
         "body", [b"{", b"\xff", b"[" * 100_000, b'{"a": NaN}', b"\x00"]
     )
-    def test_err_06_no_json(self, boss: Any, method: str, body: bytes) -> None:
+    def test_no_json(self, boss: Any, method: str, body: bytes) -> None:
         response = send(boss, method, body)
 
         assert response.status_code == 400
         assert response.json()["detail"].startswith("JSON parse error - ")
 
 
+@pytest.mark.rule("V1-CEA-10")
 @pytest.mark.parametrize("flag", WRONG_FLAGS)
-def test_cea_10_a_flag_that_is_no_boolean(boss: Any, flag: Any) -> None:
+def test_a_flag_that_is_no_boolean(boss: Any, flag: Any) -> None:
     with nothing_written():
         response = send(boss, "POST", GOOD | {"auto_enroll": flag})
 
@@ -455,7 +480,8 @@ def test_cea_10_a_flag_that_is_no_boolean(boss: Any, flag: Any) -> None:
     assert response.json() == {"message": f"'{flag}' is an invalid auto enroll status."}
 
 
-def test_cea_10_a_flag_that_is_none_in_a_form_either(boss: Any) -> None:
+@pytest.mark.rule("V1-CEA-10")
+def test_a_flag_that_is_none_in_a_form_either(boss: Any) -> None:
     response = client_of(boss).post(PATH, GOOD | {"auto_enroll": "perhaps"})
 
     assert response.status_code == 400

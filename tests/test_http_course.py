@@ -67,6 +67,7 @@ def slugs(response: Any) -> list[str]:
 
 
 class TestUrls:
+    @pytest.mark.rule("V1-URL-05")
     @pytest.mark.parametrize(
         "course_id",
         [
@@ -78,7 +79,7 @@ class TestUrls:
             "x" * 255,
         ],
     )
-    def test_url_05_every_valid_id_is_served_as_it_is(self, course_id: str) -> None:
+    def test_every_valid_id_is_served_as_it_is(self, course_id: str) -> None:
         make_course(course_id, display_name="Any")
 
         response = describe(course_id)
@@ -86,7 +87,8 @@ class TestUrls:
         assert response.status_code == 200
         assert response.json()["course_id"] == course_id
 
-    def test_url_05_and_03_have_the_names_that_clients_reverse(self) -> None:
+    @pytest.mark.rule("V1-URL-05", "V1-URL-03")
+    def test_have_the_names_that_clients_reverse(self) -> None:
         course_id = "course-v1:edX+DemoX+Demo_Course"
 
         detail = reverse(
@@ -98,7 +100,8 @@ class TestUrls:
         assert resolve(detail).func.cls is EnrollmentCourseDetailView
         assert reverse("django_enrollments:courseenrollments") == f"{ROOT}enrollment"
 
-    def test_url_05_reversing_takes_anything_whose_text_is_the_id(self) -> None:
+    @pytest.mark.rule("V1-URL-05")
+    def test_reversing_takes_anything_whose_text_is_the_id(self) -> None:
         class Key:
             def __str__(self) -> str:
                 return "edX/DemoX/2014T2"
@@ -109,13 +112,15 @@ class TestUrls:
 
         assert url == f"{ROOT}course/edX/DemoX/2014T2"
 
-    def test_url_05_reversing_refuses_an_id_that_could_not_be_served(self) -> None:
+    @pytest.mark.rule("V1-URL-05")
+    def test_reversing_refuses_an_id_that_could_not_be_served(self) -> None:
         with pytest.raises(NoReverseMatch):
             reverse(
                 "django_enrollments:courseenrollmentdetails",
                 kwargs={"course_id": "django-101/"},
             )
 
+    @pytest.mark.rule("V1-URL-10", "V1-URL-11", "V1-CRS-04")
     @pytest.mark.parametrize(
         "path",
         [
@@ -135,16 +140,13 @@ class TestUrls:
             "enrollment/",
         ],
     )
-    def test_url_10_11_and_crs_04_what_matches_no_route_is_a_404(
-        self, path: str
-    ) -> None:
+    def test_what_matches_no_route_is_a_404(self, path: str) -> None:
         make_course("django-101")
 
         assert client_of().get(f"{ROOT}{path}").status_code == 404
 
-    def test_url_10_the_pattern_is_asked_when_the_request_comes(
-        self, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-URL-10")
+    def test_the_pattern_is_asked_when_the_request_comes(self, settings: Any) -> None:
         make_course("django-101")
         make_course("edX/DemoX/2014T2")
         before = describe("django-101").status_code
@@ -155,7 +157,8 @@ class TestUrls:
         assert describe("django-101").status_code == 404
         assert describe("edX/DemoX/2014T2").status_code == 200
 
-    def test_url_11_no_id_ends_in_a_slash_whatever_the_pattern_allows(
+    @pytest.mark.rule("V1-URL-11")
+    def test_no_id_ends_in_a_slash_whatever_the_pattern_allows(
         self, settings: Any
     ) -> None:
         settings.ENROLLMENTS_COURSE_ID_PATTERN = r".+"
@@ -164,14 +167,16 @@ class TestUrls:
         assert describe("django-101").status_code == 200
         assert describe("django-101/").status_code == 404
 
+    @pytest.mark.rule("V1-URL-14")
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_url_14_other_methods_are_not_allowed(self, method: str) -> None:
+    def test_other_methods_are_not_allowed(self, method: str) -> None:
         response = getattr(client_of(), method)(f"{ROOT}course/django-101")
 
         assert response.status_code == 405
         assert response.json() == {"detail": f'Method "{method.upper()}" not allowed.'}
 
-    def test_url_14_head_and_options_are_as_drf_provides_them(self) -> None:
+    @pytest.mark.rule("V1-URL-14")
+    def test_head_and_options_are_as_drf_provides_them(self) -> None:
         make_course("django-101")
 
         head = client_of().head(f"{ROOT}course/django-101")
@@ -183,11 +188,13 @@ class TestUrls:
 
 
 class TestEnrollmentCourseDetailView:
-    def test_nam_03_and_auth_03_lists_of_classes_are_empty(self) -> None:
+    @pytest.mark.rule("NAM-03", "V1-AUTH-03")
+    def test_lists_of_classes_are_empty(self) -> None:
         assert EnrollmentCourseDetailView.authentication_classes == []
         assert EnrollmentCourseDetailView.permission_classes == []
 
-    def test_crs_01_07_and_ser_05_anybody_sees_a_course_with_its_keys_in_order(
+    @pytest.mark.rule("V1-CRS-01", "V1-CRS-07", "V1-SER-05")
+    def test_anybody_sees_a_course_with_its_keys_in_order(
         self,
     ) -> None:
         course = make_course(
@@ -239,6 +246,7 @@ class TestEnrollmentCourseDetailView:
             "pacing_type": "Instructor Paced",
         }
 
+    @pytest.mark.rule("V1-CRS-11")
     @pytest.mark.parametrize(
         "facts",
         [
@@ -248,14 +256,13 @@ class TestEnrollmentCourseDetailView:
             {"max_student_enrollments_allowed": 0},
         ],
     )
-    def test_crs_11_a_course_that_takes_nobody_is_shown(
-        self, facts: dict[str, Any]
-    ) -> None:
+    def test_a_course_that_takes_nobody_is_shown(self, facts: dict[str, Any]) -> None:
         make_course("django-101", **facts)
 
         assert describe("django-101").json()["course_id"] == "django-101"
 
-    def test_cache_08_and_b_18_a_change_shows_at_once(self) -> None:
+    @pytest.mark.rule("CACHE-08", "B-18")
+    def test_a_change_shows_at_once(self) -> None:
         course = make_course("django-101", invitation_only=False)
         mode = make_mode(course, "verified", min_price=10)
         before = describe("django-101").json()
@@ -275,18 +282,20 @@ class TestEnrollmentCourseDetailView:
         assert without["course_modes"][0]["slug"] == "audit"
         assert (without["invite_only"], closed["invite_only"]) == (False, True)
 
+    @pytest.mark.rule("V1-SER-11")
     @pytest.mark.skipif(
         not is_default_host(), reason="The other host's courses have no pace."
     )
-    def test_ser_11_a_self_paced_course_says_so(self) -> None:
+    def test_a_self_paced_course_says_so(self) -> None:
         make_course("django-101", self_paced=True)
 
         assert describe("django-101").json()["pacing_type"] == "Self Paced"
 
+    @pytest.mark.rule("V1-CRS-08")
     @pytest.mark.parametrize(
         "name", ["start", "end", "enrollment_start", "enrollment_end"]
     )
-    def test_crs_08_each_date_may_be_null_by_itself(self, name: str) -> None:
+    def test_each_date_may_be_null_by_itself(self, name: str) -> None:
         dates = {"start": NOON, "end": NOON, "enrollment_start": NOON} | {
             "enrollment_end": NOON
         }
@@ -298,7 +307,8 @@ class TestEnrollmentCourseDetailView:
         assert details[wire] is None
         assert sum(value == iso(NOON) for value in details.values()) == 3
 
-    def test_ser_10_the_global_setting_does_not_change_invite_only(
+    @pytest.mark.rule("V1-SER-10")
+    def test_the_global_setting_does_not_change_invite_only(
         self, settings: Any
     ) -> None:
         settings.ENROLLMENTS_INVITE_ONLY = True
@@ -306,7 +316,8 @@ class TestEnrollmentCourseDetailView:
 
         assert describe("django-101").json()["invite_only"] is False
 
-    def test_crs_05_expired_modes_are_left_out(self) -> None:
+    @pytest.mark.rule("V1-CRS-05")
+    def test_expired_modes_are_left_out(self) -> None:
         course = make_course("django-101")
         make_mode(course, "honor")
         make_mode(course, "verified", expiration_datetime=timezone.now() - HOUR)
@@ -317,8 +328,9 @@ class TestEnrollmentCourseDetailView:
             "verified",
         ]
 
+    @pytest.mark.rule("V1-CRS-02")
     @pytest.mark.parametrize("value", ["1", "True", "0", "false", " ", "\x00"])
-    def test_crs_02_any_value_includes_expired_modes(self, value: str) -> None:
+    def test_any_value_includes_expired_modes(self, value: str) -> None:
         course = make_course("django-101")
         make_mode(course, "verified", expiration_datetime=timezone.now() - HOUR)
 
@@ -326,14 +338,16 @@ class TestEnrollmentCourseDetailView:
 
         assert slugs(response) == ["verified"]
 
-    def test_crs_02_an_empty_value_does_not(self) -> None:
+    @pytest.mark.rule("V1-CRS-02")
+    def test_an_empty_value_does_not(self) -> None:
         course = make_course("django-101")
         make_mode(course, "verified", expiration_datetime=timezone.now() - HOUR)
 
         assert slugs(describe("django-101", include_expired="")) == ["audit"]
 
+    @pytest.mark.rule("V1-CRS-09", "V1-SER-18")
     @pytest.mark.parametrize("expired", [(), ("verified", "honor")])
-    def test_crs_09_and_ser_18_without_usable_modes_the_default_is_listed(
+    def test_without_usable_modes_the_default_is_listed(
         self, expired: tuple[str, ...]
     ) -> None:
         course = make_course("django-101")
@@ -354,12 +368,14 @@ class TestEnrollmentCourseDetailView:
             }
         ]
 
-    def test_crs_06_credit_is_listed(self) -> None:
+    @pytest.mark.rule("V1-CRS-06")
+    def test_credit_is_listed(self) -> None:
         make_modes(make_course("django-101"), "audit", "credit")
 
         assert slugs(describe("django-101")) == ["audit", "credit"]
 
-    def test_crs_03_an_unknown_course_is_a_400(self) -> None:
+    @pytest.mark.rule("V1-CRS-03")
+    def test_an_unknown_course_is_a_400(self) -> None:
         response = describe(NOWHERE)
 
         assert response.status_code == 400
@@ -367,7 +383,8 @@ class TestEnrollmentCourseDetailView:
             "message": f"No course found for course ID '{NOWHERE}'"
         }
 
-    def test_auth_03_nobody_is_looked_up_and_csrf_is_not_asked(self) -> None:
+    @pytest.mark.rule("V1-AUTH-03")
+    def test_nobody_is_looked_up_and_csrf_is_not_asked(self) -> None:
         make_course("django-101")
         client = client_of(make_user(), enforce_csrf_checks=True)
 
@@ -379,8 +396,9 @@ class TestEnrollmentCourseDetailView:
             query for query in captured.captured_queries if "session" in query["sql"]
         ]
 
+    @pytest.mark.rule("V1-CRS-10")
     @pytest.mark.django_db(transaction=True)
-    def test_crs_10_a_second_reading_comes_from_the_cache(self, settings: Any) -> None:
+    def test_a_second_reading_comes_from_the_cache(self, settings: Any) -> None:
         settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 60
         course = make_course("edX/Cached/1")
         make_mode(course)
@@ -392,7 +410,8 @@ class TestEnrollmentCourseDetailView:
         assert len(captured) == 0
         assert second.content == first.content
 
-    def test_nam_07_the_function_is_looked_up_when_it_is_called(
+    @pytest.mark.rule("NAM-07")
+    def test_the_function_is_looked_up_when_it_is_called(
         self, monkeypatch: Any
     ) -> None:
         def stranger(course_id: str, include_expired: bool = False) -> dict[str, Any]:
@@ -405,7 +424,8 @@ class TestEnrollmentCourseDetailView:
             "include_expired": True,
         }
 
-    def test_cache_05_any_other_refusal_is_a_400_too(self, monkeypatch: Any) -> None:
+    @pytest.mark.rule("CACHE-05")
+    def test_any_other_refusal_is_a_400_too(self, monkeypatch: Any) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise CourseEnrollmentError("The disk is full.")
 
@@ -430,6 +450,7 @@ class TestEnrollmentCourseDetailView:
         assert len(slugs(response)) == modes
         assert len(captured) == 2
 
+    @pytest.mark.rule("V1-ERR-07")
     @pytest.mark.parametrize(
         "headers",
         [
@@ -442,7 +463,7 @@ class TestEnrollmentCourseDetailView:
             {"Cookie": "csrftoken=" + "z" * 5_000},
         ],
     )
-    def test_err_07_answers_in_json_whatever_the_headers_say(
+    def test_answers_in_json_whatever_the_headers_say(
         self, headers: dict[str, str]
     ) -> None:
         make_course("django-101")

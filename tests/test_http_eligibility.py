@@ -69,10 +69,9 @@ class TestUrl:
 
         assert get(None, "course/eligibility").status_code == 200
 
+    @pytest.mark.rule("V1-URL-14")
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_url_14_other_methods_are_not_allowed(
-        self, course: Any, method: str
-    ) -> None:
+    def test_other_methods_are_not_allowed(self, course: Any, method: str) -> None:
         path = reverse(NAME, kwargs={"course_id": course_id_of(course)})
 
         response = getattr(client_of(make_user("ada")), method)(path)
@@ -125,10 +124,9 @@ class TestEligibility:
         assert ask_whether(ada, course, mode="").json()["mode"] == "audit"
         assert codes(ask_whether(ada, course, mode="verified")) == ["mode_unavailable"]
 
+    @pytest.mark.rule("V1-ERR-07")
     @pytest.mark.parametrize("mode", ["\x00", "x" * 5_000, "{0}%s", "[]", "ü"])
-    def test_err_07_a_mode_of_any_kind_is_not_offered(
-        self, course: Any, mode: str
-    ) -> None:
+    def test_a_mode_of_any_kind_is_not_offered(self, course: Any, mode: str) -> None:
         response = ask_whether(make_user("ada"), course, mode=mode)
 
         assert codes(response) == ["mode_unavailable"]
@@ -160,7 +158,8 @@ class TestEligibility:
 
         assert (ask(ada, course).status_code == 200) is allowed
 
-    def test_crs_03_an_unknown_course_is_a_400(self) -> None:
+    @pytest.mark.rule("V1-CRS-03")
+    def test_an_unknown_course_is_a_400(self) -> None:
         response = ask_whether(make_user("ada"), NOWHERE)
 
         assert response.status_code == 400
@@ -176,9 +175,8 @@ class TestEligibility:
 
         assert ask_whether(make_user("ada"), course).status_code == 400
 
-    def test_auth_11_nobody_gets_the_same_401_of_every_course(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-11")
+    def test_nobody_gets_the_same_401_of_every_course(self, course: Any) -> None:
         answers = {
             (response.status_code, response.content, *headers_of(response).items())
             for response in (ask_whether(None, course), ask_whether(None, NOWHERE))

@@ -25,6 +25,7 @@ def send(user: Any, method: str, path: str, body: Any = None) -> Any:
 
 
 class TestMessages:
+    @pytest.mark.rule("V1-ERR-01")
     @pytest.mark.parametrize(
         ("body", "code", "keys"),
         [
@@ -37,7 +38,7 @@ class TestMessages:
             ({"enrollment_attributes": [{}]}, 400, ["message", "localizedMessage"]),
         ],
     )
-    def test_err_01_our_own_have_a_message_first(
+    def test_our_own_have_a_message_first(
         self, course: Any, body: dict[str, Any], code: int, keys: list[str]
     ) -> None:
         whole = body if "course_details" in body or not body else wish(course, **body)
@@ -49,7 +50,8 @@ class TestMessages:
         assert list(response.json()) == keys
         assert isinstance(response.json()["message"], str)
 
-    def test_err_01_of_staff_too(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ERR-01")
+    def test_of_staff_too(self, course: Any) -> None:
         boss = make_user("boss", is_staff=True)
         invitation = {"email": "ada@example.org", "course_id": "a"}
 
@@ -65,7 +67,8 @@ class TestMessages:
         assert codes == [406, 406, 400, 404, 400]
         assert {tuple(response.json()) for response in refusals} == {("message",)}
 
-    def test_err_02_what_is_hidden_is_a_404_without_any_body(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ERR-02")
+    def test_what_is_hidden_is_a_404_without_any_body(self, course: Any) -> None:
         put(make_user("bea"), course)
         ada = make_user("ada")
         name = username("bea")
@@ -79,7 +82,8 @@ class TestMessages:
             assert response["Content-Length"] == "0"
             assert "Content-Type" not in response
 
-    def test_err_03_those_of_drf_have_a_detail(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ERR-03")
+    def test_those_of_drf_have_a_detail(self, course: Any) -> None:
         ada = make_user("ada")
         csrf = client_of(ada, enforce_csrf_checks=True)
 
@@ -96,7 +100,8 @@ class TestMessages:
         assert codes == [401, 403, 405, 400, 415, 403]
         assert {tuple(response.json()) for response in refusals} == {("detail",)}
 
-    def test_err_05_those_of_unenrolling_are_bare_texts(self) -> None:
+    @pytest.mark.rule("V1-ERR-05")
+    def test_those_of_unenrolling_are_bare_texts(self) -> None:
         root = make_user("root", is_superuser=True)
 
         refusals = [

@@ -774,7 +774,8 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 class TestBody:
-    def test_err_07_from_a_learner(
+    @pytest.mark.rule("V1-ERR-07")
+    def test_from_a_learner(
         self, ada: Asker, nothing_changed: NothingChanged, body: bytes
     ) -> None:
         with nothing_changed():
@@ -782,7 +783,8 @@ class TestBody:
 
         assert_refused(response)
 
-    def test_err_07_from_global_staff_about_who_left(
+    @pytest.mark.rule("V1-ERR-07")
+    def test_from_global_staff_about_who_left(
         self,
         ground: Groundwork,
         course: Any,
@@ -797,9 +799,8 @@ class TestBody:
         assert_refused(response)
 
 
-def test_err_07_bodies_from_nobody(
-    nobody: Asker, nothing_changed: NothingChanged
-) -> None:
+@pytest.mark.rule("V1-ERR-07")
+def test_bodies_from_nobody(nobody: Asker, nothing_changed: NothingChanged) -> None:
     with nothing_changed():
         for number, body in enumerate(BODIES.values()):
             method, path = WRITING[number % len(WRITING)].split()
@@ -807,6 +808,7 @@ def test_err_07_bodies_from_nobody(
             assert nobody.send(method, path, body).status_code == 401
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize(
     ("name", "body"),
     [
@@ -815,7 +817,7 @@ def test_err_07_bodies_from_nobody(
         for what, body in bodies.items()
     ],
 )
-def test_err_07_bodies_of_other_endpoints(
+def test_bodies_of_other_endpoints(
     boss: Asker, nothing_changed: NothingChanged, name: str, body: bytes
 ) -> None:
     method, path = name.split()
@@ -826,8 +828,9 @@ def test_err_07_bodies_of_other_endpoints(
     assert_refused(response)
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize(("content_type", "body"), TYPES.values(), ids=TYPES)
-def test_err_07_a_type_that_the_body_does_not_have(
+def test_a_type_that_the_body_does_not_have(
     boss: Asker, nothing_changed: NothingChanged, content_type: str, body: bytes
 ) -> None:
     with nothing_changed():
@@ -859,12 +862,13 @@ def test_a_charset_means_nothing_to_json(ada: Asker, charset: str) -> None:
     assert response.status_code == 200
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize(
     ("key", "value"),
     [("DATA_UPLOAD_MAX_MEMORY_SIZE", 10), ("DATA_UPLOAD_MAX_NUMBER_FIELDS", 1)],
 )
 @pytest.mark.parametrize("name", WRITING)
-def test_err_07_more_than_the_host_takes(
+def test_more_than_the_host_takes(
     boss: Asker,
     nothing_changed: NothingChanged,
     settings: Any,
@@ -894,9 +898,10 @@ class BrokenOff(BytesIO):
     readline = read  # type: ignore[assignment]
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("content_type", ["application/json", PARTS, FORM])
 @pytest.mark.parametrize("name", WRITING)
-def test_err_07_a_body_that_breaks_off(
+def test_a_body_that_breaks_off(
     boss: Asker, nothing_changed: NothingChanged, name: str, content_type: str
 ) -> None:
     extra = {"wsgi.input": BrokenOff()}
@@ -908,17 +913,19 @@ def test_err_07_a_body_that_breaks_off(
     assert response.json() == {"detail": "The request could not be read."}
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("length", ["0", "1", "-1", "x", "", "9" * 12, "1e9", "\xff"])
 @pytest.mark.parametrize("name", [*WRITING, "GET enrollments"])
-def test_err_07_a_length_that_the_body_does_not_have(
+def test_a_length_that_the_body_does_not_have(
     boss: Asker, nothing_changed: NothingChanged, name: str, length: str
 ) -> None:
     with nothing_changed():
         assert_answered(boss.call(name, CONTENT_LENGTH=length))
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS)
-def test_err_07_headers(
+def test_headers(
     boss: Asker, nobody: Asker, nothing_changed: NothingChanged, headers: dict[str, str]
 ) -> None:
     with nothing_changed():
@@ -928,8 +935,9 @@ def test_err_07_headers(
             assert_answered(nobody.call(name, headers=headers))
 
 
+@pytest.mark.rule("V1-ERR-07", "V1-AUTH-11")
 @pytest.mark.parametrize("credentials", CREDENTIALS, ids=lambda text: repr(text)[:40])
-def test_err_07_and_auth_11_credentials_of_nobody(
+def test_credentials_of_nobody(
     nobody: Asker, nothing_changed: NothingChanged, settings: Any, credentials: str
 ) -> None:
     module = "django_enrollments.authentication"
@@ -956,8 +964,9 @@ def test_err_07_and_auth_11_credentials_of_nobody(
                 assert_refused(response)
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: repr(query)[:40])
-def test_err_07_queries(
+def test_queries(
     boss: Asker, nobody: Asker, nothing_changed: NothingChanged, query: str
 ) -> None:
     with nothing_changed():
@@ -966,10 +975,9 @@ def test_err_07_queries(
         assert_answered(nobody.call("GET course/{course}", query))
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("path", ["enrollment", "enrollments", "course/django-101"])
-def test_err_07_more_parameters_than_the_host_takes(
-    ground: Groundwork, path: str
-) -> None:
+def test_more_parameters_than_the_host_takes(ground: Groundwork, path: str) -> None:
     query = "&".join(["user=ada"] * 2_000)
     boss = ground.lay(global_staff)
 
@@ -979,8 +987,9 @@ def test_err_07_more_parameters_than_the_host_takes(
     assert [*response.json().values()] == ["The request is too large."]
 
 
+@pytest.mark.rule("V1-ERR-07", "V1-URL-14")
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: repr(method)[:40])
-def test_err_07_and_url_14_methods(
+def test_methods(
     boss: Asker, nobody: Asker, nothing_changed: NothingChanged, method: str
 ) -> None:
     served = {(name.partition(" ")[0], path) for name, (path, _) in CALLS.items()}
@@ -1000,8 +1009,9 @@ def test_err_07_and_url_14_methods(
             assert nobody.send(sent, path).status_code in {401, 405}
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: repr(path)[:40])
-def test_err_07_paths(
+def test_paths(
     boss: Asker, nobody: Asker, nothing_changed: NothingChanged, path: str
 ) -> None:
     with nothing_changed():
@@ -1015,8 +1025,9 @@ def test_err_07_paths(
                 assert_answered(response)
 
 
+@pytest.mark.rule("V1-ERR-07")
 @pytest.mark.parametrize("host", ["evil.example", "a b", "\xff", "[", "testserver:x"])
-def test_err_07_hosts_that_are_not_ours(
+def test_hosts_that_are_not_ours(
     boss: Asker, nothing_changed: NothingChanged, host: str
 ) -> None:
     with nothing_changed():
@@ -1024,7 +1035,8 @@ def test_err_07_hosts_that_are_not_ours(
             assert boss.call(name, headers={"Host": host}).status_code == 400
 
 
-def test_err_07_a_value_too_deep_to_be_told_is_told_as_dots() -> None:
+@pytest.mark.rule("V1-ERR-07")
+def test_a_value_too_deep_to_be_told_is_told_as_dots() -> None:
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
@@ -1141,8 +1153,9 @@ class TestWire:
 
     pytestmark = pytest.mark.django_db(transaction=True)
 
+    @pytest.mark.rule("V1-ERR-07")
     @pytest.mark.parametrize(("sent", "codes"), RAW.values(), ids=RAW)
-    def test_err_07_raw_requests(
+    def test_raw_requests(
         self,
         live_server: Any,
         bea: Asker,

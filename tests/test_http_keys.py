@@ -72,25 +72,28 @@ def unavailable(mode: str, course: Any) -> str:
 
 
 class TestHasValidKey:
+    @pytest.mark.rule("V1-AUTH-08")
     @pytest.mark.parametrize("given", ["one", "two"])
-    def test_auth_08_several_are_valid_for_rotation(
+    def test_several_are_valid_for_rotation(
         self, rf: Any, settings: Any, given: str
     ) -> None:
         settings.ENROLLMENTS_API_KEYS = ["one", "two"]
 
         assert has_valid_key(rf.get("/", headers={"X-Edx-Api-Key": given}))
 
+    @pytest.mark.rule("V1-AUTH-10")
     @pytest.mark.parametrize(
         "given", ["", " ", "on", "onee", "ONE", "one,two", "one two", "\udcff", "é"]
     )
-    def test_auth_10_no_other_text_is(self, rf: Any, settings: Any, given: str) -> None:
+    def test_no_other_text_is(self, rf: Any, settings: Any, given: str) -> None:
         settings.ENROLLMENTS_API_KEYS = ["one", "two"]
 
         assert not has_valid_key(rf.get("/", HTTP_X_EDX_API_KEY=given))
 
+    @pytest.mark.rule("B-01")
     @pytest.mark.parametrize("keys", [[], [""], [" "], ["\t\n"], ["", " "]])
     @pytest.mark.parametrize("given", [None, "", " ", "\t\n"])
-    def test_b_01_a_blank_one_never_matches(
+    def test_a_blank_one_never_matches(
         self, rf: Any, settings: Any, keys: list[str], given: str | None
     ) -> None:
         settings.ENROLLMENTS_API_KEYS = keys
@@ -117,22 +120,25 @@ class TestHasValidKey:
 
 
 class TestPermission:
+    @pytest.mark.rule("NAM-02")
     @pytest.mark.parametrize(
         "view", [EnrollmentListView, EnrollmentView, EnrollmentUserRolesView]
     )
-    def test_nam_02_views_tell_who_has_a_key(self, rf: Any, view: type) -> None:
+    def test_views_tell_who_has_a_key(self, rf: Any, view: type) -> None:
         assert issubclass(view, ApiKeyPermissionMixIn)
         with_key = rf.get("/", headers={"X-Edx-Api-Key": KEY})
 
         assert view().has_api_key_permissions(with_key) is True
         assert view().has_api_key_permissions(rf.get("/")) is False
 
-    def test_auth_06_a_key_or_a_login_is_needed(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-06")
+    def test_a_key_or_a_login_is_needed(self, ada: Any) -> None:
         assert get().status_code == 200
         assert get(by=ada, key="wrong").status_code == 200
         assert get(by=ada).status_code == 200
 
-    def test_auth_10_and_11_a_wrong_key_is_as_good_as_none(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-10", "V1-AUTH-11")
+    def test_a_wrong_key_is_as_good_as_none(self, course: Any) -> None:
         with nothing_written():
             answers = [get(key="wrong"), ask(course, key="wrong")]
 
@@ -140,7 +146,8 @@ class TestPermission:
             assert answer.status_code == 401
             assert answer["WWW-Authenticate"] == 'JWT realm="api"'
 
-    def test_auth_14_a_session_needs_its_token_all_the_same(
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_a_session_needs_its_token_all_the_same(
         self, ada: Any, course: Any
     ) -> None:
         client = client_of(ada, enforce_csrf_checks=True)
@@ -154,10 +161,11 @@ class TestPermission:
 
         assert response.status_code == 403
 
+    @pytest.mark.rule("V1-AUTH-09")
     @pytest.mark.parametrize(
         "nobody", [None, "django.contrib.auth.models.AnonymousUser"]
     )
-    def test_auth_09_nobody_is_nobody_in_any_host(
+    def test_nobody_is_nobody_in_any_host(
         self, settings: Any, course: Any, nobody: Any
     ) -> None:
         settings.REST_FRAMEWORK = {"UNAUTHENTICATED_USER": nobody}
@@ -167,16 +175,16 @@ class TestPermission:
 
 
 class TestReading:
-    def test_get_03_anybody_is_shown(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-03")
+    def test_anybody_is_shown(self, ada: Any, course: Any) -> None:
         put(ada, course)
         path = f"enrollment/{username('ada')},{course_id_of(course)}"
 
         for requester in (None, make_user("bea")):
             assert get(path, requester).json()["user"] == username("ada")
 
-    def test_get_05_and_12_nothing_is_told_of_who_is_not_there(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-GET-05", "V1-GET-12")
+    def test_nothing_is_told_of_who_is_not_there(self, course: Any) -> None:
         course_id = course_id_of(course)
 
         for path in (f"enrollment/{course_id}", f"enrollment/nobody,{course_id}"):
@@ -184,9 +192,8 @@ class TestReading:
 
             assert (response.status_code, response.content) == (200, b"")
 
-    def test_list_05_and_13_all_of_anybody_are_listed(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-LIST-05", "V1-LIST-13")
+    def test_all_of_anybody_are_listed(self, ada: Any, course: Any) -> None:
         put(ada, course)
 
         listed = get(user=username("ada")).json()
@@ -194,7 +201,8 @@ class TestReading:
         assert [one["user"] for one in listed] == [username("ada")]
         assert get().json() == get(user="").json() == get(user="fake").json() == []
 
-    def test_role_08_nobody_has_no_roles_to_tell(self) -> None:
+    @pytest.mark.rule("V1-ROLE-08")
+    def test_nobody_has_no_roles_to_tell(self) -> None:
         response = get("roles/")
 
         assert response.status_code == 400
@@ -202,20 +210,21 @@ class TestReading:
             "message": "An error occurred while retrieving roles for user '"
         }
 
-    def test_role_02_a_key_opens_nobody_elses(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-ROLE-02")
+    def test_a_key_opens_nobody_elses(self, ada: Any) -> None:
         for name in ("ada", "bea"):
             response = get("roles/", ada, user=username(name))
 
             assert response.json() == {"roles": [], "is_staff": False}
 
+    @pytest.mark.rule("V1-AUTH-05", "V1-AUTH-07")
     @pytest.mark.parametrize("path", ["enrollments", "enrollment_allowed/"])
-    def test_auth_05_and_07_what_is_for_staff_alone_stays_shut(
-        self, ada: Any, path: str
-    ) -> None:
+    def test_what_is_for_staff_alone_stays_shut(self, ada: Any, path: str) -> None:
         assert get(path).status_code == 401
         assert get(path, ada).status_code == 403
 
-    def test_auth_04_nobody_is_retired_by_key(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-04")
+    def test_nobody_is_retired_by_key(self, ada: Any) -> None:
         headers = {"X-Edx-Api-Key": KEY}
         path = f"{ROOT}unenroll/"
         body = {"username": username("ada")}
@@ -237,22 +246,23 @@ class TestReading:
 
 
 class TestPosting:
-    def test_post_09_and_18_anybody_is_enrolled_in_any_mode(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-POST-09", "V1-POST-18")
+    def test_anybody_is_enrolled_in_any_mode(self, ada: Any, course: Any) -> None:
         response = ask(course, email="ada@example.org", mode="verified")
 
         assert response.status_code == 200
         assert state_of(ada, course) == ("verified", True)
 
-    def test_post_13_nobody_is_named(self, course: Any) -> None:
+    @pytest.mark.rule("V1-POST-13")
+    def test_nobody_is_named(self, course: Any) -> None:
         with nothing_written():
             response = ask(course)
 
         assert response.status_code == 406
         assert response.json() == {"message": "The user  does not exist."}
 
-    def test_post_14_a_fake_user_is_told(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-POST-14")
+    def test_a_fake_user_is_told(self, ada: Any, course: Any) -> None:
         with_key = ask(course, user="fake")
         without = ask(course, by=ada, key="wrong", user="fake")
 
@@ -260,7 +270,8 @@ class TestPosting:
         assert with_key.json() == {"message": "The user fake does not exist."}
         assert without.status_code == 404
 
-    def test_enr_02_a_learner_with_a_key_changes_modes_and_leaves(
+    @pytest.mark.rule("V1-ENR-02")
+    def test_a_learner_with_a_key_changes_modes_and_leaves(
         self, ada: Any, course: Any
     ) -> None:
         put(ada, course)
@@ -274,11 +285,12 @@ class TestPosting:
         )
         assert (left.json()["mode"], left.json()["is_active"]) == ("verified", False)
 
+    @pytest.mark.rule("V1-ENR-10", "V1-ENR-12", "V1-ENR-13", "V1-ENR-14", "V1-ENR-15")
     @pytest.mark.parametrize(
         ("old", "new", "was", "becomes"),
         list(product(["honor", "verified"], ["honor", "verified"], BOTH, BOTH)),
     )
-    def test_enr_10_12_to_15_whatever_was_and_is_asked_for(
+    def test_whatever_was_and_is_asked_for(
         self, ada: Any, course: Any, old: str, new: str, was: bool, becomes: bool
     ) -> None:
         put(ada, course, old, is_active=was)
@@ -296,6 +308,7 @@ class TestPosting:
             assert response.status_code == 200
             assert state_of(ada, course) == (new, becomes)
 
+    @pytest.mark.rule("V1-ENR-30")
     @pytest.mark.parametrize(
         "slugs",
         [
@@ -306,9 +319,7 @@ class TestPosting:
             ("verified", "credit"),
         ],
     )
-    def test_enr_30_leaves_in_whatever_mode(
-        self, ada: Any, slugs: tuple[str, ...]
-    ) -> None:
+    def test_leaves_in_whatever_mode(self, ada: Any, slugs: tuple[str, ...]) -> None:
         course = make_course()
         make_modes(course, *slugs)
         mode = slugs[-1] if slugs else "audit"
@@ -321,7 +332,8 @@ class TestPosting:
         assert [one.status_code for one in (came, odd, *left)] == [200, 400, 200, 200]
         assert state_of(ada, course) == (mode, False)
 
-    def test_enr_18_a_key_changes_to_expired_modes(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-18")
+    def test_a_key_changes_to_expired_modes(self, ada: Any, course: Any) -> None:
         put(ada, course)
 
         response = ask(course, user=username("ada"), mode="credit")
@@ -329,7 +341,8 @@ class TestPosting:
         assert response.status_code == 200
         assert state_of(ada, course) == ("credit", True)
 
-    def test_enr_18_staff_without_a_key_do_not(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-18")
+    def test_staff_without_a_key_do_not(self, ada: Any, course: Any) -> None:
         boss = make_user("boss", is_staff=True)
         put(ada, course)
         fields = {"user": username("ada"), "mode": "credit"}
@@ -341,8 +354,9 @@ class TestPosting:
         assert without.json()["message"] == unavailable("credit", course)
         assert with_key.status_code == 200
 
+    @pytest.mark.rule("V1-ENR-24")
     @pytest.mark.parametrize("is_active", [None, True])
-    def test_enr_24_a_key_does_not_enroll_in_expired_modes(
+    def test_a_key_does_not_enroll_in_expired_modes(
         self, ada: Any, course: Any, is_active: bool | None
     ) -> None:
         with nothing_written():
@@ -353,7 +367,8 @@ class TestPosting:
         assert response.status_code == 400
         assert response.json()["message"] == unavailable("credit", course)
 
-    def test_enr_27_the_learner_needs_access_all_the_same(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-ENR-27")
+    def test_the_learner_needs_access_all_the_same(self, ada: Any) -> None:
         course = make_course(invitation_only=True)
 
         with nothing_written():
@@ -362,7 +377,8 @@ class TestPosting:
         assert response.status_code == 400
         assert "An error occurred while creating" in response.json()["message"]
 
-    def test_force_02_a_key_alone_forces_nothing(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-FORCE-02")
+    def test_a_key_alone_forces_nothing(self, ada: Any) -> None:
         course = make_course(invitation_only=True)
         fields = {"user": username("ada"), "force_enrollment": True}
         boss = make_user("boss", is_staff=True)
@@ -379,7 +395,8 @@ class TestPosting:
 
 
 class TestAuditOfKeys:
-    def test_auth_20_tells_path_and_address_once(self, caplog: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-20")
+    def test_tells_path_and_address_once(self, caplog: Any) -> None:
         with caplog.at_level(logging.INFO, AUDIT):
             get(user="fake")
 
@@ -389,18 +406,16 @@ class TestAuditOfKeys:
         ]
         assert [one.levelname for one in caplog.records] == ["INFO"]
 
-    def test_auth_20_tells_nothing_where_none_was_granted(
-        self, ada: Any, caplog: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-20")
+    def test_tells_nothing_where_none_was_granted(self, ada: Any, caplog: Any) -> None:
         with caplog.at_level(logging.INFO, AUDIT):
             get(key="wrong")
             get(by=ada, key="wrong")
 
         assert not [one for one in caplog.records if one.name == AUDIT]
 
-    def test_auth_20_stays_one_line_whatever_the_path(
-        self, rf: Any, caplog: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-20")
+    def test_stays_one_line_whatever_the_path(self, rf: Any, caplog: Any) -> None:
         request = rf.get('/a"b%0Ac', headers={"X-Edx-Api-Key": KEY})
 
         with caplog.at_level(logging.INFO, AUDIT):

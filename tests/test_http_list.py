@@ -59,7 +59,8 @@ def listed(response: Any) -> list[str]:
 
 
 class TestOwnList:
-    def test_list_01_ser_01_and_03_keys_are_in_order(self) -> None:
+    @pytest.mark.rule("V1-LIST-01", "V1-SER-01", "V1-SER-03")
+    def test_keys_are_in_order(self) -> None:
         ada = make_user("ada")
         (course,) = make_courses(1)
         put(ada, course)
@@ -80,19 +81,22 @@ class TestOwnList:
         assert enrollment["is_active"] is True
         assert enrollment["user"] == username("ada")
 
-    def test_list_01_is_what_the_api_gives(self) -> None:
+    @pytest.mark.rule("V1-LIST-01")
+    def test_is_what_the_api_gives(self) -> None:
         ada = make_user("ada")
         for course in make_courses(2):
             put(ada, course)
 
         assert get(ada).json() == api.get_enrollments(username("ada"))
 
-    def test_list_01_is_empty_for_a_newcomer(self) -> None:
+    @pytest.mark.rule("V1-LIST-01")
+    def test_is_empty_for_a_newcomer(self) -> None:
         response = get(make_user("ada"))
 
         assert (response.status_code, response.content) == (200, b"[]")
 
-    def test_list_02_is_ordered_by_creation_then_key(self) -> None:
+    @pytest.mark.rule("V1-LIST-02")
+    def test_is_ordered_by_creation_then_key(self) -> None:
         ada = make_user("ada")
         courses = make_courses(3)
         for course in reversed(courses):
@@ -105,7 +109,8 @@ class TestOwnList:
 
         assert order == [course_id_of(courses[n]) for n in (0, 2, 1)]
 
-    def test_list_03_and_b_21_leaves_inactive_ones_out(self) -> None:
+    @pytest.mark.rule("V1-LIST-03", "B-21")
+    def test_leaves_inactive_ones_out(self) -> None:
         ada = make_user("ada")
         stays, left = make_courses(2)
         put(ada, stays)
@@ -113,7 +118,8 @@ class TestOwnList:
 
         assert listed(get(ada)) == [course_id_of(stays)]
 
-    def test_list_04_leaves_deleted_courses_out_and_logs_it(self, caplog: Any) -> None:
+    @pytest.mark.rule("V1-LIST-04")
+    def test_leaves_deleted_courses_out_and_logs_it(self, caplog: Any) -> None:
         ada = make_user("ada")
         stays, goes = make_courses(2)
         put(ada, stays)
@@ -126,15 +132,17 @@ class TestOwnList:
         assert listed(response) == [course_id_of(stays)]
         assert "deleted courses" in caplog.text
 
-    def test_list_05_the_own_name_may_be_given(self) -> None:
+    @pytest.mark.rule("V1-LIST-05")
+    def test_the_own_name_may_be_given(self) -> None:
         ada = make_user("ada")
         (course,) = make_courses(1)
         put(ada, course)
 
         assert listed(get(ada, user=username("ada"))) == [course_id_of(course)]
 
+    @pytest.mark.rule("V1-LIST-15", "SEED-DIFF-02")
     @pytest.mark.parametrize("value", ["1", "false"])
-    def test_list_15_expired_modes_are_shown_when_asked_for(self, value: str) -> None:
+    def test_expired_modes_are_shown_when_asked_for(self, value: str) -> None:
         ada = make_user("ada")
         course = make_course()
         make_mode(course, "audit")
@@ -152,7 +160,8 @@ class TestOwnList:
             "verified",
         ]
 
-    def test_list_14_a_refusal_is_told(self, monkeypatch: Any) -> None:
+    @pytest.mark.rule("V1-LIST-14")
+    def test_a_refusal_is_told(self, monkeypatch: Any) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise CourseEnrollmentError("The disk is full.")
 
@@ -174,10 +183,9 @@ class TestOwnList:
         assert response.status_code == 403
         assert response.json() == {"message": "Not today."}
 
+    @pytest.mark.rule("V1-LIST-16")
     @pytest.mark.parametrize("count", [1, 50])
-    def test_list_16_costs_two_statements_beside_session_and_user(
-        self, count: int
-    ) -> None:
+    def test_costs_two_statements_beside_session_and_user(self, count: int) -> None:
         ada = make_user("ada")
         for course in make_courses(count):
             put(ada, course)
@@ -196,7 +204,8 @@ def _veto_lists(action: str, **context: Any) -> None:
 
 
 class TestListOfAnother:
-    def test_list_05_global_staff_sees_all_active_ones(self) -> None:
+    @pytest.mark.rule("V1-LIST-05")
+    def test_global_staff_sees_all_active_ones(self) -> None:
         ada, boss = make_user("ada"), make_user("boss", is_staff=True)
         first, second, left = make_courses(3)
         put(ada, first)
@@ -207,7 +216,8 @@ class TestListOfAnother:
 
         assert listed(response) == [course_id_of(first), course_id_of(second)]
 
-    def test_list_05_a_grant_without_a_course_is_what_makes_global_staff(
+    @pytest.mark.rule("V1-LIST-05")
+    def test_a_grant_without_a_course_is_what_makes_global_staff(
         self, settings: Any
     ) -> None:
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.ReadersBackend"]
@@ -218,17 +228,17 @@ class TestListOfAnother:
         assert listed(get(reader, user=username("ada"))) == [course_id_of(course)]
         assert listed(get(ada, user=username("reader"))) == []
 
-    def test_auth_17_a_superuser_is_not_global_staff(self) -> None:
+    @pytest.mark.rule("V1-AUTH-17")
+    def test_a_superuser_is_not_global_staff(self) -> None:
         ada, root = make_user("ada"), make_user("root", is_superuser=True)
         (course,) = make_courses(1)
         put(ada, course)
 
         assert listed(get(root, user=username("ada"))) == []
 
+    @pytest.mark.rule("V1-LIST-06", "V1-LIST-09", "SEED-DIFF-18")
     @pytest.mark.parametrize("role", ["staff", "instructor", "limited_staff"])
-    def test_list_06_and_09_the_course_team_sees_its_own_course(
-        self, role: str
-    ) -> None:
+    def test_the_course_team_sees_its_own_course(self, role: str) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         ours, theirs = make_courses(2)
         put(ada, ours)
@@ -237,7 +247,8 @@ class TestListOfAnother:
 
         assert listed(get(bea, user=username("ada"))) == [course_id_of(ours)]
 
-    def test_list_06_the_order_is_that_of_the_whole_list(self) -> None:
+    @pytest.mark.rule("V1-LIST-06")
+    def test_the_order_is_that_of_the_whole_list(self) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         courses = make_courses(4)
         for course in reversed(courses):
@@ -249,6 +260,7 @@ class TestListOfAnother:
 
         assert order == [course_id_of(courses[n]) for n in (3, 1, 0)]
 
+    @pytest.mark.rule("V1-LIST-11")
     @pytest.mark.parametrize(
         "role",
         [
@@ -261,7 +273,7 @@ class TestListOfAnother:
             "Staff",
         ],
     )
-    def test_list_11_other_roles_see_nothing(self, role: str) -> None:
+    def test_other_roles_see_nothing(self, role: str) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         (course,) = make_courses(1)
         put(ada, course)
@@ -269,8 +281,9 @@ class TestListOfAnother:
 
         assert listed(get(bea, user=username("ada"))) == []
 
+    @pytest.mark.rule("V1-LIST-10")
     @pytest.mark.parametrize("role", ["staff", "instructor"])
-    def test_list_10_a_role_on_the_organization_sees_nothing(self, role: str) -> None:
+    def test_a_role_on_the_organization_sees_nothing(self, role: str) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         (course,) = make_courses(1)
         put(ada, course)
@@ -278,7 +291,8 @@ class TestListOfAnother:
 
         assert listed(get(bea, user=username("ada"))) == []
 
-    def test_list_07_without_any_role_the_list_is_empty(self) -> None:
+    @pytest.mark.rule("V1-LIST-07")
+    def test_without_any_role_the_list_is_empty(self) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         (course,) = make_courses(1)
         put(ada, course)
@@ -287,11 +301,12 @@ class TestListOfAnother:
 
         assert (response.status_code, response.content) == (200, b"[]")
 
+    @pytest.mark.rule("V1-LIST-08", "V1-LIST-13", "SEED-DIFF-01")
     @pytest.mark.parametrize("is_staff", [False, True])
     @pytest.mark.parametrize(
         "name", ["nobody", "", " ", "\x00", "a\x00b", "x" * 5_000, "ADA", "%", "🎓"]
     )
-    def test_list_08_and_13_who_does_not_exist_has_an_empty_list(
+    def test_who_does_not_exist_has_an_empty_list(
         self, name: str, is_staff: bool
     ) -> None:
         ada, asker = make_user("ada"), make_user("asker", is_staff=is_staff)
@@ -303,14 +318,16 @@ class TestListOfAnother:
 
         assert (response.status_code, response.content) == (200, b"[]")
 
-    def test_b_26_a_name_in_another_case_is_somebody_else(self) -> None:
+    @pytest.mark.rule("B-26")
+    def test_a_name_in_another_case_is_somebody_else(self) -> None:
         ada = make_user("ada")
         (course,) = make_courses(1)
         put(ada, course)
 
         assert listed(get(ada, user=username("ada").upper())) == []
 
-    def test_list_12_an_inactive_account_has_no_role_but_its_own_list(
+    @pytest.mark.rule("V1-LIST-12")
+    def test_an_inactive_account_has_no_role_but_its_own_list(
         self, settings: Any
     ) -> None:
         settings.AUTHENTICATION_BACKENDS = ALLOW_INACTIVE
@@ -334,8 +351,9 @@ class TestListOfAnother:
 
         assert seen == [course_id_of(courses[0]), course_id_of(courses[2])]
 
+    @pytest.mark.rule("V1-LIST-16")
     @pytest.mark.parametrize("count", [1, 50])
-    def test_list_16_the_course_team_costs_a_constant_too(self, count: int) -> None:
+    def test_the_course_team_costs_a_constant_too(self, count: int) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         for course in make_courses(count):
             put(ada, course)
@@ -402,7 +420,8 @@ class TestListOfAnother:
         assert listed(get(bea, user=username("ada"))) == [course_id_of(courses[3])]
         assert CountingAdapter.courses_read == 1
 
-    def test_list_06_roles_on_what_is_no_course_do_not_matter(self) -> None:
+    @pytest.mark.rule("V1-LIST-06")
+    def test_roles_on_what_is_no_course_do_not_matter(self) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         (course,) = make_courses(1)
         put(ada, course)
@@ -417,7 +436,8 @@ class TestListOfAnother:
 
         assert listed(get(bea, user=username("ada"))) == [course_id_of(course)]
 
-    def test_list_06_another_data_layer_lists_too(
+    @pytest.mark.rule("V1-LIST-06")
+    def test_another_data_layer_lists_too(
         self, settings: Any, monkeypatch: Any
     ) -> None:
         def list_by_documented_signature(
@@ -576,10 +596,11 @@ class TestGrantedCourses:
         assert not [q for q in captured.captured_queries if "role" in q["sql"]]
 
 
+@pytest.mark.rule("V1-URL-15")
 @pytest.mark.skipif(
     not is_default_host(), reason="The other host's usernames are e-mail addresses."
 )
-def test_url_15_a_name_with_a_plus_must_be_encoded_by_the_client() -> None:
+def test_a_name_with_a_plus_must_be_encoded_by_the_client() -> None:
     boss = make_user("boss", is_staff=True)
     ada = make_user("ada+1")
     (course,) = make_courses(1)

@@ -96,6 +96,7 @@ def attributes_of(name: str, course: Any) -> list[dict[str, str]]:
 
 
 class TestCourseId:
+    @pytest.mark.rule("V1-POST-02", "V1-POST-03")
     @pytest.mark.parametrize(
         "body",
         [
@@ -117,16 +118,17 @@ class TestCourseId:
             True,
         ],
     )
-    def test_post_02_and_03_it_must_be_there(self, ada: Any, body: Any) -> None:
+    def test_it_must_be_there(self, ada: Any, body: Any) -> None:
         response = post(ada, body)
 
         assert (response.status_code, response.json()) == (400, NO_COURSE_ID)
 
+    @pytest.mark.rule("V1-POST-30")
     @pytest.mark.parametrize(
         "content_type",
         ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
     )
-    def test_post_30_a_form_cannot_express_it(
+    def test_a_form_cannot_express_it(
         self, ada: Any, course: Any, content_type: str
     ) -> None:
         field = "course_details.course_id"
@@ -141,6 +143,7 @@ class TestCourseId:
 
         assert (response.status_code, response.json()) == (400, NO_COURSE_ID)
 
+    @pytest.mark.rule("V1-POST-04")
     @pytest.mark.parametrize(
         ("course_id", "told"),
         [
@@ -156,7 +159,7 @@ class TestCourseId:
             ("x" * 256, "x" * 256),
         ],
     )
-    def test_post_04_it_must_be_one(self, ada: Any, course_id: Any, told: str) -> None:
+    def test_it_must_be_one(self, ada: Any, course_id: Any, told: str) -> None:
         response = post(ada, {"course_details": {"course_id": course_id}})
 
         assert response.status_code == 400
@@ -164,8 +167,9 @@ class TestCourseId:
             "message": f"No course '{told}' found for enrollment"
         }
 
+    @pytest.mark.rule("V1-POST-05", "V1-POST-23")
     @pytest.mark.parametrize("mode", [None, "audit", "honor"])
-    def test_post_05_and_23_it_must_be_known(self, ada: Any, mode: Any) -> None:
+    def test_it_must_be_known(self, ada: Any, mode: Any) -> None:
         response = post(ada, wish(NOWHERE, mode=mode))
 
         assert response.status_code == 400
@@ -173,7 +177,8 @@ class TestCourseId:
             "message": f"No course '{NOWHERE}' found for enrollment"
         }
 
-    def test_post_05_that_of_a_deleted_course_is_not(
+    @pytest.mark.rule("V1-POST-05")
+    def test_that_of_a_deleted_course_is_not(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         put(ada, course)
@@ -190,9 +195,10 @@ class TestCourseId:
 
 
 class TestWho:
+    @pytest.mark.rule("V1-POST-06")
     @pytest.mark.parametrize("user", [None, ""])
     @pytest.mark.parametrize("email", [None, ""])
-    def test_post_06_nobody_named_is_the_requester(
+    def test_nobody_named_is_the_requester(
         self, ada: Any, course: Any, user: Any, email: Any
     ) -> None:
         response = ask(ada, course, user=user, email=email)
@@ -200,14 +206,14 @@ class TestWho:
         assert response.status_code == 200
         assert response.json()["user"] == username("ada")
 
-    def test_post_07_the_own_name_is_for_everyone(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-POST-07")
+    def test_the_own_name_is_for_everyone(self, ada: Any, course: Any) -> None:
         response = ask(ada, course, user=username("ada"))
 
         assert response.json()["user"] == username("ada")
 
-    def test_post_08_another_is_hidden_from_learners(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-POST-08")
+    def test_another_is_hidden_from_learners(self, ada: Any, course: Any) -> None:
         make_user("bea")
 
         for name in (username("bea"), "nobody", 7, ["ada"], "a\x00b", "\ud800"):
@@ -216,8 +222,9 @@ class TestWho:
             assert (response.status_code, response.content) == (404, b"")
         assert not CourseEnrollment.objects.exists()
 
+    @pytest.mark.rule("V1-POST-08")
     @pytest.mark.parametrize("role", ["staff", "instructor"])
-    def test_post_08_course_team_roles_do_not_help(
+    def test_course_team_roles_do_not_help(
         self, ada: Any, course: Any, role: str
     ) -> None:
         make_user("bea")
@@ -227,18 +234,21 @@ class TestWho:
 
         assert ask(ada, course, user=username("bea")).status_code == 404
 
-    def test_auth_17_a_superuser_is_a_learner_here(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-17")
+    def test_a_superuser_is_a_learner_here(self, course: Any) -> None:
         make_user("bea")
         root = make_user("root", is_superuser=True)
 
         assert ask(root, course, user=username("bea")).status_code == 404
 
-    def test_b_26_the_own_name_in_another_case_is_another(
+    @pytest.mark.rule("B-26")
+    def test_the_own_name_in_another_case_is_another(
         self, ada: Any, course: Any
     ) -> None:
         assert ask(ada, course, user=username("ada").upper()).status_code == 404
 
-    def test_post_09_global_staff_acts_for_others(
+    @pytest.mark.rule("V1-POST-09", "SEED-DIFF-13")
+    def test_global_staff_acts_for_others(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         response = ask(boss, course, user=username("ada"), mode="verified")
@@ -247,7 +257,8 @@ class TestWho:
         assert response.json()["user"] == username("ada")
         assert state_of(ada, course) == ("verified", True)
 
-    def test_post_10_a_name_wins_over_an_address(
+    @pytest.mark.rule("V1-POST-10")
+    def test_a_name_wins_over_an_address(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         make_user("bea", email="bea@example.org")
@@ -258,10 +269,11 @@ class TestWho:
         assert response.json()["user"] == username("ada")
         assert own.status_code == 200
 
+    @pytest.mark.rule("V1-POST-11")
     @pytest.mark.parametrize(
         "email", ["ada@example.org", "bea@example.org", "nobody@example.org", 7, [1]]
     )
-    def test_post_11_learners_may_not_use_an_address(
+    def test_learners_may_not_use_an_address(
         self, ada: Any, course: Any, email: Any
     ) -> None:
         make_user("bea")
@@ -270,8 +282,9 @@ class TestWho:
 
         assert (response.status_code, response.content) == (404, b"")
 
+    @pytest.mark.rule("V1-POST-09")
     @pytest.mark.parametrize("email", ["ada@example.org", "ADA@Example.ORG"])
-    def test_post_09_global_staff_may_use_an_address(
+    def test_global_staff_may_use_an_address(
         self, ada: Any, boss: Any, course: Any, email: str
     ) -> None:
         response = ask(boss, course, email=email)
@@ -279,6 +292,7 @@ class TestWho:
         assert response.status_code == 200
         assert response.json()["user"] == username("ada")
 
+    @pytest.mark.rule("V1-POST-12")
     @pytest.mark.parametrize(
         ("email", "told"),
         [
@@ -286,7 +300,7 @@ class TestWho:
             (" Nobody@example.org", " Nobody@example.org"),
         ],
     )
-    def test_post_12_an_address_of_nobody(
+    def test_an_address_of_nobody(
         self, boss: Any, course: Any, email: Any, told: str
     ) -> None:
         response = ask(boss, course, email=email)
@@ -315,6 +329,7 @@ class TestWho:
         assert response.status_code == 400
         assert response.json() == {"message": f"'{told}' is not a valid email address."}
 
+    @pytest.mark.rule("V1-POST-13")
     @pytest.mark.parametrize(
         ("name", "told"),
         [
@@ -329,7 +344,7 @@ class TestWho:
             ("a" * 2_000, "a" * 2_000),
         ],
     )
-    def test_post_13_a_name_of_nobody(
+    def test_a_name_of_nobody(
         self, boss: Any, course: Any, name: Any, told: str
     ) -> None:
         with nothing_written():
@@ -338,10 +353,12 @@ class TestWho:
         assert response.status_code == 406
         assert response.json() == {"message": f"The user {told} does not exist."}
 
-    def test_post_22_a_user_is_missed_before_a_course(self, boss: Any) -> None:
+    @pytest.mark.rule("V1-POST-22")
+    def test_a_user_is_missed_before_a_course(self, boss: Any) -> None:
         assert post(boss, wish(NOWHERE, user="nobody")).status_code == 406
 
-    def test_post_13_also_when_the_user_goes_meanwhile(
+    @pytest.mark.rule("V1-POST-13")
+    def test_also_when_the_user_goes_meanwhile(
         self, ada: Any, boss: Any, course: Any, monkeypatch: Any
     ) -> None:
         def miss(*args: Any, **kwargs: Any) -> None:
@@ -356,10 +373,11 @@ class TestWho:
             "message": f"The user {username('ada')} does not exist."
         }
 
+    @pytest.mark.rule("V1-POST-31")
     @pytest.mark.skipif(
         not is_default_host(), reason="The other host's addresses are unique."
     )
-    def test_post_31_an_address_of_several_users(self, boss: Any, course: Any) -> None:
+    def test_an_address_of_several_users(self, boss: Any, course: Any) -> None:
         make_user("one", email="both@example.org")
         make_user("two", email="Both@Example.org")
 
@@ -372,8 +390,9 @@ class TestWho:
 
 
 class TestMode:
+    @pytest.mark.rule("V1-POST-15")
     @pytest.mark.parametrize("mode", [None, "audit", "honor"])
-    def test_post_15_learners_pick_from_the_self_service_modes(
+    def test_learners_pick_from_the_self_service_modes(
         self, ada: Any, course: Any, mode: str | None
     ) -> None:
         response = ask(ada, course, mode=mode)
@@ -381,6 +400,7 @@ class TestMode:
         assert response.status_code == 200
         assert response.json()["mode"] == (mode or "audit")
 
+    @pytest.mark.rule("V1-POST-15", "V1-POST-16")
     @pytest.mark.parametrize(
         ("mode", "told"),
         [
@@ -397,9 +417,7 @@ class TestMode:
             ("\ud800", "?"),
         ],
     )
-    def test_post_15_and_16_and_no_other(
-        self, ada: Any, course: Any, mode: Any, told: str
-    ) -> None:
+    def test_and_no_other(self, ada: Any, course: Any, mode: Any, told: str) -> None:
         with nothing_written():
             response = ask(ada, course, mode=mode)
 
@@ -409,19 +427,20 @@ class TestMode:
             f"mode [{told}]."
         }
 
-    def test_post_16_even_who_has_the_mode_may_not_ask_for_it(
+    @pytest.mark.rule("V1-POST-16")
+    def test_even_who_has_the_mode_may_not_ask_for_it(
         self, ada: Any, course: Any
     ) -> None:
         put(ada, course, "verified")
 
         assert ask(ada, course, mode="verified").status_code == 403
 
-    def test_post_17_the_mode_is_refused_before_the_course_is_missed(
-        self, ada: Any
-    ) -> None:
+    @pytest.mark.rule("V1-POST-17")
+    def test_the_mode_is_refused_before_the_course_is_missed(self, ada: Any) -> None:
         assert post(ada, wish(NOWHERE, mode="verified")).status_code == 403
 
-    def test_post_15_the_setting_tells_which(
+    @pytest.mark.rule("V1-POST-15")
+    def test_the_setting_tells_which(
         self, ada: Any, course: Any, settings: Any
     ) -> None:
         settings.ENROLLMENTS_SELF_SERVICE_MODES = ["verified"]
@@ -429,19 +448,20 @@ class TestMode:
         assert ask(ada, course, mode="audit").status_code == 403
         assert ask(ada, course, mode="verified").status_code == 200
 
-    def test_post_18_global_staff_may_ask_for_any_mode_offered(
+    @pytest.mark.rule("V1-POST-18")
+    def test_global_staff_may_ask_for_any_mode_offered(
         self, boss: Any, course: Any
     ) -> None:
         assert ask(boss, course, mode="verified").json()["mode"] == "verified"
 
-    def test_post_24_the_modes_are_those_of_the_moment(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-POST-24")
+    def test_the_modes_are_those_of_the_moment(self, ada: Any, course: Any) -> None:
         client_of().get(f"/api/enrollment/v1/course/{course_id_of(course)}")
         CourseMode.objects.filter(mode_slug="honor").delete()
 
         assert ask(ada, course, mode="honor").status_code == 400
 
+    @pytest.mark.rule("V1-POST-25")
     @pytest.mark.parametrize(
         ("mode", "told"),
         [
@@ -456,7 +476,7 @@ class TestMode:
         ],
     )
     @pytest.mark.parametrize("state", [None, True, False])
-    def test_post_25_a_mode_that_is_not_offered(
+    def test_a_mode_that_is_not_offered(
         self,
         ada: Any,
         boss: Any,
@@ -478,8 +498,9 @@ class TestMode:
         }
         assert list(response.json()) == ["message", "course_details"]
 
+    @pytest.mark.rule("V1-POST-26", "V1-ENR-26")
     @pytest.mark.parametrize("mode", [None, "audit"])
-    def test_post_26_and_enr_26_no_mode_where_the_default_is_not_offered(
+    def test_no_mode_where_the_default_is_not_offered(
         self, ada: Any, mode: str | None
     ) -> None:
         course = make_course()
@@ -493,10 +514,9 @@ class TestMode:
         offered = [one["slug"] for one in body["course_details"]["course_modes"]]
         assert offered == ["professional"]
 
+    @pytest.mark.rule("V1-ENR-25")
     @pytest.mark.parametrize("mode", [None, "audit"])
-    def test_enr_25_without_modes_audit_will_do(
-        self, ada: Any, mode: str | None
-    ) -> None:
+    def test_without_modes_audit_will_do(self, ada: Any, mode: str | None) -> None:
         course = make_course()
 
         assert ask(ada, course, mode=mode).json()["mode"] == "audit"
@@ -516,8 +536,9 @@ class TestFlags:
         ("\ud800", "?"),
     ]
 
+    @pytest.mark.rule("V1-POST-19", "V1-POST-21")
     @pytest.mark.parametrize(("value", "told"), WRONG)
-    def test_post_19_and_21_is_active_must_be_a_boolean(
+    def test_is_active_must_be_a_boolean(
         self, ada: Any, course: Any, value: Any, told: str
     ) -> None:
         with nothing_written():
@@ -528,8 +549,9 @@ class TestFlags:
             "message": f"'{told}' is an invalid enrollment activation status."
         }
 
+    @pytest.mark.rule("V1-POST-20")
     @pytest.mark.parametrize(("value", "told"), WRONG)
-    def test_post_20_force_enrollment_must_be_a_boolean(
+    def test_force_enrollment_must_be_a_boolean(
         self, ada: Any, course: Any, value: Any, told: str
     ) -> None:
         with nothing_written():
@@ -540,9 +562,8 @@ class TestFlags:
             "message": f"'{told}' is an invalid force enrollment status."
         }
 
-    def test_post_19_and_20_null_is_as_good_as_absent(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-POST-19", "V1-POST-20")
+    def test_null_is_as_good_as_absent(self, ada: Any, course: Any) -> None:
         response = ask(ada, course, is_active=None, force_enrollment=None)
 
         assert response.json()["is_active"] is True
@@ -551,6 +572,7 @@ class TestFlags:
 class TestOrder:
     """V1-POST-01: each body is wrong in every later way as well."""
 
+    @pytest.mark.rule("V1-POST-01")
     @pytest.mark.parametrize(
         ("right", "code", "text"),
         [
@@ -564,7 +586,7 @@ class TestOrder:
             (7, 400, f"No course '{NOWHERE}' found"),
         ],
     )
-    def test_post_01_of_global_staff(
+    def test_of_global_staff(
         self, ada: Any, boss: Any, right: int, code: int, text: str
     ) -> None:
         body: dict[str, Any] = {
@@ -592,6 +614,7 @@ class TestOrder:
         assert response.status_code == code
         assert response.json()["message"].startswith(text)
 
+    @pytest.mark.rule("V1-POST-01")
     @pytest.mark.parametrize(
         ("right", "code", "text"),
         [
@@ -602,9 +625,7 @@ class TestOrder:
             (4, 400, "'on' is an invalid force enrollment status"),
         ],
     )
-    def test_post_01_of_a_learner(
-        self, ada: Any, right: int, code: int, text: str
-    ) -> None:
+    def test_of_a_learner(self, ada: Any, right: int, code: int, text: str) -> None:
         body: dict[str, Any] = wish(
             NOWHERE,
             user="nobody",
@@ -629,7 +650,8 @@ class TestOrder:
 
 
 class TestAdding:
-    def test_enr_03_and_post_29_a_learner_enrolls(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-03", "V1-POST-29")
+    def test_a_learner_enrolls(self, ada: Any, course: Any) -> None:
         response = ask(ada, course)
 
         assert response.status_code == 200
@@ -657,9 +679,8 @@ class TestAdding:
             ("deactivated", str(boss.pk), "rest", ada.pk),
         ]
 
-    def test_ser_04_enr_04_and_b_24_a_return_is_in_the_default_mode(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-SER-04", "V1-ENR-04", "B-24")
+    def test_a_return_is_in_the_default_mode(self, ada: Any, course: Any) -> None:
         put(ada, course, "verified", is_active=False)
         created = CourseEnrollment.objects.get().created
 
@@ -669,8 +690,9 @@ class TestAdding:
         assert CourseEnrollment.objects.get().created == created
         assert response.json()["mode"] == "audit"
 
+    @pytest.mark.rule("V1-POST-28")
     @pytest.mark.parametrize("state", [True, False])
-    def test_post_28_two_identical_requests_get_identical_answers(
+    def test_two_identical_requests_get_identical_answers(
         self, ada: Any, course: Any, state: bool
     ) -> None:
         first = ask(ada, course, is_active=state)
@@ -681,7 +703,8 @@ class TestAdding:
         assert second.status_code == 200
         assert second.content == first.content
 
-    def test_enr_05_everything_else_is_ignored_for_who_is_in(
+    @pytest.mark.rule("V1-ENR-05")
+    def test_everything_else_is_ignored_for_who_is_in(
         self, ada: Any, course: Any
     ) -> None:
         put(ada, course, "audit")
@@ -691,7 +714,8 @@ class TestAdding:
 
         assert response.json()["mode"] == "audit"
 
-    def test_enr_06_a_learner_cannot_leave(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-06")
+    def test_a_learner_cannot_leave(self, ada: Any, course: Any) -> None:
         put(ada, course)
 
         with nothing_written():
@@ -700,8 +724,9 @@ class TestAdding:
         assert response.status_code == 200
         assert response.json()["is_active"] is True
 
+    @pytest.mark.rule("V1-ENR-07")
     @pytest.mark.parametrize(("has", "asks"), [("audit", "honor"), ("honor", "audit")])
-    def test_enr_07_a_learner_cannot_change_the_mode(
+    def test_a_learner_cannot_change_the_mode(
         self, ada: Any, course: Any, has: str, asks: str
     ) -> None:
         put(ada, course, has)
@@ -711,8 +736,9 @@ class TestAdding:
 
         assert response.json()["mode"] == has
 
+    @pytest.mark.rule("V1-ENR-08")
     @pytest.mark.parametrize("who", ["ada", "boss"])
-    def test_enr_08_an_inactive_row_can_be_made(
+    def test_an_inactive_row_can_be_made(
         self, ada: Any, boss: Any, course: Any, who: str
     ) -> None:
         asker = {"ada": ada, "boss": boss}[who]
@@ -723,9 +749,8 @@ class TestAdding:
         assert response.json()["is_active"] is False
         assert event_types() == ["created"]
 
-    def test_enr_20_and_b_05_who_has_left_stays_out_as_they_were(
-        self, ada: Any, boss: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-20", "B-05")
+    def test_who_has_left_stays_out_as_they_were(self, ada: Any, boss: Any) -> None:
         course = closed_course("audit", "verified")
         put(ada, course, "verified", is_active=False)
 
@@ -747,8 +772,9 @@ class TestAdding:
             assert response.json()["mode"] == "verified"
             assert response.json()["is_active"] is False
 
+    @pytest.mark.rule("B-14")
     @pytest.mark.parametrize("mode", [None, "audit"])
-    def test_b_14_who_is_in_stays_in_when_the_course_closes(
+    def test_who_is_in_stays_in_when_the_course_closes(
         self, ada: Any, mode: str | None
     ) -> None:
         course = closed_course(max_student_enrollments_allowed=1)
@@ -760,7 +786,8 @@ class TestAdding:
         assert response.status_code == 200
         assert response.json()["is_active"] is True
 
-    def test_b_14_over_enr_31_even_in_a_mode_that_nobody_picks(self, ada: Any) -> None:
+    @pytest.mark.rule("B-14")
+    def test_over_enr_31_even_in_a_mode_that_nobody_picks(self, ada: Any) -> None:
         course = closed_course("professional")
         put(ada, course, "professional")
 
@@ -771,6 +798,7 @@ class TestAdding:
         assert explicit.status_code == 400
         assert explicit.json()["message"] == unavailable("audit", course)
 
+    @pytest.mark.rule("V1-POST-27", "V1-ENR-27")
     @pytest.mark.parametrize(
         "facts",
         [
@@ -780,7 +808,7 @@ class TestAdding:
         ],
     )
     @pytest.mark.parametrize("who", ["ada", "boss"])
-    def test_post_27_and_enr_27_a_closed_course_refuses_whoever_asks(
+    def test_a_closed_course_refuses_whoever_asks(
         self, ada: Any, boss: Any, facts: dict[str, Any], who: str
     ) -> None:
         now = timezone.now()
@@ -798,7 +826,8 @@ class TestAdding:
         assert response.status_code == 400
         assert response.json() == failed("ada", course)
 
-    def test_enr_27_the_learner_is_asked_about_rather_than_the_requester(
+    @pytest.mark.rule("V1-ENR-27")
+    def test_the_learner_is_asked_about_rather_than_the_requester(
         self, ada: Any, boss: Any
     ) -> None:
         course = closed_course()
@@ -809,7 +838,8 @@ class TestAdding:
         assert ask(boss, course, user=username("ada")).status_code == 200
         assert ask(boss, course).status_code == 200
 
-    def test_post_27_a_full_course_refuses(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-POST-27")
+    def test_a_full_course_refuses(self, ada: Any) -> None:
         course = make_course(max_student_enrollments_allowed=1)
         make_mode(course)
         put(make_user("bea"), course)
@@ -820,7 +850,8 @@ class TestAdding:
         assert response.status_code == 400
         assert response.json() == failed("ada", course)
 
-    def test_post_27_any_other_refusal_reads_the_same(
+    @pytest.mark.rule("V1-POST-27")
+    def test_any_other_refusal_reads_the_same(
         self, ada: Any, course: Any, monkeypatch: Any
     ) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:
@@ -833,7 +864,8 @@ class TestAdding:
         assert response.status_code == 400
         assert response.json() == failed("ada", course)
 
-    def test_side_09_and_10_a_filter_that_vetoes_is_a_403_with_its_words(
+    @pytest.mark.rule("V1-SIDE-09", "V1-SIDE-10")
+    def test_a_filter_that_vetoes_is_a_403_with_its_words(
         self, ada: Any, course: Any, settings: Any
     ) -> None:
         settings.ENROLLMENTS_FILTERS = [_veto]
@@ -844,8 +876,9 @@ class TestAdding:
         assert response.status_code == 403
         assert response.json() == {"message": "Ask the dean, {please}."}
 
+    @pytest.mark.rule("V1-SIDE-06")
     @pytest.mark.parametrize("asker", ["ada", "boss", "key"])
-    def test_side_06_an_embargo_is_a_filter_asked_about_the_learner(
+    def test_an_embargo_is_a_filter_asked_about_the_learner(
         self, ada: Any, boss: Any, course: Any, settings: Any, asker: str
     ) -> None:
         text = f"Users from this location cannot access the course '{course}'."
@@ -898,7 +931,8 @@ def _veto(action: str, **context: Any) -> None:
 
 
 class TestUpdating:
-    def test_enr_02_and_09_global_staff_takes_a_learner_out(
+    @pytest.mark.rule("V1-ENR-02", "V1-ENR-09", "SEED-DIFF-12")
+    def test_global_staff_takes_a_learner_out(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         put(ada, course, "verified")
@@ -909,20 +943,22 @@ class TestUpdating:
         assert response.json()["is_active"] is False
         assert state_of(ada, course) == ("verified", False)
 
-    def test_enr_22_by_an_address_too(self, ada: Any, boss: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-22")
+    def test_by_an_address_too(self, ada: Any, boss: Any, course: Any) -> None:
         put(ada, course)
 
         ask(boss, course, email="ada@example.org", is_active=False)
 
         assert state_of(ada, course) == ("audit", False)
 
+    @pytest.mark.rule("V1-ENR-10", "V1-ENR-12", "V1-ENR-13", "V1-ENR-14", "V1-ENR-15")
     @pytest.mark.parametrize(
         ("has", "asks", "was", "becomes"),
         list(
             product(["honor", "verified"], ["honor", "verified"], *[[True, False]] * 2)
         ),
     )
-    def test_enr_10_12_to_15_the_row_equals_the_request_or_nothing_happens(
+    def test_the_row_equals_the_request_or_nothing_happens(
         self, ada: Any, boss: Any, course: Any, has: str, asks: str, was: bool,
         becomes: bool,
     ) -> None:  # fmt: skip
@@ -942,8 +978,9 @@ class TestUpdating:
         expected = (has, was) if refused else (asks, becomes)
         assert state_of(ada, course) == expected
 
+    @pytest.mark.rule("V1-ENR-11")
     @pytest.mark.parametrize("was", [True, False])
-    def test_enr_11_a_mode_alone_keeps_the_activation(
+    def test_a_mode_alone_keeps_the_activation(
         self, ada: Any, boss: Any, course: Any, was: bool
     ) -> None:
         put(ada, course, "audit", is_active=was)
@@ -953,9 +990,8 @@ class TestUpdating:
         assert response.status_code == 200
         assert state_of(ada, course) == ("verified", was)
 
-    def test_enr_16_and_17_a_return_asks_for_no_window_and_no_mode(
-        self, ada: Any, boss: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-16", "V1-ENR-17")
+    def test_a_return_asks_for_no_window_and_no_mode(self, ada: Any, boss: Any) -> None:
         course = closed_course("professional")
         put(ada, course, "honor", is_active=False)
 
@@ -964,7 +1000,8 @@ class TestUpdating:
         assert response.status_code == 200
         assert state_of(ada, course) == ("honor", True)
 
-    def test_enr_16_but_for_a_seat(self, ada: Any, boss: Any) -> None:
+    @pytest.mark.rule("V1-ENR-16")
+    def test_but_for_a_seat(self, ada: Any, boss: Any) -> None:
         course = make_course(max_student_enrollments_allowed=1)
         make_mode(course)
         put(ada, course, is_active=False)
@@ -976,7 +1013,8 @@ class TestUpdating:
         assert response.status_code == 400
         assert response.json() == failed("ada", course)
 
-    def test_enr_18_to_an_expired_mode(self, ada: Any, boss: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ENR-18")
+    def test_to_an_expired_mode(self, ada: Any, boss: Any, course: Any) -> None:
         make_mode(course, "masters", expiration_datetime=timezone.now() - HOUR)
         put(ada, course)
 
@@ -986,9 +1024,8 @@ class TestUpdating:
         assert response.status_code == 400
         assert response.json()["message"] == unavailable("masters", course)
 
-    def test_enr_19_out_of_an_expired_mode(
-        self, ada: Any, boss: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-19")
+    def test_out_of_an_expired_mode(self, ada: Any, boss: Any, course: Any) -> None:
         put(ada, course, "verified")
         CourseMode.objects.filter(mode_slug="verified").update(
             expiration_datetime=timezone.now() - HOUR
@@ -1001,8 +1038,9 @@ class TestUpdating:
         assert response.status_code == 200
         assert state_of(ada, course) == ("verified", False)
 
+    @pytest.mark.rule("V1-ENR-21")
     @pytest.mark.parametrize(("offers", "code"), [(True, 200), (False, 400)])
-    def test_enr_21_an_inactive_row_changes_to_a_mode_that_is_offered(
+    def test_an_inactive_row_changes_to_a_mode_that_is_offered(
         self, ada: Any, boss: Any, offers: bool, code: int
     ) -> None:
         course = make_course()
@@ -1016,6 +1054,7 @@ class TestUpdating:
         assert response.status_code == code
         assert state_of(ada, course) == ("audit" if offers else "verified", False)
 
+    @pytest.mark.rule("V1-ENR-30")
     @pytest.mark.parametrize(
         ("slugs", "selected"),
         [
@@ -1026,7 +1065,7 @@ class TestUpdating:
             (("verified", "credit"), "credit"),
         ],
     )
-    def test_enr_30_every_set_of_modes_lets_go(
+    def test_every_set_of_modes_lets_go(
         self, ada: Any, boss: Any, slugs: tuple[str, ...], selected: str
     ) -> None:
         course = make_course()
@@ -1046,9 +1085,8 @@ class TestUpdating:
         ]
         assert state_of(ada, course) == (selected, False)
 
-    def test_enr_01_course_team_members_are_learners_here(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-01")
+    def test_course_team_members_are_learners_here(self, ada: Any, course: Any) -> None:
         put(ada, course)
         CourseAccessRole.objects.create(
             user=ada, org="edX", course_id=course_id_of(course), role="instructor"
@@ -1134,7 +1172,8 @@ class TestPowers:
 
         assert (response.status_code, response.json()["mode"]) == (200, "audit")
 
-    def test_enr_09_and_19_deactivators_may_name_the_mode_that_is_left(
+    @pytest.mark.rule("V1-ENR-09", "V1-ENR-19")
+    def test_deactivators_may_name_the_mode_that_is_left(
         self, ada: Any, course: Any
     ) -> None:
         put(ada, course, "verified")
@@ -1213,6 +1252,7 @@ class PowersByName:
 
 
 class TestForce:
+    @pytest.mark.rule("V1-FORCE-03", "V1-FORCE-08")
     @pytest.mark.parametrize(
         "facts",
         [
@@ -1221,7 +1261,7 @@ class TestForce:
             {"invitation_only": True},
         ],
     )
-    def test_force_03_and_08_lifts_window_and_invitations(
+    def test_lifts_window_and_invitations(
         self, ada: Any, boss: Any, facts: dict[str, Any]
     ) -> None:
         now = timezone.now()
@@ -1242,14 +1282,16 @@ class TestForce:
         assert forced.status_code == 200
         assert state_of(ada, course) == ("verified", True)
 
-    def test_force_01_is_nothing_to_learners(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-FORCE-01")
+    def test_is_nothing_to_learners(self, ada: Any, course: Any) -> None:
         refused = ask(ada, closed_course(), force_enrollment=True)
         enrolled = ask(ada, course, force_enrollment=True)
 
         assert (refused.status_code, enrolled.status_code) == (400, 200)
 
+    @pytest.mark.rule("V1-FORCE-04")
     @pytest.mark.parametrize("is_active", [None, True])
-    def test_force_04_counts_expired_modes(
+    def test_counts_expired_modes(
         self, ada: Any, boss: Any, is_active: bool | None
     ) -> None:
         course = make_course()
@@ -1266,9 +1308,8 @@ class TestForce:
         assert (without.status_code, forced.status_code) == (400, 200)
         assert state_of(ada, course) == ("verified", True)
 
-    def test_enr_23_inactive_rows_may_be_in_an_expired_mode(
-        self, ada: Any, boss: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-23")
+    def test_inactive_rows_may_be_in_an_expired_mode(self, ada: Any, boss: Any) -> None:
         course = make_course()
         make_mode(course, "verified", expiration_datetime=timezone.now() - HOUR)
 
@@ -1279,7 +1320,8 @@ class TestForce:
         assert response.status_code == 200
         assert state_of(ada, course) == ("verified", False)
 
-    def test_force_05_makes_no_seat(self, ada: Any, boss: Any) -> None:
+    @pytest.mark.rule("V1-FORCE-05")
+    def test_makes_no_seat(self, ada: Any, boss: Any) -> None:
         course = make_course(max_student_enrollments_allowed=1)
         make_mode(course)
         put(make_user("bea"), course)
@@ -1290,7 +1332,8 @@ class TestForce:
         assert response.status_code == 400
         assert response.json() == failed("ada", course)
 
-    def test_force_06_changes_nothing_for_who_is_in(
+    @pytest.mark.rule("V1-FORCE-06")
+    def test_changes_nothing_for_who_is_in(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         put(ada, course)
@@ -1300,12 +1343,14 @@ class TestForce:
 
         assert response.status_code == 200
 
-    def test_force_07_gives_learners_no_mode(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-FORCE-07")
+    def test_gives_learners_no_mode(self, ada: Any, course: Any) -> None:
         response = ask(ada, course, mode="verified", force_enrollment=True)
 
         assert response.status_code == 403
 
-    def test_force_09_opens_no_expired_mode_to_who_is_in(
+    @pytest.mark.rule("V1-FORCE-09")
+    def test_opens_no_expired_mode_to_who_is_in(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         make_mode(course, "masters", expiration_datetime=timezone.now() - HOUR)
@@ -1324,7 +1369,8 @@ class TestForce:
 
 
 class TestAttributes:
-    def test_attr_02_and_12_a_learner_notes_some_with_a_new_enrollment(
+    @pytest.mark.rule("V1-ATTR-02", "V1-ATTR-12")
+    def test_a_learner_notes_some_with_a_new_enrollment(
         self, ada: Any, course: Any
     ) -> None:
         response = ask(ada, course, enrollment_attributes=[COLOR, PROVIDER])
@@ -1332,23 +1378,26 @@ class TestAttributes:
         assert response.status_code == 200
         assert attributes_of("ada", course) == [COLOR, PROVIDER]
 
-    def test_attr_11_no_answer_shows_them(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ATTR-11")
+    def test_no_answer_shows_them(self, ada: Any, course: Any) -> None:
         response = ask(ada, course, enrollment_attributes=[COLOR])
 
         assert "color" not in response.content.decode()
 
-    def test_attr_02_also_on_a_return(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-ATTR-02")
+    def test_also_on_a_return(self, ada: Any, course: Any) -> None:
         put(ada, course, is_active=False)
 
         ask(ada, course, enrollment_attributes=[COLOR])
 
         assert attributes_of("ada", course) == [COLOR]
 
+    @pytest.mark.rule("V1-ATTR-03")
     @pytest.mark.parametrize(
         ("given", "kept"),
         [([COLOR], [COLOR]), ([], []), (None, [PROVIDER])],
     )
-    def test_attr_03_a_list_replaces_all(
+    def test_a_list_replaces_all(
         self,
         ada: Any,
         boss: Any,
@@ -1369,7 +1418,8 @@ class TestAttributes:
         assert response.status_code == 200
         assert attributes_of("ada", course) == kept
 
-    def test_attr_05_a_change_of_mode_needs_what_the_mode_requires(
+    @pytest.mark.rule("V1-ATTR-05")
+    def test_a_change_of_mode_needs_what_the_mode_requires(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         make_mode(course, "credit")
@@ -1390,8 +1440,9 @@ class TestAttributes:
             "attributes=['credit:provider_id']"
         }
 
+    @pytest.mark.rule("V1-ATTR-05", "V1-ATTR-07")
     @pytest.mark.parametrize("given", [None, [], [COLOR, PROVIDER]])
-    def test_attr_05_and_07_no_list_at_all_will_do(
+    def test_no_list_at_all_will_do(
         self, ada: Any, boss: Any, course: Any, given: Any
     ) -> None:
         make_mode(course, "credit")
@@ -1408,7 +1459,8 @@ class TestAttributes:
         assert response.status_code == 200
         assert state_of(ada, course) == ("credit", True)
 
-    def test_attr_04_the_setting_tells_what_is_required(
+    @pytest.mark.rule("V1-ATTR-04")
+    def test_the_setting_tells_what_is_required(
         self, ada: Any, boss: Any, course: Any, settings: Any
     ) -> None:
         settings.ENROLLMENTS_REQUIRED_ATTRIBUTES = {"verified": ["host:color", "a:b"]}
@@ -1427,7 +1479,8 @@ class TestAttributes:
             "required attributes=['host:color', 'a:b']"
         }
 
-    def test_attr_06_a_new_enrollment_needs_none(
+    @pytest.mark.rule("V1-ATTR-06")
+    def test_a_new_enrollment_needs_none(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         make_mode(course, "credit")
@@ -1442,9 +1495,10 @@ class TestAttributes:
 
         assert response.status_code == 200
 
+    @pytest.mark.rule("V1-ATTR-08", "V1-ATTR-09", "V1-ATTR-10")
     @pytest.mark.parametrize("part", ["namespace", "name", "value"])
     @pytest.mark.parametrize("state", [None, False])
-    def test_attr_08_to_10_each_part_must_be_there(
+    def test_each_part_must_be_there(
         self, ada: Any, course: Any, part: str, state: bool | None
     ) -> None:
         if state is not None:
@@ -1459,6 +1513,7 @@ class TestAttributes:
         assert response.json() == {"message": text, "localizedMessage": text}
         assert list(response.json()) == ["message", "localizedMessage"]
 
+    @pytest.mark.rule("V1-ATTR-09")
     @pytest.mark.parametrize(
         "attributes",
         [
@@ -1486,7 +1541,7 @@ class TestAttributes:
         ],
     )
     @pytest.mark.parametrize("who", ["ada", "boss"])
-    def test_attr_09_whatever_cannot_be_stored_is_refused(
+    def test_whatever_cannot_be_stored_is_refused(
         self, ada: Any, boss: Any, course: Any, attributes: Any, who: str
     ) -> None:
         asker = {"ada": ada, "boss": boss}[who]
@@ -1529,7 +1584,8 @@ class TestCost:
         assert response.status_code == 200
         assert len(statements) <= 9
 
-    def test_nam_07_functions_are_looked_up_when_called(
+    @pytest.mark.rule("NAM-07")
+    def test_functions_are_looked_up_when_called(
         self, ada: Any, monkeypatch: Any
     ) -> None:
         asked = []
@@ -1546,7 +1602,8 @@ class TestCost:
         assert asked[0][0] == (username("ada"), "django-101")
         assert asked[0][1]["mode"] == "honor"
 
-    def test_nam_07_of_updates_too(
+    @pytest.mark.rule("NAM-07")
+    def test_of_updates_too(
         self, ada: Any, boss: Any, course: Any, monkeypatch: Any
     ) -> None:
         put(ada, course)

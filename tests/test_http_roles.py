@@ -35,19 +35,22 @@ def roles_of(user: Any, /, **query: str) -> Any:
 
 
 class TestUrl:
-    def test_url_07_is_reversed_by_its_name(self) -> None:
+    @pytest.mark.rule("V1-URL-07")
+    def test_is_reversed_by_its_name(self) -> None:
         path = reverse("django_enrollments:roles")
 
         assert path == f"{ROOT}roles/"
         assert resolve(path).func.cls is EnrollmentUserRolesView
 
-    def test_url_13_without_the_slash_django_redirects(self) -> None:
+    @pytest.mark.rule("V1-URL-13")
+    def test_without_the_slash_django_redirects(self) -> None:
         response = get(make_user("ada"), "roles")
 
         assert (response.status_code, response["Location"]) == (301, f"{ROOT}roles/")
 
+    @pytest.mark.rule("V1-URL-14")
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_url_14_other_methods_are_not_allowed(self, method: str) -> None:
+    def test_other_methods_are_not_allowed(self, method: str) -> None:
         response = getattr(client_of(make_user("ada")), method)(f"{ROOT}roles/")
 
         assert response.status_code == 405
@@ -55,7 +58,8 @@ class TestUrl:
 
 
 class TestRoles:
-    def test_role_01_keys_are_in_order(self) -> None:
+    @pytest.mark.rule("V1-ROLE-01")
+    def test_keys_are_in_order(self) -> None:
         ada = make_user("ada")
         give(ada, "staff")
 
@@ -67,7 +71,8 @@ class TestRoles:
         assert list(role) == ["org", "course_id", "role"]
         assert response.json() == {"roles": [told("staff")], "is_staff": False}
 
-    def test_role_02_are_those_of_the_requester_whoever_is_named(self) -> None:
+    @pytest.mark.rule("V1-ROLE-02")
+    def test_are_those_of_the_requester_whoever_is_named(self) -> None:
         ada, bea = make_user("ada"), make_user("bea")
         give(bea, "staff")
         name = username("bea")
@@ -75,7 +80,8 @@ class TestRoles:
         for query in ({"user": name}, {"username": name}):
             assert roles_of(ada, **query) == []
 
-    def test_role_03_are_filtered_by_exactly_a_course(self) -> None:
+    @pytest.mark.rule("V1-ROLE-03")
+    def test_are_filtered_by_exactly_a_course(self) -> None:
         ada = make_user("ada")
         give(ada, "staff")
         give(ada, "instructor", f"{COURSE_ID}_2")
@@ -84,6 +90,7 @@ class TestRoles:
         assert roles_of(ada, course_id=COURSE_ID) == [told("staff")]
         assert len(roles_of(ada, course_id="")) == 3
 
+    @pytest.mark.rule("V1-ROLE-03")
     @pytest.mark.parametrize(
         "course_id",
         [
@@ -98,23 +105,23 @@ class TestRoles:
             "x" * 5_000,
         ],
     )
-    def test_role_03_an_unknown_or_invalid_course_has_none(
-        self, course_id: str
-    ) -> None:
+    def test_an_unknown_or_invalid_course_has_none(self, course_id: str) -> None:
         ada = make_user("ada")
         give(ada, "staff")
         give(ada, "staff", "")
 
         assert roles_of(ada, course_id=course_id) == []
 
-    def test_role_04_is_staff_has_nothing_to_do_with_roles(self) -> None:
+    @pytest.mark.rule("V1-ROLE-04")
+    def test_is_staff_has_nothing_to_do_with_roles(self) -> None:
         boss = make_user("boss", is_staff=True)
 
         response = get(boss, "roles/", course_id="unheard-of")
 
         assert response.json() == {"roles": [], "is_staff": True}
 
-    def test_role_05_every_kind_is_listed_once(self, monkeypatch: Any) -> None:
+    @pytest.mark.rule("V1-ROLE-05")
+    def test_every_kind_is_listed_once(self, monkeypatch: Any) -> None:
         ada = make_user("ada")
         kinds = ["beta_testers", "data_researcher", "limited_staff", "their own"]
         for kind in kinds:
@@ -124,7 +131,8 @@ class TestRoles:
 
         assert roles_of(ada) == [told(kind) for kind in kinds]
 
-    def test_role_06_and_b_10_are_sorted_by_organisation_course_and_role(self) -> None:
+    @pytest.mark.rule("V1-ROLE-06", "B-10")
+    def test_are_sorted_by_organisation_course_and_role(self) -> None:
         ada = make_user("ada")
         give(ada, "staff", "b")
         give(ada, "staff", "a")
@@ -140,13 +148,15 @@ class TestRoles:
             told("staff", "b"),
         ]
 
-    def test_role_07_and_b_10_a_role_on_an_organisation_has_no_course(self) -> None:
+    @pytest.mark.rule("V1-ROLE-07", "B-10")
+    def test_a_role_on_an_organisation_has_no_course(self) -> None:
         ada = make_user("ada")
         give(ada, "instructor", "")
 
         assert roles_of(ada) == [told("instructor", None)]
 
-    def test_role_08_whatever_fails_is_told_without_the_closing_quote(
+    @pytest.mark.rule("V1-ROLE-08")
+    def test_whatever_fails_is_told_without_the_closing_quote(
         self, monkeypatch: Any
     ) -> None:
         def fail(name: str) -> None:
@@ -162,7 +172,8 @@ class TestRoles:
             f"'{username('ada')}"
         }
 
-    def test_role_08_a_program_without_a_name_is_no_failure_of_ours(
+    @pytest.mark.rule("V1-ROLE-08")
+    def test_a_program_without_a_name_is_no_failure_of_ours(
         self, settings: Any, caplog: Any
     ) -> None:
         settings.ENROLLMENTS_API_KEYS = ["key"]
@@ -172,20 +183,23 @@ class TestRoles:
         assert response.status_code == 400
         assert [one for one in caplog.records if one.levelname == "ERROR"] == []
 
-    def test_role_09_nobody_gets_a_401(self) -> None:
+    @pytest.mark.rule("V1-ROLE-09")
+    def test_nobody_gets_a_401(self) -> None:
         response = get(None, "roles/")
 
         assert response.status_code == 401
         assert response["WWW-Authenticate"]
 
-    def test_auth_13_an_inactive_user_sees_them(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-13")
+    def test_an_inactive_user_sees_them(self, settings: Any) -> None:
         settings.AUTHENTICATION_BACKENDS = ALLOW_INACTIVE
         ada = make_user("ada", is_active=False)
         give(ada, "staff")
 
         assert roles_of(ada) == [told("staff")]
 
-    def test_auth_16_sets_the_cookie(self) -> None:
+    @pytest.mark.rule("V1-AUTH-16")
+    def test_sets_the_cookie(self) -> None:
         response = get(make_user("ada"), "roles/")
 
         assert response.cookies["csrftoken"].value

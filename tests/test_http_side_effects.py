@@ -128,24 +128,23 @@ def failed(name: str, course: Any) -> dict[str, str]:
 
 
 class TestCohort:
-    def test_side_01_takes_the_learner(
-        self, ada: Any, course: Any, cohorts: Any
-    ) -> None:
+    @pytest.mark.rule("V1-SIDE-01")
+    def test_takes_the_learner(self, ada: Any, course: Any, cohorts: Any) -> None:
         response = by_key(course, user=username("ada"), cohort="Blue")
 
         assert response.status_code == 200
         assert cohorts.calls == [(course, "Blue", ada, True)]
 
-    def test_side_01_and_b_25_asks_no_permission(
-        self, ada: Any, course: Any, cohorts: Any
-    ) -> None:
+    @pytest.mark.rule("V1-SIDE-01", "B-25")
+    def test_asks_no_permission(self, ada: Any, course: Any, cohorts: Any) -> None:
         assert ask(ada, course, cohort="Blue").status_code == 200
         assert len(cohorts.calls) == 1
 
+    @pytest.mark.rule("V1-SIDE-01")
     @pytest.mark.parametrize(
         "fields", [{"mode": "verified"}, {"is_active": False}, {"is_active": True}]
     )
-    def test_side_01_takes_whose_enrollment_is_changed(
+    def test_takes_whose_enrollment_is_changed(
         self, ada: Any, boss: Any, course: Any, cohorts: Any, fields: dict[str, Any]
     ) -> None:
         put(ada, course, is_active="is_active" not in fields or not fields["is_active"])
@@ -155,9 +154,10 @@ class TestCohort:
         assert response.status_code == 200
         assert len(cohorts.calls) == 1
 
+    @pytest.mark.rule("V1-SIDE-02")
     @pytest.mark.parametrize("requester", ["ada", "boss"])
     @pytest.mark.parametrize("is_known", [True, False])
-    def test_side_02_unknown_leaves_nothing_behind(
+    def test_unknown_leaves_nothing_behind(
         self,
         ada: Any,
         boss: Any,
@@ -187,7 +187,8 @@ class TestCohort:
         }
         assert not EmailOptIn.objects.exists()
 
-    def test_b_07_no_signal_tells_of_what_was_rolled_back(
+    @pytest.mark.rule("B-07")
+    def test_no_signal_tells_of_what_was_rolled_back(
         self,
         ada: Any,
         course: Any,
@@ -199,7 +200,8 @@ class TestCohort:
 
         assert callbacks == []
 
-    def test_enr_05_passes_over_who_is_in_already(
+    @pytest.mark.rule("V1-ENR-05")
+    def test_passes_over_who_is_in_already(
         self, ada: Any, boss: Any, course: Any, cohorts: Any
     ) -> None:
         put(ada, course)
@@ -210,7 +212,8 @@ class TestCohort:
         assert ask(ada, course, cohort="Red").status_code == 200
         assert cohorts.calls == []
 
-    def test_b_05_passes_over_who_stays_out(
+    @pytest.mark.rule("B-05")
+    def test_passes_over_who_stays_out(
         self, ada: Any, course: Any, cohorts: Any
     ) -> None:
         put(ada, course, is_active=False)
@@ -221,13 +224,15 @@ class TestCohort:
         assert cohorts.calls == []
         assert not EmailOptIn.objects.exists()
 
+    @pytest.mark.rule("V1-SIDE-12")
     @pytest.mark.parametrize("cohort", [None, "Blue", "Red", ""])
-    def test_side_12_means_nothing_without_a_backend(
+    def test_means_nothing_without_a_backend(
         self, ada: Any, course: Any, cohort: str | None
     ) -> None:
         assert ask(ada, course, cohort=cohort).status_code == 200
 
-    def test_side_03_somebody_who_is_in_it_already_is_no_failure(
+    @pytest.mark.rule("V1-SIDE-03")
+    def test_somebody_who_is_in_it_already_is_no_failure(
         self, ada: Any, course: Any, cohorts: Any, monkeypatch: Any
     ) -> None:
         blue = {ada}
@@ -242,11 +247,13 @@ class TestCohort:
         assert response.json()["is_active"] is True
         assert blue == {ada}
 
-    def test_util_02_null_is_none(self, ada: Any, course: Any, cohorts: Any) -> None:
+    @pytest.mark.rule("UTIL-02")
+    def test_null_is_none(self, ada: Any, course: Any, cohorts: Any) -> None:
         assert ask(ada, course, cohort=None).status_code == 200
         assert cohorts.calls == []
 
-    def test_side_11_comes_before_the_opt_in_and_after_attributes(
+    @pytest.mark.rule("V1-SIDE-11")
+    def test_comes_before_the_opt_in_and_after_attributes(
         self, ada: Any, course: Any, cohorts: Any, monkeypatch: Any
     ) -> None:
         seen: list[tuple[int, int]] = []
@@ -272,8 +279,9 @@ class TestCohort:
 
 
 class TestEmailOptIn:
+    @pytest.mark.rule("V1-SIDE-04")
     @pytest.mark.parametrize("choice", [True, False])
-    def test_side_04_is_noted_for_the_organisation(
+    def test_is_noted_for_the_organisation(
         self, ada: Any, course: Any, choice: bool
     ) -> None:
         response = ask(ada, course, email_opt_in=choice)
@@ -281,7 +289,8 @@ class TestEmailOptIn:
         assert response.status_code == 200
         assert opt_ins() == [(ada.pk, "edX", choice)]
 
-    def test_side_05_and_b_09_is_that_of_the_learner_not_of_who_asks(
+    @pytest.mark.rule("V1-SIDE-05", "B-09")
+    def test_is_that_of_the_learner_not_of_who_asks(
         self, ada: Any, boss: Any, course: Any
     ) -> None:
         ask(boss, course, user=username("ada"), email_opt_in=True)
@@ -289,8 +298,9 @@ class TestEmailOptIn:
 
         assert opt_ins() == [(ada.pk, "edX", True), (boss.pk, "edX", False)]
 
+    @pytest.mark.rule("V1-SIDE-04")
     @pytest.mark.parametrize("fields", [{}, {"email_opt_in": None}])
-    def test_side_04_unsaid_touches_nothing(
+    def test_unsaid_touches_nothing(
         self, ada: Any, course: Any, fields: dict[str, Any]
     ) -> None:
         EmailOptIn.objects.create(
@@ -301,29 +311,31 @@ class TestEmailOptIn:
 
         assert opt_ins() == [(ada.pk, "edX", False)]
 
-    def test_side_04_the_last_choice_counts(self, ada: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-SIDE-04")
+    def test_the_last_choice_counts(self, ada: Any, course: Any) -> None:
         other = make_course("course-v1:edX+Other+R")
         ask(ada, course, email_opt_in=True)
         ask(ada, other, email_opt_in=False)
 
         assert opt_ins() == [(ada.pk, "edX", False)]
 
-    def test_enr_05_is_ignored_of_who_is_in_already(
-        self, ada: Any, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ENR-05")
+    def test_is_ignored_of_who_is_in_already(self, ada: Any, course: Any) -> None:
         put(ada, course)
 
         ask(ada, course, email_opt_in=True)
 
         assert opt_ins() == []
 
-    def test_enr_29_a_refusal_notes_nothing(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-ENR-29")
+    def test_a_refusal_notes_nothing(self, ada: Any) -> None:
         assert ask(ada, closed_course(), email_opt_in=True).status_code == 400
         assert opt_ins() == []
 
 
 class TestEnterprise:
-    def test_side_07_hears_before_the_enrollment_is_written(
+    @pytest.mark.rule("V1-SIDE-07")
+    def test_hears_before_the_enrollment_is_written(
         self, ada: Any, course: Any, enterprise: Any
     ) -> None:
         outside = len(connection.savepoint_ids)
@@ -351,6 +363,7 @@ class TestEnterprise:
         ]
         assert EnrollmentEvent.objects.get().enterprise_uuid == CUSTOMER
 
+    @pytest.mark.rule("V1-SIDE-07", "SEED-DIFF-19")
     @pytest.mark.parametrize(
         ("fields", "told"),
         [
@@ -359,7 +372,7 @@ class TestEnterprise:
             ({"enterprise_uuid": "x"}, ("x", None, None)),
         ],
     )
-    def test_side_07_hears_of_whatever_is_said(
+    def test_hears_of_whatever_is_said(
         self,
         ada: Any,
         course: Any,
@@ -373,6 +386,7 @@ class TestEnterprise:
         names = ("enterprise_uuid", "linked_enterprise_customer", "consent")
         assert tuple(call[name] for name in names) == told
 
+    @pytest.mark.rule("V1-SIDE-07")
     @pytest.mark.parametrize(
         "fields",
         [
@@ -381,7 +395,7 @@ class TestEnterprise:
             {"enrollment_attributes": [{"x": 1}]},
         ],
     )
-    def test_side_07_hears_nothing_of_what_is_refused_anyway(
+    def test_hears_nothing_of_what_is_refused_anyway(
         self, ada: Any, enterprise: Any, fields: dict[str, Any]
     ) -> None:
         closed = make_course("closed-1", invitation_only=True)
@@ -406,8 +420,9 @@ class TestEnterprise:
         assert response.status_code == 400
         assert not EnrollmentEvent.objects.exists()
 
+    @pytest.mark.rule("V1-SIDE-08")
     @pytest.mark.parametrize("none", ["None", "", None])
-    def test_side_08_hears_nothing_of_none(
+    def test_hears_nothing_of_none(
         self, ada: Any, course: Any, enterprise: Any, none: Any
     ) -> None:
         ask(ada, course, enterprise_uuid=none, linked_enterprise_customer=none)
@@ -415,6 +430,7 @@ class TestEnterprise:
         assert enterprise.calls == []
         assert EnrollmentEvent.objects.get().enterprise_uuid == ""
 
+    @pytest.mark.rule("V1-SIDE-07")
     @pytest.mark.parametrize("is_in", [True, False])
     @pytest.mark.parametrize(
         "error",
@@ -425,7 +441,7 @@ class TestEnterprise:
         ],
         ids=repr,
     )
-    def test_side_07_failing_leaves_nothing_behind(
+    def test_failing_leaves_nothing_behind(
         self,
         ada: Any,
         boss: Any,
@@ -454,7 +470,8 @@ class TestEnterprise:
         assert len(enterprise.calls) == 1
         assert opt_ins() == []
 
-    def test_side_08_comes_with_the_event_without_a_backend(
+    @pytest.mark.rule("V1-SIDE-08")
+    def test_comes_with_the_event_without_a_backend(
         self, ada: Any, course: Any
     ) -> None:
         response = ask(
@@ -468,8 +485,9 @@ class TestEnterprise:
         assert response.status_code == 200
         assert EnrollmentEvent.objects.get().enterprise_uuid == CUSTOMER
 
+    @pytest.mark.rule("V1-ENR-05")
     @pytest.mark.parametrize("requester", ["ada", "boss"])
-    def test_enr_05_hears_nothing_of_who_is_in_already(
+    def test_hears_nothing_of_who_is_in_already(
         self, ada: Any, boss: Any, course: Any, enterprise: Any, requester: str
     ) -> None:
         put(ada, course)
@@ -492,7 +510,8 @@ class TestEnterprise:
         assert state_of(ada, course) == ("audit", False)
         assert enterprise.calls == []
 
-    def test_enr_29_hears_nothing_of_what_is_refused(
+    @pytest.mark.rule("V1-ENR-29")
+    def test_hears_nothing_of_what_is_refused(
         self, ada: Any, boss: Any, course: Any, enterprise: Any, settings: Any
     ) -> None:
         def tried(by: Any, course: Any, **fields: Any) -> int:
@@ -513,7 +532,8 @@ class TestEnterprise:
         assert codes == [400, 400, 400, 406, 400, 400, 403]
         assert enterprise.calls == []
 
-    def test_force_03_hears_of_who_is_forced_in(
+    @pytest.mark.rule("V1-FORCE-03")
+    def test_hears_of_who_is_forced_in(
         self, ada: Any, boss: Any, enterprise: Any
     ) -> None:
         response = ask(
@@ -529,6 +549,7 @@ class TestEnterprise:
 
 
 class TestShape:
+    @pytest.mark.rule("B-03")
     @pytest.mark.parametrize("has_backends", [True, False])
     @pytest.mark.parametrize(
         ("name", "value", "told"),
@@ -555,7 +576,7 @@ class TestShape:
             ),
         ],
     )
-    def test_b_03_of_any_other_kind_is_refused(
+    def test_of_any_other_kind_is_refused(
         self,
         ada: Any,
         course: Any,
@@ -576,8 +597,9 @@ class TestShape:
         assert not EmailOptIn.objects.exists()
         assert (Cohorts.calls, Enterprise.calls) == ([], [])
 
+    @pytest.mark.rule("B-03")
     @pytest.mark.parametrize("name", ["cohort", "enterprise_uuid"])
-    def test_b_03_too_long_is_refused(self, ada: Any, course: Any, name: str) -> None:
+    def test_too_long_is_refused(self, ada: Any, course: Any, name: str) -> None:
         with nothing_written():
             response = ask(ada, course, **{name: "x" * 256})
 
@@ -588,7 +610,8 @@ class TestShape:
 class TestTransaction:
     """Where no test's own transaction hides what commits and what does not."""
 
-    def test_side_07_enterprise_is_called_outside_of_any(
+    @pytest.mark.rule("V1-SIDE-07")
+    def test_enterprise_is_called_outside_of_any(
         self, ada: Any, course: Any, enterprise: Any, monkeypatch: Any
     ) -> None:
         seen: list[bool] = []
@@ -602,9 +625,8 @@ class TestTransaction:
 
         assert seen == [False]
 
-    def test_b_07_all_of_it_or_nothing(
-        self, ada: Any, course: Any, cohorts: Any
-    ) -> None:
+    @pytest.mark.rule("B-07")
+    def test_all_of_it_or_nothing(self, ada: Any, course: Any, cohorts: Any) -> None:
         fields = {"email_opt_in": True, "enrollment_attributes": [ATTRIBUTE]}
 
         with nothing_written():
@@ -619,7 +641,8 @@ class TestTransaction:
             ATTRIBUTE
         ]
 
-    def test_b_07_works_within_the_transaction_of_a_host(
+    @pytest.mark.rule("B-07")
+    def test_works_within_the_transaction_of_a_host(
         self, ada: Any, course: Any, cohorts: Any
     ) -> None:
         with transaction.atomic():
@@ -638,7 +661,8 @@ class TestAuditLine:
         start = "enrollment_change_requested: "
         return lambda: [one for one in caplog.messages if one.startswith(start)]
 
-    def test_aud_01_02_and_04_tell_what_was_asked_and_what_is(
+    @pytest.mark.rule("AUD-01", "AUD-02", "AUD-04")
+    def test_tell_what_was_asked_and_what_is(
         self, ada: Any, course: Any, lines: Any
     ) -> None:
         by_key(course, user=username("ada"), mode="verified", is_active=True)
@@ -650,7 +674,8 @@ class TestAuditLine:
             f'user_id="{ada.pk}"'
         ]
 
-    def test_aud_02_tells_what_is_there_after_a_refusal(
+    @pytest.mark.rule("AUD-02")
+    def test_tells_what_is_there_after_a_refusal(
         self, ada: Any, course: Any, lines: Any
     ) -> None:
         put(ada, course, "verified")
@@ -661,10 +686,11 @@ class TestAuditLine:
         assert 'actual_activation="True", actual_mode="verified"' in line
         assert 'requested_activation="False", requested_mode="audit"' in line
 
+    @pytest.mark.rule("AUD-02")
     @pytest.mark.parametrize(
         "fields", [{}, {"is_active": "foo"}, {"mode": "unheard-of"}, {"cohort": 7}]
     )
-    def test_aud_02_tells_that_nothing_is_there(
+    def test_tells_that_nothing_is_there(
         self, ada: Any, fields: dict[str, Any], lines: Any
     ) -> None:
         response = by_key(closed_course(), user=username("ada"), **fields)
@@ -675,7 +701,8 @@ class TestAuditLine:
         assert f'requested_activation="{fields.get("is_active")}"' in line
         assert username("ada") not in line
 
-    def test_aud_03_nothing_is_told_of_what_came_to_nothing_before(
+    @pytest.mark.rule("AUD-03")
+    def test_nothing_is_told_of_what_came_to_nothing_before(
         self, course: Any, lines: Any
     ) -> None:
         codes = [
@@ -688,7 +715,8 @@ class TestAuditLine:
         assert codes == [406, 406, 400, 400]
         assert lines() == []
 
-    def test_aud_03_nor_of_who_has_no_key(
+    @pytest.mark.rule("AUD-03")
+    def test_nor_of_who_has_no_key(
         self, ada: Any, boss: Any, course: Any, lines: Any
     ) -> None:
         ask(ada, course)
@@ -696,7 +724,8 @@ class TestAuditLine:
 
         assert lines() == []
 
-    def test_aud_04_is_one_line_whatever_was_sent(
+    @pytest.mark.rule("AUD-04")
+    def test_is_one_line_whatever_was_sent(
         self, ada: Any, course: Any, lines: Any
     ) -> None:
         odd = 'x"\n\u2028\ud800'
@@ -709,8 +738,9 @@ class TestAuditLine:
         assert first.isprintable()
         assert len(second) < 1_000
 
+    @pytest.mark.rule("AUD-05", "B-19")
     @pytest.mark.parametrize("body", [{}, {"is_active": "foo"}])
-    def test_aud_05_and_b_19_failing_does_not_change_the_answer(
+    def test_failing_does_not_change_the_answer(
         self, ada: Any, course: Any, monkeypatch: Any, body: dict[str, Any]
     ) -> None:
         expected = by_key(course, user=username("ada"), **body)
@@ -724,7 +754,8 @@ class TestAuditLine:
         assert response.status_code == expected.status_code
         assert response.content == expected.content
 
-    def test_aud_05_nor_does_failing_to_read_what_is_there(
+    @pytest.mark.rule("AUD-05")
+    def test_nor_does_failing_to_read_what_is_there(
         self, ada: Any, course: Any, monkeypatch: Any
     ) -> None:
         def fail(*args: Any, **kwargs: Any) -> None:
@@ -745,6 +776,7 @@ class TestWarnings:
             if one.name == WIRE
         ]
 
+    @pytest.mark.rule("AUD-06")
     @pytest.mark.parametrize(
         ("fields", "code"),
         [
@@ -752,7 +784,7 @@ class TestWarnings:
             ({"mode": "audit", "is_active": False}, "not_updatable"),
         ],
     )
-    def test_aud_06_tell_of_what_does_not_fit(
+    def test_tell_of_what_does_not_fit(
         self,
         ada: Any,
         boss: Any,
@@ -768,9 +800,8 @@ class TestWarnings:
         text = f"Enrolling was refused in course {course_id_of(course)}: {code}"
         assert self.told(caplog) == [("WARNING", text)]
 
-    def test_aud_06_tell_of_closed_and_full_courses(
-        self, ada: Any, caplog: Any
-    ) -> None:
+    @pytest.mark.rule("AUD-06")
+    def test_tell_of_closed_and_full_courses(self, ada: Any, caplog: Any) -> None:
         closed = closed_course()
         ask(ada, closed)
         full = make_course("full", max_student_enrollments_allowed=0)
@@ -786,7 +817,8 @@ class TestWarnings:
         ]
         assert username("ada") not in caplog.text
 
-    def test_aud_06_tell_of_who_is_in_already(
+    @pytest.mark.rule("AUD-06")
+    def test_tell_of_who_is_in_already(
         self, ada: Any, course: Any, caplog: Any
     ) -> None:
         put(ada, course)
@@ -795,7 +827,8 @@ class TestWarnings:
 
         assert f"User {ada.pk} is already enrolled" in caplog.text
 
-    def test_aud_06_tell_what_broke(
+    @pytest.mark.rule("AUD-06")
+    def test_tell_what_broke(
         self, ada: Any, course: Any, cohorts: Any, enterprise: Any, caplog: Any
     ) -> None:
         ask(ada, course, cohort="Red")

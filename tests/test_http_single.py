@@ -62,7 +62,8 @@ def is_nothing(response: Any) -> bool:
 
 
 class TestUrls:
-    def test_url_01_and_02_are_reversed_by_one_name(self) -> None:
+    @pytest.mark.rule("V1-URL-01", "V1-URL-02")
+    def test_are_reversed_by_one_name(self) -> None:
         own = reverse(NAME, kwargs={"course_id": "django-101"})
         named = reverse(NAME, kwargs={"course_id": "django-101", "username": "ada"})
 
@@ -70,27 +71,28 @@ class TestUrls:
         assert named == f"{ENROLLMENT}/ada,django-101"
         assert resolve(own).func.cls is resolve(named).func.cls is EnrollmentView
 
+    @pytest.mark.rule("V1-URL-09")
     @pytest.mark.parametrize("name", ["ada", "Ada_b.c+d-e", "ada l", "ада", "a@b.c"])
-    def test_url_09_every_name_of_the_pattern_is_served(
-        self, course: Any, name: str
-    ) -> None:
+    def test_every_name_of_the_pattern_is_served(self, course: Any, name: str) -> None:
         path = f"{ENROLLMENT}/{name},{course_id_of(course)}"
 
         response = client_of(make_user("boss", is_staff=True)).get(path)
 
         assert is_nothing(response)
 
+    @pytest.mark.rule("V1-URL-09")
     @pytest.mark.parametrize(
         "name", ["a/b", "a;b", "a:b", "a%00", "a%0A", "a%25", "a'", "a(b)", "", "a%FF"]
     )
-    def test_url_09_any_other_name_is_a_404(self, course: Any, name: str) -> None:
+    def test_any_other_name_is_a_404(self, course: Any, name: str) -> None:
         path = f"{ENROLLMENT}/{name},{course_id_of(course)}"
 
         response = client_of(make_user("boss", is_staff=True)).get(path)
 
         assert response.status_code == 404
 
-    def test_url_09_the_pattern_is_asked_when_the_request_comes(
+    @pytest.mark.rule("V1-URL-09")
+    def test_the_pattern_is_asked_when_the_request_comes(
         self, course: Any, settings: Any
     ) -> None:
         boss = make_user("boss", is_staff=True)
@@ -102,15 +104,15 @@ class TestUrls:
         assert is_nothing(before)
         assert client_of(boss).get(path).status_code == 404
 
+    @pytest.mark.rule("V1-URL-11")
     @pytest.mark.parametrize("path", ["/", "/django-101/", "/ada,django-101/", "/ada,"])
-    def test_url_11_a_slash_at_the_end_is_a_404(self, path: str) -> None:
+    def test_a_slash_at_the_end_is_a_404(self, path: str) -> None:
         boss = make_user("boss", is_staff=True)
 
         assert client_of(boss).get(f"{ENROLLMENT}{path}").status_code == 404
 
-    def test_url_12_the_first_comma_separates_user_and_course(
-        self, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-URL-12")
+    def test_the_first_comma_separates_user_and_course(self, settings: Any) -> None:
         settings.ENROLLMENTS_COURSE_ID_PATTERN = r"[\w,-]+"
         ada, boss = make_user("ada"), make_user("boss", is_staff=True)
         course = make_course("b,c")
@@ -121,7 +123,8 @@ class TestUrls:
 
         assert response.json()["course_details"]["course_id"] == "b,c"
 
-    def test_url_12_the_route_with_a_name_is_tried_first(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-URL-12")
+    def test_the_route_with_a_name_is_tried_first(self, settings: Any) -> None:
         settings.ENROLLMENTS_COURSE_ID_PATTERN = r"[\w,-]+"
         ada = make_user("ada")
         put(ada, make_course("b,c"))
@@ -129,10 +132,9 @@ class TestUrls:
         # Somebody called "b" in a course called "c".
         assert one(ada, "b,c").status_code == 404
 
+    @pytest.mark.rule("V1-URL-14")
     @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-    def test_url_14_other_methods_are_not_allowed(
-        self, course: Any, method: str
-    ) -> None:
+    def test_other_methods_are_not_allowed(self, course: Any, method: str) -> None:
         client = client_of(make_user("ada"))
         path = reverse(NAME, kwargs={"course_id": course_id_of(course)})
 
@@ -143,7 +145,8 @@ class TestUrls:
 
 
 class TestOwnEnrollment:
-    def test_get_01_is_given_by_either_form(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-01")
+    def test_is_given_by_either_form(self, course: Any) -> None:
         ada = make_user("ada")
         put(ada, course)
 
@@ -163,7 +166,8 @@ class TestOwnEnrollment:
             "user",
         ]
 
-    def test_get_05_is_an_empty_answer_when_there_is_none(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-05", "SEED-DIFF-17")
+    def test_is_an_empty_answer_when_there_is_none(self, course: Any) -> None:
         put(make_user("bea"), course)
         ada = make_user("ada")
 
@@ -171,13 +175,15 @@ class TestOwnEnrollment:
         assert is_nothing(one(ada, course, "ada"))
         assert is_nothing(one(ada, NOWHERE))
 
-    def test_get_06_an_inactive_one_is_given(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-06")
+    def test_an_inactive_one_is_given(self, course: Any) -> None:
         ada = make_user("ada")
         put(ada, course, is_active=False)
 
         assert one(ada, course).json()["is_active"] is False
 
-    def test_get_09_expired_modes_are_shown_when_asked_for(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-09", "SEED-DIFF-02")
+    def test_expired_modes_are_shown_when_asked_for(self, course: Any) -> None:
         ada = make_user("ada")
         make_mode(course, "verified", expiration_datetime=timezone.now() - HOUR)
         put(ada, course)
@@ -187,7 +193,8 @@ class TestOwnEnrollment:
         modes = [one.json()["course_details"]["course_modes"] for one in answers]
         assert [len(one) for one in modes] == [1, 2, 2]
 
-    def test_get_13_is_that_of_one_learner_in_one_course(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-13")
+    def test_is_that_of_one_learner_in_one_course(self, course: Any) -> None:
         ada, other = make_user("ada"), make_course("course-v1:edX+Other+R")
         make_modes(other, "audit", "honor")
         put(ada, course)
@@ -200,7 +207,8 @@ class TestOwnEnrollment:
         assert response["mode"] == "honor"
         assert response["course_details"]["course_id"] == course_id_of(other)
 
-    def test_ser_19_of_a_deleted_course_has_no_details(self, course: Any) -> None:
+    @pytest.mark.rule("V1-SER-19")
+    def test_of_a_deleted_course_has_no_details(self, course: Any) -> None:
         ada = make_user("ada")
         put(ada, course)
         course_id = course_id_of(course)
@@ -214,22 +222,23 @@ class TestOwnEnrollment:
             # Only the key is left of the course there, which is not its id.
             assert is_nothing(response)
 
-    def test_auth_13_an_inactive_learner_sees_it(
-        self, course: Any, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-13")
+    def test_an_inactive_learner_sees_it(self, course: Any, settings: Any) -> None:
         settings.AUTHENTICATION_BACKENDS = ALLOW_INACTIVE
         ada = make_user("ada", is_active=False)
         put(ada, course)
 
         assert one(ada, course).status_code == 200
 
-    def test_auth_16_sets_the_cookie(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-16")
+    def test_sets_the_cookie(self, course: Any) -> None:
         client = client_of(make_user("ada"))
         path = reverse(NAME, kwargs={"course_id": course_id_of(course)})
 
         assert client.get(path).cookies["csrftoken"].value
 
-    def test_get_08_a_refusal_is_told(self, course: Any, monkeypatch: Any) -> None:
+    @pytest.mark.rule("V1-GET-08")
+    def test_a_refusal_is_told(self, course: Any, monkeypatch: Any) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:
             raise CourseEnrollmentError("The disk is full.")
 
@@ -243,7 +252,8 @@ class TestOwnEnrollment:
             f"'{username('ada')}' in course '{course_id_of(course)}'"
         }
 
-    def test_get_07_and_11_an_id_that_is_none_to_the_data_layer_is_told(
+    @pytest.mark.rule("V1-GET-07", "V1-GET-11")
+    def test_an_id_that_is_none_to_the_data_layer_is_told(
         self, monkeypatch: Any
     ) -> None:
         def refuse(*args: Any, **kwargs: Any) -> None:
@@ -259,7 +269,8 @@ class TestOwnEnrollment:
         # GET-11: who may not see others hears of that first.
         assert (of_another.status_code, of_another.content) == (404, b"")
 
-    def test_auth_11_nobody_gets_a_401(self, course: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-11")
+    def test_nobody_gets_a_401(self, course: Any) -> None:
         for learner in (None, "ada"):
             response = one(None, course, learner)
 
@@ -297,9 +308,8 @@ class DenyingBackend:
 
 
 class TestEnrollmentOfAnother:
-    def test_get_03_and_13_global_staff_gets_what_the_owner_gets(
-        self, course: Any
-    ) -> None:
+    @pytest.mark.rule("V1-GET-03", "V1-GET-13")
+    def test_global_staff_gets_what_the_owner_gets(self, course: Any) -> None:
         ada, boss = make_user("ada"), make_user("boss", is_staff=True)
         put(ada, course)
 
@@ -308,7 +318,8 @@ class TestEnrollmentOfAnother:
         assert response.status_code == 200
         assert response.json() == one(ada, course).json()
 
-    def test_get_05_is_an_empty_answer_to_global_staff(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-05")
+    def test_is_an_empty_answer_to_global_staff(self, course: Any) -> None:
         make_user("ada")
         boss = make_user("boss", is_staff=True)
 
@@ -316,7 +327,8 @@ class TestEnrollmentOfAnother:
         assert is_nothing(one(boss, course, "no-one"))
         assert is_nothing(one(boss, NOWHERE, "ada"))
 
-    def test_get_04_a_superuser_alone_is_no_global_staff(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-04")
+    def test_a_superuser_alone_is_no_global_staff(self, course: Any) -> None:
         put(make_user("ada"), course)
         root = make_user("root", is_superuser=True)
 
@@ -324,7 +336,8 @@ class TestEnrollmentOfAnother:
 
         assert (response.status_code, response.content) == (404, b"")
 
-    def test_get_03_is_what_the_backends_say(self, course: Any, settings: Any) -> None:
+    @pytest.mark.rule("V1-GET-03")
+    def test_is_what_the_backends_say(self, course: Any, settings: Any) -> None:
         put(make_user("ada"), course)
         boss = make_user("boss", is_staff=True)
         shipped = f"{CourseRoleBackend.__module__}.CourseRoleBackend"
@@ -335,7 +348,8 @@ class TestEnrollmentOfAnother:
 
         assert one(boss, course, "ada").status_code == 404
 
-    def test_get_10_case_counts(self, course: Any) -> None:
+    @pytest.mark.rule("V1-GET-10")
+    def test_case_counts(self, course: Any) -> None:
         ada = make_user("ada")
         put(ada, course)
         path = f"{ENROLLMENT}/{username('ada').upper()},{course_id_of(course)}"
@@ -346,10 +360,9 @@ class TestEnrollmentOfAnother:
         assert (of_look_alike.status_code, of_look_alike.content) == (404, b"")
         assert is_nothing(for_staff)
 
+    @pytest.mark.rule("V1-GET-02", "SEED-DIFF-17")
     @pytest.mark.parametrize("role", ["staff", "instructor", None])
-    def test_get_02_nobody_else_learns_anything(
-        self, course: Any, role: str | None
-    ) -> None:
+    def test_nobody_else_learns_anything(self, course: Any, role: str | None) -> None:
         asker = make_user("asker")
         if role:
             CourseAccessRole.objects.create(

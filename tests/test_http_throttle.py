@@ -51,12 +51,14 @@ def codes(client: Any, count: int, path: str = ENROLLMENT, **extra: Any) -> list
 
 
 class TestUser:
-    def test_thr_01_and_04_may_ask_40_times_in_a_minute(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-01", "V1-THR-04")
+    def test_may_ask_40_times_in_a_minute(self, clock: Any) -> None:
         client = client_of(make_user("ada"))
 
         assert codes(client, 41) == [200] * 40 + [429]
 
-    def test_thr_04_the_window_slides(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-04")
+    def test_the_window_slides(self, clock: Any) -> None:
         client = client_of(make_user("ada"))
         client.get(ENROLLMENT)
         clock.now += 30
@@ -72,7 +74,8 @@ class TestUser:
         assert after_half_a_minute == [200, 429]
         assert after_a_minute == [200] * 39 + [429]
 
-    def test_thr_07_is_told_when_to_come_back(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-07")
+    def test_is_told_when_to_come_back(self, clock: Any) -> None:
         client = client_of(make_user("ada"))
         codes(client, 40)
 
@@ -90,7 +93,8 @@ class TestUser:
         }
         assert late["Retry-After"] == "1"
 
-    def test_thr_04_is_let_in_again_when_told(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-04")
+    def test_is_let_in_again_when_told(self, clock: Any) -> None:
         client = client_of(make_user("ada"))
         codes(client, 41)
 
@@ -98,7 +102,8 @@ class TestUser:
 
         assert codes(client, 1) == [200]
 
-    def test_thr_06_has_one_counter_in_all_views(self, clock: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-THR-06")
+    def test_has_one_counter_in_all_views(self, clock: Any, course: Any) -> None:
         ada = make_user("ada")
         codes(client_of(ada), 20)
         codes(client_of(ada), 19, f"{ENROLLMENT}/{course_id_of(course)}")
@@ -107,20 +112,21 @@ class TestUser:
 
         assert (last, ask(ada, course).status_code) == (200, 429)
 
-    def test_thr_06_has_a_counter_of_their_own(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-06")
+    def test_has_a_counter_of_their_own(self, clock: Any) -> None:
         codes(client_of(make_user("ada")), 41)
 
         assert codes(client_of(make_user("bea")), 1) == [200]
 
+    @pytest.mark.rule("V1-THR-01", "V1-THR-02")
     @pytest.mark.parametrize("rights", ["is_staff", "is_superuser"])
-    def test_thr_01_and_02_of_the_staff_may_ask_120_times(
-        self, clock: Any, rights: str
-    ) -> None:
+    def test_of_the_staff_may_ask_120_times(self, clock: Any, rights: str) -> None:
         client = client_of(make_user("boss", **{rights: True}))
 
         assert codes(client, 121) == [200] * 120 + [429]
 
-    def test_thr_06_counts_apart_as_staff(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-06")
+    def test_counts_apart_as_staff(self, clock: Any) -> None:
         ada = make_user("ada")
         codes(client_of(ada), 41)
         ada.is_staff = True
@@ -130,10 +136,11 @@ class TestUser:
 
 
 class TestViews:
+    @pytest.mark.rule("V1-THR-06")
     @pytest.mark.parametrize(
         "path", ["enrollment/{}", "course/{}/eligibility", "roles/"]
     )
-    def test_thr_06_share_the_counter_of_a_learner(
+    def test_share_the_counter_of_a_learner(
         self, clock: Any, course: Any, path: str
     ) -> None:
         client = client_of(make_user("ada"))
@@ -141,16 +148,16 @@ class TestViews:
 
         assert codes(client, 1, ROOT + path.format(course_id_of(course))) == [429]
 
+    @pytest.mark.rule("V1-THR-06")
     @pytest.mark.parametrize("path", ["enrollments", "enrollment_allowed/"])
-    def test_thr_06_share_that_of_the_staff(self, clock: Any, path: str) -> None:
+    def test_share_that_of_the_staff(self, clock: Any, path: str) -> None:
         client = client_of(make_user("boss", is_staff=True))
         codes(client, 120)
 
         assert codes(client, 1, f"{ROOT}{path}") == [429]
 
-    def test_thr_07_the_list_for_staff_tells_it_in_its_own_words(
-        self, clock: Any
-    ) -> None:
+    @pytest.mark.rule("V1-THR-07")
+    def test_the_list_for_staff_tells_it_in_its_own_words(self, clock: Any) -> None:
         client = client_of(make_user("boss", is_staff=True))
         codes(client, 120)
 
@@ -163,7 +170,8 @@ class TestViews:
             "seconds."
         }
 
-    def test_thr_10_taking_whoever_retires_out_has_none(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-10")
+    def test_taking_whoever_retires_out_has_none(self, clock: Any) -> None:
         client = client_of(make_user("root", is_superuser=True))
         sent = [
             client.post(f"{ROOT}unenroll/", {"username": "x"}).status_code
@@ -175,14 +183,16 @@ class TestViews:
 
 
 class TestNobody:
-    def test_thr_05_is_counted_by_address(self, clock: Any, course: Any) -> None:
+    @pytest.mark.rule("V1-THR-05")
+    def test_is_counted_by_address(self, clock: Any, course: Any) -> None:
         path = f"{ROOT}course/{course_id_of(course)}"
 
         assert codes(client_of(), 41, path) == [200] * 40 + [429]
         elsewhere = codes(client_of(), 1, path, REMOTE_ADDR="192.0.2.7")
         assert elsewhere == [200]
 
-    def test_thr_05_the_details_of_a_course_know_no_user(
+    @pytest.mark.rule("V1-THR-05")
+    def test_the_details_of_a_course_know_no_user(
         self, clock: Any, course: Any
     ) -> None:
         path = f"{ROOT}course/{course_id_of(course)}"
@@ -192,10 +202,9 @@ class TestNobody:
         assert codes(bea, 1, path) == [429]
         assert codes(ada, 1) == [200]
 
+    @pytest.mark.rule("V1-THR-05")
     @pytest.mark.parametrize("address", ["", "a b\x7f\n, c", "x" * 5_000, "\udcff"])
-    def test_thr_05_may_come_from_any_address(
-        self, clock: Any, rf: Any, address: str
-    ) -> None:
+    def test_may_come_from_any_address(self, clock: Any, rf: Any, address: str) -> None:
         request = rf.get(ENROLLMENT, HTTP_X_FORWARDED_FOR=address)
         request.user = AnonymousUser()
 
@@ -211,27 +220,31 @@ class TestKey:
     def _key(self, settings: Any) -> None:
         settings.ENROLLMENTS_API_KEYS = ["secret"]
 
+    @pytest.mark.rule("V1-THR-03")
     @pytest.mark.parametrize("path", [ENROLLMENT, f"{ROOT}course/django-101"])
-    def test_thr_03_a_valid_one_is_never_throttled(self, path: str) -> None:
+    def test_a_valid_one_is_never_throttled(self, path: str) -> None:
         make_course("django-101")
         headers = {"X-Edx-Api-Key": "secret"}
 
         assert codes(client_of(), 130, path, headers=headers) == [200] * 130
 
-    def test_thr_03_nor_does_it_use_up_what_its_user_has(self) -> None:
+    @pytest.mark.rule("V1-THR-03")
+    def test_nor_does_it_use_up_what_its_user_has(self) -> None:
         client = client_of(make_user("ada"))
         codes(client, 50, headers={"X-Edx-Api-Key": "secret"})
 
         assert codes(client, 41) == [200] * 40 + [429]
 
-    def test_thr_03_a_wrong_one_is(self) -> None:
+    @pytest.mark.rule("V1-THR-03")
+    def test_a_wrong_one_is(self) -> None:
         client = client_of(make_user("ada"))
 
         assert codes(client, 41, headers={"X-Edx-Api-Key": "wrong"})[-1] == 429
 
 
 class TestCounting:
-    def test_thr_08_passes_over_who_is_not_let_in(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-08")
+    def test_passes_over_who_is_not_let_in(self, clock: Any) -> None:
         assert codes(client_of(), 50) == [401] * 50
         csrf = client_of(make_user("ada"), enforce_csrf_checks=True)
         for _ in range(50):
@@ -239,14 +252,16 @@ class TestCounting:
 
         assert codes(csrf, 1) == [200]
 
-    def test_thr_08_errors_count(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-08")
+    def test_errors_count(self, clock: Any) -> None:
         ada = make_user("ada")
         for body in [{}, b"{", {"course_details": 7}, {"user": "bea"}] * 10:
             assert post(ada, body).status_code == 400
 
         assert codes(client_of(ada), 1) == [429]
 
-    def test_thr_04_what_is_refused_does_not(self, clock: Any) -> None:
+    @pytest.mark.rule("V1-THR-04")
+    def test_what_is_refused_does_not(self, clock: Any) -> None:
         client = client_of(make_user("ada"))
         codes(client, 40)
         clock.now += 59
@@ -256,7 +271,8 @@ class TestCounting:
 
         assert codes(client, 41) == [200] * 40 + [429]
 
-    def test_thr_06_users_of_two_databases_are_counted_apart(self, rf: Any) -> None:
+    @pytest.mark.rule("V1-THR-06")
+    def test_users_of_two_databases_are_counted_apart(self, rf: Any) -> None:
         ada, other = make_user("ada"), make_user("bob")
         other.pk, other._state.db = ada.pk, "tenant"
         keys = set()
@@ -268,7 +284,8 @@ class TestCounting:
 
         assert len(keys) == 2
 
-    def test_b_02_is_apart_from_that_of_other_apis(self, clock: Any, rf: Any) -> None:
+    @pytest.mark.rule("B-02")
+    def test_is_apart_from_that_of_other_apis(self, clock: Any, rf: Any) -> None:
         ada = make_user("ada")
         request = rf.get("/")
         request.user = ada
@@ -280,7 +297,8 @@ class TestCounting:
         assert Theirs().allow_request(request, None)
         assert not Theirs().allow_request(request, None)
 
-    def test_b_02_loses_nothing_when_many_ask_at_once(self, rf: Any) -> None:
+    @pytest.mark.rule("B-02")
+    def test_loses_nothing_when_many_ask_at_once(self, rf: Any) -> None:
         request = rf.get(ENROLLMENT)
         request.user = AnonymousUser()
 
@@ -292,7 +310,8 @@ class TestCounting:
 
         assert passed.count(True) == 40
 
-    def test_b_02_counts_what_died_before_it_was_written_down(
+    @pytest.mark.rule("B-02")
+    def test_counts_what_died_before_it_was_written_down(
         self, clock: Any, rf: Any, monkeypatch: Any
     ) -> None:
         request = rf.get(ENROLLMENT)
@@ -305,7 +324,8 @@ class TestCounting:
 
         assert passed == [True] * 40 + [False]
 
-    def test_b_02_is_not_set_back_by_whoever_writes_late(self, rf: Any) -> None:
+    @pytest.mark.rule("B-02")
+    def test_is_not_set_back_by_whoever_writes_late(self, rf: Any) -> None:
         request = rf.get(ENROLLMENT)
         request.user = AnonymousUser()
         throttle = EnrollmentUserThrottle()
@@ -319,7 +339,8 @@ class TestCounting:
         assert EnrollmentUserThrottle().allow_request(request, None)
         assert not EnrollmentUserThrottle().allow_request(request, None)
 
-    def test_b_02_reads_many_claims_in_parts(
+    @pytest.mark.rule("B-02")
+    def test_reads_many_claims_in_parts(
         self, clock: Any, rf: Any, monkeypatch: Any
     ) -> None:
         monkeypatch.setattr("django_enrollments.throttling.MOST_CLAIMS", 7)
@@ -333,8 +354,9 @@ class TestCounting:
 
         assert passed == [True] * 40 + [False]
 
+    @pytest.mark.rule("B-17")
     @pytest.mark.parametrize("method", ["add", "get"])
-    def test_b_17_a_broken_cache_lets_everybody_pass(
+    def test_a_broken_cache_lets_everybody_pass(
         self, monkeypatch: Any, caplog: Any, method: str
     ) -> None:
         def fail(*args: Any, **kwargs: Any) -> None:
@@ -346,7 +368,8 @@ class TestCounting:
         assert codes(client, 45) == [200] * 45
         assert "The cache is gone." in caplog.text
 
-    def test_b_17_half_of_a_cache_does_for_counting(
+    @pytest.mark.rule("B-17")
+    def test_half_of_a_cache_does_for_counting(
         self, clock: Any, monkeypatch: Any, caplog: Any
     ) -> None:
         def fail(*args: Any, **kwargs: Any) -> None:
@@ -358,7 +381,8 @@ class TestCounting:
         assert codes(client, 41) == [200] * 40 + [429]
         assert "The cache is full." in caplog.text
 
-    def test_b_17_a_cache_that_hides_its_failure_does_too(
+    @pytest.mark.rule("B-17")
+    def test_a_cache_that_hides_its_failure_does_too(
         self, monkeypatch: Any, caplog: Any
     ) -> None:
         monkeypatch.setattr("django_enrollments.throttling.MOST_TRIES", 2)
@@ -369,7 +393,8 @@ class TestCounting:
         assert codes(client, 45) == [200] * 45
         assert "Requests cannot be counted" in caplog.text
 
-    def test_b_17_a_cache_that_keeps_nothing_does_too(self, settings: Any) -> None:
+    @pytest.mark.rule("B-17")
+    def test_a_cache_that_keeps_nothing_does_too(self, settings: Any) -> None:
         settings.CACHES = {
             "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
         }
@@ -378,7 +403,8 @@ class TestCounting:
 
 
 class TestRates:
-    def test_thr_11_are_told_for_each_scope(self) -> None:
+    @pytest.mark.rule("V1-THR-11")
+    def test_are_told_for_each_scope(self) -> None:
         throttle = EnrollmentUserThrottle()
         told = {}
         for scope in ("user", "staff"):
@@ -392,9 +418,8 @@ class TestRates:
         }
         assert views.EnrollmentUserThrottle is EnrollmentUserThrottle
 
-    def test_set_02_rates_are_read_at_each_request(
-        self, settings: Any, clock: Any
-    ) -> None:
+    @pytest.mark.rule("SET-02")
+    def test_rates_are_read_at_each_request(self, settings: Any, clock: Any) -> None:
         client = client_of(make_user("ada"))
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "2/hour"}
 
@@ -453,7 +478,8 @@ class TestSharedCache:
             settings.CACHES = {"default": configuration}
             yield settings.CACHES
 
-    def test_b_02_lets_40_pass_of_80_at_once(self, shared: Any, course: Any) -> None:
+    @pytest.mark.rule("B-02")
+    def test_lets_40_pass_of_80_at_once(self, shared: Any, course: Any) -> None:
         path = f"{ROOT}course/{course_id_of(course)}"
 
         answers = at_once([partial(knock, shared, path, times=10)] * 8)
@@ -465,7 +491,8 @@ class TestSharedCache:
         assert last.status_code == 429
         assert 1 <= int(last["Retry-After"]) <= 60
 
-    def test_b_02_the_window_slides(self, shared: Any, clock: Any) -> None:
+    @pytest.mark.rule("B-02")
+    def test_the_window_slides(self, shared: Any, clock: Any) -> None:
         client = client_of(make_user("ada"))
         client.get(ENROLLMENT)
         clock.now += 30
@@ -490,7 +517,8 @@ class TestTableForACache:
             }
         }
 
-    def test_b_17_that_is_missing_lets_everybody_pass(
+    @pytest.mark.rule("B-17")
+    def test_that_is_missing_lets_everybody_pass(
         self, course: Any, monkeypatch: Any, caplog: Any
     ) -> None:
         monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)

@@ -62,8 +62,9 @@ class TestJwt:
         token.payload.update(claims)
         return str(token)
 
+    @pytest.mark.rule("V1-AUTH-01")
     @pytest.mark.parametrize("kind", ["JWT", "Bearer", "jwt", "BEARER"])
-    def test_auth_01_lets_in_by_either_header(self, ada: Any, kind: str) -> None:
+    def test_lets_in_by_either_header(self, ada: Any, kind: str) -> None:
         course = make_course()
         make_modes(course, "audit")
         header = f"{kind} {self.token_of(ada)}"
@@ -74,12 +75,14 @@ class TestJwt:
         assert response.json()["user"] == username("ada")
         assert state_of(ada, course) == ("audit", True)
 
-    def test_auth_14_needs_no_csrf_token(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_needs_no_csrf_token(self, ada: Any) -> None:
         client = client_of(enforce_csrf_checks=True)
         headers = {"Authorization": f"JWT {self.token_of(ada)}"}
 
         assert client.post(ENROLLMENT, headers=headers).status_code == 400
 
+    @pytest.mark.rule("V1-AUTH-11")
     @pytest.mark.parametrize(
         "header",
         [
@@ -99,7 +102,7 @@ class TestJwt:
             " ",
         ],
     )
-    def test_auth_11_what_is_no_token_is_a_401(self, header: str) -> None:
+    def test_what_is_no_token_is_a_401(self, header: str) -> None:
         response = get(header)
 
         assert response.status_code == 401
@@ -160,7 +163,8 @@ class TestJwt:
         text = json.dumps(payload).encode()
         return jwt.PyJWS().encode(text, key, "HS256", headers={"typ": "JWT"})
 
-    def test_auth_11_an_expired_one_is_a_401(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-11")
+    def test_an_expired_one_is_a_401(self, ada: Any) -> None:
         past = int((timezone.now() - timedelta(days=1)).timestamp())
 
         response = get(f"JWT {self.token_of(ada, exp=past)}")
@@ -168,8 +172,9 @@ class TestJwt:
         assert response.status_code == 401
         assert response.json()["code"] == "token_not_valid"
 
+    @pytest.mark.rule("V1-AUTH-11")
     @pytest.mark.parametrize("key", ["", "nobody", "\x00", "9" * 40, None, 10**30])
-    def test_auth_11_one_of_nobody_is_a_401(self, ada: Any, key: Any) -> None:
+    def test_one_of_nobody_is_a_401(self, ada: Any, key: Any) -> None:
         response = get(f"JWT {self.token_of(ada, user_id=key)}")
 
         assert response.status_code == 401
@@ -202,8 +207,9 @@ class TestBearer:
         token = model.objects.create(user=user, token="a-token", scope="", **fields)
         return token.token
 
+    @pytest.mark.rule("V1-AUTH-01")
     @pytest.mark.parametrize("kind", ["Bearer", "bearer"])
-    def test_auth_01_lets_in(self, ada: Any, kind: str) -> None:
+    def test_lets_in(self, ada: Any, kind: str) -> None:
         course = make_course()
         make_modes(course, "audit")
         header = f"{kind} {self.token_of(ada)}"
@@ -213,18 +219,21 @@ class TestBearer:
         assert response.status_code == 200
         assert response.json()["user"] == username("ada")
 
-    def test_auth_01_lets_in_who_is_not_active(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-01")
+    def test_lets_in_who_is_not_active(self, ada: Any) -> None:
         ada.is_active = False
         ada.save()
 
         assert get(f"Bearer {self.token_of(ada)}").status_code == 200
 
-    def test_auth_14_needs_no_csrf_token(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_needs_no_csrf_token(self, ada: Any) -> None:
         client = client_of(enforce_csrf_checks=True)
         headers = {"Authorization": f"Bearer {self.token_of(ada)}"}
 
         assert client.post(ENROLLMENT, headers=headers).status_code == 400
 
+    @pytest.mark.rule("V1-AUTH-19")
     @pytest.mark.parametrize(
         ("header", "code"),
         [
@@ -239,9 +248,7 @@ class TestBearer:
             ("Bearer " + "a" * 10_000, "token_nonexistent"),
         ],
     )
-    def test_auth_19_tells_what_is_wrong(
-        self, ada: Any, header: str, code: str
-    ) -> None:
+    def test_tells_what_is_wrong(self, ada: Any, header: str, code: str) -> None:
         self.token_of(ada)
 
         response = get(header)
@@ -252,7 +259,8 @@ class TestBearer:
         assert body.pop("developer_message")
         assert body == {"error_code": code}
 
-    def test_auth_19_tells_that_one_has_expired(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-19")
+    def test_tells_that_one_has_expired(self, ada: Any) -> None:
         token = self.token_of(ada, expires=timezone.now() - timedelta(seconds=1))
 
         response = get(f"Bearer {token}")
@@ -260,7 +268,8 @@ class TestBearer:
         assert response.status_code == 401
         assert response.json()["error_code"] == "token_expired"
 
-    def test_auth_19_tells_that_one_belongs_to_no_user(self) -> None:
+    @pytest.mark.rule("V1-AUTH-19")
+    def test_tells_that_one_belongs_to_no_user(self) -> None:
         response = get(f"Bearer {self.token_of(None)}")
 
         assert response.status_code == 401
@@ -287,7 +296,8 @@ class TestBearer:
             BearerAuthenticationAllowInactiveUser()
 
 
-def test_auth_01_a_bearer_token_is_taken_by_whom_it_belongs_to(ada: Any) -> None:
+@pytest.mark.rule("V1-AUTH-01")
+def test_a_bearer_token_is_taken_by_whom_it_belongs_to(ada: Any) -> None:
     reason = "The extras jwt and oauth are not both installed."
     pytest.importorskip("rest_framework_simplejwt", reason=reason)
     pytest.importorskip("oauth2_provider", reason=reason)

@@ -38,7 +38,8 @@ def course() -> Any:
 
 @pytest.mark.usefixtures("_german")
 class TestLanguage:
-    def test_auth_11_who_is_nobody_is_told_in_english(self) -> None:
+    @pytest.mark.rule("V1-AUTH-11")
+    def test_who_is_nobody_is_told_in_english(self) -> None:
         response = get(None)
 
         assert response.status_code == 401
@@ -46,7 +47,8 @@ class TestLanguage:
             "detail": "Authentication credentials were not provided."
         }
 
-    def test_auth_12_and_err_04_who_may_not_is_told_in_english(self) -> None:
+    @pytest.mark.rule("V1-AUTH-12", "V1-ERR-04")
+    def test_who_may_not_is_told_in_english(self) -> None:
         response = get(make_user("ada"), "enrollments/")
 
         assert response.status_code == 403
@@ -54,7 +56,8 @@ class TestLanguage:
             "developer_message": "You do not have permission to perform this action."
         }
 
-    def test_thr_07_who_asks_too_often_is_told_in_english(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-THR-07")
+    def test_who_asks_too_often_is_told_in_english(self, settings: Any) -> None:
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "1/minute", "staff": "1/minute"}
         ada = make_user("ada")
         get(ada)
@@ -65,16 +68,16 @@ class TestLanguage:
         text = response.json()["detail"]
         assert text.startswith("Request was throttled. Expected available in ")
 
-    def test_url_14_a_method_that_there_is_not_is_told_in_english(self) -> None:
+    @pytest.mark.rule("V1-URL-14")
+    def test_a_method_that_there_is_not_is_told_in_english(self) -> None:
         response = client_of(make_user("ada")).put(ENROLLMENT)
 
         assert response.status_code == 405
         assert response.json() == {"detail": 'Method "PUT" not allowed.'}
 
+    @pytest.mark.rule("V1-ERR-03")
     @pytest.mark.parametrize("path", ["enrollment", "unenroll/", "enrollment_allowed/"])
-    def test_err_03_a_type_that_nobody_reads_is_told_in_english(
-        self, path: str
-    ) -> None:
+    def test_a_type_that_nobody_reads_is_told_in_english(self, path: str) -> None:
         client = client_of(make_user("boss", is_superuser=True, is_staff=True))
 
         response = client.post(f"{ROOT}{path}", b"<a/>", "text/xml")
@@ -101,7 +104,8 @@ class TestLanguage:
 
 
 class TestExceptionHandler:
-    def test_err_03_a_host_s_own_changes_nothing(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-ERR-03")
+    def test_a_host_s_own_changes_nothing(self, settings: Any) -> None:
         settings.REST_FRAMEWORK = {
             **getattr(django_settings, "REST_FRAMEWORK", {}),
             "EXCEPTION_HANDLER": f"{__name__}.wrap",
@@ -119,9 +123,8 @@ def wrap(error: Exception, context: Any) -> Response:
 
 
 class TestRawQueries:
-    def test_adm_21_links_keep_letters_that_were_sent_as_they_are(
-        self, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-ADM-21")
+    def test_links_keep_letters_that_were_sent_as_they_are(self, settings: Any) -> None:
         settings.ENROLLMENTS_USERNAME_PATTERN = ".+"
         boss = make_user("boss", is_superuser=True, is_staff=True)
         zoe = make_user("zo\xeb")

@@ -75,19 +75,22 @@ def make_courses(count: int) -> list[Any]:
 
 
 class TestUrl:
-    def test_url_06_is_reversed_by_its_name(self) -> None:
+    @pytest.mark.rule("V1-URL-06", "SEED-DIFF-08")
+    def test_is_reversed_by_its_name(self) -> None:
         path = reverse("django_enrollments:unenrollment")
 
         assert path == PATH
         assert resolve(path).func.cls is UnenrollmentView
 
-    def test_nam_03_and_thr_10_lists_of_classes(self) -> None:
+    @pytest.mark.rule("NAM-03", "V1-THR-10")
+    def test_lists_of_classes(self) -> None:
         assert len(UnenrollmentView.permission_classes) == 2
         assert CanRetireUser in UnenrollmentView.permission_classes
         assert UnenrollmentView.throttle_classes == []
 
+    @pytest.mark.rule("V1-URL-14")
     @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
-    def test_url_14_other_methods_are_not_allowed(self, root: Any, method: str) -> None:
+    def test_other_methods_are_not_allowed(self, root: Any, method: str) -> None:
         response = getattr(client_of(root), method)(PATH)
 
         assert response.status_code == 405
@@ -104,8 +107,9 @@ class RetiringBackend:
 
 
 class TestWhoMay:
+    @pytest.mark.rule("V1-UNENR-01")
     @pytest.mark.parametrize("is_staff", [True, False])
-    def test_unenr_01_no_learner_and_no_staff(self, ada: Any, is_staff: bool) -> None:
+    def test_no_learner_and_no_staff(self, ada: Any, is_staff: bool) -> None:
         (course,) = make_courses(1)
         put(ada, course)
         asker = make_user("asker", is_staff=is_staff)
@@ -118,28 +122,30 @@ class TestWhoMay:
             "detail": "You do not have permission to perform this action."
         }
 
-    def test_unenr_01_not_even_oneself(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-01")
+    def test_not_even_oneself(self, ada: Any) -> None:
         (course,) = make_courses(1)
         put(ada, course)
 
         with nothing_written():
             assert unenroll(ada).status_code == 403
 
-    def test_auth_11_nobody_gets_a_401(self, ada: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-11")
+    def test_nobody_gets_a_401(self, ada: Any) -> None:
         with nothing_written():
             response = unenroll(None)
 
         assert response.status_code == 401
         assert response["WWW-Authenticate"]
 
-    def test_auth_18_the_service_user_may(self, ada: Any, settings: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-18")
+    def test_the_service_user_may(self, ada: Any, settings: Any) -> None:
         settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = username("worker")
 
         assert unenroll(make_user("worker")).status_code == 204
 
-    def test_auth_18_is_what_the_backends_say(
-        self, ada: Any, root: Any, settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-AUTH-18")
+    def test_is_what_the_backends_say(self, ada: Any, root: Any, settings: Any) -> None:
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.RetiringBackend"]
 
         assert unenroll(root).status_code == 403
@@ -165,7 +171,8 @@ class TestWhoMay:
 
         assert len(answers) == 1
 
-    def test_auth_14_needs_the_csrf_token(self, ada: Any, root: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-14")
+    def test_needs_the_csrf_token(self, ada: Any, root: Any) -> None:
         client = client_of(root, enforce_csrf_checks=True)
 
         response = client.post(PATH, {"username": username("ada")}, "application/json")
@@ -174,7 +181,8 @@ class TestWhoMay:
 
 
 class TestUnenroll:
-    def test_unenr_05_tells_the_courses_left(self, ada: Any, root: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-05")
+    def test_tells_the_courses_left(self, ada: Any, root: Any) -> None:
         first, second, left_before = make_courses(3)
         put(ada, second)
         put(ada, first)
@@ -186,7 +194,8 @@ class TestUnenroll:
         assert response["Content-Type"] == "application/json"
         assert response.json() == [course_id_of(first), course_id_of(second)]
 
-    def test_unenr_07_leaves_all_and_keeps_the_modes(self, ada: Any, root: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-07")
+    def test_leaves_all_and_keeps_the_modes(self, ada: Any, root: Any) -> None:
         first, second = make_courses(2)
         put(ada, first, "verified")
         put(ada, second)
@@ -199,9 +208,8 @@ class TestUnenroll:
         assert state_of(ada, second) == ("audit", False)
         assert state_of(bea, first) == ("audit", True)
 
-    def test_unenr_07_a_second_time_has_nothing_to_tell(
-        self, ada: Any, root: Any
-    ) -> None:
+    @pytest.mark.rule("V1-UNENR-07", "V1-UNENR-06")
+    def test_a_second_time_has_nothing_to_tell(self, ada: Any, root: Any) -> None:
         (course,) = make_courses(1)
         put(ada, course)
 
@@ -211,9 +219,8 @@ class TestUnenroll:
 
         assert (again.status_code, again.content) == (204, b"")
 
-    def test_unenr_04_who_is_nowhere_has_nothing_to_tell(
-        self, ada: Any, root: Any
-    ) -> None:
+    @pytest.mark.rule("V1-UNENR-04")
+    def test_who_is_nowhere_has_nothing_to_tell(self, ada: Any, root: Any) -> None:
         (course,) = make_courses(1)
         put(ada, course, is_active=False)
 
@@ -221,7 +228,8 @@ class TestUnenroll:
 
         assert (response.status_code, response.content) == (204, b"")
 
-    def test_unenr_10_one_event_for_each_that_was_active(
+    @pytest.mark.rule("V1-UNENR-10")
+    def test_one_event_for_each_that_was_active(
         self,
         ada: Any,
         root: Any,
@@ -244,7 +252,8 @@ class TestUnenroll:
         assert event.source == "retirement"
         assert str(event.actor_id) == str(root.pk)
 
-    def test_unenr_11_deleted_courses_count(self, ada: Any, root: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-11")
+    def test_deleted_courses_count(self, ada: Any, root: Any) -> None:
         (course,) = make_courses(1)
         put(ada, course)
         course_id = course_id_of(course)
@@ -301,10 +310,11 @@ class FailingBackend:
 
 
 class TestRefusals:
+    @pytest.mark.rule("V1-UNENR-02")
     @pytest.mark.parametrize(
         "body", [{}, [], None, 7, "ada", True, {"user": "ada"}, [{"username": "ada"}]]
     )
-    def test_unenr_02_no_username(self, ada: Any, root: Any, body: Any) -> None:
+    def test_no_username(self, ada: Any, root: Any, body: Any) -> None:
         with nothing_written():
             response = send(root, body)
 
@@ -312,6 +322,7 @@ class TestRefusals:
         assert response["Content-Type"] == "application/json"
         assert response.json() == NOT_SPECIFIED
 
+    @pytest.mark.rule("V1-UNENR-03")
     @pytest.mark.parametrize(
         "name",
         [
@@ -334,9 +345,7 @@ class TestRefusals:
             "{0}",
         ],
     )
-    def test_unenr_03_nobody_asked_under_this_name(
-        self, ada: Any, root: Any, name: Any
-    ) -> None:
+    def test_nobody_asked_under_this_name(self, ada: Any, root: Any, name: Any) -> None:
         (course,) = make_courses(1)
         put(ada, course)
 
@@ -346,12 +355,14 @@ class TestRefusals:
         assert response.status_code == 404
         assert response.json() == NO_REQUEST
 
-    def test_unenr_03_null_is_no_name(self, ada: Any, root: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-03")
+    def test_null_is_no_name(self, ada: Any, root: Any) -> None:
         response = send(root, {"username": None})
 
         assert (response.status_code, response.json()) == (404, NO_REQUEST)
 
-    def test_unenr_03_a_user_who_did_not_ask(self, root: Any) -> None:
+    @pytest.mark.rule("V1-UNENR-03")
+    def test_a_user_who_did_not_ask(self, root: Any) -> None:
         (course,) = make_courses(1)
         put(make_user("bea"), course)
 
@@ -360,8 +371,9 @@ class TestRefusals:
 
         assert (response.status_code, response.json()) == (404, NO_REQUEST)
 
+    @pytest.mark.rule("V1-UNENR-08")
     @pytest.mark.parametrize("state", ["complete", "aborted"])
-    def test_unenr_08_what_is_finished_or_aborted_is_no_request(
+    def test_what_is_finished_or_aborted_is_no_request(
         self, root: Any, state: str
     ) -> None:
         ask_for_retirement(make_user("bea"), state=state)
@@ -370,14 +382,16 @@ class TestRefusals:
 
         assert (response.status_code, response.json()) == (404, NO_REQUEST)
 
+    @pytest.mark.rule("V1-ERR-06")
     @pytest.mark.parametrize("body", [b"{", b"\xff", b"\x00", b"[" * 100_000])
-    def test_err_06_no_json(self, root: Any, body: bytes) -> None:
+    def test_no_json(self, root: Any, body: bytes) -> None:
         response = send(root, body)
 
         assert response.status_code == 400
         assert response.json()["detail"].startswith("JSON parse error - ")
 
-    def test_unenr_09_a_failure_changes_nothing_and_tells_nothing(
+    @pytest.mark.rule("V1-UNENR-09")
+    def test_a_failure_changes_nothing_and_tells_nothing(
         self, ada: Any, root: Any, caplog: Any
     ) -> None:
         for course in make_courses(3):
@@ -390,6 +404,7 @@ class TestRefusals:
         assert response.json() == FAILED
         assert "the password is 1234" in caplog.text
 
+    @pytest.mark.rule("B-11")
     @pytest.mark.parametrize(
         ("path", "status"),
         [
@@ -398,7 +413,7 @@ class TestRefusals:
             ("tests.http.ROOT", 400),
         ],
     )
-    def test_b_11_a_broken_backend_changes_nothing_and_tells_nothing(
+    def test_a_broken_backend_changes_nothing_and_tells_nothing(
         self, ada: Any, root: Any, settings: Any, path: str, status: int
     ) -> None:
         (course,) = make_courses(1)
@@ -410,7 +425,8 @@ class TestRefusals:
 
         assert (response.status_code, response.json()) == (status, FAILED)
 
-    def test_b_11_a_data_layer_that_cannot_be_loaded_refuses(
+    @pytest.mark.rule("B-11")
+    def test_a_data_layer_that_cannot_be_loaded_refuses(
         self, ada: Any, root: Any, settings: Any
     ) -> None:
         settings.ENROLLMENTS_DATA_API = "no.such.module"

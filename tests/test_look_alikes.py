@@ -154,7 +154,8 @@ class TestCourseIds:
         with pytest.raises(CourseEnrollmentError):
             service.enroll(other, "al-1")
 
-    def test_acc_13_an_old_row_of_a_look_alike_uses_no_invitation_up(self) -> None:
+    @pytest.mark.rule("ACC-13")
+    def test_an_old_row_of_a_look_alike_uses_no_invitation_up(self) -> None:
         learner = make_user("alice")
         service.enroll(learner, make_course("Al-1"))
         get_course_model().objects.all().delete()

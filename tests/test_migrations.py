@@ -55,7 +55,8 @@ class TestSchema:
         assert own_tables() == expected
         assert ("django_enrollments_course" in expected) is is_default_host()
 
-    def test_mdl_01_no_constraint_ties_an_enrollment_to_its_course(self) -> None:
+    @pytest.mark.rule("MDL-01")
+    def test_no_constraint_ties_an_enrollment_to_its_course(self) -> None:
         with connection.cursor() as cursor:
             relations = connection.introspection.get_relations(
                 cursor, "django_enrollments_courseenrollment"

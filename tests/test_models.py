@@ -123,7 +123,8 @@ class TestCourseModel:
 
 
 class TestCourseMode:
-    def test_mode_01_the_slugs_have_names(self) -> None:
+    @pytest.mark.rule("MODE-01")
+    def test_the_slugs_have_names(self) -> None:
         names = (
             "AUDIT",
             "HONOR",
@@ -146,14 +147,16 @@ class TestCourseMode:
             "executive-education",
         ]
 
-    def test_mode_13_the_currency_is_stored_lower_case(self) -> None:
+    @pytest.mark.rule("MODE-13")
+    def test_the_currency_is_stored_lower_case(self) -> None:
         mode = make_mode(make_course(), currency=" EUR")
 
         assert mode.currency == "eur"
         assert CourseMode.objects.get(currency="EUR") == mode
         assert str(mode).endswith("audit (0 eur)")
 
-    def test_mode_13_course_slug_and_currency_are_unique(self) -> None:
+    @pytest.mark.rule("MODE-13")
+    def test_course_slug_and_currency_are_unique(self) -> None:
         course = make_course()
         make_mode(course)
         make_mode(course, currency="eur")
@@ -161,8 +164,9 @@ class TestCourseMode:
         with pytest.raises(IntegrityError), transaction.atomic():
             make_mode(course, currency="USD")
 
+    @pytest.mark.rule("MODE-14")
     @pytest.mark.parametrize("slug", ["professional", "no-id-professional"])
-    def test_mode_14_professional_modes_may_not_expire(self, slug: str) -> None:
+    def test_professional_modes_may_not_expire(self, slug: str) -> None:
         mode = CourseMode(
             course=make_course(),
             mode_slug=slug,
@@ -180,7 +184,8 @@ class TestCourseMode:
             ]
         }
 
-    def test_mode_14_others_may_expire_and_professional_ones_last(self) -> None:
+    @pytest.mark.rule("MODE-14")
+    def test_others_may_expire_and_professional_ones_last(self) -> None:
         course = make_course()
 
         CourseMode(
@@ -196,7 +201,8 @@ class TestCourseMode:
         with pytest.raises(ValidationError):
             mode.full_clean()
 
-    def test_mode_05_modes_for_course_leaves_out_credit_unless_asked(self) -> None:
+    @pytest.mark.rule("MODE-05")
+    def test_modes_for_course_leaves_out_credit_unless_asked(self) -> None:
         course = make_course()
         make_modes(course, "audit", "credit", "verified")
         slugs = [
@@ -207,7 +213,8 @@ class TestCourseMode:
         assert slugs == ["audit", "verified"]
         assert [mode.name for mode in every] == ["Audit", "Credit", "Verified"]
 
-    def test_mode_03_modes_for_course_leaves_out_expired_ones_unless_asked(
+    @pytest.mark.rule("MODE-03")
+    def test_modes_for_course_leaves_out_expired_ones_unless_asked(
         self,
     ) -> None:
         course = make_course()
@@ -222,8 +229,9 @@ class TestCourseMode:
 
         assert [len(then), len(now), len(ever)] == [2, 1, 2]
 
+    @pytest.mark.rule("MODE-04")
     @pytest.mark.parametrize("course_id", ["unknown", "not valid", None])
-    def test_mode_04_modes_for_course_gives_the_default_when_there_are_none(
+    def test_modes_for_course_gives_the_default_when_there_are_none(
         self, course_id: Any, settings: Any
     ) -> None:
         settings.ENROLLMENTS_DEFAULT_MODE = "honor"
@@ -232,7 +240,8 @@ class TestCourseMode:
 
         assert (mode.slug, mode.name, mode.pk) == ("honor", "Honor", None)
 
-    def test_mode_04_a_course_of_credit_alone_has_the_default_to_select(self) -> None:
+    @pytest.mark.rule("MODE-04")
+    def test_a_course_of_credit_alone_has_the_default_to_select(self) -> None:
         course = make_course()
         make_mode(course, "credit")
 
@@ -242,9 +251,8 @@ class TestCourseMode:
 
 
 class TestCourseEnrollment:
-    def test_mdl_01_is_active_in_the_default_mode_unless_told(
-        self, settings: Any
-    ) -> None:
+    @pytest.mark.rule("MDL-01")
+    def test_is_active_in_the_default_mode_unless_told(self, settings: Any) -> None:
         settings.ENROLLMENTS_DEFAULT_MODE = "honor"
 
         row = CourseEnrollment.objects.create(user=make_user(), course=make_course())
@@ -253,14 +261,16 @@ class TestCourseEnrollment:
         assert (row.mode, row.is_active) == ("honor", True)
         assert row.created is not None
 
-    def test_mdl_01_user_and_course_are_unique(self) -> None:
+    @pytest.mark.rule("MDL-01")
+    def test_user_and_course_are_unique(self) -> None:
         learner, course = make_user(), make_course()
         CourseEnrollment.objects.create(user=learner, course=course)
 
         with pytest.raises(IntegrityError), transaction.atomic():
             CourseEnrollment.objects.create(user=learner, course=course)
 
-    def test_mdl_01_is_ordered_by_user_then_course(self) -> None:
+    @pytest.mark.rule("MDL-01")
+    def test_is_ordered_by_user_then_course(self) -> None:
         courses = [make_course(f"course-{number}") for number in range(2)]
         for learner in make_users(2):
             for course in courses:
@@ -273,8 +283,9 @@ class TestCourseEnrollment:
         ordered = CourseEnrollment.objects.order_by("user_id", "course_id")
         assert listed == [(row.user_id, row.course_id) for row in ordered]
 
+    @pytest.mark.rule("MDL-01", "MDL-29")
     @pytest.mark.parametrize("deletion", ["instance", "queryset"])
-    def test_mdl_01_mdl_29_survives_its_course_unaltered(self, deletion: str) -> None:
+    def test_survives_its_course_unaltered(self, deletion: str) -> None:
         learner, course = make_user(), make_course()
         row = CourseEnrollment.enroll(learner, course_id_of(course), "honor")
         before = CourseEnrollment.objects.values().get()
@@ -287,8 +298,9 @@ class TestCourseEnrollment:
         with pytest.raises(get_course_model().DoesNotExist):
             _ = CourseEnrollment.objects.get().course
 
+    @pytest.mark.rule("MDL-29")
     @default_host_only
-    def test_mdl_29_finds_its_course_again_when_that_is_rebuilt(self) -> None:
+    def test_finds_its_course_again_when_that_is_rebuilt(self) -> None:
         learner, course = make_user(), make_course("rebuilt")
         CourseEnrollment.enroll(learner, "rebuilt")
         course.delete()
@@ -323,7 +335,8 @@ class TestCourseEnrollment:
             CourseEnrollmentAttribute.objects.create(**fields, value="blue")
         assert str(attribute) == "host:color"
 
-    def test_mdl_15_texts_of_attributes_hold_255_characters(self) -> None:
+    @pytest.mark.rule("MDL-15")
+    def test_texts_of_attributes_hold_255_characters(self) -> None:
         row = CourseEnrollment.enroll(make_user(), course_id_of(make_course()))
         long = "ü" * 255
 
@@ -349,7 +362,8 @@ class TestCourseEnrollment:
 
 
 class TestEnroll:
-    def test_mdl_02_gives_the_row_in_the_courses_default_mode(self) -> None:
+    @pytest.mark.rule("MDL-02")
+    def test_gives_the_row_in_the_courses_default_mode(self) -> None:
         learner, course = make_user(), make_course()
         make_modes(course, "honor", "verified")
 
@@ -358,21 +372,24 @@ class TestEnroll:
         assert isinstance(row, CourseEnrollment)
         assert state_of(learner, course) == ("honor", True)
 
-    def test_mdl_02_takes_any_mode_that_a_row_can_hold(self) -> None:
+    @pytest.mark.rule("MDL-02")
+    def test_takes_any_mode_that_a_row_can_hold(self) -> None:
         learner, course = make_user(), make_course()
 
         CourseEnrollment.enroll(learner, course_id_of(course), "a-mode-of-its-own")
 
         assert state_of(learner, course) == ("a-mode-of-its-own", True)
 
+    @pytest.mark.rule("MDL-02")
     @pytest.mark.parametrize("mode", ["", "   ", "x" * 101, "\x00", 5, [], "\ud800"])
-    def test_mdl_02_a_mode_that_no_row_can_hold_is_told(self, mode: Any) -> None:
+    def test_a_mode_that_no_row_can_hold_is_told(self, mode: Any) -> None:
         learner, course = make_user(), make_course()
 
         with nothing_written(), pytest.raises(CourseModeNotFoundError):
             CourseEnrollment.enroll(learner, course_id_of(course), mode)
 
-    def test_mdl_03_a_filter_is_heard_before_the_window(self, settings: Any) -> None:
+    @pytest.mark.rule("MDL-03")
+    def test_a_filter_is_heard_before_the_window(self, settings: Any) -> None:
         settings.ENROLLMENTS_FILTERS = [refuse]
         course = make_course(enrollment_end=NOON, max_student_enrollments_allowed=0)
 
@@ -381,7 +398,8 @@ class TestEnroll:
                 make_user(), course_id_of(course), check_access=True
             )
 
-    def test_mdl_03_the_window_is_told_before_the_seats(self) -> None:
+    @pytest.mark.rule("MDL-03")
+    def test_the_window_is_told_before_the_seats(self) -> None:
         course = make_course(enrollment_end=NOON, max_student_enrollments_allowed=0)
 
         with nothing_written(), pytest.raises(CourseEnrollmentClosedError):
@@ -389,11 +407,13 @@ class TestEnroll:
                 make_user(), course_id_of(course), check_access=True
             )
 
-    def test_mdl_03_an_unknown_course_is_told(self) -> None:
+    @pytest.mark.rule("MDL-03")
+    def test_an_unknown_course_is_told(self) -> None:
         with nothing_written(), pytest.raises(CourseNotFoundError):
             CourseEnrollment.enroll(make_user(), "unknown", check_access=True)
 
-    def test_mdl_03_who_may_upgrade_needs_no_open_window_but_a_seat(self) -> None:
+    @pytest.mark.rule("MDL-03")
+    def test_who_may_upgrade_needs_no_open_window_but_a_seat(self) -> None:
         learner = make_user()
         shut = make_course("shut", enrollment_end=NOON)
         full = make_course("full", max_student_enrollments_allowed=0)
@@ -406,7 +426,8 @@ class TestEnroll:
                 learner, course_id_of(full), check_access=True, can_upgrade=True
             )
 
-    def test_mdl_03_who_is_in_is_told(self) -> None:
+    @pytest.mark.rule("MDL-03")
+    def test_who_is_in_is_told(self) -> None:
         learner, course = make_user(), make_course()
         row = CourseEnrollment.enroll(learner, course_id_of(course))
 
@@ -417,7 +438,8 @@ class TestEnroll:
 
         assert refusal.value.enrollment == row
 
-    def test_mdl_04_without_access_checked_the_window_does_not_count(self) -> None:
+    @pytest.mark.rule("MDL-04")
+    def test_without_access_checked_the_window_does_not_count(self) -> None:
         learner = make_user()
         course = make_course(enrollment_end=NOON, invitation_only=True)
 
@@ -435,7 +457,8 @@ class TestEnroll:
 
         assert row.events.get().reason == "over_capacity"
 
-    def test_mdl_04_who_is_in_is_moved_to_the_mode(self) -> None:
+    @pytest.mark.rule("MDL-04")
+    def test_who_is_in_is_moved_to_the_mode(self) -> None:
         learner, course = make_user(), make_course()
         CourseEnrollment.enroll(learner, course_id_of(course))
 
@@ -444,7 +467,8 @@ class TestEnroll:
         assert state_of(learner, course) == ("verified", True)
         assert event_types() == ["created", "mode_changed"]
 
-    def test_mdl_04_who_is_in_and_asks_for_no_mode_stays_as_they_are(self) -> None:
+    @pytest.mark.rule("MDL-04")
+    def test_who_is_in_and_asks_for_no_mode_stays_as_they_are(self) -> None:
         learner, course = make_user(), make_course()
         CourseEnrollment.enroll(learner, course_id_of(course), "verified")
 
@@ -453,8 +477,9 @@ class TestEnroll:
 
         assert row.mode == "verified"
 
+    @pytest.mark.rule("MDL-04")
     @default_host_only
-    def test_mdl_04_the_course_need_not_exist_where_its_id_is_its_key(self) -> None:
+    def test_the_course_need_not_exist_where_its_id_is_its_key(self) -> None:
         learner = make_user()
 
         row = CourseEnrollment.enroll(learner, "announced")
@@ -462,17 +487,20 @@ class TestEnroll:
         assert (row.course_id, row.mode, row.is_active) == ("announced", "audit", True)
         assert CourseEnrollment.is_enrolled(learner, "announced")
 
+    @pytest.mark.rule("MDL-04")
     @pytest.mark.skipif(is_default_host(), reason="here the course id is the key")
-    def test_mdl_04_the_course_must_exist_where_its_id_is_not_its_key(self) -> None:
+    def test_the_course_must_exist_where_its_id_is_not_its_key(self) -> None:
         with nothing_written(), pytest.raises(CourseNotFoundError):
             CourseEnrollment.enroll(make_user(), "announced")
 
+    @pytest.mark.rule("DATA-13")
     @pytest.mark.parametrize("course_id", ["", "not valid", "x/", None, [], "\x00"])
-    def test_data_13_what_is_no_course_id_is_told(self, course_id: Any) -> None:
+    def test_what_is_no_course_id_is_told(self, course_id: Any) -> None:
         with nothing_written(), pytest.raises(CourseNotFoundError):
             CourseEnrollment.enroll(make_user(), course_id)
 
-    def test_mdl_05_a_filter_may_choose_the_mode(self, settings: Any) -> None:
+    @pytest.mark.rule("MDL-05")
+    def test_a_filter_may_choose_the_mode(self, settings: Any) -> None:
         learner, course = make_user(), make_course()
         settings.ENROLLMENTS_FILTERS = [lambda action, **context: {"mode": "masters"}]
 
@@ -480,7 +508,8 @@ class TestEnroll:
 
         assert state_of(learner, course) == ("masters", True)
 
-    def test_mdl_06_b_06_b_20_the_row_is_written_once_in_its_final_state(self) -> None:
+    @pytest.mark.rule("MDL-06", "B-06", "B-20")
+    def test_the_row_is_written_once_in_its_final_state(self) -> None:
         learner, course = make_user(), make_course()
 
         CourseEnrollment.enroll(learner, course_id_of(course), "verified")
@@ -492,7 +521,8 @@ class TestEnroll:
             True,
         )
 
-    def test_mdl_24_a_user_who_is_not_saved_is_saved_first(self) -> None:
+    @pytest.mark.rule("MDL-24")
+    def test_a_user_who_is_not_saved_is_saved_first(self) -> None:
         course = make_course()
         model = get_user_model()
         learner = model(**{model.USERNAME_FIELD: username("newcomer")})
@@ -530,7 +560,8 @@ class TestEnroll:
             "acme",
         )
 
-    def test_mdl_28_unenroll_then_enroll_takes_the_mode_asked_for(self) -> None:
+    @pytest.mark.rule("MDL-28")
+    def test_unenroll_then_enroll_takes_the_mode_asked_for(self) -> None:
         learner, course = make_user(), make_course()
         course_id = course_id_of(course)
         CourseEnrollment.enroll(learner, course_id, "verified")
@@ -545,7 +576,8 @@ class TestEnroll:
 
 
 class TestUnenroll:
-    def test_mdl_08_deactivates_and_keeps_the_mode(self) -> None:
+    @pytest.mark.rule("MDL-08")
+    def test_deactivates_and_keeps_the_mode(self) -> None:
         learner, actor = make_users(2)
         course = make_course()
         CourseEnrollment.enroll(learner, course_id_of(course), "verified")
@@ -558,11 +590,12 @@ class TestUnenroll:
         event = EnrollmentEvent.objects.get(type="deactivated")
         assert (event.actor_id, event.reason) == (actor.pk, "asked")
 
+    @pytest.mark.rule("MDL-08")
     @pytest.mark.parametrize(
         ("course_id", "logged"),
         [("unknown", "unknown"), ("not valid", "None"), ("forged\nline", "None")],
     )
-    def test_mdl_08_a_missing_row_is_only_logged(
+    def test_a_missing_row_is_only_logged(
         self, caplog: pytest.LogCaptureFixture, course_id: str, logged: str
     ) -> None:
         learner = make_user()
@@ -575,7 +608,8 @@ class TestUnenroll:
         assert f"User {learner.pk} was never in course {logged}." in caplog.messages
         assert f"User None was never in course {logged}." in caplog.messages
 
-    def test_mdl_08_a_veto_keeps_the_row_active(self, settings: Any) -> None:
+    @pytest.mark.rule("MDL-08")
+    def test_a_veto_keeps_the_row_active(self, settings: Any) -> None:
         learner, course = make_user(), make_course()
         CourseEnrollment.enroll(learner, course_id_of(course))
         settings.ENROLLMENTS_FILTERS = [refuse]
@@ -583,7 +617,8 @@ class TestUnenroll:
         with nothing_written(), pytest.raises(EnrollmentNotAllowed, match="Not today"):
             CourseEnrollment.unenroll(learner, course_id_of(course))
 
-    def test_b_05_the_second_time_nothing_changes(self) -> None:
+    @pytest.mark.rule("B-05")
+    def test_the_second_time_nothing_changes(self) -> None:
         learner, course = make_user(), make_course()
         CourseEnrollment.enroll(learner, course_id_of(course))
         CourseEnrollment.unenroll(learner, course_id_of(course))
@@ -593,7 +628,8 @@ class TestUnenroll:
 
 
 class TestByEmail:
-    def test_mdl_09_enrolls_and_unenrolls_whatever_the_case(self) -> None:
+    @pytest.mark.rule("MDL-09")
+    def test_enrolls_and_unenrolls_whatever_the_case(self) -> None:
         learner, course = make_user(), make_course()
         course_id = course_id_of(course)
 
@@ -604,6 +640,7 @@ class TestByEmail:
         CourseEnrollment.unenroll_by_email(" ADA@example.org", course_id)
         assert state_of(learner, course) == ("honor", False)
 
+    @pytest.mark.rule("MDL-09")
     @pytest.mark.parametrize(
         ("email", "code"),
         [
@@ -611,7 +648,7 @@ class TestByEmail:
             *((email, "invalid_email") for email in ("", "\x00", None, 5)),
         ],
     )
-    def test_mdl_09_an_unknown_address_is_logged(
+    def test_an_unknown_address_is_logged(
         self, caplog: pytest.LogCaptureFixture, email: Any, code: str
     ) -> None:
         course_id = course_id_of(make_course())
@@ -622,7 +659,8 @@ class TestByEmail:
 
         assert caplog.text.count(code) == 2
 
-    def test_mdl_09_errors_are_raised_when_not_ignored(self) -> None:
+    @pytest.mark.rule("MDL-09")
+    def test_errors_are_raised_when_not_ignored(self) -> None:
         make_user()
         full = make_course("full", max_student_enrollments_allowed=0)
 
@@ -638,7 +676,8 @@ class TestByEmail:
 
 
 class TestReading:
-    def test_mdl_10_is_enrolled_only_by_an_active_row(self) -> None:
+    @pytest.mark.rule("MDL-10")
+    def test_is_enrolled_only_by_an_active_row(self) -> None:
         stays, left, never = make_users(3)
         course_id = course_id_of(make_course())
         for learner in (stays, left):
@@ -651,7 +690,8 @@ class TestReading:
         assert not CourseEnrollment.is_enrolled(AnonymousUser(), course_id)
         assert not CourseEnrollment.is_enrolled(get_user_model()(), course_id)
 
-    def test_mdl_10_enrollment_mode_for_user(self) -> None:
+    @pytest.mark.rule("MDL-10")
+    def test_enrollment_mode_for_user(self) -> None:
         stays, left, never = make_users(3)
         course_id = course_id_of(make_course())
         for learner in (stays, left):
@@ -664,7 +704,8 @@ class TestReading:
         assert mode_of(never, course_id) == (None, None)
         assert mode_of(AnonymousUser(), course_id) == (None, None)
 
-    def test_mdl_11_users_enrolled_in(self) -> None:
+    @pytest.mark.rule("MDL-11")
+    def test_users_enrolled_in(self) -> None:
         audit, verified, left, elsewhere = make_users(4)
         make_course("here")
         make_course("there")
@@ -684,7 +725,8 @@ class TestReading:
         }
         assert not users_in("unknown").exists()
 
-    def test_mdl_12_enrollment_counts(self) -> None:
+    @pytest.mark.rule("MDL-12")
+    def test_enrollment_counts(self) -> None:
         learners = make_users(4)
         course_id = course_id_of(make_course())
         for learner, mode in zip(
@@ -699,6 +741,7 @@ class TestReading:
         assert counts["honor"] == counts["masters"] == 0
         assert CourseEnrollment.objects.enrollment_counts("unknown") == {"total": 0}
 
+    @pytest.mark.rule("MDL-25")
     @pytest.mark.parametrize(
         ("run", "partial"),
         [
@@ -706,7 +749,7 @@ class TestReading:
             ("edX/DemoX/2026", "edX/DemoX"),
         ],
     )
-    def test_mdl_25_is_enrolled_by_partial(self, run: str, partial: str) -> None:
+    def test_is_enrolled_by_partial(self, run: str, partial: str) -> None:
         learner, other = make_users(2)
         make_course(run)
         CourseEnrollment.enroll(learner, run)
@@ -720,7 +763,8 @@ class TestReading:
         assert not in_any_run(learner, partial.replace("e", "_"))
         assert not in_any_run(learner, "not valid")
 
-    def test_mdl_25_an_inactive_run_does_not_count(self) -> None:
+    @pytest.mark.rule("MDL-25")
+    def test_an_inactive_run_does_not_count(self) -> None:
         learner = make_user()
         make_course("edX/DemoX/2026")
         CourseEnrollment.enroll(learner, "edX/DemoX/2026")
@@ -734,7 +778,8 @@ class TestUpdateEnrollment:
     def row(self) -> CourseEnrollment:
         return CourseEnrollment.enroll(make_user(), course_id_of(make_course()))
 
-    def test_mdl_07_none_leaves_what_is_there(self, row: CourseEnrollment) -> None:
+    @pytest.mark.rule("MDL-07")
+    def test_none_leaves_what_is_there(self, row: CourseEnrollment) -> None:
         row.update_enrollment(mode="honor")
         row.update_enrollment(is_active=False)
 
@@ -743,16 +788,16 @@ class TestUpdateEnrollment:
         assert (row.mode, row.is_active) == ("honor", False)
         assert event_types() == ["created", "mode_changed", "deactivated"]
 
-    def test_mdl_07_nothing_is_written_where_nothing_changes(
+    @pytest.mark.rule("MDL-07")
+    def test_nothing_is_written_where_nothing_changes(
         self, row: CourseEnrollment
     ) -> None:
         with nothing_written():
             row.update_enrollment()
             row.update_enrollment(mode="audit", is_active=True)
 
-    def test_mdl_07_the_instance_shows_what_is_stored(
-        self, row: CourseEnrollment
-    ) -> None:
+    @pytest.mark.rule("MDL-07")
+    def test_the_instance_shows_what_is_stored(self, row: CourseEnrollment) -> None:
         row.update_enrollment(mode="honor", is_active=False, enterprise_uuid="acme")
 
         stored = row_of(row.user, row.course)
@@ -763,7 +808,8 @@ class TestUpdateEnrollment:
         )
         assert {event.enterprise_uuid for event in row.events.all()} == {"", "acme"}
 
-    def test_mdl_07_a_stale_instance_overwrites_nothing_unseen(
+    @pytest.mark.rule("MDL-07")
+    def test_a_stale_instance_overwrites_nothing_unseen(
         self, row: CourseEnrollment
     ) -> None:
         stale = CourseEnrollment.objects.get(pk=row.pk)
@@ -775,7 +821,8 @@ class TestUpdateEnrollment:
         assert (stored.mode, stored.is_active) == ("honor", False)
         assert (stale.mode, stale.is_active) == ("honor", False)
 
-    def test_mdl_23_repeated_calls_write_nothing(self, row: CourseEnrollment) -> None:
+    @pytest.mark.rule("MDL-23")
+    def test_repeated_calls_write_nothing(self, row: CourseEnrollment) -> None:
         row.deactivate()
         row.deactivate()
         row.activate()
@@ -785,7 +832,8 @@ class TestUpdateEnrollment:
 
         assert event_types() == ["created", "deactivated", "activated", "mode_changed"]
 
-    def test_mdl_23_get_or_create_makes_an_inactive_row(self) -> None:
+    @pytest.mark.rule("MDL-23")
+    def test_get_or_create_makes_an_inactive_row(self) -> None:
         learner, course = make_user(), make_course()
         make_modes(course, "honor")
 
@@ -794,7 +842,8 @@ class TestUpdateEnrollment:
         assert (row.mode, row.is_active) == ("honor", False)
         assert state_of(learner, course) == ("honor", False)
 
-    def test_mdl_23_get_or_create_gives_the_row_that_is_there(
+    @pytest.mark.rule("MDL-23")
+    def test_get_or_create_gives_the_row_that_is_there(
         self, row: CourseEnrollment
     ) -> None:
         with nothing_written():
@@ -805,7 +854,8 @@ class TestUpdateEnrollment:
         assert found == row
         assert found.is_active
 
-    def test_mdl_23_get_or_create_saves_the_user_first(self) -> None:
+    @pytest.mark.rule("MDL-23")
+    def test_get_or_create_saves_the_user_first(self) -> None:
         model = get_user_model()
         learner = model(**{model.USERNAME_FIELD: username("newcomer")})
 
@@ -834,9 +884,8 @@ class TestUpdateEnrollment:
         with nothing_written(), pytest.raises(CourseModeNotFoundError):
             row.change_mode(mode)
 
-    def test_b_11_a_row_of_a_deleted_course_can_change(
-        self, row: CourseEnrollment
-    ) -> None:
+    @pytest.mark.rule("B-11")
+    def test_a_row_of_a_deleted_course_can_change(self, row: CourseEnrollment) -> None:
         course_id = course_id_of(row.course)
         row.course.delete()
 
@@ -860,7 +909,8 @@ class TestUpdateEnrollment:
         with pytest.raises(EnrollmentNotFoundError):
             row.change_mode("honor")
 
-    def test_mdl_07_an_old_instance_changes_what_is_stored(
+    @pytest.mark.rule("MDL-07")
+    def test_an_old_instance_changes_what_is_stored(
         self, row: CourseEnrollment
     ) -> None:
         old = CourseEnrollment.objects.get(pk=row.pk)
@@ -871,7 +921,8 @@ class TestUpdateEnrollment:
         row.refresh_from_db()
         assert row.is_active
 
-    def test_mdl_07_an_edited_instance_changes_what_is_stored(
+    @pytest.mark.rule("MDL-07")
+    def test_an_edited_instance_changes_what_is_stored(
         self, row: CourseEnrollment
     ) -> None:
         row.is_active = False
@@ -883,7 +934,8 @@ class TestUpdateEnrollment:
 
 
 class TestCourseEnrollmentAllowed:
-    def test_mdl_14_has_these_defaults(self) -> None:
+    @pytest.mark.rule("MDL-14")
+    def test_has_these_defaults(self) -> None:
         invitation = CourseEnrollmentAllowed.objects.create(
             email=" Ada@Example.ORG ", course_id="any"
         )
@@ -896,7 +948,8 @@ class TestCourseEnrollmentAllowed:
         assert invitation.created is not None
         assert "ada" not in str(invitation)
 
-    def test_mdl_14_v1_cea_12_address_and_course_are_unique_whatever_the_case(
+    @pytest.mark.rule("MDL-14", "V1-CEA-12")
+    def test_address_and_course_are_unique_whatever_the_case(
         self,
     ) -> None:
         invite = CourseEnrollmentAllowed.objects.create
@@ -906,7 +959,8 @@ class TestCourseEnrollmentAllowed:
             invite(email="ADA@example.org", course_id="any")
         invite(email="ada@example.org", course_id="another")
 
-    def test_mdl_14_usable_by_who_has_the_address_unless_used_by_another(self) -> None:
+    @pytest.mark.rule("MDL-14")
+    def test_usable_by_who_has_the_address_unless_used_by_another(self) -> None:
         ada, bob = make_user("ada"), make_user("bob")
         invite = CourseEnrollmentAllowed.objects.create
         unused = invite(email="ada@example.org", course_id="unused")
@@ -919,7 +973,8 @@ class TestCourseEnrollmentAllowed:
         assert own.valid_for_user(ada)
         assert not taken.valid_for_user(ada)
 
-    def test_mdl_14_who_has_no_address_has_no_invitation(self) -> None:
+    @pytest.mark.rule("MDL-14")
+    def test_who_has_no_address_has_no_invitation(self) -> None:
         if not is_default_host():
             pytest.skip("Everybody has an address here.")
         CourseEnrollmentAllowed.objects.create(email="", course_id="any")
@@ -927,7 +982,8 @@ class TestCourseEnrollmentAllowed:
 
         assert not CourseEnrollmentAllowed.for_user(nameless).exists()
 
-    def test_mdl_14_mdl_27_those_unused_in_a_course(self) -> None:
+    @pytest.mark.rule("MDL-14", "MDL-27")
+    def test_those_unused_in_a_course(self) -> None:
         ada = make_user()
         invite = CourseEnrollmentAllowed.objects.create
         unused = invite(email="new@example.org", course_id="here")
@@ -937,7 +993,8 @@ class TestCourseEnrollmentAllowed:
 
         assert list(list_unused("here")) == [unused]
 
-    def test_mdl_27_a_used_one_stays_used(self) -> None:
+    @pytest.mark.rule("MDL-27")
+    def test_a_used_one_stays_used(self) -> None:
         learner, course = make_user(), make_course()
         course_id = course_id_of(course)
         CourseEnrollmentAllowed.objects.create(
@@ -951,7 +1008,8 @@ class TestCourseEnrollmentAllowed:
 
         assert not unused.exists()
 
-    def test_mdl_26_retiring_deletes_those_of_the_address(self) -> None:
+    @pytest.mark.rule("MDL-26")
+    def test_retiring_deletes_those_of_the_address(self) -> None:
         invite = CourseEnrollmentAllowed.objects.create
         for course_id in ("a", "b"):
             invite(email="ada@example.org", course_id=course_id)
@@ -964,7 +1022,8 @@ class TestCourseEnrollmentAllowed:
         assert CourseEnrollmentAllowed.retire("ada@example.org") is False
         assert CourseEnrollmentAllowed.objects.count() == 2
 
-    def test_mdl_26_the_address_is_overwritten_just_before(self) -> None:
+    @pytest.mark.rule("MDL-26")
+    def test_the_address_is_overwritten_just_before(self) -> None:
         seen: list[str] = []
 
         def remember(instance: CourseEnrollmentAllowed, **kwargs: Any) -> None:
@@ -982,7 +1041,8 @@ class TestCourseEnrollmentAllowed:
 
         assert seen == ["redacted-before-delete@safe.com"] * 2
 
-    def test_mdl_26_the_address_that_overwrites_may_be_invited(self) -> None:
+    @pytest.mark.rule("MDL-26")
+    def test_the_address_that_overwrites_may_be_invited(self) -> None:
         invite = CourseEnrollmentAllowed.objects.create
         redacted = invite(email="redacted-before-delete@safe.com", course_id="a")
         for course_id in ("a", "b"):
@@ -993,11 +1053,13 @@ class TestCourseEnrollmentAllowed:
         assert CourseEnrollmentAllowed.objects.get() == redacted
         assert CourseEnrollmentAllowed.retire(redacted.email) is True
 
+    @pytest.mark.rule("MDL-26")
     @pytest.mark.parametrize("email", ["nobody@example.org", "", "a\x00@example.org"])
-    def test_mdl_26_an_address_without_any_is_false(self, email: str) -> None:
+    def test_an_address_without_any_is_false(self, email: str) -> None:
         assert CourseEnrollmentAllowed.retire(email) is False
 
-    def test_mdl_26_a_used_one_goes_too(self) -> None:
+    @pytest.mark.rule("MDL-26")
+    def test_a_used_one_goes_too(self) -> None:
         CourseEnrollmentAllowed.objects.create(
             email="ada@example.org", course_id="any", user=make_user()
         )
@@ -1007,7 +1069,8 @@ class TestCourseEnrollmentAllowed:
 
 
 class TestCourseAccessRole:
-    def test_mdl_18_is_unique_over_the_four(self) -> None:
+    @pytest.mark.rule("MDL-18")
+    def test_is_unique_over_the_four(self) -> None:
         learner = make_user()
         grant = CourseAccessRole.objects.create
         fields = {"user": learner, "org": "edX", "course_id": "any", "role": "staff"}
@@ -1019,7 +1082,8 @@ class TestCourseAccessRole:
             grant(**fields)
         assert str(role) == "staff of any"
 
-    def test_mdl_19_user_has_role(self) -> None:
+    @pytest.mark.rule("MDL-19")
+    def test_user_has_role(self) -> None:
         instructor, staff = make_user("instructor"), make_user("staff")
         CourseAccessRole.objects.create(
             user=instructor, course_id="here", role="instructor"
@@ -1035,7 +1099,8 @@ class TestCourseAccessRole:
         assert not has(instructor, "data_researcher", "here")
         assert not has(AnonymousUser(), "staff", "here")
 
-    def test_mdl_19_global_staff_has_every_role_unless_inactive(self) -> None:
+    @pytest.mark.rule("MDL-19")
+    def test_global_staff_has_every_role_unless_inactive(self) -> None:
         boss = make_user("boss", is_staff=True)
         former = make_user("former", is_staff=True, is_active=False)
         has = CourseAccessRole.user_has_role
@@ -1043,7 +1108,8 @@ class TestCourseAccessRole:
         assert has(boss, "anything", "anywhere")
         assert not has(former, "anything", "anywhere")
 
-    def test_mdl_19_an_inactive_user_has_none(self) -> None:
+    @pytest.mark.rule("MDL-19")
+    def test_an_inactive_user_has_none(self) -> None:
         former = make_user("former", is_active=False)
         CourseAccessRole.objects.create(user=former, course_id="here", role="staff")
 
@@ -1098,7 +1164,8 @@ class TestPeople:
 
 
 class TestIsCourseFull:
-    def test_cap_01_mdl_is_course_full_takes_instances_and_ids(self) -> None:
+    @pytest.mark.rule("CAP-01")
+    def test_mdl_is_course_full_takes_instances_and_ids(self) -> None:
         unlimited = make_course("unlimited")
         nobody = make_course("nobody", max_student_enrollments_allowed=0)
         one = make_course("one", max_student_enrollments_allowed=1)

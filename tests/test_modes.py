@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestDefaultMode:
+    @pytest.mark.rule("MODE-07")
     @pytest.mark.parametrize(
         ("offered", "chosen"),
         [
@@ -38,7 +39,7 @@ class TestDefaultMode:
             ([], "audit"),
         ],
     )
-    def test_mode_07_a_learner_who_names_none_gets(
+    def test_a_learner_who_names_none_gets(
         self, offered: list[str], chosen: str
     ) -> None:
         make_user()
@@ -49,8 +50,9 @@ class TestDefaultMode:
 
         assert added["mode"] == chosen
 
+    @pytest.mark.rule("MODE-07")
     @pytest.mark.parametrize("offered", [["verified"], ["credit"], ["professional"]])
-    def test_mode_07_where_the_default_is_not_offered_nobody_gets_in_without_a_mode(
+    def test_where_the_default_is_not_offered_nobody_gets_in_without_a_mode(
         self, offered: list[str]
     ) -> None:
         make_user()
@@ -64,7 +66,8 @@ class TestDefaultMode:
         slugs = [mode["slug"] for mode in refusal.value.data["course_modes"]]
         assert slugs == offered
 
-    def test_mode_07_expired_verified_only_is_audit(self) -> None:
+    @pytest.mark.rule("MODE-07")
+    def test_expired_verified_only_is_audit(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -73,7 +76,8 @@ class TestDefaultMode:
 
         assert added["mode"] == "audit"
 
-    def test_mode_06_the_service_chooses_alike(self) -> None:
+    @pytest.mark.rule("MODE-06")
+    def test_the_service_chooses_alike(self) -> None:
         course = make_course()
         make_modes(course, "honor", "verified")
         professional = make_course("professional")
@@ -85,6 +89,7 @@ class TestDefaultMode:
         with pytest.raises(CourseModeNotFoundError):
             EnrollmentsService().enroll(make_user("bob"), professional)
 
+    @pytest.mark.rule("MODE-02", "MODE-06")
     @pytest.mark.parametrize(
         ("configured", "usable", "chosen"),
         [
@@ -96,14 +101,15 @@ class TestDefaultMode:
             ("audit", ["masters"], "audit"),
         ],
     )
-    def test_mode_02_mode_06_the_configured_default_comes_first_and_last(
+    def test_the_configured_default_comes_first_and_last(
         self, settings: Any, configured: str, usable: list[str], chosen: str
     ) -> None:
         settings.ENROLLMENTS_DEFAULT_MODE = configured
 
         assert default_slug(usable) == chosen
 
-    def test_mode_02_mode_04_is_named_like_its_slug(self, settings: Any) -> None:
+    @pytest.mark.rule("MODE-02", "MODE-04")
+    def test_is_named_like_its_slug(self, settings: Any) -> None:
         settings.ENROLLMENTS_DEFAULT_MODE = "free-of-charge"
         make_user()
         course_id = course_id_of(make_course())
@@ -116,7 +122,8 @@ class TestDefaultMode:
 
 
 class TestExpiration:
-    def test_mode_03_counts_up_to_the_very_moment(self) -> None:
+    @pytest.mark.rule("MODE-03")
+    def test_counts_up_to_the_very_moment(self) -> None:
         course = make_course()
         make_mode(course, "audit")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -130,7 +137,8 @@ class TestExpiration:
 
         assert list(counts.values()) == [2, 2, 1]
 
-    def test_mode_08_an_expired_default_is_no_default(self) -> None:
+    @pytest.mark.rule("MODE-08")
+    def test_an_expired_default_is_no_default(self) -> None:
         make_user()
         course = make_course()
         make_mode(course, "audit", expiration_datetime=NOON)
@@ -142,7 +150,8 @@ class TestExpiration:
 
 
 class TestOfferedModes:
-    def test_mode_05_mode_08_credit_is_offered_though_nobody_gets_it_unasked(
+    @pytest.mark.rule("MODE-05", "MODE-08")
+    def test_credit_is_offered_though_nobody_gets_it_unasked(
         self,
     ) -> None:
         make_user()
@@ -153,7 +162,8 @@ class TestOfferedModes:
 
         assert added["mode"] == "credit"
 
-    def test_mode_13_a_slug_in_two_currencies_is_listed_twice(self) -> None:
+    @pytest.mark.rule("MODE-13")
+    def test_a_slug_in_two_currencies_is_listed_twice(self) -> None:
         course = make_course()
         make_mode(course, "verified", currency="usd")
         make_mode(course, "verified", currency="eur")
@@ -162,7 +172,8 @@ class TestOfferedModes:
 
         assert [mode["currency"] for mode in info["course_modes"]] == ["usd", "eur"]
 
-    def test_mode_18_modes_are_listed_in_creation_order(self) -> None:
+    @pytest.mark.rule("MODE-18")
+    def test_modes_are_listed_in_creation_order(self) -> None:
         course = make_course()
         make_modes(course, "verified", "audit", "honor")
 
@@ -171,8 +182,9 @@ class TestOfferedModes:
         slugs = [mode["slug"] for mode in info["course_modes"]]
         assert slugs == ["verified", "audit", "honor"]
 
+    @pytest.mark.rule("MODE-08")
     @pytest.mark.parametrize("slug", ["Audit", "AUDIT", " audit", "audit ", "àudit"])
-    def test_mode_08_a_slug_is_matched_exactly(self, slug: str) -> None:
+    def test_a_slug_is_matched_exactly(self, slug: str) -> None:
         make_user()
         course = make_course()
         make_mode(course, "audit")
@@ -180,7 +192,8 @@ class TestOfferedModes:
         with pytest.raises(CourseModeNotFoundError):
             api.add_enrollment(username("ada"), course_id_of(course), slug)
 
-    def test_mode_19_what_changes_counts_at_once(self) -> None:
+    @pytest.mark.rule("MODE-19")
+    def test_what_changes_counts_at_once(self) -> None:
         course = make_course()
         make_modes(course, "audit", "verified")
         course_id = course_id_of(course)

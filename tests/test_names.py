@@ -53,14 +53,16 @@ MODULES = {
 }
 
 
+@pytest.mark.rule("NAM-01", "NAM-02", "NAM-05")
 @pytest.mark.parametrize("module", MODULES)
-def test_nam_01_02_and_05_modules_have_their_names(module: str) -> None:
+def test_modules_have_their_names(module: str) -> None:
     found = import_module(f"django_enrollments.{module}")
 
     assert [name for name in MODULES[module].split() if not hasattr(found, name)] == []
 
 
-def test_nam_05_the_app_is_configured_by_its_class() -> None:
+@pytest.mark.rule("NAM-05")
+def test_the_app_is_configured_by_its_class() -> None:
     config = apps.get_app_config("django_enrollments")
 
     assert type(config) is EnrollmentsConfig
@@ -70,7 +72,8 @@ def test_nam_05_the_app_is_configured_by_its_class() -> None:
     assert config.default_auto_field == "django.db.models.BigAutoField"
 
 
-def test_nam_05_the_form_the_paginator_and_the_service_have_their_names() -> None:
+@pytest.mark.rule("NAM-05")
+def test_the_form_the_paginator_and_the_service_have_their_names() -> None:
     form, service = CourseEnrollmentsApiListForm, EnrollmentsService
 
     for name in ("course_id", "course_ids", "email", "username"):
@@ -85,5 +88,6 @@ def test_nam_05_the_form_the_paginator_and_the_service_have_their_names() -> Non
         assert callable(getattr(service, name))
 
 
-def test_nam_06_enrolling_has_a_permission_of_its_own() -> None:
+@pytest.mark.rule("NAM-06")
+def test_enrolling_has_a_permission_of_its_own() -> None:
     assert ENROLL_IN_COURSE == "django_enrollments.enroll_in_course"

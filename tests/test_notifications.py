@@ -96,7 +96,8 @@ def plain(key: Any) -> int | str:
 
 
 class TestEnrollmentNotificationSender:
-    def test_notif_01_keeps_its_arguments(self):
+    @pytest.mark.rule("NOTIF-01")
+    def test_keeps_its_arguments(self):
         course = make_course()
 
         sender = EnrollmentNotificationSender(
@@ -107,19 +108,22 @@ class TestEnrollmentNotificationSender:
         assert sender.user_id == "7"
         assert sender.audit_access_expiry == EXPIRY
 
-    def test_notif_02_requests_one_notification(self, requested, kept):
+    @pytest.mark.rule("NOTIF-02")
+    def test_requests_one_notification(self, requested, kept):
         send(make_user().pk)
 
         assert len(requested) == 1
         assert requested[0]["sender"] is EnrollmentNotificationSender
 
-    def test_notif_02_hands_the_same_data_to_the_backend(self, requested, kept):
+    @pytest.mark.rule("NOTIF-02")
+    def test_hands_the_same_data_to_the_backend(self, requested, kept):
         send(make_user().pk)
 
         assert len(kept) == 1
         assert kept[0] is requested[0]["notification_data"]
 
-    def test_notif_03_says_whom_to_tell_what(self, kept, settings):
+    @pytest.mark.rule("NOTIF-03")
+    def test_says_whom_to_tell_what(self, kept, settings):
         settings.ENROLLMENTS_LEARNING_BASE_URL = "https://learn.example.org"
         user, course = make_user(), make_course(display_name="Demonstration")
 
@@ -138,31 +142,33 @@ class TestEnrollmentNotificationSender:
             },
         }
 
-    def test_notif_03_takes_the_key_as_text(self, kept):
+    @pytest.mark.rule("NOTIF-03")
+    def test_takes_the_key_as_text(self, kept):
         user = make_user()
 
         send(str(user.pk))
 
         assert kept[0].user_ids == [plain(user.pk)]
 
-    def test_notif_03_gives_the_expiry_as_it_was_given(self, kept):
+    @pytest.mark.rule("NOTIF-03")
+    def test_gives_the_expiry_as_it_was_given(self, kept):
         expiry = timezone.now()
 
         send(make_user().pk, expiry=expiry)
 
         assert kept[0].context["audit_access_expiry"] is expiry
 
-    def test_notif_03_passes_json(self, kept):
+    @pytest.mark.rule("NOTIF-03")
+    def test_passes_json(self, kept):
         send(make_user().pk)
 
         assert json.loads(json.dumps(dict(kept[0])))["context"] == kept[0].context
 
+    @pytest.mark.rule("NOTIF-04")
     @pytest.mark.parametrize(
         ("base", "start"), [("", "/course/"), ("https://a/b/", "https://a/b/course/")]
     )
-    def test_notif_04_builds_the_address_on_the_setting(
-        self, kept, settings, base, start
-    ):
+    def test_builds_the_address_on_the_setting(self, kept, settings, base, start):
         settings.ENROLLMENTS_LEARNING_BASE_URL = base
 
         send(make_user().pk, make_course("django-101"))

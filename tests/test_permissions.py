@@ -330,33 +330,38 @@ class TestEnrollInCourse:
 
 
 class TestCourseRoleBackend:
+    @pytest.mark.rule("V1-AUTH-17")
     @pytest.mark.parametrize(
         "perm", [VIEW_ENROLLMENT_DATA, CREATE_ENROLLMENT, DEACTIVATE_ENROLLMENT]
     )
-    def test_v1_auth_17_global_staff_is_exactly_is_staff(self, perm: str) -> None:
+    def test_global_staff_is_exactly_is_staff(self, perm: str) -> None:
         assert has_perm(make_user("boss", is_staff=True), perm)
         assert has_perm(make_user("former", is_staff=True, is_active=False), perm)
         assert not has_perm(make_user("super", is_superuser=True), perm)
         assert not has_perm(make_user("ada"), perm)
         assert not has_perm(AnonymousUser(), perm)
 
-    def test_v1_auth_18_superusers_may_retire_others(self) -> None:
+    @pytest.mark.rule("V1-AUTH-18")
+    def test_superusers_may_retire_others(self) -> None:
         assert has_perm(make_user("super", is_superuser=True), RETIRE_USER)
         assert not has_perm(make_user("boss", is_staff=True), RETIRE_USER)
         assert not has_perm(AnonymousUser(), RETIRE_USER)
 
-    def test_v1_auth_18_so_may_the_service_user(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-18")
+    def test_so_may_the_service_user(self, settings: Any) -> None:
         worker = make_user("worker")
         settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = username("worker")
 
         assert has_perm(worker, RETIRE_USER)
         assert not has_perm(make_user("ada"), RETIRE_USER)
 
-    def test_v1_auth_18_no_service_user_is_nobody(self, settings: Any) -> None:
+    @pytest.mark.rule("V1-AUTH-18")
+    def test_no_service_user_is_nobody(self, settings: Any) -> None:
         settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = None
 
         assert not has_perm(make_user("None"), RETIRE_USER)
 
+    @pytest.mark.rule("V1-LIST-09", "V1-LIST-10", "V1-LIST-11")
     @pytest.mark.parametrize(
         ("fields", "granted"),
         [
@@ -372,7 +377,7 @@ class TestCourseRoleBackend:
             ({"org": "edX", "role": "instructor"}, False),
         ],
     )
-    def test_v1_list_09_to_11_the_course_team_may_read_its_learners(
+    def test_the_course_team_may_read_its_learners(
         self, fields: dict[str, str], granted: bool
     ) -> None:
         course = make_course()
@@ -383,7 +388,8 @@ class TestCourseRoleBackend:
         assert not has_perm(member, VIEW_ENROLLMENT_DATA)
         assert not has_perm(member, CREATE_ENROLLMENT, course)
 
-    def test_v1_list_12_an_inactive_account_may_not(self) -> None:
+    @pytest.mark.rule("V1-LIST-12")
+    def test_an_inactive_account_may_not(self) -> None:
         course = make_course()
         former = make_user(is_active=False)
         CourseAccessRole.objects.create(user=former, course_id=COURSE_ID, role="staff")

@@ -352,9 +352,10 @@ def answers_in_all_worlds(
     return answers
 
 
+@pytest.mark.rule("V1-POST-32")
 @pytest.mark.parametrize("asker", ASKERS, ids=lambda asker: asker.__name__)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_post_32_the_answer_is_the_same_whatever_another_is(
+def test_the_answer_is_the_same_whatever_another_is(
     ground: Groundwork,
     course: Any,
     asker: Callable[[], Client],
@@ -433,6 +434,7 @@ class TestWhoMayDoOneThing:
     def _powers(self, settings: Any) -> None:
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.PowersByName"]
 
+    @pytest.mark.rule("V1-POST-32")
     @pytest.mark.parametrize(
         ("asker", "names"),
         [
@@ -442,7 +444,7 @@ class TestWhoMayDoOneThing:
             ("retirer", READING | ENROLLING | LISTING | INVITING),
         ],
     )
-    def test_post_32_tells_nothing_of_the_rest(
+    def test_tells_nothing_of_the_rest(
         self, ground: Groundwork, course: Any, asker: str, names: set[str]
     ) -> None:
         client = client_in(ground, somebody_called, asker)
@@ -454,7 +456,8 @@ class TestWhoMayDoOneThing:
             for make, answer in zip(WORLDS[1:], others, strict=True):
                 assert answer == first, (name, make.__name__)
 
-    def test_enr_20_who_takes_others_out_is_told_if_somebody_is_out(
+    @pytest.mark.rule("V1-ENR-20")
+    def test_who_takes_others_out_is_told_if_somebody_is_out(
         self, ground: Groundwork, course: Any
     ) -> None:
         """Doing it twice must be answered alike, so the second time tells of one."""
@@ -505,6 +508,7 @@ class TestInvitations:
             email="asker@example.org", course_id=OTHER_ID
         )
 
+    @pytest.mark.rule("ACC-02")
     @pytest.mark.parametrize(
         "request_",
         [
@@ -522,7 +526,7 @@ class TestInvitations:
             ),
         ],
     )
-    def test_acc_02_a_learner_without_one_learns_of_no_other(
+    def test_a_learner_without_one_learns_of_no_other(
         self,
         ground: Groundwork,
         closed: Any,
@@ -542,7 +546,8 @@ class TestInvitations:
 
         assert answers == [answers[0]] * 5
 
-    def test_acc_01_a_learner_with_one_is_let_in(self, closed: Any) -> None:
+    @pytest.mark.rule("ACC-01")
+    def test_a_learner_with_one_is_let_in(self, closed: Any) -> None:
         CourseEnrollmentAllowed.objects.create(
             email="asker@example.org", course_id=COURSE_ID
         )
@@ -550,10 +555,11 @@ class TestInvitations:
         assert ask(make_user("asker"), closed).status_code == 200
 
 
+@pytest.mark.rule("V1-POST-11")
 @pytest.mark.skipif(
     not is_default_host(), reason="Only this host's users have names beside addresses."
 )
-def test_post_11_not_even_the_own_address_is_an_answer(course: Any) -> None:
+def test_not_even_the_own_address_is_an_answer(course: Any) -> None:
     asker = make_user("asker", email="asker@example.org")
 
     own = ask(asker, course, email="asker@example.org")
@@ -563,7 +569,8 @@ def test_post_11_not_even_the_own_address_is_an_answer(course: Any) -> None:
     assert (own.status_code, own.content) == (404, b"")
 
 
-def test_post_32_a_name_that_another_user_gives_up_tells_nothing(course: Any) -> None:
+@pytest.mark.rule("V1-POST-32")
+def test_a_name_that_another_user_gives_up_tells_nothing(course: Any) -> None:
     """Not even to whoever kept the answers of before."""
     make_user("bea")
     client = client_of(make_user("asker"))

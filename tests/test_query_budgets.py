@@ -104,7 +104,8 @@ def names_of(users: Sequence[Any]) -> list[str]:
 
 @in_and_out_of_a_transaction
 class TestGetEnrollments:
-    def test_perf_01_takes_two_for_1_and_for_1000(self):
+    @pytest.mark.rule("PERF-01")
+    def test_takes_two_for_1_and_for_1000(self):
         user = make_user("ada")
         courses = make_courses(1000)
         taken = {}
@@ -385,7 +386,8 @@ class TestUpdateEnrollment:
 
         assert len(statements) <= 7, statements
 
-    def test_b_05_takes_three_where_nothing_is_to_change(self):
+    @pytest.mark.rule("B-05")
+    def test_takes_three_where_nothing_is_to_change(self):
         (course,) = make_courses(1)
         put_in([make_user("ada")], [course])
 
@@ -762,8 +764,9 @@ class TestEnrollmentsService:
 
         assert taken == [6, 6]
 
+    @pytest.mark.rule("SVC-07")
     @pytest.mark.parametrize("text_search", [None, "EXAMPLE"])
-    def test_svc_07_takes_one_to_list_who_may_sit_proctored_exams(self, text_search):
+    def test_takes_one_to_list_who_may_sit_proctored_exams(self, text_search):
         course = make_course(enable_proctored_exams=True)
         users = make_users(50)
         taken = {}

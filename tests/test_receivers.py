@@ -67,7 +67,8 @@ def veto(action: str, **context: Any) -> None:
 
 @pytest.mark.django_db
 class TestAccountThatAppears:
-    def test_acc_13_is_enrolled_by_its_invitations(self):
+    @pytest.mark.rule("ACC-13")
+    def test_is_enrolled_by_its_invitations(self):
         courses = [make_course("django-101"), make_course("edX/DemoX/2014T2")]
         invitations = [invite(course) for course in courses]
 
@@ -78,7 +79,8 @@ class TestAccountThatAppears:
             invitation.refresh_from_db()
             assert invitation.user == ada
 
-    def test_acc_13_gets_the_default_mode_and_a_history(self):
+    @pytest.mark.rule("ACC-13")
+    def test_gets_the_default_mode_and_a_history(self):
         course = make_course()
         make_mode(course, "honor")
         make_mode(course, "verified")
@@ -91,7 +93,8 @@ class TestAccountThatAppears:
         assert (event.type, event.source) == ("created", "invitation")
         assert (event.user_id, event.actor_id) == (ada.pk, None)
 
-    def test_acc_13_ignores_the_case_of_the_address(self):
+    @pytest.mark.rule("ACC-13")
+    def test_ignores_the_case_of_the_address(self):
         course = make_course()
         invite(course, "ADA@Example.org")
 
@@ -99,7 +102,8 @@ class TestAccountThatAppears:
 
         assert is_in(ada, course)
 
-    def test_acc_13_comes_in_though_the_course_is_closed_to_others(self):
+    @pytest.mark.rule("ACC-13")
+    def test_comes_in_though_the_course_is_closed_to_others(self):
         course = make_course(invitation_only=True, enrollment_end=now() - DAY)
         invite(course)
 
@@ -173,10 +177,11 @@ class TestAccountThatAppears:
         assert not EnrollmentEvent.objects.exists()
         assert CourseEnrollmentAllowed.objects.get().user is None
 
+    @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize(
         "refusal", ["course_full", "not_allowed", "course_not_found"]
     )
-    def test_acc_13_waits_invited_when_it_is_refused(self, refusal, settings, caplog):
+    def test_waits_invited_when_it_is_refused(self, refusal, settings, caplog):
         course: Any = make_course(max_student_enrollments_allowed=0)
         if refusal == "not_allowed":
             settings.ENROLLMENTS_FILTERS = [veto]
@@ -209,7 +214,8 @@ class TestAccountThatAppears:
 
 @pytest.mark.django_db
 class TestAccountThatChanges:
-    def test_acc_13_to_an_invited_address_is_enrolled(self):
+    @pytest.mark.rule("ACC-13")
+    def test_to_an_invited_address_is_enrolled(self):
         course = make_course()
         invite(course)
         user = make_user("bob")
@@ -219,7 +225,8 @@ class TestAccountThatChanges:
 
         assert is_in(user, course)
 
-    def test_acc_13_to_an_invited_address_alone_is_enrolled(self):
+    @pytest.mark.rule("ACC-13")
+    def test_to_an_invited_address_alone_is_enrolled(self):
         course = make_course()
         invite(course)
         user = make_user("bob")
@@ -229,8 +236,9 @@ class TestAccountThatChanges:
 
         assert is_in(user, course)
 
+    @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("update_fields", [None, ["is_active"], {"is_active"}])
-    def test_acc_13_to_active_is_enrolled(self, update_fields):
+    def test_to_active_is_enrolled(self, update_fields):
         course = make_course()
         invite(course)
         user = make_user("ada", is_active=False)
@@ -260,7 +268,8 @@ class TestAccountThatChanges:
 
         assert not is_in(user, course)
 
-    def test_acc_13_in_nothing_is_enrolled_by_an_invitation_that_still_waits(self):
+    @pytest.mark.rule("ACC-13")
+    def test_in_nothing_is_enrolled_by_an_invitation_that_still_waits(self):
         course = make_course()
         user = make_user("ada", email="Ada@example.org")
         invite(course)
@@ -269,7 +278,8 @@ class TestAccountThatChanges:
 
         assert is_in(user, course)
 
-    def test_acc_13_otherwise_is_not_put_back_into_a_course_it_left(self):
+    @pytest.mark.rule("ACC-13")
+    def test_otherwise_is_not_put_back_into_a_course_it_left(self):
         course = make_course()
         user = make_user("ada")
         EnrollmentsService().enroll(user, course)
@@ -282,7 +292,8 @@ class TestAccountThatChanges:
 
         assert not is_in(user, course)
 
-    def test_acc_13_is_skipped_where_it_is_enrolled_already(self):
+    @pytest.mark.rule("ACC-13")
+    def test_is_skipped_where_it_is_enrolled_already(self):
         course = make_course()
         user = make_user("bob")
         make_mode(course, "verified")
@@ -367,7 +378,8 @@ class TestUserModelOfAnotherKind:
 
         assert not is_in(make_user("ada"), course)
 
-    def test_acc_13_is_heard_through_a_proxy(self):
+    @pytest.mark.rule("ACC-13")
+    def test_is_heard_through_a_proxy(self):
         course = make_course()
         invite(course)
         user_model = get_user_model()
@@ -408,14 +420,16 @@ class TestCacheOfCourseDetails:
         details = api.get_course_enrollment_details(course_id)
         return [mode["slug"] for mode in details["course_modes"]]
 
-    def test_cache_03_spares_the_queries(self, django_assert_num_queries):
+    @pytest.mark.rule("CACHE-03")
+    def test_spares_the_queries(self, django_assert_num_queries):
         make_course("django-101")
         self.slugs()
 
         with django_assert_num_queries(0):
             assert self.slugs() == ["audit"]
 
-    def test_b_18_shows_a_saved_course_at_once(self):
+    @pytest.mark.rule("B-18")
+    def test_shows_a_saved_course_at_once(self):
         course = make_course("django-101")
         self.slugs()
 
@@ -425,7 +439,8 @@ class TestCacheOfCourseDetails:
         details = api.get_course_enrollment_details("django-101")
         assert details["course_name"].endswith("New name")
 
-    def test_b_18_forgets_a_deleted_course_at_once(self):
+    @pytest.mark.rule("B-18")
+    def test_forgets_a_deleted_course_at_once(self):
         course = make_course("django-101")
         self.slugs()
 
@@ -434,10 +449,11 @@ class TestCacheOfCourseDetails:
         with pytest.raises(CourseNotFoundError):
             self.slugs()
 
+    @pytest.mark.rule("B-18")
     @pytest.mark.skipif(
         is_default_host(), reason="The id of a shipped course is its key."
     )
-    def test_b_18_forgets_the_id_that_a_course_had_before(self):
+    def test_forgets_the_id_that_a_course_had_before(self):
         course = make_course("django-101")
         self.slugs()
 
@@ -448,7 +464,8 @@ class TestCacheOfCourseDetails:
             self.slugs("django-101")
         assert self.slugs("django-102") == ["audit"]
 
-    def test_b_18_shows_a_new_mode_at_once(self):
+    @pytest.mark.rule("B-18")
+    def test_shows_a_new_mode_at_once(self):
         course = make_course("django-101")
         self.slugs()
 
@@ -456,7 +473,8 @@ class TestCacheOfCourseDetails:
 
         assert self.slugs() == ["honor"]
 
-    def test_b_18_shows_a_changed_mode_at_once(self):
+    @pytest.mark.rule("B-18")
+    def test_shows_a_changed_mode_at_once(self):
         mode = make_mode(make_course("django-101"), "honor")
         self.slugs()
 
@@ -465,7 +483,8 @@ class TestCacheOfCourseDetails:
 
         assert self.slugs() == ["verified"]
 
-    def test_b_18_forgets_a_deleted_mode_at_once(self):
+    @pytest.mark.rule("B-18")
+    def test_forgets_a_deleted_mode_at_once(self):
         mode = make_mode(make_course("django-101"), "honor")
         self.slugs()
 
@@ -473,7 +492,8 @@ class TestCacheOfCourseDetails:
 
         assert self.slugs() == ["audit"]
 
-    def test_b_18_forgets_the_course_that_a_mode_is_taken_from(self):
+    @pytest.mark.rule("B-18")
+    def test_forgets_the_course_that_a_mode_is_taken_from(self):
         mode = make_mode(make_course("django-101"), "honor")
         other = make_course("django-102")
         self.slugs("django-101")
@@ -511,7 +531,8 @@ class TestCacheOfCourseDetails:
 
 @pytest.mark.django_db
 class TestInactiveAccount:
-    def test_acc_13_uses_no_invitation_up(self):
+    @pytest.mark.rule("ACC-13")
+    def test_uses_no_invitation_up(self):
         course = make_course()
         user = make_user("ada", is_active=False)
         invitation = invite(course)
@@ -521,7 +542,8 @@ class TestInactiveAccount:
         invitation.refresh_from_db()
         assert invitation.user is None
 
-    def test_acc_13_is_not_let_in_by_an_unused_invitation(self):
+    @pytest.mark.rule("ACC-13")
+    def test_is_not_let_in_by_an_unused_invitation(self):
         course = make_course(invitation_only=True)
         user = make_user("ada", is_active=False)
         invite(course)
@@ -546,9 +568,10 @@ def fail_in_the_database(action: str, **context: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 class TestInvitationThatCannotBeRedeemed:
+    @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("is_within", [False, True])
     @pytest.mark.parametrize("filter_", [fail, fail_in_the_database])
-    def test_acc_13_costs_no_account_and_is_tried_at_the_next_save(
+    def test_costs_no_account_and_is_tried_at_the_next_save(
         self, filter_, is_within, settings, caplog
     ):
         course = make_course()
@@ -568,8 +591,9 @@ class TestInvitationThatCannotBeRedeemed:
 
         assert is_in(ada, course)
 
+    @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("is_within", [False, True])
-    def test_acc_13_costs_no_account_where_a_permission_backend_fails(
+    def test_costs_no_account_where_a_permission_backend_fails(
         self, is_within, settings, caplog
     ):
         course = make_course(invitation_only=True)
@@ -593,8 +617,9 @@ class TestInvitationThatCannotBeRedeemed:
 
         assert is_in(ada, course)
 
+    @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("is_within", [False, True])
-    def test_acc_13_costs_no_account_where_a_lock_cannot_be_had(
+    def test_costs_no_account_where_a_lock_cannot_be_had(
         self, is_within, settings, caplog, monkeypatch
     ):
         if is_within and connection.vendor == "sqlite":
@@ -641,7 +666,8 @@ class TestInvitationThatCannotBeRedeemed:
 
         assert is_in(ada, course)
 
-    def test_acc_13_does_not_hide_that_the_account_is_rolled_back(self, settings):
+    @pytest.mark.rule("ACC-13")
+    def test_does_not_hide_that_the_account_is_rolled_back(self, settings):
         course = make_course()
         invite(course)
 
@@ -658,7 +684,8 @@ class TestInvitationThatCannotBeRedeemed:
 
         assert not get_user_model().objects.exists()
 
-    def test_acc_13_is_redeemed_after_commit_if_it_was_made_meanwhile(self):
+    @pytest.mark.rule("ACC-13")
+    def test_is_redeemed_after_commit_if_it_was_made_meanwhile(self):
         course = make_course()
         with transaction.atomic():
             ada = make_user("ada")
@@ -677,7 +704,8 @@ class TestAutocommitOff:
         transaction.rollback()
         transaction.set_autocommit(True)
 
-    def test_b_18_shows_what_is_saved_and_what_is_committed(self):
+    @pytest.mark.rule("B-18")
+    def test_shows_what_is_saved_and_what_is_committed(self):
         course = make_course("django-101")
         api.get_course_enrollment_details("django-101")
         transaction.set_autocommit(False)
@@ -699,7 +727,8 @@ class TestAutocommitOff:
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("django-101")
 
-    def test_b_18_shows_nothing_that_is_rolled_back(self):
+    @pytest.mark.rule("B-18")
+    def test_shows_nothing_that_is_rolled_back(self):
         course = make_course("django-101")
         transaction.set_autocommit(False)
 
@@ -711,7 +740,8 @@ class TestAutocommitOff:
         details = api.get_course_enrollment_details("django-101")
         assert [one["slug"] for one in details["course_modes"]] == ["audit"]
 
-    def test_b_17_a_broken_cache_costs_no_course(self, settings):
+    @pytest.mark.rule("B-17")
+    def test_a_broken_cache_costs_no_course(self, settings):
         backend = "django.core.cache.backends.db.DatabaseCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "missing"}}
         transaction.set_autocommit(False)
@@ -722,7 +752,8 @@ class TestAutocommitOff:
 
         assert CourseMode.objects.filter(course=course).exists()
 
-    def test_acc_13_enrolls_a_saved_account_by_its_invitation(self):
+    @pytest.mark.rule("ACC-13")
+    def test_enrolls_a_saved_account_by_its_invitation(self):
         course = make_course()
         invite(course)
         heard = []
@@ -742,7 +773,8 @@ class TestAutocommitOff:
         assert is_in(ada, course)
         assert heard == ["created"]
 
-    def test_acc_13_undoes_the_enrollment_with_the_account(self):
+    @pytest.mark.rule("ACC-13")
+    def test_undoes_the_enrollment_with_the_account(self):
         invite(make_course())
         transaction.set_autocommit(False)
 
@@ -752,8 +784,9 @@ class TestAutocommitOff:
         assert not get_user_model().objects.exists()
         assert not CourseEnrollment.objects.exists()
 
+    @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("filter_", [fail, fail_in_the_database])
-    def test_acc_13_an_invitation_that_fails_costs_no_account(self, filter_, settings):
+    def test_an_invitation_that_fails_costs_no_account(self, filter_, settings):
         course = make_course()
         invite(course)
         settings.ENROLLMENTS_FILTERS = [filter_]

@@ -61,6 +61,20 @@ def references() -> dict[str, set[str]]:
     return found
 
 
+#: The ids with which a test is marked.
+MARK = re.compile(r"@pytest\.mark\.rule\(([^)]*)\)")
+
+
+def marked_rules() -> set[str]:
+    """Return the ids that tests are marked with."""
+    return {
+        one
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for marks in MARK.findall(path.read_text(encoding="utf-8"))
+        for one in ids_in(marks)
+    }
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
     return PAGE.read_text(encoding="utf-8")
@@ -101,6 +115,15 @@ class TestRulesPage:
         }
 
         assert missing == {}
+
+    def test_every_rule_that_is_offered_has_a_test(self, page: str):
+        offered = {
+            one
+            for one, rule in ROW.findall(page)
+            if not rule.startswith("Not offered.")
+        }
+
+        assert offered - marked_rules() == set()
 
     def test_has_every_id_once(self, page: str):
         counts = Counter(one for one, _ in ROW.findall(page))

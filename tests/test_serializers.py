@@ -81,7 +81,8 @@ def as_json(value: Any) -> str:
 
 
 class TestCourseEnrollmentSerializer:
-    def test_ser_22_one_by_one_equals_all_at_once(self, courses: list[Any]) -> None:
+    @pytest.mark.rule("V1-SER-22")
+    def test_one_by_one_equals_all_at_once(self, courses: list[Any]) -> None:
         for name in ("ada", "bea"):
             user = make_user(name)
             for course in courses:
@@ -95,7 +96,8 @@ class TestCourseEnrollmentSerializer:
         assert len(sent) == 6
         assert as_json(one_by_one) == as_json(many) == as_json(sent)
 
-    def test_ser_22_is_what_every_function_gives(self, courses: list[Any]) -> None:
+    @pytest.mark.rule("V1-SER-22")
+    def test_is_what_every_function_gives(self, courses: list[Any]) -> None:
         ada = make_user("ada")
         put(ada, courses[0])
         row = CourseEnrollment.objects.get()
@@ -107,9 +109,8 @@ class TestCourseEnrollmentSerializer:
         assert shape == as_json(api.get_enrollments(name)[0])
         assert shape == as_json(api.serialize_enrollments([row])[0])
 
-    def test_ser_19_of_a_deleted_course_has_no_details(
-        self, courses: list[Any]
-    ) -> None:
+    @pytest.mark.rule("V1-SER-19")
+    def test_of_a_deleted_course_has_no_details(self, courses: list[Any]) -> None:
         put(make_user("ada"), courses[1])
         courses[1].delete()
         row = CourseEnrollment.objects.get()
@@ -119,9 +120,8 @@ class TestCourseEnrollmentSerializer:
         assert shape["course_details"] is None
         assert as_json([shape]) == as_json(data.serialize_enrollments([row]))
 
-    def test_ser_02_knows_one_time_zone(
-        self, courses: list[Any], settings: Any
-    ) -> None:
+    @pytest.mark.rule("V1-SER-02")
+    def test_knows_one_time_zone(self, courses: list[Any], settings: Any) -> None:
         settings.TIME_ZONE = "Asia/Kathmandu"
         settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%Y"}
         put(make_user("ada"), courses[0])
@@ -133,7 +133,8 @@ class TestCourseEnrollmentSerializer:
         assert as_json(shape) == as_json(data.serialize_enrollments(rows))
         assert shape[0]["course_details"]["course_start"] == "2026-03-04T12:00:00Z"
 
-    def test_nam_04_names_are_those_of_the_contract(self) -> None:
+    @pytest.mark.rule("NAM-04")
+    def test_names_are_those_of_the_contract(self) -> None:
         meta = CourseEnrollmentSerializer.Meta
 
         assert meta.fields == (
@@ -145,7 +146,8 @@ class TestCourseEnrollmentSerializer:
         )
         assert meta.lookup_field == "username"
 
-    def test_nam_04_get_username_gives_the_name(self, courses: list[Any]) -> None:
+    @pytest.mark.rule("NAM-04")
+    def test_get_username_gives_the_name(self, courses: list[Any]) -> None:
         put(make_user("ada"), courses[0])
 
         name = CourseEnrollmentSerializer().get_username(CourseEnrollment.objects.get())
@@ -160,8 +162,9 @@ class TestCourseEnrollmentSerializer:
 
 
 class TestCourseSerializer:
+    @pytest.mark.rule("V1-SER-05")
     @pytest.mark.parametrize("include_expired", [False, True])
-    def test_ser_05_equals_the_details(
+    def test_equals_the_details(
         self, courses: list[Any], include_expired: bool
     ) -> None:
         for course in courses:
@@ -171,9 +174,8 @@ class TestCourseSerializer:
                 data.get_course_enrollment_info(course_id_of(course), include_expired)
             )
 
-    def test_ser_11_and_nam_04_methods_take_the_hosts_course(
-        self, courses: list[Any]
-    ) -> None:
+    @pytest.mark.rule("V1-SER-11", "NAM-04")
+    def test_methods_take_the_hosts_course(self, courses: list[Any]) -> None:
         rich, poor, late = courses
         serializer = CourseSerializer(include_expired=True)
 
@@ -184,7 +186,8 @@ class TestCourseSerializer:
             "Self Paced" if is_default_host() else "Instructor Paced"
         )
 
-    def test_nam_04_has_the_reference_name(self) -> None:
+    @pytest.mark.rule("NAM-04")
+    def test_has_the_reference_name(self) -> None:
         assert CourseSerializer.Meta.ref_name == "enrollment.Course"
 
     def test_renders_as_json(self, courses: list[Any]) -> None:
@@ -194,7 +197,8 @@ class TestCourseSerializer:
 
 
 class TestModeSerializer:
-    def test_ser_12_to_16_keys_are_in_order(self, courses: list[Any]) -> None:
+    @pytest.mark.rule("V1-SER-12", "V1-SER-13", "V1-SER-14", "V1-SER-15", "V1-SER-16")
+    def test_keys_are_in_order(self, courses: list[Any]) -> None:
         mode = CourseMode.objects.get(mode_slug="verified")
 
         shape = ModeSerializer(mode).data
@@ -213,24 +217,25 @@ class TestModeSerializer:
 
 
 class TestStringListField:
+    @pytest.mark.rule("V1-SER-15")
     @pytest.mark.parametrize(
         ("stored", "numbers"), [("", []), ("1,2,3", [1, 2, 3]), ("10", [10])]
     )
-    def test_ser_15_native_conversion_gives_a_list(
+    def test_native_conversion_gives_a_list(
         self, stored: str, numbers: list[int]
     ) -> None:
         mode = CourseMode(suggested_prices=stored)
 
         assert StringListField().field_to_native(mode, "suggested_prices") == numbers
 
+    @pytest.mark.rule("SEED-DIFF-05")
     @pytest.mark.parametrize(("stored", "sent"), [("", ""), ("1,2,3", [1, 2, 3])])
-    def test_seed_diff_05_on_the_wire_none_is_a_blank_text(
-        self, stored: str, sent: Any
-    ) -> None:
+    def test_on_the_wire_none_is_a_blank_text(self, stored: str, sent: Any) -> None:
         assert StringListField().to_representation(stored) == sent
 
 
 class TestMomentField:
+    @pytest.mark.rule("V1-SER-02")
     @pytest.mark.parametrize(
         ("value", "text"),
         [
@@ -243,14 +248,15 @@ class TestMomentField:
             (date(2026, 3, 4), "2026-03-04T06:00:00Z"),
         ],
     )
-    def test_ser_02_gives_utc(self, value: Any, text: str, settings: Any) -> None:
+    def test_gives_utc(self, value: Any, text: str, settings: Any) -> None:
         settings.TIME_ZONE = "America/Chicago"
 
         assert MomentField().to_representation(value) == text
 
 
 class TestCourseEnrollmentsApiListSerializer:
-    def test_ser_20_keys_are_in_order(self, courses: list[Any]) -> None:
+    @pytest.mark.rule("V1-SER-20")
+    def test_keys_are_in_order(self, courses: list[Any]) -> None:
         put(make_user("ada"), courses[0], "verified")
         row = CourseEnrollment.objects.get()
 
@@ -264,7 +270,8 @@ class TestCourseEnrollmentsApiListSerializer:
             ("course_id", course_id_of(courses[0])),
         ]
 
-    def test_ser_20_of_a_deleted_course_keeps_the_key(self, courses: list[Any]) -> None:
+    @pytest.mark.rule("V1-SER-20")
+    def test_of_a_deleted_course_keeps_the_key(self, courses: list[Any]) -> None:
         key = courses[0].pk
         put(make_user("ada"), courses[0])
         courses[0].delete()
@@ -275,7 +282,8 @@ class TestCourseEnrollmentsApiListSerializer:
 
 
 class TestCourseEnrollmentAllowedSerializer:
-    def test_ser_21_keys_are_in_order(self) -> None:
+    @pytest.mark.rule("V1-SER-21")
+    def test_keys_are_in_order(self) -> None:
         ada = make_user("ada")
         unused = CourseEnrollmentAllowed.objects.create(
             email="New@example.org", course_id="a-1", auto_enroll=True
@@ -295,7 +303,8 @@ class TestCourseEnrollmentAllowedSerializer:
         ]
         assert shapes[1]["user"] == ada.pk
 
-    def test_nam_04_names_are_those_of_the_contract(self) -> None:
+    @pytest.mark.rule("NAM-04")
+    def test_names_are_those_of_the_contract(self) -> None:
         meta = CourseEnrollmentAllowedSerializer.Meta
 
         assert "id" not in meta.fields

@@ -75,7 +75,8 @@ class Key:
 
 
 class TestGetActiveEnrollmentsByCourse:
-    def test_svc_01_gives_a_queryset_of_the_active_ones(
+    @pytest.mark.rule("SVC-01")
+    def test_gives_a_queryset_of_the_active_ones(
         self, service: EnrollmentsService
     ) -> None:
         course, other = make_course("this"), make_course("other")
@@ -91,16 +92,14 @@ class TestGetActiveEnrollmentsByCourse:
         assert [row.user for row in enrollments] == [stays]
         assert service.get_active_enrollments_by_course(Key("this")).count() == 1
 
-    def test_svc_01_is_empty_for_an_unknown_course(
-        self, service: EnrollmentsService
-    ) -> None:
+    @pytest.mark.rule("SVC-01")
+    def test_is_empty_for_an_unknown_course(self, service: EnrollmentsService) -> None:
         assert not service.get_active_enrollments_by_course("unknown").exists()
 
 
 class TestGetActiveEnrollmentsByCourseAndUser:
-    def test_svc_02_gives_the_one_active_enrollment(
-        self, service: EnrollmentsService
-    ) -> None:
+    @pytest.mark.rule("SVC-02", "SEED-DIFF-10")
+    def test_gives_the_one_active_enrollment(self, service: EnrollmentsService) -> None:
         learner = make_user()
         course = make_course()
         enrollment = service.enroll(learner, course)
@@ -111,7 +110,8 @@ class TestGetActiveEnrollmentsByCourseAndUser:
 
         assert found == enrollment
 
-    def test_svc_02_gives_none_when_absent_inactive_or_unknown(
+    @pytest.mark.rule("SVC-02")
+    def test_gives_none_when_absent_inactive_or_unknown(
         self, service: EnrollmentsService
     ) -> None:
         learner = make_user()
@@ -124,8 +124,9 @@ class TestGetActiveEnrollmentsByCourseAndUser:
         assert find(course_id_of(other), learner.pk) is None
         assert find("unknown", learner.pk) is None
 
+    @pytest.mark.rule("SVC-03")
     @pytest.mark.parametrize("key", ["nobody", None, 1.5, [], "\x00", 10**30])
-    def test_svc_03_a_user_that_does_not_exist_is_an_assertion(
+    def test_a_user_that_does_not_exist_is_an_assertion(
         self, service: EnrollmentsService, key: Any
     ) -> None:
         course_id = course_id_of(make_course())
@@ -146,7 +147,8 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         service.unenroll(get_user_model().objects.get(email="gone@example.org"), course)
         return course
 
-    def test_svc_04_is_none_for_an_unknown_course_or_one_without_exams(
+    @pytest.mark.rule("SVC-04")
+    def test_is_none_for_an_unknown_course_or_one_without_exams(
         self, service: EnrollmentsService
     ) -> None:
         ask = service.get_enrollments_can_take_proctored_exams
@@ -154,7 +156,8 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         assert ask("unknown") is None
         assert ask(course_id_of(make_course(enable_proctored_exams=False))) is None
 
-    def test_svc_04_may_be_empty(self, service: EnrollmentsService) -> None:
+    @pytest.mark.rule("SVC-04")
+    def test_may_be_empty(self, service: EnrollmentsService) -> None:
         course = make_course(enable_proctored_exams=True)
 
         enrollments = service.get_enrollments_can_take_proctored_exams(
@@ -164,6 +167,7 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         assert isinstance(enrollments, QuerySet)
         assert not enrollments.exists()
 
+    @pytest.mark.rule("SVC-05", "SEED-DIFF-14")
     @pytest.mark.parametrize(
         ("backends", "honor"),
         [
@@ -173,7 +177,7 @@ class TestGetEnrollmentsCanTakeProctoredExams:
             ({"other": {"allow_honor_mode": True}}, []),
         ],
     )
-    def test_svc_05_holds_proctored_modes_and_honor_where_allowed(
+    def test_holds_proctored_modes_and_honor_where_allowed(
         self,
         service: EnrollmentsService,
         course: Any,
@@ -190,6 +194,7 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         assert enrollments is not None
         assert sorted(row.mode for row in enrollments) == sorted([*PROCTORED, *honor])
 
+    @pytest.mark.rule("SVC-06")
     @pytest.mark.parametrize(
         ("text", "found"),
         [
@@ -205,7 +210,7 @@ class TestGetEnrollmentsCanTakeProctoredExams:
             (None, sorted(PROCTORED)),
         ],
     )
-    def test_svc_06_searches_usernames_and_addresses_in_any_case(
+    def test_searches_usernames_and_addresses_in_any_case(
         self, service: EnrollmentsService, course: Any, text: Any, found: list[str]
     ) -> None:
         enrollments = service.get_enrollments_can_take_proctored_exams(
@@ -215,8 +220,9 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         assert enrollments is not None
         assert sorted(row.mode for row in enrollments) == found
 
+    @pytest.mark.rule("SVC-07")
     @pytest.mark.parametrize("text", [None, "example"])
-    def test_svc_07_takes_one_query_with_the_users(
+    def test_takes_one_query_with_the_users(
         self,
         service: EnrollmentsService,
         course: Any,
@@ -231,9 +237,8 @@ class TestGetEnrollmentsCanTakeProctoredExams:
             assert enrollments is not None
             assert all(row.user.email for row in enrollments)
 
-    def test_svc_08_is_ordered_by_user(
-        self, service: EnrollmentsService, course: Any
-    ) -> None:
+    @pytest.mark.rule("SVC-08")
+    def test_is_ordered_by_user(self, service: EnrollmentsService, course: Any) -> None:
         enrollments = service.get_enrollments_can_take_proctored_exams(
             Key(course_id_of(course))
         )
@@ -294,9 +299,8 @@ class TestEnroll:
         with pytest.raises(CourseEnrollmentFullError):
             service.enroll(learner, full, force=True)
 
-    def test_b_14_who_is_in_stays_as_they_are(
-        self, service: EnrollmentsService
-    ) -> None:
+    @pytest.mark.rule("B-14")
+    def test_who_is_in_stays_as_they_are(self, service: EnrollmentsService) -> None:
         learner = make_user()
         course = make_course()
         make_modes(course, "audit", "honor")
@@ -340,7 +344,8 @@ class TestEnroll:
         )
         assert enrollment.events.get().enterprise_uuid == "acme"
 
-    def test_b_07_a_malformed_attribute_leaves_nothing_behind(
+    @pytest.mark.rule("B-07")
+    def test_a_malformed_attribute_leaves_nothing_behind(
         self, service: EnrollmentsService
     ) -> None:
         learner = make_user()
@@ -452,9 +457,8 @@ class TestUnenroll:
             NOON,
         )
 
-    def test_b_05_who_is_out_stays_as_they_are(
-        self, service: EnrollmentsService
-    ) -> None:
+    @pytest.mark.rule("B-05")
+    def test_who_is_out_stays_as_they_are(self, service: EnrollmentsService) -> None:
         learner = make_user()
         course = make_course()
         service.enroll(learner, course)
@@ -540,9 +544,8 @@ class TestChangeMode:
         moved = EnrollmentEvent.objects.filter(type="mode_changed")
         assert {event.reason for event in moved} == {"paid"}
 
-    def test_b_05_the_same_mode_changes_nothing(
-        self, service: EnrollmentsService
-    ) -> None:
+    @pytest.mark.rule("B-05")
+    def test_the_same_mode_changes_nothing(self, service: EnrollmentsService) -> None:
         learner = make_user()
         course = make_course()
         service.enroll(learner, course)
@@ -582,7 +585,8 @@ class TestChangeMode:
 
 
 class TestIsEnrolled:
-    def test_mdl_10_only_who_is_active_is(self, service: EnrollmentsService) -> None:
+    @pytest.mark.rule("MDL-10")
+    def test_only_who_is_active_is(self, service: EnrollmentsService) -> None:
         stays, left, never = make_users(3)
         course = make_course()
         for learner in (stays, left):
@@ -595,9 +599,8 @@ class TestIsEnrolled:
             assert not service.is_enrolled(left, where)
             assert not service.is_enrolled(never, where)
 
-    def test_mdl_10_nobody_and_nowhere_are_a_no(
-        self, service: EnrollmentsService
-    ) -> None:
+    @pytest.mark.rule("MDL-10")
+    def test_nobody_and_nowhere_are_a_no(self, service: EnrollmentsService) -> None:
         learner = make_user()
         course = make_course()
 

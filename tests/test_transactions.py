@@ -601,9 +601,10 @@ class TestAllOrNothing:
         )
         return course
 
+    @pytest.mark.rule("B-07")
     @autocommit
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_b_07_a_failing_write_undoes_the_others(
+    def test_a_failing_write_undoes_the_others(
         self, course: Any, ada: Any, beginning: str
     ) -> None:
         with (
@@ -616,9 +617,10 @@ class TestAllOrNothing:
 
         assert heard == []
 
+    @pytest.mark.rule("B-07")
     @pytest.mark.django_db
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_b_07_api_a_failing_write_undoes_the_others(
+    def test_api_a_failing_write_undoes_the_others(
         self, course: Any, beginning: str
     ) -> None:
         with (
@@ -633,8 +635,9 @@ class TestAllOrNothing:
 
         assert heard == []
 
+    @pytest.mark.rule("B-07")
     @autocommit
-    def test_b_07_a_failing_attribute_undoes_the_mode(self, course: Any) -> None:
+    def test_a_failing_attribute_undoes_the_mode(self, course: Any) -> None:
         arguments = (username("ada"), course_id_of(course))
         api.add_enrollment(*arguments)
 

@@ -95,7 +95,8 @@ class TestPython:
         service = EnrollmentsService()
         assert service.get_active_enrollments_by_course(str(course.pk)).count() == 1
 
-    def test_err_07_what_is_no_id_finds_nothing(self, course: Any, ada: str) -> None:
+    @pytest.mark.rule("V1-ERR-07")
+    def test_what_is_no_id_finds_nothing(self, course: Any, ada: str) -> None:
         api.add_enrollment(ada, str(course.pk))
         before = event_types()
 
@@ -135,7 +136,8 @@ class TestHTTP:
         assert moved.status_code == 200
         assert event_types() == ["created", "mode_changed"]
 
-    def test_err_07_what_is_no_id_is_never_a_500(self, course: Any) -> None:
+    @pytest.mark.rule("V1-ERR-07")
+    def test_what_is_no_id_is_never_a_500(self, course: Any) -> None:
         boss = make_user("boss", is_superuser=True, is_staff=True)
         name = boss.get_username()
 

@@ -74,7 +74,8 @@ class TestScriptOfAPage:
         assert "CSRF" in body["detail"]
         assert "403" in person.complaints()[0]
 
-    def test_v1_auth_11_is_told_to_log_in(self, person):
+    @pytest.mark.rule("V1-AUTH-11")
+    def test_is_told_to_log_in(self, person):
         person.open("/")
 
         status, body = person.ask("GET", f"{API}/enrollment")

@@ -27,8 +27,9 @@ def invite(email: str) -> bool:
     return invitation is not None
 
 
+@pytest.mark.rule("V1-CEA-12")
 @by(*USUAL, REPEATABLE_READ)
-def test_cea_12_of_20_equal_invitations_one_is_made_and_nineteen_are_told(
+def test_of_20_equal_invitations_one_is_made_and_nineteen_are_told(
     way: Way,
 ) -> None:
     answers = at_once([partial(invite, "ada@example.org")] * 20, way)

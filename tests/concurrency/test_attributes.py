@@ -37,8 +37,9 @@ def own_list(writer: int) -> list[dict[str, str]]:
 
 
 class TestSetEnrollmentAttributes:
+    @pytest.mark.rule("PERF-04")
     @by(*USUAL, REPEATABLE_READ)
-    def test_perf_04_leaves_the_whole_list_of_one_of_10_writers(self, way: Way):
+    def test_leaves_the_whole_list_of_one_of_10_writers(self, way: Way):
         course = make_course()
         make_user("ada")
         arguments = (username("ada"), course_id_of(course))

@@ -33,8 +33,9 @@ def stream(course_id: str, names: Sequence[str], action: str = "enroll") -> Any:
 
 
 class TestStreams:
+    @pytest.mark.rule("CAP-10")
     @by(*USUAL, REPEATABLE_READ)
-    def test_cap_10_of_four_give_30_seats_to_30_of_80(self, way: Way):
+    def test_of_four_give_30_seats_to_30_of_80(self, way: Way):
         course = make_course(max_student_enrollments_allowed=30)
         names = [user.get_username() for user in make_users(80)]
         calls = [

@@ -25,9 +25,10 @@ WORKERS = 8
 
 
 class TestAHotCourse:
+    @pytest.mark.rule("CAP-10")
     @by(AUTOCOMMIT, IMMEDIATE, REPEATABLE_READ)
     @pytest.mark.parametrize("seats", [None, 50])
-    def test_cap_10_lets_in_as_many_as_it_has_seats_and_fails_nobody(
+    def test_lets_in_as_many_as_it_has_seats_and_fails_nobody(
         self, way: Way, seats: int | None
     ):
         course = make_course(max_student_enrollments_allowed=seats)

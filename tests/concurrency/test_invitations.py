@@ -29,10 +29,9 @@ pytestmark = [
 
 
 class TestAddEnrollment:
+    @pytest.mark.rule("ACC-02")
     @by(*USUAL, REPEATABLE_READ)
-    def test_acc_02_lets_one_of_two_accounts_in_by_each_of_10_invitations(
-        self, way: Way
-    ):
+    def test_lets_one_of_two_accounts_in_by_each_of_10_invitations(self, way: Way):
         course = make_course(invitation_only=True)
         first, second = [], []
         for n in range(10):
@@ -64,7 +63,8 @@ class TestAddEnrollment:
 
 
 class TestBulkEnroll:
-    def test_acc_02_lets_one_of_two_accounts_in_that_share_a_batch(self):
+    @pytest.mark.rule("ACC-02")
+    def test_lets_one_of_two_accounts_in_that_share_a_batch(self):
         course = make_course(invitation_only=True)
         for name in ("ada", "bob", "eve"):
             make_user(name, email="shared@example.org")
@@ -77,7 +77,8 @@ class TestBulkEnroll:
         told = [result["code"] or result["status"] for result in results]
         assert told == ["created", "enrollment_closed", "enrollment_closed"]
 
-    def test_acc_02_lets_both_into_a_course_that_is_open_to_all(self):
+    @pytest.mark.rule("ACC-02")
+    def test_lets_both_into_a_course_that_is_open_to_all(self):
         course = make_course()
         for name in ("ada", "bob"):
             make_user(name, email="shared@example.org")
@@ -89,8 +90,9 @@ class TestBulkEnroll:
 
         assert [result["status"] for result in results] == ["created", "created"]
 
+    @pytest.mark.rule("ACC-02")
     @by(*USUAL)
-    def test_acc_02_lets_one_in_whichever_of_two_files_names_them_first(self, way: Way):
+    def test_lets_one_in_whichever_of_two_files_names_them_first(self, way: Way):
         course = make_course(invitation_only=True)
         names = []
         for n in range(20):
@@ -114,8 +116,9 @@ class TestBulkEnroll:
 
 
 class TestWhoRegistersWhileBeingInvited:
+    @pytest.mark.rule("ACC-13")
     @by(*USUAL, REPEATABLE_READ)
-    def test_acc_13_is_enrolled_whichever_commits_first(self, way: Way):
+    def test_is_enrolled_whichever_commits_first(self, way: Way):
         course = make_course()
         names = [f"new{n}" for n in range(10)]
         calls = [
@@ -141,8 +144,9 @@ class TestWhoRegistersWhileBeingInvited:
 
 
 class TestWhoRegisterAtOnce:
+    @pytest.mark.rule("ACC-13")
     @by(*USUAL)
-    def test_acc_13_wait_for_each_other_whatever_the_order_of_their_invitations(
+    def test_wait_for_each_other_whatever_the_order_of_their_invitations(
         self, way: Way
     ):
         ids = ["a-1", "b-1"]

@@ -31,8 +31,9 @@ def invite(*emails: str) -> None:
     )
 
 
+@pytest.mark.rule("MDL-26")
 @by(*USUAL, REPEATABLE_READ)
-def test_mdl_26_who_retire_at_once_are_all_forgotten(way: Way) -> None:
+def test_who_retire_at_once_are_all_forgotten(way: Way) -> None:
     emails = [f"old{number}@example.org" for number in range(8)]
     invite(*emails, "stays@example.org")
     calls = [partial(CourseEnrollmentAllowed.retire, email) for email in emails]
@@ -44,8 +45,9 @@ def test_mdl_26_who_retire_at_once_are_all_forgotten(way: Way) -> None:
     assert [*left] == ["stays@example.org"] * COURSES
 
 
+@pytest.mark.rule("MDL-26")
 @by(*USUAL, REPEATABLE_READ)
-def test_mdl_26_one_who_retires_twice_at_once_is_forgotten(way: Way) -> None:
+def test_one_who_retires_twice_at_once_is_forgotten(way: Way) -> None:
     invite("old@example.org")
     calls = [partial(CourseEnrollmentAllowed.retire, "old@example.org")] * 6
 
@@ -56,8 +58,9 @@ def test_mdl_26_one_who_retires_twice_at_once_is_forgotten(way: Way) -> None:
     assert not CourseEnrollmentAllowed.objects.exists()
 
 
+@pytest.mark.rule("MDL-26")
 @by(*USUAL)
-def test_mdl_26_who_is_invited_while_retiring_does_no_harm(way: Way) -> None:
+def test_who_is_invited_while_retiring_does_no_harm(way: Way) -> None:
     course = make_course()
     invite("old@example.org", "other@example.org")
     calls = [

@@ -32,8 +32,9 @@ service = EnrollmentsService()
 
 
 class TestEnrollingTwiceAtOnce:
+    @pytest.mark.rule("B-06")
     @by(*USUAL, REPEATABLE_READ)
-    def test_b_06_the_service_gives_all_20_the_same_row(self, way: Way):
+    def test_the_service_gives_all_20_the_same_row(self, way: Way):
         course, user = make_course(), make_user("ada")
         calls = [partial(service.enroll, user.pk, course_id_of(course))] * 20
 
@@ -45,8 +46,9 @@ class TestEnrollingTwiceAtOnce:
         assert EnrollmentEvent.objects.get().type == "created"
         assert_history_is_true(answers)
 
+    @pytest.mark.rule("B-06")
     @by(*USUAL)
-    def test_b_06_the_service_gives_all_10_the_only_seat(self, way: Way):
+    def test_the_service_gives_all_10_the_only_seat(self, way: Way):
         course = make_course(max_student_enrollments_allowed=1)
         user = make_user("ada")
         calls = [partial(service.enroll, user.pk, course_id_of(course))] * 10
@@ -57,8 +59,9 @@ class TestEnrollingTwiceAtOnce:
         assert EnrollmentEvent.objects.get().type == "created"
         assert_history_is_true(answers)
 
+    @pytest.mark.rule("PERF-02")
     @by(*USUAL, REPEATABLE_READ)
-    def test_perf_02_the_api_tells_19_of_20_that_the_learner_is_in(self, way: Way):
+    def test_the_api_tells_19_of_20_that_the_learner_is_in(self, way: Way):
         course = make_course()
         make_user("ada")
         call = partial(api.add_enrollment, username("ada"), course_id_of(course))
@@ -132,8 +135,9 @@ class TestComingAndGoing:
 
 
 class TestChangingTwoThingsAtOnce:
+    @pytest.mark.rule("PERF-05")
     @by(*USUAL)
-    def test_perf_05_another_mode_and_leaving_both_happen(self, way: Way):
+    def test_another_mode_and_leaving_both_happen(self, way: Way):
         course = make_course()
         make_modes(course, "audit", "verified")
         names = [user.get_username() for user in make_users(10)]
@@ -155,8 +159,9 @@ class TestChangingTwoThingsAtOnce:
         rows = CourseEnrollment.objects.values_list("mode", "is_active")
         assert set(rows) == {("verified", False)}
 
+    @pytest.mark.rule("PERF-05")
     @by(*USUAL)
-    def test_perf_05_upgrading_and_coming_back_give_one_of_two_orders(self, way: Way):
+    def test_upgrading_and_coming_back_give_one_of_two_orders(self, way: Way):
         course = make_course()
         make_modes(course, "audit", "verified")
         names = [user.get_username() for user in make_users(10)]

@@ -36,8 +36,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class TestAddEnrollment:
+    @pytest.mark.rule("CAP-10", "PERF-03")
     @by(*USUAL)
-    def test_cap_10_gives_10_seats_to_10_of_40_learners(self, way: Way):
+    def test_gives_10_seats_to_10_of_40_learners(self, way: Way):
         course = make_course(max_student_enrollments_allowed=10)
         calls = [
             partial(api.add_enrollment, user.get_username(), course_id_of(course))
@@ -51,8 +52,9 @@ class TestAddEnrollment:
         assert EnrollmentEvent.objects.count() == 10
         assert_history_is_true(answers)
 
+    @pytest.mark.rule("CAP-10")
     @by(*SNAPSHOTS)
-    def test_cap_10_gives_10_seats_to_10_of_15_who_keep_a_snapshot(self, way: Way):
+    def test_gives_10_seats_to_10_of_15_who_keep_a_snapshot(self, way: Way):
         course = make_course(max_student_enrollments_allowed=10)
         calls = [
             partial(api.add_enrollment, user.get_username(), course_id_of(course))
@@ -65,10 +67,9 @@ class TestAddEnrollment:
         assert seats_taken(course) == 10
         assert_history_is_true(answers)
 
+    @pytest.mark.rule("CAP-10")
     @by(REPEATABLE_READ, *SNAPSHOTS_IN_TRANSACTION)
-    def test_cap_10_hides_no_seat_from_a_snapshot_that_others_do_not_keep(
-        self, way: Way
-    ):
+    def test_hides_no_seat_from_a_snapshot_that_others_do_not_keep(self, way: Way):
         course = make_course(max_student_enrollments_allowed=3)
         users = make_users(12)
         calls = [
@@ -82,8 +83,9 @@ class TestAddEnrollment:
         assert seats_taken(course) == 3
         assert_history_is_true(answers)
 
+    @pytest.mark.rule("CAP-03")
     @by(AUTOCOMMIT, IN_TRANSACTION)
-    def test_cap_03_gives_course_staff_no_seat_and_learners_3(self, way: Way):
+    def test_gives_course_staff_no_seat_and_learners_3(self, way: Way):
         course = make_course(max_student_enrollments_allowed=3)
         staff, learners = make_users(6, "staff"), make_users(6)
         for user in staff:

@@ -27,8 +27,9 @@ ATTRIBUTE = {"namespace": "host", "name": "color", "value": "red"}
 
 
 class TestEnrollOrUpdate:
+    @pytest.mark.rule("CAP-10")
     @by(*USUAL, *SNAPSHOTS)
-    def test_cap_10_notes_the_choice_of_the_5_of_20_who_got_a_seat(self, way: Way):
+    def test_notes_the_choice_of_the_5_of_20_who_got_a_seat(self, way: Way):
         course = make_course(max_student_enrollments_allowed=5)
         calls = [
             partial(
@@ -49,8 +50,9 @@ class TestEnrollOrUpdate:
         assert CourseEnrollmentAttribute.objects.count() == 5
         assert_history_is_true(answers)
 
+    @pytest.mark.rule("PERF-02")
     @by(*USUAL)
-    def test_perf_02_answers_all_who_enroll_one_learner(self, way: Way):
+    def test_answers_all_who_enroll_one_learner(self, way: Way):
         course, ada = make_course(), make_user("ada")
         call = partial(
             api.enroll_or_update,

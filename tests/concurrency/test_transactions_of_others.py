@@ -85,7 +85,8 @@ def add_by_admin(
 
 
 class TestAccounts:
-    def test_acc_13_made_at_once_come_into_the_course_that_invited_them(self):
+    @pytest.mark.rule("ACC-13")
+    def test_made_at_once_come_into_the_course_that_invited_them(self):
         course = make_course(max_student_enrollments_allowed=8)
         for number in range(12):
             CourseEnrollmentAllowed.objects.create(
@@ -102,7 +103,8 @@ class TestAccounts:
 
 
 class TestRequests:
-    def test_b_06_of_one_learner_make_one_enrollment_and_no_500(self):
+    @pytest.mark.rule("B-06")
+    def test_of_one_learner_make_one_enrollment_and_no_500(self):
         course, ada = make_course(), make_user("ada")
         call = partial(ask_within_a_transaction, ada, course_id_of(course))
 
@@ -111,7 +113,8 @@ class TestRequests:
         assert {answer.unwrap() for answer in answers} == {200}
         assert len(assert_history_folds()) == 1
 
-    def test_cap_10_of_12_learners_give_5_seats_to_5(self):
+    @pytest.mark.rule("CAP-10")
+    def test_of_12_learners_give_5_seats_to_5(self):
         course = make_course(max_student_enrollments_allowed=5)
         calls = [
             partial(ask_within_a_transaction, user, course_id_of(course))
