@@ -29,7 +29,7 @@ SIZE = 200_000
 
 
 def _url(database: str, size: int) -> str:
-    """Give the URL of the database that holds the data of a size."""
+    """Return the URL of the database that holds the data of a size."""
     if database == "sqlite":
         return f"sqlite://{DATA / f'{size}.sqlite3'}"
     url = urlsplit(server_url(database))

@@ -93,7 +93,7 @@ class DataSet:
 
     def course_id(self, number: int) -> str:
         """
-        Give the id of an ordinary course.
+        Return the id of an ordinary course.
 
         Args:
             number: Which, from 0.
@@ -102,7 +102,7 @@ class DataSet:
 
     def username(self, number: int) -> str:
         """
-        Give the name of an ordinary learner.
+        Return the name of an ordinary learner.
 
         Args:
             number: Which, from 0.
@@ -111,7 +111,7 @@ class DataSet:
 
     def lister(self, length: int) -> str:
         """
-        Give the name of a learner with so many enrollments, all active.
+        Return the name of a learner with so many enrollments, all active.
 
         Args:
             length: One of ``LIST_LENGTHS``.
@@ -184,7 +184,7 @@ def prepare(data: DataSet) -> bool:
 
 def is_intact(data: DataSet) -> bool:
     """
-    Tell whether every measurement has taken back what it wrote.
+    Return whether every measurement has taken back what it wrote.
 
     Args:
         data: What there should be.
@@ -199,7 +199,7 @@ def is_intact(data: DataSet) -> bool:
 
 
 def _fingerprint(data: DataSet) -> str:
-    """Tell one state of the schema and of this module from another."""
+    """Return a digest of the schema and of this module."""
     migrations = Path(CourseEnrollment._meta.app_config.path, "migrations")
     sources = [Path(__file__), *sorted(migrations.glob("0*.py"))]
     content = b"".join(path.read_bytes() for path in sources)
@@ -342,7 +342,7 @@ def _events(places: Sequence[Any], names: Sequence[str]) -> Iterator[dict[str, A
 
 
 def _text(moment: datetime) -> str:
-    """Give a moment in UTC as all three databases read it."""
+    """Return a moment in UTC as all three databases read it."""
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 

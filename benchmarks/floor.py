@@ -79,7 +79,7 @@ def _now() -> datetime:
 
 
 def _stored(moment: datetime) -> Any:
-    """Give a moment as the driver takes it."""
+    """Return a moment as the driver takes it."""
     if connection.vendor == "postgresql":
         return moment
     return moment.replace(tzinfo=None).isoformat(sep=" ")

@@ -63,7 +63,7 @@ def all_enrollments(request: HttpRequest) -> HttpResponse:
 
 def encode_place(created: datetime, key: int) -> str:
     """
-    Give a place in the list as a text for the URL of the page that begins there.
+    Return a place in the list as a text for the URL of the page that begins there.
 
     Args:
         created: When the last row before it was made.

@@ -32,7 +32,7 @@ Run = dict[str, Any]
 
 def rows_by_name(runs: Sequence[Run]) -> dict[str, dict[tuple[str, int], float]]:
     """
-    Give the milliseconds of each row by database and size.
+    Return the milliseconds of each row by database and size.
 
     Args:
         runs: What the workers measured, the same rows in the same order.
@@ -53,7 +53,7 @@ def rows_by_name(runs: Sequence[Run]) -> dict[str, dict[tuple[str, int], float]]
 
 def page(runs: Sequence[Run]) -> str:
     """
-    Give the page of the results, in Markdown.
+    Return the page of the results, in Markdown.
 
     Args:
         runs: What the workers measured.
@@ -165,7 +165,7 @@ def _panel(
 
 
 def _place(size: int) -> float:
-    """Give the place of a size on the scale of powers of ten."""
+    """Return the place of a size on the scale of powers of ten."""
     first, last = log10(SIZES[0]), log10(SIZES[-1])
     return 12 + (_PANEL - 36) * (log10(size) - first) / (last - first)
 

@@ -229,7 +229,7 @@ def look_elsewhere() -> dict[str, str]:
 
 
 def _url(database: str, folder: str) -> str:
-    """Give the URL of a database that no test run uses."""
+    """Return the URL of a database that no test run uses."""
     if database == "sqlite":
         return f"sqlite://{folder}/hot_course.sqlite3"
     return urlsplit(server_url(database))._replace(path="/hot_course").geturl()

@@ -24,7 +24,7 @@ _TRANSACTION_CONTROL = re.compile(r"BEGIN|SAVEPOINT|RELEASE|COMMIT|ROLLBACK")
 
 def limits(sqlite: float, server: float) -> dict[str, float]:
     """
-    Give a limit for each database.
+    Return a limit for each database.
 
     Args:
         sqlite: That of SQLite.
@@ -53,7 +53,7 @@ class Goal:
 
 def as_it_is(result: Any) -> Any:
     """
-    Give the whole of a result.
+    Return the whole of a result.
 
     Args:
         result: Any.
@@ -119,7 +119,7 @@ class Measured:
         return self.ms / self.floor_ms
 
     def as_data(self) -> dict[str, Any]:
-        """Give it as JSON can hold it."""
+        """Return it as JSON can hold it."""
         return asdict(self)
 
 
@@ -171,7 +171,7 @@ def judge(
     goal: Goal, vendor: str, statements: int, ms: float, floor_ms: float
 ) -> tuple[str, str]:
     """
-    Tell what was to be reached, and what was not.
+    Describe the goals, and those that were missed.
 
     Args:
         goal: The goal.

@@ -30,7 +30,7 @@ _HEADINGS = (
 
 def table(runs: Sequence[Run]) -> str:
     """
-    Give a table for each database, in Markdown.
+    Return a table for each database, in Markdown.
 
     Args:
         runs: What the workers measured.
@@ -56,7 +56,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def grid(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """
-    Give a table in Markdown.
+    Return a table in Markdown.
 
     Args:
         headings: Of the columns.
@@ -72,7 +72,7 @@ def grid(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def described(runs: Sequence[Run]) -> str:
     """
-    Tell when and on what was measured, but not on which machine.
+    Describe when and on what was measured, but not on which machine.
 
     Args:
         runs: What the workers measured.
@@ -89,7 +89,7 @@ def described(runs: Sequence[Run]) -> str:
 
 def page(runs: Sequence[Run]) -> str:
     """
-    Give the page of the results, in Markdown.
+    Return the page of the results, in Markdown.
 
     Args:
         runs: What the workers measured.
@@ -178,7 +178,7 @@ def _axis(most: int, scale: float, height: float) -> Iterator[str]:
 
 def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     """
-    Give a whole picture.
+    Return a whole picture.
 
     Args:
         width: In pixels.
@@ -195,7 +195,7 @@ def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
 
 
 def rect(x: float, y: float, width: float, height: float, colour: str) -> str:
-    """Give a filled rectangle."""
+    """Return a filled rectangle."""
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
         f'fill="{colour}"/>'
@@ -210,7 +210,7 @@ def line(
     colour: str = GREY,
     width: float = 1,
 ) -> str:
-    """Give a straight line."""
+    """Return a straight line."""
     return (
         f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}" '
         f'stroke="{colour}" stroke-width="{width}"/>'
@@ -218,7 +218,7 @@ def line(
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", size: int = 12) -> str:
-    """Give words that start, end or have their middle at a place."""
+    """Return words that start, end or have their middle at a place."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
         f'fill="{GREY}">{escape(words)}</text>'

@@ -44,7 +44,7 @@ _ADMIN_GOAL = Goal(3, ratio=limits(2, 2))
 
 def make_rows(data: DataSet) -> Iterator[Work]:
     """
-    Give all rows but the race for seats.
+    Yield all rows but the race for seats.
 
     Args:
         data: The data in the database.

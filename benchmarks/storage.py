@@ -75,7 +75,7 @@ def _measure(table: str) -> Iterator[dict[str, Any]]:
 
 
 def _drops() -> Iterator[tuple[str, str]]:
-    """Give the columns of each index of the copy, and what takes it away."""
+    """Yield the columns of each index of the copy, and what takes it away."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -81,7 +81,7 @@ class _Autocomplete(AutocompleteSelect):
     """Django's own widget, which fails when asked for a key that no row can have."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
-        """Give the options that are chosen, passing over what cannot be one."""
+        """Return the options that are chosen, passing over what cannot be one."""
         key: Field[Any, Any] = self.field.target_field
         return super().optgroups(
             name, [text for text in value if _may_be(key, text)], attr
@@ -215,7 +215,7 @@ class _Admin(ModelAdmin):
 
     @admin.display(description=_("user"), ordering="user")
     def learner(self, row: Any) -> str:
-        """Give the name of the row's user."""
+        """Return the name of the row's user."""
         if row.user is None:
             return self.get_empty_value_display()
         return str(row.user.get_username())
@@ -236,13 +236,13 @@ class _Shown(_Admin):
     """Rows that are looked at and not written."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tell that nobody adds one by hand."""
+        """Return false: rows are not added by hand."""
         return False
 
     def has_change_permission(
         self, request: HttpRequest, obj: Any | None = None
     ) -> bool:
-        """Tell that nobody changes one by hand."""
+        """Return false: rows are not changed by hand."""
         return False
 
 
@@ -298,13 +298,13 @@ class _ShownInline(TabularInline):
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
-        """Tell that nobody adds one by hand."""
+        """Return false: rows are not added by hand."""
         return False
 
     def has_change_permission(
         self, request: HttpRequest, obj: Any | None = None
     ) -> bool:
-        """Tell that nobody changes one by hand."""
+        """Return false: rows are not changed by hand."""
         return False
 
 
@@ -406,7 +406,7 @@ class CourseEnrollmentAdmin(_Kept):
         return super().get_search_fields(request) or ("pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Give all enrollments with user, course, and what the course was called."""
+        """Return all enrollments with user, course, and what the course was called."""
         rows: Any = super().get_queryset(request)
         events = EnrollmentEvent.objects.filter(enrollment=OuterRef("pk"))
         name = events.order_by("-pk").values("course_id")[:1]
@@ -466,7 +466,7 @@ class CourseEnrollmentAdmin(_Kept):
     def has_change_permission(
         self, request: HttpRequest, obj: Any | None = None
     ) -> bool:
-        """Tell that the page of an enrollment changes nothing; the actions do."""
+        """Return false: actions change enrollments, not their page."""
         return obj is None and super().has_change_permission(request)
 
     def save_model(
@@ -476,7 +476,7 @@ class CourseEnrollmentAdmin(_Kept):
 
     @admin.display(description=_("course"), ordering="course")
     def course_text(self, row: Any) -> str:
-        """Give the course id, also of a deleted course."""
+        """Return the course id, also of a deleted course."""
         try:
             return get_course_adapter().course_id_of(row.course)
         except ObjectDoesNotExist:
@@ -663,7 +663,7 @@ class CourseModeAdmin(_Admin):
 
     @admin.display(description=_("course"), ordering="course")
     def course_text(self, row: Any) -> str:
-        """Give the course id."""
+        """Return the course id."""
         return get_course_adapter().course_id_of(row.course)
 
 

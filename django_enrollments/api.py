@@ -163,7 +163,7 @@ def get_enrollment(
     username: str, course_id: str, *, include_expired: bool = False
 ) -> dict[str, Any] | None:
     """
-    Give a learner's enrollment in a course, active or not (API-04).
+    Return a learner's enrollment in a course, active or not (API-04).
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -563,7 +563,7 @@ def enroll_or_update(
 def _stays(
     existing: dict[str, Any] | None, mode: str | None, is_active: bool | None
 ) -> bool:
-    """Tell whether enrolling would leave what is there as it is (B-05, B-14)."""
+    """Return whether enrolling would leave what is there as it is (B-05, B-14)."""
     if existing is None:
         return False
     asks_for_less = is_active is False and mode in (None, existing["mode"])
@@ -636,7 +636,7 @@ def get_course_enrollment_details(
     course_id: str, include_expired: bool = False
 ) -> dict[str, Any]:
     """
-    Give a course as enrolling sees it, from a short-lived cache (API-14, CACHE).
+    Return a course as enrolling sees it, from a short-lived cache (API-14, CACHE).
 
     Args:
         course_id: The course id.
@@ -779,7 +779,7 @@ def leave_all_courses(username: str) -> list[str]:
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:
     """
-    Give all course and organisation roles of a user (API-19).
+    Return all course and organisation roles of a user (API-19).
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -796,7 +796,7 @@ def serialize_enrollments(
     enrollments: Iterable[CourseEnrollment],
 ) -> list[dict[str, Any]]:
     """
-    Give enrollments as :func:`get_enrollments` does, deleted courses too (API-20).
+    Return enrollments as :func:`get_enrollments` does, deleted courses too (API-20).
 
     Args:
         enrollments: A queryset or any iterable of instances.
@@ -810,7 +810,7 @@ def serialize_enrollments(
 
 def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool:
     """
-    Tell whether a learner may sit proctored exams of a course (API-21, PROC).
+    Return whether a learner may sit proctored exams of a course (API-21, PROC).
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -836,7 +836,7 @@ def explain_enrollment(
     username: str, course_id: str, mode: str | None = None
 ) -> dict[str, Any]:
     """
-    Tell whether a learner may enroll, and every reason why not.
+    Return whether a learner may enroll, and every reason why not.
 
     Runs the very rules that enrolling runs, filters included, and writes nothing.
 

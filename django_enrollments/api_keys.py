@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def has_valid_key(request: Request | HttpRequest) -> bool:
     """
-    Tell whether a request carries one of ``ENROLLMENTS_API_KEYS``.
+    Return whether a request carries one of ``ENROLLMENTS_API_KEYS``.
 
     A blank key never matches. How long it takes tells nothing of the keys: every one
     of them is compared, in constant time.

@@ -72,7 +72,7 @@ def connect_receivers() -> None:
 
 
 def _family(model: type[Model]) -> Iterator[type[Model]]:
-    """Give a model with its proxies and children, which send signals of their own."""
+    """Return a model with its proxies and children, which send signals of their own."""
     return (one for one in django_apps.get_models() if issubclass(one, model))
 
 
@@ -104,6 +104,6 @@ def register_service() -> None:
 
 
 def describe_api() -> None:
-    """Tell drf-spectacular about the REST API where a host uses it (extra openapi)."""
+    """Describe the REST API to drf-spectacular where it is used (extra openapi)."""
     if django_apps.is_installed("drf_spectacular"):
         import_module("django_enrollments.openapi")

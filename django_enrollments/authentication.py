@@ -48,7 +48,7 @@ class SessionAuthenticationAllowInactiveUser(SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """
-        Give the user of the session.
+        Return the user of the session.
 
         Args:
             request: The request.
@@ -99,7 +99,7 @@ class JwtAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """
-        Give the user whom a token names.
+        Return the user whom a token names.
 
         Args:
             request: The request.
@@ -128,7 +128,7 @@ class JwtAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         """
-        Give the challenge of a 401.
+        Return the challenge of a 401.
 
         Args:
             request: The request.
@@ -161,7 +161,7 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """
-        Give the user whose token is sent.
+        Return the user whose token is sent.
 
         Args:
             request: The request.
@@ -208,7 +208,7 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         """
-        Give the challenge of a 401.
+        Return the challenge of a 401.
 
         Args:
             request: The request.
@@ -237,7 +237,7 @@ class ConfiguredClasses:
     def __get__(
         self, view: object, owner: type | None = None
     ) -> Sequence[type[BaseAuthentication]]:
-        """Give the classes that are configured now."""
+        """Return the classes that are configured now."""
         paths = conf.ENROLLMENTS_AUTHENTICATION_CLASSES
         if paths is None:
             # DRF gives classes where its stubs say dotted paths.

@@ -180,7 +180,7 @@ def reading_from(using: str) -> Iterator[None]:
 
 def read_alias() -> str | None:
     """
-    Give the database alias that a reading must come from, if it must from one.
+    Return the database alias that a reading must come from, if it must from one.
 
     Returns:
         An alias as ``QuerySet.using()`` takes it, where ``None`` lets the router
@@ -190,7 +190,7 @@ def read_alias() -> str | None:
 
 
 def moment() -> datetime:
-    """Give the moment of the call that is under way, or the time now."""
+    """Return the moment of the call that is under way, or the time now."""
     call = _call.get()
     return call.at if call else moments.now()
 
@@ -213,5 +213,5 @@ def attributed(origin: Origin) -> Iterator[None]:
 
 
 def current_origin() -> Origin:
-    """Give the origin set by :func:`attributed`; a plain ``api`` one otherwise."""
+    """Return the origin set by :func:`attributed`; a plain ``api`` one otherwise."""
     return _origin.get() or Origin()

@@ -347,7 +347,7 @@ DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
 
 
 def _dotted_paths(name: str) -> Iterator[str]:
-    """Give the dotted paths in a setting; none where its type is wrong."""
+    """Yield the dotted paths in a setting; none where its type is wrong."""
     value = conf.raw(name)
     if SPECS[name].dotted and SPECS[name].accepts(value):
         for path in value if isinstance(value, list | tuple) else [value]:
@@ -379,7 +379,7 @@ def _check_target(name: str, path: str, target: Any) -> list[CheckMessage]:
 
 
 def _fault_of_class(target: Any, method: str) -> str | None:
-    """Tell why a backend cannot be made of this, or ``None`` when it can."""
+    """Return why no backend can be made of this, or ``None``."""
     if not isinstance(target, type):
         return "which is no class"
     if not _has(target, method):
@@ -395,7 +395,7 @@ def _fault_of_class(target: Any, method: str) -> str | None:
 
 
 def _authentication_classes() -> Iterator[tuple[str, Any]]:
-    """Give each class that may authenticate, with the setting that names it."""
+    """Yield each class that may authenticate, with the setting that names it."""
     for path in _dotted_paths(_AUTHENTICATION):
         with suppress(*FAULTS):  # E002 tells.
             yield _AUTHENTICATION, import_path(_AUTHENTICATION, path)
@@ -405,7 +405,7 @@ def _authentication_classes() -> Iterator[tuple[str, Any]]:
 
 
 def _missing_extra(kind: Any) -> ExtraMissing | None:
-    """Give what making an instance of a class says about an extra, if it does."""
+    """Return what making an instance of a class says about an extra, if it does."""
     if not isinstance(kind, type):
         return None
     try:
@@ -454,7 +454,7 @@ def _has(target: Any, name: str) -> bool:
 
 
 def _find_field(model: type[Model], path: object) -> Field[Any, Any] | None:
-    """Give the field at the end of a path that queries can follow, if there is one."""
+    """Return the field at the end of a path that queries can follow, or ``None``."""
     field: Any = None
     following: Any = model
     for part in path.split(LOOKUP_SEP) if isinstance(path, str) else ():
@@ -472,7 +472,7 @@ def _find_field(model: type[Model], path: object) -> Field[Any, Any] | None:
 
 
 def _is_unique_text(model: type[Model], source: object) -> bool:
-    """Tell whether a source is one unique text column of the course itself."""
+    """Return whether a source is one unique text column of the course itself."""
     if not isinstance(source, str) or LOOKUP_SEP in source:
         return False
     field = _find_field(model, source)

@@ -44,7 +44,7 @@ DEFAULT_VERIFIED_MODES = [
 
 
 def is_text(value: object) -> bool:
-    """Tell whether ``value`` is a string with something in it."""
+    """Return whether ``value`` is a string with something in it."""
     return isinstance(value, str) and bool(value.strip())
 
 
@@ -291,7 +291,7 @@ class Settings:
 
     def raw(self, name: str) -> Any:
         """
-        Give what the host wrote, right or wrong, or the default.
+        Return what the host wrote, right or wrong, or the default.
 
         Args:
             name: A key of ``SPECS``.

@@ -131,7 +131,7 @@ def get_course_enrollment(
     username: str, course_id: str, *, include_expired: bool = False
 ) -> dict[str, Any] | None:
     """
-    Give a learner's enrollment in a course, active or not (DATA-02).
+    Return a learner's enrollment in a course, active or not (DATA-02).
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -158,7 +158,7 @@ def get_course_enrollment(
 
 def get_user_enrollments(course_key: object) -> QuerySet[CourseEnrollment]:
     """
-    Give the active enrollments of a course, oldest first (DATA-03).
+    Return the active enrollments of a course, oldest first (DATA-03).
 
     Args:
         course_key: The course, its id, or anything whose ``str()`` that is.
@@ -371,7 +371,7 @@ def get_course_enrollment_info(
     course_id: str, include_expired: bool = False
 ) -> dict[str, Any]:
     """
-    Give a course as enrolling sees it (DATA-10).
+    Return a course as enrolling sees it (DATA-10).
 
     Args:
         course_id: The course id.
@@ -390,7 +390,7 @@ def get_course_enrollment_info(
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:
     """
-    Give all course and organisation roles of a user (DATA-11).
+    Return all course and organisation roles of a user (DATA-11).
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -407,7 +407,7 @@ def serialize_enrollments(
     enrollments: Iterable[CourseEnrollment], *, include_expired: bool = False
 ) -> list[dict[str, Any]]:
     """
-    Give enrollments as dictionaries, in their order, in a few queries (DATA-12).
+    Return enrollments as dictionaries, in their order, in a few queries (DATA-12).
 
     Args:
         enrollments: A queryset or any iterable of instances; those of deleted courses
@@ -426,7 +426,7 @@ def enrollment_data(
     include_expired: bool = False,
 ) -> dict[str, Any]:
     """
-    Give one enrollment as a dictionary, from what is loaded already.
+    Return one enrollment as a dictionary, from what is loaded already.
 
     Args:
         enrollment: The row, with its user.
@@ -457,7 +457,7 @@ def _checked_flag(is_active: object) -> bool:
 def _find_row(
     username: object, course_id: object, using: str | None
 ) -> CourseEnrollment | None:
-    """Give a learner's row with its user, in one query."""
+    """Return a learner's row with its user, in one query."""
     text, name = find_course_id(course_id), find_stored_name(username, using)
     if text is None or name is None:
         return None
@@ -488,7 +488,7 @@ def _retirement_origin() -> Any:
 def _active_rows(
     user: Any, using: str
 ) -> tuple[list[CourseEnrollment], dict[Any, str]]:
-    """Give a learner's active rows in order, and the ids of courses by their keys."""
+    """Return a learner's active rows in order, and the ids of courses by their keys."""
     if course_key_is_id():
         where = {"user": user.pk, "is_active": True}
         rows = select_instances(CourseEnrollment, where, using=using)
@@ -510,7 +510,7 @@ def _active_rows(
 
 
 def _last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any, str]:
-    """Give the ids that deleted courses had, as history tells."""
+    """Return the ids that deleted courses had, as history tells."""
     ids = {row.course_id: str(row.course_id) for row in orphans}
     if orphans:
         keys = {row.pk: row.course_id for row in orphans}

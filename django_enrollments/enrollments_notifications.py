@@ -37,7 +37,7 @@ class EnrollmentNotificationSender:
 
     def send_audit_access_expiring_soon_notification(self) -> None:
         """
-        Tell the learner that audit access ends soon (NOTIF-02).
+        Notify the learner that audit access ends soon (NOTIF-02).
 
         Sends ``notification_requested`` once, then hands the very same data to the
         backend of ``ENROLLMENTS_NOTIFICATION_BACKEND``.
@@ -71,7 +71,7 @@ class EnrollmentNotificationSender:
 
 
 def _plain_key(user_id: Any) -> int | str:
-    """Give a user's key as JSON can hold it: an integer where keys are integers."""
+    """Return a user's key as JSON can hold it: an integer where keys are integers."""
     field: Any = get_user_model()._meta.pk
     while field.remote_field:
         # A user model that extends another one has its key.

@@ -27,7 +27,7 @@ class CourseEnrollmentError(Exception):
         self.data = data
 
     def __str__(self) -> str:
-        """Give the message alone."""
+        """Return the message alone."""
         return str(self.args[0])
 
 

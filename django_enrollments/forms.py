@@ -26,7 +26,7 @@ class CourseEnrollmentsApiListForm(forms.Form):
 
     def clean_course_id(self) -> str:
         """
-        Give the one course id (V1-ADM-04).
+        Return the one course id (V1-ADM-04).
 
         Raises:
             ValidationError: It can be no course id.

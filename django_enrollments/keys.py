@@ -40,7 +40,7 @@ MAX_USERNAME = 500
 
 def is_storable(text: object, max_length: int | None = None) -> bool:
     """
-    Tell whether every database stores ``text`` as it is.
+    Return whether every database stores ``text`` as it is.
 
     PostgreSQL refuses NUL, no driver encodes a lone surrogate, and a column has its
     length.
@@ -79,7 +79,7 @@ def find_course_id(course_id: object) -> str | None:
 
 def find_course_id_text(course_id: object) -> str | None:
     """
-    Give the text of a course id, or of its beginning, or ``None`` when it is none.
+    Return the text of a course id, or of its beginning, or ``None`` when it is none.
 
     Args:
         course_id: As :func:`find_course_id` takes it; checked against the pattern.
@@ -184,7 +184,7 @@ def find_username(name: object) -> Any | None:
 
 def find_user_key(key: object) -> Any | None:
     """
-    Give the primary key of a user as the user model holds it.
+    Return the primary key of a user as the user model holds it.
 
     Args:
         key: A key, or its text.
@@ -211,7 +211,7 @@ def _find_value(field: Any, given: object) -> Any | None:
 
 def org_of(course_id: str) -> str:
     """
-    Give the organisation that a course id names, ``""`` when it names none.
+    Return the organisation that a course id names, ``""`` when it names none.
 
     Args:
         course_id: A course id in any form.
@@ -222,7 +222,7 @@ def org_of(course_id: str) -> str:
 
 def run_of(course_id: str) -> str:
     """
-    Give the run that a course id names, or the whole id when it names none.
+    Return the run that a course id names, or the whole id when it names none.
 
     Args:
         course_id: A course id in any form.

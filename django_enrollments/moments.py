@@ -41,7 +41,7 @@ def as_moment(value: datetime | date | None, *, ends: bool = False) -> datetime 
 
 
 def _is_utc(value: object) -> TypeGuard[datetime]:
-    """Tell what needs no conversion, which is nearly every moment that is read."""
+    """Return whether a value needs no conversion, as nearly every moment read."""
     return isinstance(value, datetime) and value.tzinfo is fixed_timezone.utc
 
 
@@ -52,7 +52,7 @@ def now() -> datetime:
 
 def for_database(at: datetime) -> datetime:
     """
-    Give a moment in the form that the project's databases take.
+    Return a moment in the form that the project's databases take.
 
     Args:
         at: Aware datetime; made naive where ``USE_TZ`` is off.
@@ -64,7 +64,7 @@ def for_database(at: datetime) -> datetime:
 
 def to_iso(value: datetime | date | None) -> str | None:
     """
-    Give the ISO 8601 text of a moment in UTC, ending in ``Z`` (V1-SER-02).
+    Return the ISO 8601 text of a moment in UTC, ending in ``Z`` (V1-SER-02).
 
     Args:
         value: As :func:`as_moment` takes it; microseconds show when not zero.

@@ -52,7 +52,7 @@ class Position:
     to_newer: bool = False
 
     def encode(self) -> str:
-        """Give the position as a text that says nothing to clients."""
+        """Return the position as a text that says nothing to clients."""
         letter = "p" if self.to_newer else "n"
         moment = (self.created - _EPOCH) // _MICROSECOND
         text = f"{letter}.{moment}.{self.key}".encode()
@@ -84,11 +84,11 @@ class Position:
         return cls(created, key, to_newer=match[1] == "p")
 
     def place(self) -> Place:
-        """Give it as the project's databases take it."""
+        """Return it as the project's databases take it."""
         return Place(for_database(self.created), self.key, self.to_newer)
 
     def turned_back(self) -> Position:
-        """Give the way back from here, which begins with the row at this very place."""
+        """Return the cursor of the previous page, which begins with the row here."""
         step = 1 if self.to_newer else -1
         key = max(-_GREATEST_KEY, min(self.key + step, _GREATEST_KEY))
         return Position(self.created, key, to_newer=not self.to_newer)
@@ -149,7 +149,7 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any]:
         """
-        Give the rows of a page.
+        Return the rows of a page.
 
         Args:
             queryset: Instances.
@@ -198,15 +198,15 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         return page
 
     def get_next_link(self) -> str | None:
-        """Give the URL of the page with older rows; ``None`` on the last one."""
+        """Return the URL of the page with older rows; ``None`` on the last one."""
         return self._link(self.older)
 
     def get_previous_link(self) -> str | None:
-        """Give the URL of the page with newer rows; ``None`` on the first one."""
+        """Return the URL of the page with newer rows; ``None`` on the first one."""
         return self._link(self.newer)
 
     def _link(self, position: Position | None) -> str | None:
-        """Give the URL of this very request, filters and all, at another place."""
+        """Return the URL of this very request, filters and all, at another place."""
         if position is None:
             return None
         # The query is put together anew: servers hand on its bytes as Latin-1.

@@ -54,7 +54,7 @@ class PermissionBackend(Protocol):
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         """
-        Tell whether ``user`` has ``perm``.
+        Return whether ``user`` has ``perm``.
 
         Args:
             user: An instance of any user model, or an anonymous user.
@@ -92,7 +92,7 @@ class _DenyingBackend:
 
 def get_backends() -> Sequence[PermissionBackend]:
     """
-    Give the configured backends.
+    Return the configured backends.
 
     One that cannot be loaded might have vetoed, so then nothing is granted; a system
     check names it.
@@ -127,7 +127,7 @@ def account_of(user: Any) -> Any:
 
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:
     """
-    Tell whether a user has a permission.
+    Return whether a user has a permission.
 
     Args:
         user: An instance of the user model; anything else counts as anonymous.
@@ -261,7 +261,7 @@ def granted_course_ids(user: Any, perm: str) -> set[str] | None:
 
 def _answer_for_many(backend: PermissionBackend, name: str) -> Any:
     """
-    Give the method of a backend that answers for many at once.
+    Return the method of a backend that answers for many at once.
 
     Returns:
         The method; ``None`` where there is none, or where a class further down gives

@@ -107,7 +107,7 @@ def select_from(
 
 
 def _says_nothing(rows: QuerySet[Any]) -> bool:
-    """Tell whether a queryset is just all rows of its model, as Django makes it."""
+    """Return whether a queryset is just all rows of its model, as Django makes it."""
     if type(rows) is not QuerySet:
         return False
     query = rows.query
@@ -116,7 +116,7 @@ def _says_nothing(rows: QuerySet[Any]) -> bool:
 
 
 def _said(rows: QuerySet[Any]) -> dict[str, Any]:
-    """Give what a queryset says, its query and its database aside."""
+    """Return the state of a queryset except its query and database."""
     aside = {"_db", "_hints", "_query"}
     return {name: value for name, value in vars(rows).items() if name not in aside}
 
@@ -131,7 +131,7 @@ def _nothing_said(model: type[Model]) -> tuple[dict[str, Any], type, dict[str, A
 @lru_cache(maxsize=32)
 def is_plainly_stored(model: type[Model], *names: str) -> bool:
     """
-    Tell whether a model's columns are just read, and some of them just compared.
+    Return whether a model's columns are just read, and some of them just compared.
 
     Args:
         model: Any model.
@@ -152,7 +152,7 @@ def is_plainly_stored(model: type[Model], *names: str) -> bool:
 @lru_cache(maxsize=128)
 def is_plain_path(model: type[Model], path: str) -> bool:
     """
-    Tell whether what a path selects is the same each time a query is built.
+    Return whether what a path selects is the same each time a query is built.
 
     A host's field may have its own way of being selected or joined, by the language or
     the tenant of the moment for instance.
@@ -170,7 +170,7 @@ def is_plain_path(model: type[Model], path: str) -> bool:
 
 
 def _is_plain(field: Any) -> bool:
-    """Tell whether a field is selected, and joined if it is a key, as Django does."""
+    """Return whether a field is selected, and joined if it is a key, as Django does."""
     own, djangos = type(field), cast("Any", ForeignObject)
     restriction = getattr(own, "get_extra_restriction", None)
     return (
@@ -189,7 +189,7 @@ def where_sql(
     alias: str = "",
 ) -> tuple[str, list[Any]]:
     """
-    Give a condition in SQL, and its parameters.
+    Return a condition in SQL, and its parameters.
 
     Args:
         model: A model of this app.
@@ -217,7 +217,7 @@ def where_sql(
 
 
 def _stored(field: Any, value: Any, connection: BaseDatabaseWrapper) -> Any:
-    """Give a value as the database takes it to compare with, as lookups do."""
+    """Return a value as the database takes it to compare with, as lookups do."""
     prepared = field.get_prep_value(value)
     return field.get_db_prep_value(prepared, connection, prepared=True)
 
@@ -276,7 +276,7 @@ def select_with(
 
 def has_one_table(model: type[Model]) -> bool:
     """
-    Tell whether a model has all its columns in a table of its own.
+    Return whether a model has all its columns in a table of its own.
 
     Args:
         model: Any model; one that inherits from another has not.
@@ -316,7 +316,7 @@ class Slot(Expression):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, list[Any]]:
         """
-        Give itself as the parameter.
+        Return itself as the parameter.
 
         Args:
             compiler: As Django gives it.
@@ -326,7 +326,7 @@ class Slot(Expression):
 
     def stored(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         """
-        Give a value as the database takes it.
+        Return a value as the database takes it.
 
         Args:
             value: As it would be given to ``filter()``.

@@ -31,7 +31,7 @@ class MomentField(serializers.DateTimeField):
 
     def to_representation(self, value: date) -> str | None:  # type: ignore[override]  # Dates too.
         """
-        Give the text.
+        Return the text.
 
         Args:
             value: A datetime or a date, as a host stores it.
@@ -44,7 +44,7 @@ class StringListField(serializers.CharField):
 
     def field_to_native(self, obj: Any, field_name: str) -> list[int]:
         """
-        Give the numbers that an attribute of an object holds (V1-SER-15).
+        Return the numbers that an attribute of an object holds (V1-SER-15).
 
         Args:
             obj: Anything with the attribute, a mode for instance.
@@ -54,7 +54,7 @@ class StringListField(serializers.CharField):
 
     def to_representation(self, value: str) -> Any:
         """
-        Give the numbers as they are on the wire.
+        Return the numbers as they are on the wire.
 
         Args:
             value: The stored text.
@@ -108,7 +108,7 @@ class CourseSerializer(serializers.Serializer[Any]):
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         """
-        Give the course as it is on the wire.
+        Return the course as it is on the wire.
 
         Args:
             instance: The host's own course object.
@@ -132,7 +132,7 @@ class CourseSerializer(serializers.Serializer[Any]):
 
     def get_pacing_type(self, obj: Any) -> str:
         """
-        Tell who sets the pace (V1-SER-11).
+        Return the pacing type (V1-SER-11).
 
         Args:
             obj: The host's own course object, or what the adapter read of it.
@@ -167,7 +167,7 @@ class CourseEnrollmentSerializer(serializers.ModelSerializer[CourseEnrollment]):
 
     def get_username(self, model: CourseEnrollment) -> str:
         """
-        Give the learner's name.
+        Return the learner's name.
 
         Args:
             model: The enrollment.
@@ -186,7 +186,7 @@ class CourseEnrollmentsApiListSerializer(CourseEnrollmentSerializer):
 
     def get_course_id(self, obj: CourseEnrollment) -> str:
         """
-        Give the course id; of a deleted course, the key that is left of it.
+        Return the course id; of a deleted course, the key that is left of it.
 
         Args:
             obj: The enrollment.

@@ -64,7 +64,7 @@ class EnrollmentsService:
         self, course_id: object
     ) -> CourseEnrollmentQuerySet:
         """
-        Give the active enrollments of a course (SVC-01).
+        Return the active enrollments of a course (SVC-01).
 
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.
@@ -79,7 +79,7 @@ class EnrollmentsService:
         self, course_id: object, user_id: Any
     ) -> CourseEnrollment | None:
         """
-        Give a user's active enrollment in a course, or ``None`` (SVC-02).
+        Return a user's active enrollment in a course, or ``None`` (SVC-02).
 
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.
@@ -99,7 +99,7 @@ class EnrollmentsService:
         self, course_id: object, text_search: str | None = None
     ) -> CourseEnrollmentQuerySet | None:
         """
-        Give the enrollments whose learners may sit proctored exams (SVC-04…08).
+        Return the enrollments whose learners may sit proctored exams (SVC-04…08).
 
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.
@@ -356,7 +356,7 @@ class EnrollmentsService:
 
     def is_enrolled(self, user: Any, course: Any) -> bool:
         """
-        Tell whether a user is in a course now.
+        Return whether a user is in a course now.
 
         Args:
             user: The user; an anonymous one is in no course.
@@ -472,7 +472,7 @@ class EnrollmentsService:
         self, user: Any, course: Any, mode: str | None = None
     ) -> dict[str, Any]:
         """
-        Tell whether a user may enroll, as ``api.explain_enrollment``.
+        Return whether a user may enroll, as ``api.explain_enrollment``.
 
         Args:
             user: The user.
@@ -617,7 +617,7 @@ def _get_row(
     user: Any, course: Any, call: Call, using: str, offer: CourseOffer | None = None
 ) -> tuple[CourseEnrollment, CourseOffer]:
     """
-    Give a learner's row in a course with its user, and the course.
+    Return a learner's row in a course with its user, and the course.
 
     Raises:
         UserNotFoundError: There is no such user.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def get_course_model() -> type[Any]:
     """
-    Give the class named by ``ENROLLMENTS_COURSE_MODEL``.
+    Return the class named by ``ENROLLMENTS_COURSE_MODEL``.
 
     Returns:
         The active course model: ours or the host's.
@@ -63,25 +63,25 @@ def get_course_adapter() -> CourseAdapter:
 
 
 def course_key_is_id() -> bool:
-    """Tell whether the course id is the primary key of the course model itself."""
+    """Return whether the course id is the primary key of the course model itself."""
     key = get_course_model()._meta.pk.name
     return get_course_adapter().course_id in {"pk", key}
 
 
 def course_id_field() -> Field[Any, Any] | None:
-    """Give the field that holds the course id; ``None`` where there is none."""
+    """Return the field that holds the course id; ``None`` where there is none."""
     return find_field(get_course_model(), get_course_adapter().course_id)
 
 
 def course_id_is_text() -> bool:
-    """Tell whether course ids are stored as text, rather than as numbers or UUIDs."""
+    """Return whether course ids are stored as text, rather than as numbers or UUIDs."""
     field = course_id_field()
     return field is None or isinstance(field, CharField | TextField)
 
 
 def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
     """
-    Give the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
+    Return the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
 
     Args:
         model: Where the path starts.

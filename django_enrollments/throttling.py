@@ -71,14 +71,14 @@ class EnrollmentUserThrottle(UserRateThrottle):
     duration: int
 
     def get_rate(self) -> str | None:
-        """Give the rate of this scope, ``None`` for none (V1-THR-11)."""
+        """Return the rate of this scope, ``None`` for none (V1-THR-11)."""
         scope = str(self.scope)
         rates = {**self.THROTTLE_RATES, **conf.ENROLLMENTS_THROTTLE_RATES}
         return rates.get(scope)
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         """
-        Give the key of the caller's counter (V1-THR-05, V1-THR-06).
+        Return the key of the caller's counter (V1-THR-05, V1-THR-06).
 
         Args:
             request: The request.
@@ -150,14 +150,14 @@ class EnrollmentUserThrottle(UserRateThrottle):
         return f"{self.key}_{number}"
 
     def _claims_after(self, number: int) -> list[float]:
-        """Give the moments of the claims that follow a number without a gap."""
+        """Return the moments of the claims that follow a number without a gap."""
         steps = range(1, min(self.limit, MOST_CLAIMS) + 1)
         claims = [self._claim(number + step) for step in steps]
         known = self.cache.get_many(claims)
         return [known[claim] for claim in takewhile(known.__contains__, claims)]
 
     def wait(self) -> float | None:
-        """Give the seconds until the next request may come (V1-THR-07)."""
+        """Return the seconds until the next request may come (V1-THR-07)."""
         if not self.limit:
             return None
         # Newest first; the rate may have been lowered since they were counted.
@@ -166,7 +166,7 @@ class EnrollmentUserThrottle(UserRateThrottle):
 
 
 def _is_staff(user: Any) -> bool:
-    """Tell whether a user has the rate of staff (V1-THR-02)."""
+    """Return whether a user has the rate of staff (V1-THR-02)."""
     return bool(
         user.is_authenticated
         and (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))

@@ -123,7 +123,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure.
 
 def told(value: object) -> str:
     """
-    Give a value of a request as text that can be sent back.
+    Return a value of a request as text that can be sent back.
 
     Args:
         value: Whatever JSON can hold, lone surrogates and deep nesting included.
@@ -137,7 +137,7 @@ def told(value: object) -> str:
 
 def message(text: str, *values: object) -> Body:
     """
-    Give the body of an error (V1-ERR-01).
+    Return the body of an error (V1-ERR-01).
 
     Args:
         text: What the client is told, with a ``{}`` for each value.
@@ -170,7 +170,7 @@ class Attempt:
 
     def tell(self, text: str) -> Body:
         """
-        Give the body of an error.
+        Return the body of an error.
 
         Args:
             text: One of the texts, with the names of attributes in it.

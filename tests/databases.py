@@ -25,7 +25,7 @@ SERVERS = {
 
 def server_url(name: str) -> str:
     """
-    Give the URL of a server.
+    Return the URL of a server.
 
     Args:
         name: A key of ``SERVERS``.
@@ -36,7 +36,7 @@ def server_url(name: str) -> str:
 
 def database(choice: str) -> dict[str, Any]:
     """
-    Give Django's configuration for a choice of database.
+    Return Django's configuration for a choice of database.
 
     Args:
         choice: ``sqlite``, a key of ``SERVERS``, or a ``sqlite:``, ``postgres:`` or

@@ -23,7 +23,7 @@ formats = FormatChecker()
 
 @formats.checks("date-time", raises=ValueError)
 def is_moment(value: object) -> bool:
-    """Tell whether a text is a moment as the API writes them, in UTC."""
+    """Return whether a text is a moment as the API writes them, in UTC."""
     if not isinstance(value, str):
         return True
     datetime.fromisoformat(value.removesuffix("Z"))
@@ -31,7 +31,7 @@ def is_moment(value: object) -> bool:
 
 
 def template_of(route: str) -> str:
-    """Give the path of a route of Django as OpenAPI writes it."""
+    """Return the path of a route of Django as OpenAPI writes it."""
     path = re.sub(r"<\w+:(\w+)>", r"{\1}", route)
     return "/" + re.sub(r"[\^$?]", "", path)
 
@@ -46,14 +46,14 @@ class Description:
 
     @property
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Give each path, method and operation."""
+        """Yield each path, method and operation."""
         for path, item in self.document["paths"].items():
             for method in _METHODS:
                 if method in item:
                     yield path, method, item[method]
 
     def operation(self, operation_id: str) -> dict[str, Any]:
-        """Give the operation of this name."""
+        """Return the operation of this name."""
         found = [
             one for _, _, one in self.operations if one["operationId"] == operation_id
         ]
@@ -61,13 +61,13 @@ class Description:
         return operation
 
     def operation_of(self, response: HttpResponse) -> dict[str, Any]:
-        """Give the operation that a request of the test client was."""
+        """Return the operation that a request of the test client was."""
         path = template_of(response.resolver_match.route)
         method = response.request["REQUEST_METHOD"].lower()
         return self.document["paths"][path][method]
 
     def faults(self, value: Any, schema: dict[str, Any]) -> list[str]:
-        """Tell what is wrong with a value; keys that are not described are wrong."""
+        """Return what is wrong with a value; keys that are not described are wrong."""
         root = {**_as_json_schema(schema), "components": self.components}
         validator = Draft202012Validator(root, format_checker=formats)
         return [

@@ -119,7 +119,7 @@ def read_rows() -> list[dict[str, str]]:
 
 
 def address(printed: list[str]) -> str:
-    """Give the URL of the home page as the demo printed it."""
+    """Return the URL of the home page as the demo printed it."""
     (url,) = (line.split()[-1] for line in printed if "Home page" in line)
     return url
 

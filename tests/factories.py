@@ -31,12 +31,12 @@ _SEMINAR_FIELDS = {
 
 
 def is_default_host() -> bool:
-    """Tell whether the shipped course model is in use."""
+    """Return whether the shipped course model is in use."""
     return settings.ENROLLMENTS_COURSE_MODEL == "django_enrollments.Course"
 
 
 def username(name: str) -> str:
-    """Give what ``get_username()`` of ``make_user(name)`` gives in this host."""
+    """Return what ``get_username()`` of ``make_user(name)`` gives in this host."""
     return name if is_default_host() else f"{name}@example.org"
 
 
@@ -110,5 +110,5 @@ def make_modes(course: Any, *slugs: str) -> list[CourseMode]:
 
 
 def course_id_of(course: Any) -> str:
-    """Give the course id as text, whichever field holds it."""
+    """Return the course id as text, whichever field holds it."""
     return str(course.id if is_default_host() else course.slug)

@@ -55,7 +55,7 @@ class Groundwork:
         return given
 
     def recall(self, read: Callable[[], T], /) -> T:
-        """Give what a call gave in the first test in which the same lies below."""
+        """Return what a call gave in the first test in which the same lies below."""
         key = (*self._laid, read)
         if key not in self._made:
             self._made[key] = read()
@@ -72,7 +72,7 @@ class Groundwork:
 
 
 def rows_of(models: Iterable[type[Model]]) -> dict[str, list[tuple[Any, ...]]]:
-    """Give every row of some tables, by table and in the order of their keys."""
+    """Return every row of some tables, by table and in the order of their keys."""
     rows = {}
     with connection.cursor() as cursor:
         for sql, table in map(_select, models):
@@ -97,7 +97,7 @@ def _fields_of(model: type[Model]) -> list[Any]:
 
 
 def _make(make: Callable[..., T], *args: Any) -> tuple[T, list[tuple[str, Any]]]:
-    """Give what a call gives, and statements that add the rows that it adds."""
+    """Return what a call gives, and statements that add the rows that it adds."""
     models = _in_order(apps.get_models(include_auto_created=True))
     with transaction.atomic():
         before = rows_of(models)

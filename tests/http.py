@@ -25,7 +25,7 @@ NOWHERE = "course-v1:edX+Nowhere+2020"
 
 
 def client_of(user: Any = None, **options: Any) -> Client:
-    """Give a browser in which ``user`` is logged in, or nobody is."""
+    """Return a browser in which ``user`` is logged in, or nobody is."""
     client = Client(**options)
     if user is not None:
         client.force_login(user)
@@ -38,7 +38,7 @@ def get(user: Any, path: str = "enrollment", /, **query: str) -> HttpResponse:
 
 
 def wish(course: Any, /, **fields: Any) -> dict[str, Any]:
-    """Give the body that asks for an enrollment; the course may be an id."""
+    """Return the body that asks for an enrollment; the course may be an id."""
     course_id = course if isinstance(course, str) else course_id_of(course)
     return {"course_details": {"course_id": course_id}, **fields}
 
@@ -64,11 +64,11 @@ def put(user: Any, course: Any, mode: str = "audit", *, is_active: bool = True) 
 
 
 def headers_of(response: HttpResponse) -> dict[str, str]:
-    """Give the headers that do not tell the time."""
+    """Return the headers that do not tell the time."""
     return {name: value for name, value in response.items() if name != "Date"}
 
 
 def iso(moment: datetime) -> str:
-    """Give the text of a moment on the wire."""
+    """Return the text of a moment on the wire."""
     text = moment.astimezone(timezone.utc).isoformat()
     return text.replace("+00:00", "Z")

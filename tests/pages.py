@@ -89,7 +89,7 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def read_commands(text: str) -> Iterator[tuple[str, str | None]]:
-    """Give each command of a console block with its output; none without prompts."""
+    """Yield each command of a console block with its output; none without prompts."""
     if not text.startswith("$ "):
         yield from ((command, None) for command in text.splitlines())
         return

@@ -33,7 +33,7 @@ REDIS_URL = NAMED_REDIS or "redis://127.0.0.1:6379/15"
 @contextmanager
 def shared_cache(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
     """
-    Give the configuration of an empty cache that processes share.
+    Return the configuration of an empty cache that processes share.
 
     Args:
         kind: ``file``, ``database`` or ``redis``; a test is skipped where no Redis

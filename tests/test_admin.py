@@ -74,7 +74,7 @@ def operator(client: Any) -> Any:
 
 @pytest.fixture
 def operators(operator: Any, client: Any) -> Any:
-    """Give the client of an operator."""
+    """Return the client of an operator."""
     return client
 
 
@@ -124,7 +124,7 @@ def make_rows(number: int = 0) -> dict[Any, Any]:
 
 
 def texts(response: Any) -> list[str]:
-    """Give the messages that a response brings to the next page."""
+    """Return the messages that a response brings to the next page."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
@@ -430,7 +430,7 @@ class TestAddingAnEnrollment:
         return client.post(url(CourseEnrollment, "add"), data)
 
     def refusal(self, response: Any) -> str:
-        """Give the error of a form that is shown again."""
+        """Return the error of a form that is shown again."""
         assert response.status_code == 200
         return " ".join(response.context["adminform"].form.non_field_errors())
 

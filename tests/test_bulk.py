@@ -494,7 +494,7 @@ class TestTwice:
 
 
 def counted_rows(names: Any, taken: list[str]) -> Any:
-    """Give names one by one, noting each that has been taken."""
+    """Yield names one by one, noting each that has been taken."""
     for name in names:
         taken.append(name)
         yield name

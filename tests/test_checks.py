@@ -340,7 +340,7 @@ class TestCheckExtras:
         ]
     )
     def missing(self, request: Any, monkeypatch: Any) -> tuple[str, str]:
-        """Give a class whose library cannot be imported, and its extra."""
+        """Return a class whose library cannot be imported, and its extra."""
         kind, library, extra = request.param
         for module in [one for one in sys.modules if one.split(".")[0] == library]:
             monkeypatch.setitem(sys.modules, module, None)

@@ -66,7 +66,7 @@ def run(*arguments: Any, **options: Any) -> str:
 
 
 def state(user: Any) -> tuple[str, bool] | None:
-    """Give mode and activation of the only enrollment of a user."""
+    """Return mode and activation of the only enrollment of a user."""
     row = CourseEnrollment.objects.filter(user=user).values_list("mode", "is_active")
     return row.first()
 

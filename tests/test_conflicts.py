@@ -54,7 +54,7 @@ in_and_out_of_a_transaction = pytest.mark.usefixtures("_in_and_out_of_a_transact
 
 @pytest.fixture
 def meanwhile(settings: Any) -> Callable[..., None]:
-    """Give a function that lets something happen while the next change is decided."""
+    """Return a function that lets something happen while the next change is decided."""
 
     def arrange(happen: Callable[[], Any], times: int = 1) -> None:
         left = [times]

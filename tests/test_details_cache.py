@@ -417,7 +417,7 @@ class TestKeeping:
     def _is_kept(
         self, mode: dict[str, Any], *, at: Any = NOON, include_expired: bool = False
     ) -> bool:
-        """Tell whether details with this mode are read once only."""
+        """Return whether details with this mode are read once only."""
         readings = []
 
         def read() -> dict[str, Any]:

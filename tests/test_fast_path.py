@@ -142,12 +142,12 @@ def rows(courses: Sequence[Any]) -> list[CourseEnrollment]:
 
 
 def as_json(value: Any) -> Any:
-    """Give JSON text, in which the order of keys and the kinds of values count."""
+    """Return JSON text, in which the order of keys and the kinds of values count."""
     return json.dumps(value)
 
 
 def rendered(value: Any) -> bytes:
-    """Give what DRF sends."""
+    """Return what DRF sends."""
     return JSONRenderer().render(value)
 
 

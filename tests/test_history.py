@@ -49,7 +49,7 @@ COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
 @pytest.fixture
 def commit(django_capture_on_commit_callbacks: Any) -> Callable[[], Any]:
-    """Give a block at whose end the changes made inside count as committed."""
+    """Return a block at whose end the changes made inside count as committed."""
     return lambda: django_capture_on_commit_callbacks(execute=True)
 
 

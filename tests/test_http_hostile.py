@@ -57,7 +57,7 @@ def deep(levels: int, opening: str = "[", closing: str = "]", core: str = "") ->
 
 
 def at(key: str, value: str) -> bytes:
-    """Give a body that is good but for the JSON text at one key."""
+    """Return a body that is good but for the JSON text at one key."""
     good = json.dumps(GOOD)[:-1]
     return f'{good}, "{key}": {value}}}'.encode()
 
@@ -1197,7 +1197,7 @@ def exchange(host: str | None, port: int | None, sent: bytes) -> bytes:
 
 
 def code_of(answer: bytes) -> int:
-    """Give the status of an answer, which may be without a status line (HTTP/0.9)."""
+    """Return the status of an answer, which may be without a status line (HTTP/0.9)."""
     if not answer.startswith(b"HTTP/"):
         assert b"Traceback" not in answer
         return 400

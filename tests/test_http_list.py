@@ -53,7 +53,7 @@ def give_role(user: Any, course: Any, role: str = "staff") -> None:
 
 
 def listed(response: Any) -> list[str]:
-    """Give the ids of the courses in a list that was answered."""
+    """Return the ids of the courses in a list that was answered."""
     assert response.status_code == 200
     return [one["course_details"]["course_id"] for one in response.json()]
 

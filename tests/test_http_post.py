@@ -76,7 +76,7 @@ def closed_course(*slugs: str, **facts: Any) -> Any:
 
 
 def failed(name: str, course: Any) -> dict[str, str]:
-    """Give the body of V1-POST-27."""
+    """Return the body of V1-POST-27."""
     return {
         "message": "An error occurred while creating the new course enrollment for "
         f"user '{username(name)}' in course '{course_id_of(course)}'"
@@ -84,7 +84,7 @@ def failed(name: str, course: Any) -> dict[str, str]:
 
 
 def unavailable(mode: str, course: Any) -> str:
-    """Give the message of V1-POST-25."""
+    """Return the message of V1-POST-25."""
     return (
         f"The [{mode}] course mode is expired or otherwise unavailable for course "
         f"run [{course_id_of(course)}]."

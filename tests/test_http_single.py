@@ -53,7 +53,7 @@ def one(asker: Any, course: Any, learner: str | None = None, /, **query: str) ->
 
 
 def is_nothing(response: Any) -> bool:
-    """Tell whether an answer is a success without any body (V1-GET-05)."""
+    """Return whether an answer is a success without any body (V1-GET-05)."""
     return (
         response.status_code == 200
         and response.content == b""

@@ -91,7 +91,7 @@ def send(user_id: Any, course: Any = None, expiry: Any = EXPIRY) -> None:
 
 
 def plain(key: Any) -> int | str:
-    """Give a user's key as JSON can hold it."""
+    """Return a user's key as JSON can hold it."""
     return key if isinstance(key, int) else str(key)
 
 

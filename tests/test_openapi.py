@@ -73,7 +73,7 @@ def description() -> Description:
 
 @pytest.fixture
 def describe() -> Callable[[], Description]:
-    """Give what describes the API as it is configured by a test."""
+    """Return what describes the API as it is configured by a test."""
     from tests.described import Description
 
     return Description

@@ -280,7 +280,7 @@ OF_A_BODY = re.compile(rb'(?<="created":)"[^"]*"|(?<="taken":)\d+')
 
 
 def seen(response: Any) -> dict[str, Any]:
-    """Give all that a client sees, but for what another person has no part in."""
+    """Return all that a client sees, but for what another person has no part in."""
     cookies = {
         name: OF_A_COOKIE.sub("", morsel.OutputString())
         for name, morsel in response.cookies.items()

@@ -863,7 +863,7 @@ OWN_ROWS = {
 
 
 def plan_of(statement: str) -> str:
-    """Give the database's plan for a statement as text, one step a line."""
+    """Return the database's plan for a statement as text, one step a line."""
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
         cursor.execute(f"{explain} {statement}")

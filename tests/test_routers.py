@@ -110,12 +110,12 @@ def copy_course(course: Any) -> None:
 
 
 def row_in(using: str, user: Any) -> CourseEnrollment | None:
-    """Give the only enrollment of a user as one of the databases has it."""
+    """Return the only enrollment of a user as one of the databases has it."""
     return CourseEnrollment.objects.using(using).filter(user=user.pk).first()
 
 
 def state(user: Any) -> tuple[str, bool] | None:
-    """Give mode and activation of the only enrollment of a user, on the primary."""
+    """Return mode and activation of the only enrollment of a user, on the primary."""
     row = row_in(PRIMARY, user)
     return (row.mode, row.is_active) if row else None
 

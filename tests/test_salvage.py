@@ -45,7 +45,7 @@ class Work:
 
 
 def a_lock() -> OperationalError:
-    """Give what the database under test raises when a lock is not to be had."""
+    """Return what the database under test raises when a lock is not to be had."""
     error = OperationalError("database is locked")
     if connection.vendor == "mysql":
         error = OperationalError(1205, "Lock wait timeout exceeded")

@@ -76,7 +76,7 @@ def courses() -> list[Any]:
 
 
 def as_json(value: Any) -> str:
-    """Give JSON text, in which the order of keys counts."""
+    """Return JSON text, in which the order of keys counts."""
     return json.dumps(value)
 
 

@@ -55,7 +55,7 @@ def service() -> EnrollmentsService:
 
 
 def missing_key() -> Any:
-    """Give a primary key that no user has."""
+    """Return a primary key that no user has."""
     return 10**6 if is_default_host() else uuid.uuid4()
 
 

@@ -53,7 +53,7 @@ def ada() -> str:
 
 
 def strange_ids(course: Any) -> list[str]:
-    """Give texts that are no course id; some are other spellings of one."""
+    """Return texts that are no course id; some are other spellings of one."""
     text = str(course.pk)
     return [*STRANGE, str(uuid4()), text.upper(), text.replace("-", ""), f"{{{text}}}"]
 

@@ -34,7 +34,7 @@ _TABLES = (
 
 
 def stored() -> dict[str, list[dict[str, Any]]]:
-    """Give every row that enrolling may touch."""
+    """Return every row that enrolling may touch."""
     return {
         model.__name__: list(model._base_manager.order_by("pk").values())
         for model in _TABLES
@@ -69,12 +69,12 @@ def listening() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
 
 def row_of(user: Any, course: Any) -> CourseEnrollment:
-    """Give a learner's row as it is stored now."""
+    """Return a learner's row as it is stored now."""
     return CourseEnrollment.objects.get(user=user, course=course)
 
 
 def state_of(user: Any, course: Any) -> tuple[str, bool]:
-    """Give mode and activation of a learner as stored now."""
+    """Return mode and activation of a learner as stored now."""
     row = row_of(user, course)
     return row.mode, row.is_active
 
@@ -86,7 +86,7 @@ def event_types(**filters: Any) -> list[str]:
 
 
 def fold(**filters: Any) -> tuple[str, bool] | None:
-    """Give the state that the stored events add up to."""
+    """Return the state that the stored events add up to."""
     state: tuple[str, bool] | None = None
     for event in EnrollmentEvent.objects.filter(**filters).order_by("pk"):
         before = (event.mode_before, event.active_before)

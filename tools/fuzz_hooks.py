@@ -17,7 +17,7 @@ def filter_failure(
     context: HookContext, failure: Any, case: Case, response: Response
 ) -> bool:
     """
-    Tell whether a failure is one, and no body that is missing rightly.
+    Return whether a failure is one, and no body that is missing rightly.
 
     Args:
         context: Where the hook is asked.

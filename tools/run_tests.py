@@ -51,7 +51,7 @@ ON_POSTGRES = ("test_http_*.py",)
 
 def leave_out(database: str, host: str) -> list[str]:
     """
-    Give arguments of pytest that leave out what another run tries as well.
+    Return arguments of pytest that leave out what another run tries as well.
 
     Args:
         database: What is run on.
@@ -70,7 +70,7 @@ def leave_out(database: str, host: str) -> list[str]:
 
 def find_fault(name: str) -> str | None:
     """
-    Give the reason why a server cannot be used, or ``None`` when it answers.
+    Return the reason why a server cannot be used, or ``None`` when it answers.
 
     Args:
         name: A key of ``SERVERS``.

@@ -71,7 +71,7 @@ class CourseFacts:
 
     def enrollment_has_begun(self, at: datetime) -> bool:
         """
-        Tell whether enrollment has opened by ``at`` (ACC-07).
+        Return whether enrollment has opened by ``at`` (ACC-07).
 
         Args:
             at: Aware datetime; the very moment of opening is not yet open.
@@ -80,7 +80,7 @@ class CourseFacts:
 
     def enrollment_has_ended(self, at: datetime) -> bool:
         """
-        Tell whether enrollment has closed by ``at`` (ACC-07).
+        Return whether enrollment has closed by ``at`` (ACC-07).
 
         Args:
             at: Aware datetime; the very moment of closing is closed.
@@ -120,17 +120,17 @@ class CourseAdapter:
     proctoring_provider: ClassVar[Source] = "proctoring_provider"
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Give the courses that learners may be enrolled in; override to narrow."""
+        """Return the courses that learners may be enrolled in; override to narrow."""
         courses: QuerySet[Any] = get_course_model()._default_manager.all()
         return courses
 
     def sources(self) -> Mapping[str, Source]:
-        """Give the source of every name: a path, ``None`` or a bound method."""
+        """Return the source of every name: a path, ``None`` or a bound method."""
         return {name: getattr(self, name) for name in NAMES}
 
     def paths(self, names: Iterable[str] = NAMES) -> dict[str, str]:
         """
-        Give the names that a query can read, with their paths from the course.
+        Return the names that a query can read, with their paths from the course.
 
         Args:
             names: Which names are wanted.
@@ -146,7 +146,7 @@ class CourseAdapter:
 
     def needs_instance(self, names: Iterable[str] = NAMES) -> bool:
         """
-        Tell whether a method must see the course to answer one of ``names``.
+        Return whether a method must see the course to answer one of ``names``.
 
         Args:
             names: Which names are wanted.
@@ -166,7 +166,7 @@ class CourseAdapter:
 
     def find_course(self, course_id: str, using: str | None = None) -> Any | None:
         """
-        Give the host's course with this id, or ``None``.
+        Return the host's course with this id, or ``None``.
 
         Args:
             course_id: A valid course id.
@@ -192,7 +192,7 @@ class CourseAdapter:
 
     def find_course_by_key(self, key: Any, using: str | None = None) -> Any | None:
         """
-        Give the host's course with this primary key, or ``None``.
+        Return the host's course with this primary key, or ``None``.
 
         Args:
             key: A primary key, whatever :meth:`get_queryset` says of its course.
@@ -219,7 +219,7 @@ class CourseAdapter:
 
     def orgs_of(self, course_ids: Collection[str]) -> list[str]:
         """
-        Give the organisation of each course; a deleted one's as its id tells.
+        Return the organisation of each course; a deleted one's as its id tells.
 
         Args:
             course_ids: Course ids as text.
@@ -241,7 +241,7 @@ class CourseAdapter:
 
     def course_id_of(self, course: Any) -> str:
         """
-        Give the id of a course as text.
+        Return the id of a course as text.
 
         Args:
             course: An instance of the host's course model.

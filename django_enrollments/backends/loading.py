@@ -21,7 +21,7 @@ class NotificationBackend(Protocol):
 
     def send(self, notification_data: NotificationData) -> None:
         """
-        Tell the users of a notification.
+        Send a notification to its users.
 
         Never called within a transaction of this app, so it may use a network; it
         raises when somebody could not be told.
@@ -36,7 +36,7 @@ class RetirementBackend(Protocol):
 
     def find_retiring_user(self, username: str) -> Any | None:
         """
-        Give the user who asked to be retired under this name, or ``None``.
+        Return the user who asked to be retired under this name, or ``None``.
 
         Args:
             username: The name they had when they asked, case and all.
@@ -107,7 +107,7 @@ class EnterpriseBackend(Protocol):
 
 def get_notification_backend() -> NotificationBackend:
     """
-    Give the backend that delivers notifications.
+    Return the backend that delivers notifications.
 
     Raises:
         CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
@@ -119,7 +119,7 @@ def get_notification_backend() -> NotificationBackend:
 
 def get_retirement_backend() -> RetirementBackend:
     """
-    Give the backend that knows who asked to be retired.
+    Return the backend that knows who asked to be retired.
 
     Raises:
         CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
@@ -131,7 +131,7 @@ def get_retirement_backend() -> RetirementBackend:
 
 def get_email_opt_in_backend() -> EmailOptInBackend:
     """
-    Give the backend that stores a learner's e-mail choice.
+    Return the backend that stores a learner's e-mail choice.
 
     Raises:
         CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
@@ -143,7 +143,7 @@ def get_email_opt_in_backend() -> EmailOptInBackend:
 
 def find_cohort_backend() -> CohortBackend | None:
     """
-    Give the backend that knows cohorts, or ``None`` when the host has none.
+    Return the backend that knows cohorts, or ``None`` when the host has none.
 
     Raises:
         CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
@@ -156,7 +156,7 @@ def find_cohort_backend() -> CohortBackend | None:
 
 def find_enterprise_backend() -> EnterpriseBackend | None:
     """
-    Give the backend that records enterprise enrollments, or ``None`` without one.
+    Return the backend that records enterprise enrollments, or ``None`` without one.
 
     Raises:
         CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.

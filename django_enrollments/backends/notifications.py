@@ -47,7 +47,7 @@ class NotificationData(Mapping[str, Any]):
     context: dict[str, Any]
 
     def __getitem__(self, name: str) -> Any:
-        """Give an attribute."""
+        """Return an attribute."""
         if name not in list(self):
             raise KeyError(name)
         return getattr(self, name)
@@ -135,7 +135,7 @@ class EmailBackend:
 
 
 def _connect() -> Any:
-    """Give a connection to the host's mail server that does not wait for ever."""
+    """Return a connection to the host's mail server that does not wait for ever."""
     mailers = getattr(mail, "mailers", None)
     # Django has mailers since version 6.1, and warns of the other since then.
     connection = mail.get_connection() if mailers is None else mailers.default
@@ -145,13 +145,13 @@ def _connect() -> Any:
 
 
 def _address_of(user: Any) -> str:
-    """Give the address as the user wrote it; servers may care about its case."""
+    """Return the address as the user wrote it; servers may care about its case."""
     field = getattr(user, "get_email_field_name", lambda: "email")()
     return str(getattr(user, field, None) or "").strip()
 
 
 def _in_words(moment: Any) -> str:
-    """Give a datetime, or its ISO 8601 text, as people read it; other text as it is."""
+    """Return a datetime, or its ISO 8601 text, for people; other text as it is."""
     if isinstance(moment, str):
         try:
             moment = parse_datetime(moment) or moment

@@ -51,7 +51,7 @@ class CourseRoleBackend:
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         """
-        Tell whether the rules grant ``perm``; this backend never vetoes.
+        Return whether the rules grant ``perm``; this backend never vetoes.
 
         Args:
             user: An instance of the user model; anything else counts as anonymous.
@@ -63,7 +63,7 @@ class CourseRoleBackend:
 
     def grants(self, users: Iterable[Any], perm: str, course: Any = None) -> set[Any]:
         """
-        Give the primary keys of those whom the rules grant ``perm``.
+        Return the primary keys of those whom the rules grant ``perm``.
 
         Args:
             users: Instances of the user model; anything else counts as anonymous.
@@ -90,7 +90,7 @@ class CourseRoleBackend:
 
     def grants_on(self, user: Any, perm: str, courses: Iterable[Any]) -> set[Any]:
         """
-        Give the primary keys of the courses on which the rules grant ``perm``.
+        Return the primary keys of the courses on which the rules grant ``perm``.
 
         Args:
             user: An instance of the user model; anything else counts as anonymous.
@@ -287,7 +287,7 @@ def _may_enroll(users: Collection[Any], courses: Iterable[Any]) -> set[tuple[Any
 
 
 def _active(users: Iterable[Any]) -> set[Any]:
-    """Give the keys of active accounts; the others hold no role (MDL-19)."""
+    """Return the keys of active accounts; the others hold no role (MDL-19)."""
     return {user.pk for user in users if user.is_active}
 
 
@@ -314,7 +314,7 @@ def _teams(
 
 def is_global_staff(user: Any) -> bool:
     """
-    Tell whether a user is global staff: exactly ``is_staff`` (V1-AUTH-17).
+    Return whether a user is global staff: exactly ``is_staff`` (V1-AUTH-17).
 
     Args:
         user: An instance of any user model, or an anonymous user.

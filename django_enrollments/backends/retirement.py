@@ -17,7 +17,7 @@ class ModelBackend:
 
     def find_retiring_user(self, username: str) -> Any | None:
         """
-        Give the user who asked to be retired under this name (V1-UNENR-03).
+        Return the user who asked to be retired under this name (V1-UNENR-03).
 
         Args:
             username: The original username, case and all, in any normal form.

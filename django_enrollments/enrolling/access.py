@@ -58,7 +58,7 @@ class Refusal:
     changes_at: datetime | None = None
 
     def as_data(self) -> dict[str, str | None]:
-        """Give the refusal as ``explain_enrollment`` returns it."""
+        """Return the refusal as ``explain_enrollment`` returns it."""
         return {
             "code": self.code,
             "message": str(self.error),

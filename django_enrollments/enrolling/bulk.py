@@ -183,18 +183,18 @@ class _Batch:
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def say(self, position: int, status: str, error: Exception | None = None) -> None:
-        """Give a row its result."""
+        """Store the result of a row."""
         self.results[position] = _result(self.rows[position], status, error)
 
     def repeat(self, earlier: int, position: int) -> None:
-        """Give a row the refusal of an earlier one, or tell that it changes nothing."""
+        """Refuse a row as an earlier one was, or note that it changes nothing."""
         self.say(position, "unchanged")
         told, result = self.results[earlier], self.results[position]
         if told["status"] == "error":
             result.update(told, identifier=result["identifier"])
 
     def firsts(self) -> dict[Any, int]:
-        """Give the first row of every learner; later ones find the work done."""
+        """Return the first row of every learner; later ones find the work done."""
         first: dict[Any, int] = {}
         for position, user in self.users.items():
             first.setdefault(user.pk, position)
@@ -205,7 +205,7 @@ class _Batch:
         first: Mapping[Any, int],
         outcomes: Mapping[Any, Outcome | CourseEnrollmentError],
     ) -> None:
-        """Give the rows of all learners what became of each; nothing is unchanged."""
+        """Store the outcome of each learner as the result of the row."""
         for key, position in first.items():
             outcome = outcomes.get(key)
             if outcome is None:

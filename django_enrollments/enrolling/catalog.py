@@ -53,7 +53,7 @@ class CourseOffer:
         return self.facts.course_id
 
     def modes(self) -> tuple[Mode, ...]:
-        """Give all modes in creation order (MODE-18); one query the first time."""
+        """Return all modes in creation order (MODE-18); one query the first time."""
         if self._modes is None:
             rows = select_rows(
                 CourseMode,
@@ -67,7 +67,7 @@ class CourseOffer:
 
     def usable(self, *, at: datetime, include_expired: bool = False) -> list[Mode]:
         """
-        Give the modes that count, credit included (MODE-05).
+        Return the modes that count, credit included (MODE-05).
 
         Args:
             at: When, aware.
@@ -77,7 +77,7 @@ class CourseOffer:
 
     def default_slug(self, *, at: datetime) -> str:
         """
-        Give the mode of a learner who names none (MODE-06).
+        Return the mode of a learner who names none (MODE-06).
 
         Args:
             at: When, aware.
@@ -87,7 +87,7 @@ class CourseOffer:
 
     def as_data(self, *, at: datetime, include_expired: bool = False) -> dict[str, Any]:
         """
-        Give the course as it is on the wire (V1-SER-05).
+        Return the course as it is on the wire (V1-SER-05).
 
         Args:
             at: When, aware.
@@ -100,7 +100,7 @@ class CourseOffer:
 
 def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> dict[str, Any]:
     """
-    Give a course as it is on the wire (V1-SER-05…11).
+    Return a course as it is on the wire (V1-SER-05…11).
 
     Args:
         facts: What the adapter read.
@@ -123,7 +123,7 @@ def find_offer(
     course_id: object, call: Call, using: str | None = None
 ) -> CourseOffer | None:
     """
-    Give the course with this id, or ``None``; one query for one call.
+    Return the course with this id, or ``None``; one query for one call.
 
     Args:
         course_id: The course id, anything whose ``str()`` it is, or an instance of
@@ -144,7 +144,7 @@ def find_offer_by_key(
     key: Any, call: Call, using: str | None = None
 ) -> CourseOffer | None:
     """
-    Give the course with this primary key, or ``None``; one query for one call.
+    Return the course with this primary key, or ``None``; one query for one call.
 
     Args:
         key: Primary key of the host's course.
@@ -271,7 +271,7 @@ def orphan_offer(key: Any, course_id: str) -> CourseOffer:
 
 def get_offer(course_id: object, call: Call, using: str | None = None) -> CourseOffer:
     """
-    Give the course with this id.
+    Return the course with this id.
 
     Args:
         course_id: As :func:`find_offer` takes it.

@@ -18,7 +18,7 @@ Filter = Callable[..., "dict[str, Any] | None"]
 
 def get_filters() -> Sequence[Filter]:
     """
-    Give the configured filters.
+    Return the configured filters.
 
     One that cannot be loaded might have vetoed, so a filter that refuses everything
     stands in for it; a system check names it.

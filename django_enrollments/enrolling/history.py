@@ -97,7 +97,7 @@ class Change:
 
 def clean_enterprise_uuid(value: object) -> str:
     """
-    Give the text of an enterprise customer's id, ``""`` for none (V1-SIDE-08).
+    Return the text of an enterprise customer's id, ``""`` for none (V1-SIDE-08).
 
     Args:
         value: Any text or UUID; ``None``, ``""`` and ``"None"`` mean none.
@@ -115,7 +115,7 @@ def clean_enterprise_uuid(value: object) -> str:
 
 def describe(change: Change) -> list[dict[str, Any]]:
     """
-    Give the fields that tell the events of a change apart, in order.
+    Return the fields that tell the events of a change apart, in order.
 
     Each event changes one thing: first the activation, then the mode.
 

@@ -98,7 +98,7 @@ def _source(
     count: int,
     connection: BaseDatabaseWrapper,
 ) -> tuple[str, list[Any]]:
-    """Give the columns and rows of an ``INSERT``, and its parameters."""
+    """Return the columns and rows of an ``INSERT``, and its parameters."""
     fields = [*varying, *shared]
     columns = _names([field.column for field in fields], connection)
     constants = [*shared.values()]
@@ -121,7 +121,7 @@ def _source(
 
 
 def _can_select(fields: Iterable[Any], connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the rows can be selected from lists of values."""
+    """Return whether the rows can be selected from lists of values."""
     if connection.vendor == "sqlite":
         return True
     # Not every type of PostgreSQL can be unnested, and the key of a host's user model
@@ -134,7 +134,7 @@ def _can_select(fields: Iterable[Any], connection: BaseDatabaseWrapper) -> bool:
 
 
 def _uncut_type(field: Any, connection: BaseDatabaseWrapper) -> str:
-    """Give the type of a column without its length, to which a cast would cut."""
+    """Return the type of a column without its length, to which a cast would cut."""
     return str(field.db_type(connection)).partition("(")[0]
 
 

@@ -55,7 +55,7 @@ def find_user(username: object, using: str | None = None) -> Any | None:
 
 def get_user(username: object, using: str | None = None) -> Any:
     """
-    Give the user with exactly this name.
+    Return the user with exactly this name.
 
     Args:
         username: What ``user.get_username()`` gives.
@@ -72,7 +72,7 @@ def get_user(username: object, using: str | None = None) -> Any:
 
 def get_user_by_key(user: Any, using: str | None = None) -> Any:
     """
-    Give a saved user, from an instance or a primary key.
+    Return a saved user, from an instance or a primary key.
 
     Args:
         user: An instance of the user model, taken as it is, or a primary key.
@@ -93,7 +93,7 @@ def get_user_by_key(user: Any, using: str | None = None) -> Any:
 
 def is_saved(user: Any) -> bool:
     """
-    Tell whether ``user`` is an instance of the user model that is stored.
+    Return whether ``user`` is an instance of the user model that is stored.
 
     Args:
         user: Anything.
@@ -190,7 +190,7 @@ def find_stored_name(username: object, using: str | None = None) -> Any | None:
 
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:
     """
-    Give the users with these primary keys, in one query.
+    Return the users with these primary keys, in one query.
 
     Args:
         keys: Primary keys, or their text; what cannot be one is passed over.
@@ -211,7 +211,7 @@ def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any
 
 
 def email_field() -> str | None:
-    """Give the name of the user model's e-mail field, ``None`` when it has none."""
+    """Return the name of the user model's e-mail field, ``None`` when it has none."""
     model = get_user_model()
     name = getattr(model, "get_email_field_name", lambda: "email")()
     known = {field.name for field in model._meta.get_fields()}

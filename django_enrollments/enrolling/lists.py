@@ -69,7 +69,7 @@ def serialize(
     enrollments: Iterable[CourseEnrollment], call: Call, *, include_expired: bool
 ) -> list[dict[str, Any]]:
     """
-    Give enrollments as dictionaries, in their order (V1-SER-01).
+    Return enrollments as dictionaries, in their order (V1-SER-01).
 
     Args:
         enrollments: A queryset or any iterable of instances; those of deleted courses
@@ -85,7 +85,7 @@ def serialize(
 
 
 def _can_be_joined(enrollments: CourseEnrollmentQuerySet) -> bool:
-    """Tell whether a queryset may still be told to read users and courses too."""
+    """Return whether a queryset may still be told to read users and courses too."""
     is_read = enrollments._result_cache is not None
     return not (is_read or enrollments.query.is_sliced)
 
@@ -94,7 +94,7 @@ def enrollment_entry(
     created: Any, mode: str, is_active: bool, details: Any, username: str
 ) -> dict[str, Any]:
     """
-    Give an enrollment as it is on the wire (V1-SER-01).
+    Return an enrollment as it is on the wire (V1-SER-01).
 
     Args:
         created: When the row was made, as the database gave it.
@@ -142,7 +142,7 @@ def serialize_own(
     only_active: bool = False,
 ) -> list[dict[str, Any]]:
     """
-    Give a learner's enrollments as dictionaries, oldest first (V1-SER-01).
+    Return a learner's enrollments as dictionaries, oldest first (V1-SER-01).
 
     Args:
         username: What :func:`~django_enrollments.keys.find_username` gave.
@@ -185,7 +185,7 @@ def own_enrollments(
     using: str | None, username: Any, course_id: Any = None, *, only_active: bool
 ) -> CourseEnrollmentQuerySet:
     """
-    Give a learner's enrollments, in any order, as :func:`serialize_own` has them.
+    Return a learner's enrollments, in any order, as :func:`serialize_own` has them.
 
     Args:
         using: Database alias; ``None`` lets the router choose.
@@ -274,7 +274,7 @@ def _read_modes(keys: Collection[Any]) -> dict[Any, list[Mode]]:
 def _details(
     facts: CourseFacts | None, modes: Sequence[Mode], call: Call, include_expired: bool
 ) -> dict[str, Any] | None:
-    """Give a course as a dictionary of its own; ``None`` when it is deleted."""
+    """Return a course as a dictionary of its own; ``None`` when it is deleted."""
     if facts is None:
         return None
     usable = usable_modes(modes, at=call.at, include_expired=include_expired)
@@ -353,7 +353,7 @@ class _Courses:
             self._modes.setdefault(key, []).append(mode)
 
     def details(self, key: Any) -> dict[str, Any] | None:
-        """Give a course as a dictionary of its own; ``None`` when it is deleted."""
+        """Return a course as a dictionary of its own; ``None`` when it is deleted."""
         return _details(
             self._facts.get(key),
             self._modes.get(key, ()),

@@ -48,7 +48,7 @@ class Mode(NamedTuple):
 
     def has_expired(self, at: datetime) -> bool:
         """
-        Tell whether the mode is past its expiration (MODE-03).
+        Return whether the mode is past its expiration (MODE-03).
 
         Args:
             at: Aware datetime; the very moment of expiration still counts.
@@ -57,7 +57,7 @@ class Mode(NamedTuple):
         return expiration is not None and as_moment(expiration) < at
 
     def as_data(self) -> dict[str, Any]:
-        """Give the mode as it is on the wire (V1-SER-12)."""
+        """Return the mode as it is on the wire (V1-SER-12)."""
         return {
             "slug": self.slug,
             "name": self.name,
@@ -73,7 +73,7 @@ class Mode(NamedTuple):
 
 def as_prices(stored: str) -> str | list[int]:
     """
-    Give suggested prices as they are on the wire.
+    Return suggested prices as they are on the wire.
 
     Args:
         stored: Whole numbers separated by commas.
@@ -88,7 +88,7 @@ def as_prices(stored: str) -> str | list[int]:
 
 
 def default_mode() -> Mode:
-    """Give the mode of a course that has none (MODE-04, V1-SER-18)."""
+    """Return the mode of a course that has none (MODE-04, V1-SER-18)."""
     slug = conf.ENROLLMENTS_DEFAULT_MODE
     return Mode(slug, slug.capitalize(), 0, "", "usd", None, None, None, None)
 
@@ -138,7 +138,7 @@ def default_slug(usable: Sequence[str]) -> str:
 
 def is_mode_slug(slug: object) -> bool:
     """
-    Tell whether an enrollment could hold this slug at all.
+    Return whether an enrollment could hold this slug at all.
 
     Args:
         slug: Anything.
@@ -148,7 +148,7 @@ def is_mode_slug(slug: object) -> bool:
 
 def unavailable_text(slug: object, course_id: str, offered: Iterable[str]) -> str:
     """
-    Give the text of ``CourseModeNotFoundError`` (MODE-10).
+    Return the text of ``CourseModeNotFoundError`` (MODE-10).
 
     Args:
         slug: The mode asked for.

@@ -32,7 +32,7 @@ class Outcome:
 
     def unwrap(self) -> CourseEnrollment:
         """
-        Give the enrollment.
+        Return the enrollment.
 
         Raises:
             CourseEnrollmentError: The refusal, when there was one.
@@ -81,7 +81,7 @@ class Plan:
 
 def pending(plans: Iterable[Plan]) -> list[Plan]:
     """
-    Give the plans that are still to be judged or written.
+    Return the plans that are still to be judged or written.
 
     Args:
         plans: Plans.

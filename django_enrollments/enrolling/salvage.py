@@ -116,7 +116,7 @@ def patiently(work: Callable[[], T], *, using: str) -> T:
 
 
 def _has_ended(connection: BaseDatabaseWrapper, error: Exception) -> bool:
-    """Tell whether a failure has made the transaction under way useless."""
+    """Return whether a failure has made the transaction under way useless."""
     if not _is_of_database(connection, error):
         return False
     is_broken = connection.needs_rollback or _is_lost(connection)
@@ -144,7 +144,7 @@ def _list_passing(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...
 
 
 def _find_driver(connection: Any) -> Any:
-    """Give the PEP 249 module that every one of Django's backends names."""
+    """Return the PEP 249 module that every one of Django's backends names."""
     return connection.Database
 
 
@@ -153,7 +153,7 @@ def _is_lost(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _may_pass(connection: BaseDatabaseWrapper, error: Exception) -> bool:
-    """Tell whether it is for reasons of the database's own that something failed."""
+    """Return whether it is for reasons of the database's own that something failed."""
     if not isinstance(error, _list_passing(connection)):
         return False
     if _is_lost(connection):

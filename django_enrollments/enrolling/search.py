@@ -36,7 +36,7 @@ def search_enrollments(
     using: str | None = None,
 ) -> CourseEnrollmentQuerySet:
     """
-    Give the enrollments, active or not, that meet every condition (V1-ADM-03…08).
+    Return the enrollments, active or not, that meet every condition (V1-ADM-03…08).
 
     Those of deleted courses are left out (V1-ADM-22).
 

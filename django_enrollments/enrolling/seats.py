@@ -68,7 +68,7 @@ class Seats:
         return self.left == 0
 
     def as_data(self) -> dict[str, int | None]:
-        """Give the seats as ``explain_enrollment`` returns them."""
+        """Return the seats as ``explain_enrollment`` returns them."""
         return {"capacity": self.capacity, "taken": self.taken, "left": self.left}
 
 
@@ -134,7 +134,7 @@ def look_at_seats_of_many(
 
 def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     """
-    Tell whether a course that had no capacity when it was read has one by now.
+    Return whether a course that had no capacity when it was read has one by now.
 
     Args:
         offer: The course.
@@ -166,7 +166,7 @@ def remember_sold_out(offer: CourseOffer, *, using: str) -> None:
 
 def is_still_sold_out(offer: CourseOffer, *, using: str) -> bool:
     """
-    Tell whether a course that was full a moment ago is full now, without a lock.
+    Return whether a course that was full a moment ago is full now, without a lock.
 
     To be turned away takes no lock, only to be let in does. Everybody who wants the
     last seats and gets none would queue for it otherwise. This process must have found
@@ -252,7 +252,7 @@ def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats | No
 
 def _count_of(offer: CourseOffer, connection: BaseDatabaseWrapper) -> RawSQL:
     """
-    Give the count of those who hold seats: of all in the course but its staff.
+    Return the count of those who hold seats: of all in the course but its staff.
 
     It is what ``CourseEnrollmentQuerySet.holding_seats`` counts. But everybody else
     waits for this count, and asking of each learner whether they are staff takes longer
@@ -299,7 +299,7 @@ def _prepare(rows: QuerySet[Any, Any]) -> Callable[[], list[Sequence[Any]]]:
 
 def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
     """
-    Tell whether only a locking read sees what was committed since a snapshot.
+    Return whether only a locking read sees what was committed since a snapshot.
 
     Which is so on MariaDB and MySQL at the level that is their default, but not
     Django's. See Note [Above READ COMMITTED] in ``transactions``.
@@ -314,7 +314,7 @@ def outside_the_count(
     offer: CourseOffer, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
     """
-    Give those who take no seat: staff and instructors of the course (CAP-03, CAP-05).
+    Return the keys of users outside the count: course staff (CAP-03, CAP-05).
 
     Args:
         offer: The course.
@@ -329,7 +329,7 @@ def find_seated(
     offer: CourseOffer, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
     """
-    Give those who are in the course as things stand now, whatever the snapshot.
+    Return the keys of users with an active enrollment, whatever the snapshot.
 
     Args:
         offer: The course.

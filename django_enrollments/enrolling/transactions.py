@@ -74,7 +74,7 @@ class Overtaken(Conflict):
 
 
 def write_alias() -> str:
-    """Give the database alias that enrollments are written to."""
+    """Return the database alias that enrollments are written to."""
     return router.db_for_write(CourseEnrollment)
 
 
@@ -108,7 +108,7 @@ def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
 
 def begin_writing() -> str:
     """
-    Give that alias, before anything is read of what is about to be changed.
+    Return that alias, and prepare it for reading what is about to be changed.
 
     Within a transaction of the caller's, SQLite's write lock is taken first, once: to
     read first would fail at once as soon as somebody else has written.
@@ -148,7 +148,7 @@ _is_within: ContextVar[bool] = ContextVar("enrollments_is_within", default=False
 
 
 def is_repeated() -> bool:
-    """Tell whether the attempt under way repeats a transaction that was begun here."""
+    """Return whether the attempt repeats a transaction that was begun here."""
     return bool(_repetitions.get())
 
 
@@ -229,7 +229,7 @@ def _transaction(using: str) -> Iterator[None]:
 
 
 def _is_repeated_with_the_attempt(using: str) -> bool:
-    """Tell whether a transaction that begins now is ours to repeat, or within such."""
+    """Return whether a transaction that begins now is repeated with the attempt."""
     is_outermost = connections[using].get_autocommit()
     return _is_within.get() or (is_outermost and _repetitions.get() is not None)
 

@@ -22,7 +22,7 @@ def update_rows(
     using: str,
 ) -> int:
     """
-    Give new values to the rows that meet one of some conditions.
+    Set values in the rows that meet one of the conditions.
 
     Args:
         model: A model of this app.

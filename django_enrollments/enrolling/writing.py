@@ -139,7 +139,7 @@ def _needing_seats(plans: Sequence[Plan]) -> list[Plan]:
 
 def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> bool:
     """
-    Give the free seats to those who need one, first come first served.
+    Return the free seats to those who need one, first come first served.
 
     Returns:
         Whether there was one. If not, nobody has been turned away yet.
@@ -157,7 +157,7 @@ def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> bo
 
 def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
     """
-    Tell whether nobody counts the seats of a course.
+    Return whether nobody counts the seats of a course.
 
     That was read before, and no lock proves it: to enroll in a course without a limit
     locks nothing. So where code of the host's has been asked since, which may have

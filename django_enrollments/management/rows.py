@@ -209,7 +209,7 @@ def _split(text: str, header: Sequence[str]) -> list[str]:
 
 
 def _column_of_fault(text: str) -> int:
-    """Give the number of the column that the csv module stumbled over."""
+    """Return the number of the column that the csv module stumbled over."""
     if '"' not in text:
         # Too long, then.
         values = text.split(",")
@@ -257,5 +257,5 @@ def _read_task(header: Sequence[str], values: dict[str, str]) -> Task:
 
 
 def _printable(text: str) -> str:
-    """Give a text that every file and terminal takes."""
+    """Return a text that every file and terminal takes."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -66,7 +66,7 @@ class AbstractCourse(TimeStampedModel):
         verbose_name_plural = _("courses")
 
     def __str__(self) -> str:
-        """Give the course id."""
+        """Return the course id."""
         return str(self.pk)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -173,7 +173,7 @@ class CourseMode(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give course key, slug and price."""
+        """Return course key, slug and price."""
         return f"{self.course_id}: {self.mode_slug} ({self.min_price} {self.currency})"
 
     @property

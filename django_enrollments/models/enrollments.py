@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def default_mode() -> str:
-    """Give the slug a row has when nobody names one."""
+    """Return the slug a row has when nobody names one."""
     return conf.ENROLLMENTS_DEFAULT_MODE
 
 
@@ -136,7 +136,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
 
     def is_course_full(self, course: Any) -> bool:
         """
-        Tell whether no seat is left, as things stand now (CAP-01, CAP-02).
+        Return whether no seat is left, as things stand now (CAP-01, CAP-02).
 
         Only enrolling itself decides under a lock; this is for display.
 
@@ -180,7 +180,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         verified_only: bool = False,
     ) -> models.QuerySet[Any]:
         """
-        Give the users in a course (MDL-11).
+        Return the users in a course (MDL-11).
 
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.
@@ -208,7 +208,7 @@ _DJANGOS_INIT = models.Model.__init__
 
 
 def _is_watched(model: type[models.Model]) -> bool:
-    """Tell whether anybody wants to hear of the instances that are made."""
+    """Return whether anybody wants to hear of the instances that are made."""
     is_plain = model.__init__ is _DJANGOS_INIT
     if is_plain and not pre_init.receivers and not post_init.receivers:
         return False
@@ -313,7 +313,7 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
         return enrollment
 
     def __str__(self) -> str:
-        """Give the keys; names are personal."""
+        """Return the keys; names are personal."""
         return f"{self.user_id}: {self.course_id} ({self.mode})"
 
     def remember_user(self, user: Any) -> None:
@@ -368,7 +368,7 @@ class CourseEnrollmentAttribute(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give namespace and name; the value may be personal."""
+        """Return namespace and name; the value may be personal."""
         return f"{self.namespace}:{self.name}"
 
 
@@ -404,5 +404,5 @@ class SentNotification(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give type and enrollment key."""
+        """Return type and enrollment key."""
         return f"{self.notification_type}: {self.enrollment_id}"

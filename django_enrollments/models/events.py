@@ -184,7 +184,7 @@ class EnrollmentEvent(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give type, user key and course."""
+        """Return type, user key and course."""
         return f"{self.type}: {self.user_id}, {self.course_id}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
@@ -208,7 +208,7 @@ class EnrollmentEvent(models.Model):
         raise TypeError(_APPEND_ONLY)
 
     def as_record(self) -> EventRecord:
-        """Give the frozen record that signals carry."""
+        """Return the frozen record that signals carry."""
         return EventRecord(
             event_id=self.event_id,
             type=self.type,

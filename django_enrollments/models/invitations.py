@@ -26,7 +26,7 @@ REDACTED_EMAIL = "redacted-before-delete@safe.com"
 
 def email_of(user: Any) -> str:
     """
-    Give a user's e-mail address in its stored form, ``""`` when there is none.
+    Return a user's e-mail address in its stored form, ``""`` when there is none.
 
     Args:
         user: An instance of any user model.
@@ -132,7 +132,7 @@ class CourseEnrollmentAllowed(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give the course; the address is personal."""
+        """Return the course; the address is personal."""
         return f"{_('Invitation')} {self.pk}: {self.course_id}"
 
     def clean(self) -> None:
@@ -149,7 +149,7 @@ class CourseEnrollmentAllowed(models.Model):
 
     def valid_for_user(self, user: Any) -> bool:
         """
-        Tell whether the invitation is unused or the user's own (MDL-14).
+        Return whether the invitation is unused or the user's own (MDL-14).
 
         Args:
             user: A saved user.
@@ -159,7 +159,7 @@ class CourseEnrollmentAllowed(models.Model):
     @classmethod
     def for_user(cls, user: Any) -> CourseEnrollmentAllowedQuerySet:
         """
-        Give the invitations that a user may enroll by (MDL-14).
+        Return the invitations that a user may enroll by (MDL-14).
 
         Args:
             user: A saved user.
@@ -171,7 +171,7 @@ class CourseEnrollmentAllowed(models.Model):
         cls, course_id: object
     ) -> CourseEnrollmentAllowedQuerySet:
         """
-        Give the invitations to a course that nobody has used (MDL-14, MDL-27).
+        Return the invitations to a course that nobody has used (MDL-14, MDL-27).
 
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.

@@ -49,7 +49,7 @@ class UserRetirementStatus(TimeStampedModel):
         verbose_name_plural = _("user retirement statuses")
 
     def __str__(self) -> str:
-        """Give user key and state; the name is personal."""
+        """Return user key and state; the name is personal."""
         return f"{self.user_id}: {self.state}"
 
 
@@ -84,5 +84,5 @@ class EmailOptIn(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give user key and organisation."""
+        """Return user key and organisation."""
         return f"{self.user_id}: {self.org}"

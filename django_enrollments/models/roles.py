@@ -99,13 +99,13 @@ class CourseAccessRole(models.Model):
         )
 
     def __str__(self) -> str:
-        """Give role and reach."""
+        """Return role and reach."""
         return f"{self.role} {_('of')} {self.course_id or self.org}"
 
     @classmethod
     def user_has_role(cls, user: Any, role: str, course_id: object) -> bool:
         """
-        Tell whether a user has a role on a course (MDL-19).
+        Return whether a user has a role on a course (MDL-19).
 
         Args:
             user: Inactive users have no roles, global staff has them all.

@@ -290,7 +290,7 @@ class EnrollmentShortcuts:
     @classmethod
     def get_or_create_enrollment(cls, user: Any, course_id: object) -> CourseEnrollment:
         """
-        Give a user's row, making an inactive one in the default mode (MDL-23).
+        Return a user's row, making an inactive one in the default mode (MDL-23).
 
         Args:
             user: The learner; one that is not saved yet is saved first.
@@ -328,7 +328,7 @@ class EnrollmentShortcuts:
     @classmethod
     def is_enrolled(cls, user: Any, course_id: object) -> bool:
         """
-        Tell whether a user is in a course now (MDL-10).
+        Return whether a user is in a course now (MDL-10).
 
         Args:
             user: A user; an anonymous one is in no course.
@@ -340,7 +340,7 @@ class EnrollmentShortcuts:
     @classmethod
     def is_enrolled_by_partial(cls, user: Any, course_id_partial: object) -> bool:
         """
-        Tell whether a user is in any run of a course (MDL-25).
+        Return whether a user is in any run of a course (MDL-25).
 
         Args:
             user: A user; an anonymous one is in no course.
@@ -366,7 +366,7 @@ class EnrollmentShortcuts:
         cls, user: Any, course_id: object
     ) -> tuple[str, bool] | tuple[None, None]:
         """
-        Give mode and activation of a user's enrollment (MDL-10).
+        Return mode and activation of a user's enrollment (MDL-10).
 
         Args:
             user: A user; an anonymous one is in no course.
@@ -479,7 +479,7 @@ def _change_row(
 
 def _read_again(enrollment: CourseEnrollment, using: str) -> CourseEnrollment:
     """
-    Give a row as it is stored now, with its user.
+    Return a row as it is stored now, with its user.
 
     Raises:
         EnrollmentNotFoundError: It has been deleted, or was never saved.
@@ -532,7 +532,7 @@ def _offer_or_stand_in(
     course_id: object, call: Call, using: str, *, must_exist: bool
 ) -> CourseOffer:
     """
-    Give the course, or a stand-in for one that need not exist (MDL-04).
+    Return the course, or a stand-in for one that need not exist (MDL-04).
 
     Raises:
         CourseNotFoundError: There is none and it must exist, or its key is not its id.
@@ -554,7 +554,7 @@ def _offer_or_stand_in(
 
 
 def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
-    """Give the course of a row, or a stand-in for a deleted one."""
+    """Return the course of a row, or a stand-in for a deleted one."""
     from django_enrollments.enrolling.catalog import find_offer_by_key, orphan_offer
     from django_enrollments.models.events import EnrollmentEvent
 

@@ -106,7 +106,7 @@ def answer(shape: Any, description: str, **examples: Any) -> OpenApiResponse:
 
 def shown(values: Mapping[str, Any]) -> list[OpenApiExample]:
     """
-    Give examples.
+    Return examples.
 
     Args:
         values: Values by what they show.
@@ -189,7 +189,7 @@ def refused_before_list(*statuses: int) -> dict[int, OpenApiResponse]:
 
 
 def parse_error() -> dict[str, str]:
-    """Give the body of the 400 about what no parser takes."""
+    """Return the body of the 400 about what no parser takes."""
     return {"detail": _BEFORE[400][1]}
 
 

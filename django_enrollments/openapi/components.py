@@ -38,7 +38,7 @@ class _Sent(OpenApiSerializerExtension):
         self, auto_schema: AutoSchema, direction: Direction
     ) -> dict[str, Any]:
         """
-        Give the schema.
+        Return the schema.
 
         Args:
             auto_schema: The call that is described.
@@ -86,7 +86,7 @@ class CourseComponent(_Sent):
         self, auto_schema: AutoSchema, direction: Direction
     ) -> dict[str, Any]:
         """
-        Give the schema.
+        Return the schema.
 
         Args:
             auto_schema: The call that is described.
@@ -144,7 +144,7 @@ class PricesComponent(OpenApiSerializerFieldExtension):
         self, auto_schema: AutoSchema, direction: Direction
     ) -> dict[str, Any]:
         """
-        Give the schema.
+        Return the schema.
 
         Args:
             auto_schema: The call that is described.
@@ -167,7 +167,7 @@ class CourseIdComponent(OpenApiSerializerFieldExtension):
         self, auto_schema: AutoSchema, direction: Direction
     ) -> dict[str, Any]:
         """
-        Give the schema.
+        Return the schema.
 
         Args:
             auto_schema: The call that is described.
@@ -182,7 +182,7 @@ class WordsComponent(OpenApiSerializerFieldExtension):
     target_class = "django_enrollments.openapi.shapes.WordField"
 
     def get_name(self) -> str:
-        """Give the name of the component."""
+        """Return the name of the component."""
         name: str = self.target.component
         return name
 
@@ -190,7 +190,7 @@ class WordsComponent(OpenApiSerializerFieldExtension):
         self, auto_schema: AutoSchema, direction: Direction
     ) -> dict[str, Any]:
         """
-        Give the schema.
+        Return the schema.
 
         Args:
             auto_schema: The call that is described.

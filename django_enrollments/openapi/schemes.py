@@ -42,7 +42,7 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """
-        Give the cookie.
+        Return the cookie.
 
         Args:
             auto_schema: The call that is described.
@@ -59,7 +59,7 @@ class JwtScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """
-        Give the form of the header.
+        Return the form of the header.
 
         Args:
             auto_schema: The call that is described.
@@ -81,7 +81,7 @@ class BearerScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """
-        Give the form of the header.
+        Return the form of the header.
 
         Args:
             auto_schema: The call that is described.
@@ -94,7 +94,7 @@ class BearerScheme(OpenApiAuthenticationExtension):
 
 
 def csrf_definition() -> dict[str, Any]:
-    """Give the header that Django wants besides the session to change something."""
+    """Return the header that Django wants besides the session to change something."""
     header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-")
     return {
         "type": "apiKey",
@@ -108,7 +108,7 @@ def csrf_definition() -> dict[str, Any]:
 
 
 def api_key_definition() -> dict[str, Any]:
-    """Give the header that programs send instead of being logged in."""
+    """Return the header that programs send instead of being logged in."""
     return {
         "type": "apiKey",
         "in": "header",

@@ -48,7 +48,7 @@ class DescribedView(OpenApiViewExtension):
     match_subclasses = True
 
     def view_replacement(self) -> type[APIView]:
-        """Give the view with a schema that knows the table."""
+        """Return the view with a schema that knows the table."""
         view: type[APIView] = self.target
         methods = {method.upper() for method in view.http_method_names}
         known = {"HEAD", "OPTIONS", "TRACE", *_calls_of(view)}
@@ -58,7 +58,7 @@ class DescribedView(OpenApiViewExtension):
 
 
 def _calls_of(view: type[APIView]) -> Mapping[str, Call]:
-    """Give the calls of the first view in the table that this one is made from."""
+    """Return the calls of the first view in the table that this one is made from."""
     return next((CALLS[kind] for kind in view.__mro__ if kind in CALLS), {})
 
 
@@ -75,7 +75,7 @@ class CallSchema(AutoSchema):
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """
-        Give the description.
+        Return the description.
 
         Args:
             args: As drf-spectacular gives them.
@@ -99,23 +99,23 @@ class CallSchema(AutoSchema):
         return {"content": content, "required": True}
 
     def get_operation_id(self) -> str:
-        """Give the name of the call."""
+        """Return the name of the call."""
         return self.call.operation_id
 
     def get_tags(self) -> list[str]:
-        """Give the group of the call."""
+        """Return the group of the call."""
         return [self.call.tag]
 
     def get_summary(self) -> str:
-        """Give the line about the call."""
+        """Return the line about the call."""
         return self.call.summary
 
     def get_description(self) -> str:  # type: ignore[override]  # As its parent does.
-        """Give what else there is to know."""
+        """Return what else there is to know."""
         return self.call.description
 
     def get_override_parameters(self) -> list[Any]:
-        """Give the parameters, and the headers of answers."""
+        """Return the parameters, and the headers of answers."""
         return [
             *path_parameters(uritemplate.variables(self.path)),
             *self.call.parameters(),
@@ -123,17 +123,17 @@ class CallSchema(AutoSchema):
         ]
 
     def get_request_serializer(self) -> Any:
-        """Give the body, by media type."""
+        """Return the body, by media type."""
         body = OpenApiRequest(self.call.body, examples=self.call.body_examples)
         return dict.fromkeys(self.call.media_types, body)
 
     def get_response_serializers(self) -> Any:
-        """Give the answers, by status."""
+        """Return the answers, by status."""
         return dict(sorted(self.call.answers.items()))
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
         """
-        Give the name of a component, which no other app of the host has.
+        Return the name of a component, which no other app of the host has.
 
         Args:
             serializer: The serializer.
@@ -142,7 +142,7 @@ class CallSchema(AutoSchema):
         return f"enrollment.{super().get_serializer_name(serializer, direction)}"
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Give each way to say who asks; an empty one where nobody need say it."""
+        """Return each way to say who asks; an empty one where nobody need say it."""
         if not self.view.get_permissions():
             return [{}]
         ways: list[dict[str, Any]] = []

@@ -91,7 +91,7 @@ class ApiKeyPermissionMixIn:
 
     def has_api_key_permissions(self, request: Request | HttpRequest) -> bool:
         """
-        Tell whether a request carries a valid key; each that does is logged.
+        Return whether a request carries a valid key; each that does is logged.
 
         Args:
             request: The request.
@@ -111,7 +111,7 @@ class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """
-        Tell whether a request may go on.
+        Return whether a request may go on.
 
         Args:
             request: The request.
@@ -267,7 +267,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
 
     def get_authenticate_header(self, request: Request) -> str:
         """
-        Give the challenge of a 401, so that it never becomes a 403 (V1-AUTH-11).
+        Return the challenge of a 401, so that it never becomes a 403 (V1-AUTH-11).
 
         Args:
             request: The request.
@@ -275,7 +275,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         return super().get_authenticate_header(request) or 'JWT realm="api"'
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Give DRF's own handler: clients do not know the errors of a host's."""
+        """Return DRF's own handler: clients do not know the errors of a host's."""
         return exception_handler
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -354,7 +354,7 @@ def untranslated() -> AbstractContextManager[None]:
 
 def body_of(request: Request) -> dict[str, Any]:
     """
-    Give the fields of a request's body; what is no object has none.
+    Return the fields of a request's body; what is no object has none.
 
     Args:
         request: The request.
@@ -370,7 +370,7 @@ def body_of(request: Request) -> dict[str, Any]:
 
 def refused(code: int, text: str, *values: object) -> Refused:
     """
-    Give a refusal with a message, to be raised (V1-ERR-01).
+    Return a refusal with a message, to be raised (V1-ERR-01).
 
     Args:
         code: HTTP status.
@@ -382,7 +382,7 @@ def refused(code: int, text: str, *values: object) -> Refused:
 
 def includes_expired(request: Request) -> bool:
     """
-    Tell whether a request asks for expired modes too (V1-CRS-02).
+    Return whether a request asks for expired modes too (V1-CRS-02).
 
     Args:
         request: The request; any value but an empty one asks, "0" and "false" too.

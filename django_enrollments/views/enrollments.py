@@ -68,7 +68,7 @@ class EnrollmentView(EnrollmentAPIView):
         self, request: Request, course_id: str, username: str | None = None
     ) -> Response:
         """
-        Give an enrollment, active or not.
+        Return an enrollment, active or not.
 
         Args:
             request: The request; ``?include_expired=`` with any value lists expired
@@ -250,7 +250,7 @@ def _courses_of(course_ids: Collection[str]) -> QuerySet[Any]:
 
 
 def _course_id_of(body: Mapping[str, Any]) -> str:
-    """Give the course id of a request (V1-POST-02…04)."""
+    """Return the course id of a request (V1-POST-02…04)."""
     details = body.get("course_details")
     given = details.get("course_id") if isinstance(details, dict) else None
     if not given:
@@ -263,7 +263,7 @@ def _course_id_of(body: Mapping[str, Any]) -> str:
 
 def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
-    Give the name of who is to be enrolled; of others, it need not exist yet.
+    Return the name of who is to be enrolled; of others, it need not exist yet.
 
     Nothing tells whoever may not act for others if a user or an address exists
     (V1-POST-06…12, V1-POST-32).
@@ -278,7 +278,7 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
 
 
 def _may_act(body: Mapping[str, Any], requester: Requester) -> bool:
-    """Tell whether a requester may do to anybody what a request asks for."""
+    """Return whether a requester may do to anybody what a request asks for."""
     leaves = body.get("is_active") is False
     return requester.may_create or (leaves and requester.may_deactivate)
 
@@ -301,7 +301,7 @@ def _name_of_address(email: object) -> str:
 
 
 def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
-    """Give the mode of a request; not everybody may pick any (V1-POST-15…18)."""
+    """Return the mode of a request; not everybody may pick any (V1-POST-15…18)."""
     mode = body.get("mode")
     if isinstance(mode, list | dict):
         mode = told(mode)
@@ -321,7 +321,7 @@ def _may_choose(mode: Any, requester: Requester) -> bool:
 
 
 def _user_of(learner: object, requester: Requester) -> Any | None:
-    """Give the user who is to be enrolled, ``None`` when there is none (V1-POST-13)."""
+    """Return the user to be enrolled, or ``None`` (V1-POST-13)."""
     if learner == requester.username and requester.user.is_authenticated:
         return requester.user
     if isinstance(learner, str) and len(learner) <= _LONGEST_NAME:
@@ -330,7 +330,7 @@ def _user_of(learner: object, requester: Requester) -> Any | None:
 
 
 def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
-    """Give a flag of a request; only JSON's own booleans are ones (V1-POST-19…21)."""
+    """Return a flag of a request; only JSON's own booleans are ones (V1-POST-19…21)."""
     flag = body.get(name)
     if flag is not None and not isinstance(flag, bool):
         raise refused(400, text, flag)
@@ -338,7 +338,7 @@ def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
 
 
 def _side_effects_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what else a request wants to happen (V1-SIDE)."""
+    """Return what else a request wants to happen (V1-SIDE)."""
     customer = "'{}' is an invalid enterprise customer."
     return {
         "cohort": _text_of(
@@ -360,7 +360,7 @@ def _side_effects_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text_of(body: Mapping[str, Any], name: str, text: str) -> str | None:
-    """Give a text of a request, one that can be stored."""
+    """Return a text of a request, one that can be stored."""
     value: str | None = body.get(name)
     if value is not None and not is_storable(value, MAX_TEXT):
         raise refused(400, text, value)

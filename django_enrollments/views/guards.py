@@ -30,7 +30,7 @@ class IsGlobalStaff(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """
-        Tell whether the requester may do what the method does.
+        Return whether the requester may do what the method does.
 
         Args:
             request: An authenticated request.
@@ -46,7 +46,7 @@ class CanRetireUser(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """
-        Tell whether the requester may take somebody out of all courses.
+        Return whether the requester may take somebody out of all courses.
 
         Args:
             request: An authenticated request.

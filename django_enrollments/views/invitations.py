@@ -99,7 +99,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
 
     def check_required_data(self, request: Request) -> tuple[bool, Any, Any]:
         """
-        Tell whether a request names an address and a course (V1-CEA-05).
+        Return whether a request names an address and a course (V1-CEA-05).
 
         Args:
             request: The request.
@@ -142,7 +142,7 @@ def _invalid(address: object) -> Refused:
 
 
 def _auto_enroll_of(request: Request) -> bool:
-    """Give the flag of a request: a boolean in JSON, its usual texts in forms."""
+    """Return the flag of a request: a boolean in JSON, its usual texts in forms."""
     flag = request.data.get("auto_enroll")
     is_form = isinstance(request.data, QueryDict)
     # Parts of a form may be files, and those have names that say nothing.

@@ -54,7 +54,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
 
     def get_queryset(self) -> QuerySet[CourseEnrollment]:
         """
-        Give the enrollments that the request asks for; override to narrow.
+        Return the enrollments that the request asks for; override to narrow.
 
         Raises:
             Refused: A filter is malformed; every one that is, is told (V1-ADM-11).
@@ -63,7 +63,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         return enrollments.select_related("user", "course")
 
     def _filters(self) -> dict[str, Any]:
-        """Give the filters that the request has, read and checked."""
+        """Return the filters that the request has, read and checked."""
         if not self.request.query_params.keys() & _FILTERS:
             return {}
         form = CourseEnrollmentsApiListForm(self.request.query_params)
@@ -77,7 +77,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """
-        Give a page, as the serializer would, in one statement for all its rows.
+        Return a page, as the serializer would, in one statement for all its rows.
 
         Args:
             request: The request, with the fields of the form as filters.
@@ -109,7 +109,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         return self.get_paginated_response(listed)
 
     def _is_ours(self) -> bool:
-        """Tell whether a host has left rows, pages and their shape to this view."""
+        """Return whether a host has left rows, pages and their shape to this view."""
         ours, own = CourseEnrollmentsApiListView, type(self)
         names = ("get_queryset", "filter_queryset", "paginate_queryset")
         return (
@@ -136,7 +136,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
 def _search(
     given: Mapping[str, Any],
 ) -> tuple[CourseEnrollmentQuerySet, Mapping[Any, str] | None]:
-    """Give what filters find, and the names of its learners where they are known."""
+    """Return what filters find, and the names of its learners where they are known."""
     usernames = given.get("username")
     # Databases are better at finding the rows of keys than of names.
     names = None if usernames is None else find_names(usernames)

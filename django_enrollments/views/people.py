@@ -76,7 +76,7 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
 
 
 def _told_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:
-    """Give roles in order, those on whole organisations without a course (B-10)."""
+    """Return roles in order, those on whole organisations without a course (B-10)."""
     distinct = {
         (str(role.org or ""), str(role.course_id or ""), str(role.role))
         for role in roles

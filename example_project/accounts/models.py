@@ -25,9 +25,9 @@ class User(AbstractUser):
     )
 
     def get_full_name(self) -> str:
-        """Give the name, or the login of who gave none."""
+        """Return the name, or the login of who gave none."""
         return self.name or self.get_username()
 
     def get_short_name(self) -> str:
-        """Give the same as :meth:`get_full_name`: names have no parts here."""
+        """Return the same as :meth:`get_full_name`: names have no parts here."""
         return self.get_full_name()

@@ -15,7 +15,7 @@ class School(models.Model):
         ordering = ("name",)
 
     def __str__(self) -> str:
-        """Give the name."""
+        """Return the name."""
         return self.name
 
 
@@ -43,5 +43,5 @@ class CourseRun(models.Model):
         ordering = ("code",)
 
     def __str__(self) -> str:
-        """Give code and title."""
+        """Return code and title."""
         return f"{self.code}: {self.title}"

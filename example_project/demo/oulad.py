@@ -92,7 +92,7 @@ class Registration:
 
     def registered_at(self) -> datetime:
         """
-        Tell when the student registered.
+        Return when the student registered.
 
         Where that is not recorded, the first day of the presentation stands in, or the
         day of the withdrawal where that was earlier.
@@ -102,7 +102,7 @@ class Registration:
         return self._moment(0 if self.last_day is None else min(0, self.last_day))
 
     def withdrew_at(self) -> datetime | None:
-        """Tell when the student withdrew, if ever."""
+        """Return when the student withdrew, or ``None``."""
         return None if self.last_day is None else self._moment(self.last_day)
 
     def _moment(self, day: int) -> datetime:
@@ -166,12 +166,12 @@ class Dataset:
     known: KnownAnswers
 
     def students(self) -> set[int]:
-        """Give the numbers of all students."""
+        """Return the numbers of all students."""
         return {registration.student for registration in self.registrations}
 
     def steps(self) -> list[Step]:
         """
-        Give all that happened, in the order in which it did.
+        Return all that happened, in the order in which it did.
 
         Of what happened in one moment, registrations come first.
         """
@@ -226,7 +226,7 @@ def read(folder: Path) -> Dataset:
 
 
 def _rows(path: Path, *, columns: int) -> Iterator[tuple[list[str], str]]:
-    """Give the rows of a file below its heading, and where each is."""
+    """Yield the rows of a file below its heading, and where each is."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file)

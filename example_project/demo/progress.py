@@ -22,7 +22,7 @@ _LINES = 10
 @contextmanager
 def progress(total: int, done: int, out: TextIO) -> Iterator[Callable[[int], None]]:
     """
-    Give a function that is to be told how many calls have been made.
+    Return a function that is to be told how many calls have been made.
 
     Args:
         total: How many there are.

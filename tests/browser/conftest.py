@@ -78,7 +78,7 @@ def site(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def person(browser: Chrome, site: str) -> Iterator[Person]:
-    """Give somebody who has never been here; in the end their pages were all right."""
+    """Yield a new visitor; at the end all their pages must have been without errors."""
     browser.get(site)
     browser.delete_all_cookies()
     browser.get_log("browser")

@@ -30,7 +30,7 @@ def _one_crowd_at_a_time() -> Iterator[None]:
 
 @pytest.fixture
 def way(request: pytest.FixtureRequest) -> Way:
-    """Give the way of connecting that a test is to go by."""
+    """Return the way of connecting that a test is to go by."""
     way: Way = getattr(request, "param", AUTOCOMMIT)
     if connection.vendor not in way.options:
         pytest.skip(f"{connection.display_name} knows no such way: {way.name}")

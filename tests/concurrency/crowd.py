@@ -90,7 +90,7 @@ class Answer:
     heard: tuple[EventRecord, ...] = ()
 
     def unwrap(self) -> Any:
-        """Give what the call returned, if it did."""
+        """Return what the call returned, if it did."""
         assert self.error is None, self
         return self.value
 
@@ -137,7 +137,7 @@ def at_once(
 
 
 def database_of(way: Way) -> dict[str, Any]:
-    """Give what a process must know of the tests' database to connect in this way."""
+    """Return what a process must know of the tests' database to connect in this way."""
     return {
         "NAME": connection.settings_dict["NAME"],
         "OPTIONS": {
@@ -148,7 +148,7 @@ def database_of(way: Way) -> dict[str, Any]:
 
 
 def hear_everything() -> list[EventRecord]:
-    """Give a list to which every event is added that this process announces."""
+    """Return a list to which every event is added that this process announces."""
     heard: list[EventRecord] = []
 
     def listen(event: EventRecord, **kwargs: Any) -> None:

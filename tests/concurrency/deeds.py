@@ -57,12 +57,12 @@ def set_capacity(course_key: Any, capacity: int) -> int:
 
 
 def is_course_locked(key: Any) -> bool:
-    """Tell whether somebody holds the row of a course."""
+    """Return whether somebody holds the row of a course."""
     return _is_locked(get_course_model()._base_manager.filter(pk=key))
 
 
 def is_enrollment_locked(key: Any) -> bool:
-    """Tell whether somebody holds the row of an enrollment."""
+    """Return whether somebody holds the row of an enrollment."""
     return _is_locked(CourseEnrollment.objects.filter(pk=key))
 
 

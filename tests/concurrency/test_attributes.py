@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def own_list(writer: int) -> list[dict[str, str]]:
-    """Give a list whose every entry tells who wrote it, some names being shared."""
+    """Return a list whose every entry tells who wrote it, some names being shared."""
     shared = [
         {"namespace": "order", "name": f"line{n}", "value": f"{writer}"}
         for n in range(4)

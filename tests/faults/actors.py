@@ -89,7 +89,7 @@ class Actor:
         self._to_actor.send(None)
 
     def is_busy(self) -> bool:
-        """Tell whether it has neither paused nor come to the end."""
+        """Return whether it has neither paused nor come to the end."""
         return not self._to_actor.poll()
 
     def answer(self) -> Answer:
@@ -118,7 +118,7 @@ class Actor:
 
 @contextmanager
 def acting(call: Callable[[], Any], **options: Any) -> Iterator[Actor]:
-    """Give an actor that has paused, and kill it if the test fails."""
+    """Return an actor that has paused, and kill it if the test fails."""
     actor = Actor(call, **options)
     try:
         assert actor.has_paused(), actor.answer()
@@ -142,7 +142,7 @@ def is_told_to_go_on() -> bool:
 
 
 def session_id() -> int | None:
-    """Give the id of this process's connection, as the server knows it."""
+    """Return the id of this process's connection, as the server knows it."""
     if connection.connection is None or connection.vendor == "sqlite":
         return None
     if connection.vendor == "postgresql":

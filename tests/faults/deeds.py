@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def own_list(writer: object = 0) -> list[dict[str, str]]:
-    """Give a list of attributes of which every entry tells who wrote it."""
+    """Return a list of attributes of which every entry tells who wrote it."""
     return [
         {"namespace": "order", "name": f"line{n}", "value": f"{writer}"}
         for n in range(3)

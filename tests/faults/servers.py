@@ -31,7 +31,7 @@ _FOLDERS = [
 
 
 def find_program(name: str) -> str | None:
-    """Give the path of a program of a server's, or ``None`` where it is missing."""
+    """Return the path of a program of a server's, or ``None`` where it is missing."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *_FOLDERS])
     return shutil.which(name, path=path)
 
@@ -59,7 +59,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Give what replaces Django's configuration of the tests' database."""
+        """Return what replaces Django's configuration of the tests' database."""
         return {
             "NAME": "faults",
             "HOST": "127.0.0.1",
@@ -72,7 +72,7 @@ class Server:
         raise NotImplementedError
 
     def command(self) -> list[str]:
-        """Give what starts it in the foreground."""
+        """Return what starts it in the foreground."""
         raise NotImplementedError
 
     def execute(self, statement: str) -> None:

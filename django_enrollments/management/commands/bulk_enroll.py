@@ -157,7 +157,7 @@ def _dry_run() -> Iterator[Callable[[], object]]:
 
 def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
     """
-    Give what all rows have in common, as ``api.bulk_enroll`` takes it.
+    Return what all rows have in common, as ``api.bulk_enroll`` takes it.
 
     Raises:
         CommandError: The actor is unknown, or the reason cannot be stored.

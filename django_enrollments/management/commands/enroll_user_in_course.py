@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
 
 def _as_command_error(refusal: CourseEnrollmentError) -> Any:
-    """Give a refusal that ends a command without a traceback and stays what it is."""
+    """Return a refusal that ends a command without a traceback and stays what it is."""
     kind = type(refusal)
     both = type(kind.__name__, (CommandError, kind), {"__module__": kind.__module__})
     error: Any = both(*refusal.args)

@@ -174,7 +174,7 @@ def _claim(
 
 
 def _tell(enrollment: CourseEnrollment, course: Any, deadline: datetime) -> bool:
-    """Tell a learner, and tell whether that worked."""
+    """Notify a learner, and return whether that worked."""
     sender = EnrollmentNotificationSender(course, enrollment.user_id, to_iso(deadline))
     try:
         sender.send_audit_access_expiring_soon_notification()
