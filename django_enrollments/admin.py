@@ -586,7 +586,7 @@ class CourseEnrollmentAttributeAdmin(_Shown, _Kept):
 
 @admin.register(SentNotification)
 class SentNotificationAdmin(_Shown):
-    """Who has been told of what; whoever is to be told again is deleted here."""
+    """Notifications that were sent; delete a row to send one again."""
 
     user_key = "enrollment__user"
     list_display = ("enrollment", "notification_type", "deadline", "sent")

@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Refusals that force lifts; a veto has the code of a permission that nobody granted.
+#: Refusals that force lifts; a veto has the code of a permission that was not granted.
 _LIFTED_BY_FORCE = {
     "enrollment_not_started",
     "enrollment_ended",
@@ -402,10 +402,10 @@ def enroll_or_update(
     """
     Bring an enrollment into the state asked for, as far as the asker may (V1-ENR).
 
-    A learner can only enroll; whoever may more changes the mode or activation of an
-    enrollment that is there, without being asked for access. A learner who is in
-    already, with nothing to change, keeps the enrollment as it is (B-05, B-14), and
-    nothing is noted about them either.
+    A learner can only enroll. A requester with more permissions changes the mode or
+    activation of an existing enrollment without a check of access. An active learner
+    with nothing to change keeps the enrollment as it is (B-05, B-14), and nothing else
+    is stored.
 
     Attributes, cohort and e-mail choice are stored with the enrollment or not at all
     (B-07). The enterprise backend is called before, for it may use a network; whatever
@@ -936,9 +936,9 @@ def bulk_enroll(
             whole batches done and none of the rest.
         force: Whether window and invitations are lifted.
         over_capacity: Whether seats are.
-        skip_refund: Whether whoever refunds should leave those who go alone.
+        skip_refund: Whether receivers are to skip the refunds.
         actor: The acting user, as an instance or primary key.
-        reason: Words for whoever reads the history later.
+        reason: Free text, stored in the history.
         source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
         at: When, aware; the clock is read when ``None``, in a stream for each batch.
 

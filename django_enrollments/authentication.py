@@ -54,7 +54,7 @@ class SessionAuthenticationAllowInactiveUser(SessionAuthentication):
             request: The request.
 
         Returns:
-            The user and nothing more, or ``None`` when nobody is logged in.
+            The user and nothing more, or ``None`` when no user is logged in.
 
         Raises:
             PermissionDenied: The request would change something, and its CSRF token

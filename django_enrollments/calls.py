@@ -50,7 +50,7 @@ class Origin:
     Attributes:
         actor_id: Primary key of the acting user; ``None`` when a program acts.
         source: One of ``SOURCES``, or a word of the host's own.
-        reason: Words for whoever reads the history later.
+        reason: Free text, stored in the history.
     """
 
     actor_id: Any = None
@@ -67,7 +67,7 @@ def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Or
             ``None`` or an anonymous user when a program acts.
         source: One of ``SOURCES``, or a word of the host's own: 1 to 32 lower-case
             ASCII letters, digits, ``-`` and ``_``.
-        reason: Words for whoever reads the history later.
+        reason: Free text, stored in the history.
 
     Raises:
         ValueError: The source is no such word.
@@ -103,7 +103,7 @@ class Call:
 
     Attributes:
         at: When it happens.
-        readings: What has been read for it so far, by whoever reads.
+        readings: What has been read for it so far.
     """
 
     at: datetime

@@ -133,7 +133,7 @@ def check_api_keys(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
     """Report blank API keys, which never match (W002)."""
     if all(key.strip() for key in conf.ENROLLMENTS_API_KEYS):
         return []
-    message = f"{_API_KEYS} holds a blank key, which lets nobody in."
+    message = f"{_API_KEYS} holds a blank key, which is never valid."
     hint = "Remove it; if it comes from the environment, set the variable."
     return [Warning(message, hint=hint, id="django_enrollments.W002")]
 

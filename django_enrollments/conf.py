@@ -122,7 +122,7 @@ def refuse_everything(action: str, **context: Any) -> None:
         context: Ignored.
 
     Raises:
-        EnrollmentNotAllowed: Always; a veto that nobody can hear must not be skipped.
+        EnrollmentNotAllowed: Always; a filter that cannot be called is not skipped.
     """
     raise EnrollmentNotAllowed("Enrollment is not possible at the moment.")
 

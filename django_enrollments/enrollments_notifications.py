@@ -63,7 +63,7 @@ class EnrollmentNotificationSender:
                 "audit_access_expiry": self.audit_access_expiry,
             },
         )
-        # A receiver that raises is logged; it keeps nobody from being told.
+        # A receiver that raises is logged; the other receivers are called.
         notification_requested.send_robust(
             type(self), notification_data=notification_data
         )

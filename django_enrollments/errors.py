@@ -33,7 +33,7 @@ class CourseEnrollmentError(Exception):
 
 class CourseEnrollmentClosedError(CourseEnrollmentError):
     """
-    The learner may not enroll now: window, invitation, or nobody granted it (ACC-14).
+    The learner may not enroll now: window, invitation, or no grant (ACC-14).
 
     ``api.explain_enrollment()`` tells every reason and when it ends.
     """

@@ -81,7 +81,7 @@ class Decision:
 
 
 class _DenyingBackend:
-    """Stands in for backends that cannot be loaded; nobody may do anything."""
+    """Replaces backends that cannot be loaded, and grants nothing."""
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         return False

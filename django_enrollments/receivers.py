@@ -38,7 +38,7 @@ def enroll_invited(
 
     Args:
         instance: The user.
-        raw: Whether a fixture is being loaded, which enrolls nobody.
+        raw: Whether a fixture is being loaded, which enrolls no user.
         using: Database alias it was saved to.
         update_fields: The fields that were written; ``None`` for all.
         kwargs: Whatever else the signal carries.

@@ -146,7 +146,7 @@ class EnrollmentsService:
             attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
             enterprise_uuid: The enterprise customer behind it, if any.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
@@ -211,7 +211,7 @@ class EnrollmentsService:
                 is given.
             enterprise_uuid: The enterprise customer behind it, if any.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
@@ -267,9 +267,9 @@ class EnrollmentsService:
         Args:
             user: The learner.
             course: The course; a deleted one by its id, where the id is its key.
-            skip_refund: Whether whoever refunds should leave this one alone.
+            skip_refund: Whether receivers are to skip the refund.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
@@ -319,7 +319,7 @@ class EnrollmentsService:
             mode: Mode slug.
             include_expired: Whether expired modes count as offered.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``.
 
@@ -360,7 +360,7 @@ class EnrollmentsService:
 
         Args:
             user: The user; an anonymous one is in no course.
-            course: The course; nobody is in an unknown one.
+            course: The course; an unknown one has no learners.
         """
         enrollments = CourseEnrollment.objects.using(read_alias()).in_course(course)
         try:
@@ -433,9 +433,9 @@ class EnrollmentsService:
             action: ``enroll`` or ``unenroll``.
             force: Whether window and invitations are lifted.
             over_capacity: Whether seats are.
-            skip_refund: Whether whoever refunds should leave those who go alone.
+            skip_refund: Whether receivers are to skip the refunds.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
             at: When, aware; the clock is read when ``None``, in a stream for each
                 batch.

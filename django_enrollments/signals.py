@@ -2,7 +2,7 @@
 What this app announces, and the record it announces it with.
 
 Each signal is sent after commit, in the order of the changes, and never for a change
-that rolled back. A receiver that raises is logged and disturbs nobody. Every
+that rolled back. A receiver that raises is logged and affects no other. Every
 enrollment signal comes with one row of
 :class:`~django_enrollments.models.EnrollmentEvent`.
 """
@@ -97,7 +97,7 @@ enrollment_activated = Signal()
 #: :param sender: :class:`~django_enrollments.models.CourseEnrollment`.
 #: :param enrollment: The instance.
 #: :param event: The :class:`EventRecord`.
-#: :param skip_refund: Whether whoever refunds should leave this one alone.
+#: :param skip_refund: Whether receivers are to skip the refund.
 enrollment_deactivated = Signal()
 
 #: An enrollment has another mode.

@@ -56,7 +56,7 @@ PAUSE_SECONDS = 0.005
 
 class EnrollmentUserThrottle(UserRateThrottle):
     """
-    Counts the requests of a user, or of an address where nobody is logged in.
+    Counts the requests of a user, or of an address where no user is logged in.
 
     All views share one counter, which other APIs of the project neither see nor fill
     (B-02); staff have their own. Who carries an API key is not counted. Rates are

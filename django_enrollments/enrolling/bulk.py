@@ -58,7 +58,7 @@ class BulkTerms:
         mode: Mode slug; ``None`` for the default, and for leaving active learners be.
         force: Whether window and invitations are lifted.
         over_capacity: Whether seats are.
-        skip_refund: Whether whoever refunds should leave those who go alone.
+        skip_refund: Whether receivers are to skip the refunds.
         origin: Who does it, from where and why.
     """
 

@@ -173,7 +173,7 @@ def record(
         at: When, aware.
         using: Database alias of the transaction under way.
         enterprise_uuid: The enterprise customer behind the changes, or ``""``.
-        skip_refund: Whether whoever refunds should leave deactivations alone.
+        skip_refund: Whether receivers are to skip the refunds.
     """
     time = for_database(at)
     told = [

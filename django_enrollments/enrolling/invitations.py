@@ -52,7 +52,7 @@ def invite(
     Args:
         email: An address as :func:`~django_enrollments.keys.clean_address` returns it.
         course_id: A valid course id.
-        auto_enroll: Whether whoever has the address is enrolled once they appear.
+        auto_enroll: Whether the account with the address is enrolled once it exists.
         at: The moment of the invitation.
         origin: Who invites and why, for the history; ``None`` for a program.
 
@@ -78,7 +78,7 @@ def invite(
     except IntegrityError:
         return None
     if auto_enroll:
-        # Whoever registers just now may not have seen the invitation.
+        # An account that is saved just now may not have seen the invitation.
         look_again = partial(redeeming.redeem_for_addresses, [email], course_id)
         redeeming.after_commit(look_again, using=using)
     return invitation

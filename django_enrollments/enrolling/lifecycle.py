@@ -197,7 +197,7 @@ def change(
         at: When, aware.
         using: Database alias to write to.
         enterprise_uuid: The enterprise customer behind it, or ``""``.
-        skip_refund: Whether whoever refunds should leave this one alone.
+        skip_refund: Whether receivers are to skip the refund.
         attributes: What :func:`~.attributes.clean_attributes` returned, or ``None``.
 
     Returns:
@@ -265,7 +265,7 @@ def deactivate(
         using: Database alias to write to.
         course: The host's course object that filters are shown, where all rows are of
             one course.
-        skip_refund: Whether whoever refunds should leave them alone.
+        skip_refund: Whether receivers are to skip the refunds.
 
     Returns:
         One outcome per enrollment, in order.
@@ -348,7 +348,7 @@ def _plan_enrolling(
     if row is None:
         after = (wanted_mode(), is_active)
     elif row.is_active:
-        # Whoever is in stays in, whatever window and seats say now (B-14).
+        # An active learner stays active, whatever window and seats are now (B-14).
         moves = terms.if_active == "change_mode" and mode is not None
         after = (mode if moves and mode is not None else row.mode, True)
     elif is_active:

@@ -107,7 +107,7 @@ def usable_modes(
         modes: All modes of a course.
         at: When, aware.
         include_expired: Whether expired ones count too.
-        only_selectable: Whether to leave out credit, which nobody picks at first.
+        only_selectable: Whether to leave out credit, which cannot be chosen at first.
     """
     usable = [
         mode

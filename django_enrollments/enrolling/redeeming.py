@@ -98,7 +98,7 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     """
     Enroll an account by an invitation, in its mode, for its actor and reason.
 
-    By the same rules as everybody. Whoever is or was in the course stays as they are.
+    By the learner's rules. An enrollment that exists is not changed.
     Whatever goes wrong is undone and logged, and the invitation goes on waiting: it
     must not cost a host the account that is being saved.
 

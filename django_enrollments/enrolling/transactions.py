@@ -118,7 +118,7 @@ def begin_writing() -> str:
     if connection.vendor == "sqlite" and connection.in_atomic_block:
         # Each transaction begins with a list of its own.
         hooks = connection.run_on_commit
-        # Nobody else can write to what is in this process's memory.
+        # Only this process can write to a database in its memory.
         is_alone = connection.is_in_memory_db()
         if not is_alone and _writers.get(connection) is not hooks:
             take_sqlite_write_lock(using)

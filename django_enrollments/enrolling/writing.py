@@ -49,7 +49,7 @@ class Writing:
         at: When, aware.
         using: Database alias to write to.
         enterprise_uuid: The enterprise customer behind it, or ``""``.
-        skip_refund: Whether whoever refunds should leave them alone.
+        skip_refund: Whether receivers are to skip the refunds.
         attributes: What :func:`~.attributes.clean_attributes` returned, for every
             enrollment that changes; ``None`` touches nothing.
     """
@@ -98,7 +98,7 @@ def _write_in_transaction(
     Allot seats and write, unless the course is full.
 
     Returns:
-        Whether it was not. If it was, nothing has been written and nobody turned away.
+        Whether it was not. If it was, nothing has been written or refused.
     """
     using = writing.using
     try:
@@ -142,7 +142,7 @@ def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> bo
     Return the free seats to those who need one, first come first served.
 
     Returns:
-        Whether there was one. If not, nobody has been turned away yet.
+        Whether there was one. If not, nothing has been refused yet.
     """
     needing = _needing_seats(plans)
     if not needing or _has_no_limit(offer, using=using):
@@ -157,7 +157,7 @@ def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> bo
 
 def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
     """
-    Return whether nobody counts the seats of a course.
+    Return whether the seats of a course are not limited.
 
     That was read before, and no lock proves it: to enroll in a course without a limit
     locks nothing. So where code of the host's has been asked since, which may have
@@ -196,7 +196,7 @@ def _write(plans: Sequence[Plan], writing: Writing) -> None:
         plan.outcome.status = _status(planned)
         row = planned.enrollment
         if row is not None:
-            # Whoever only leaves keeps the mode, so all who do share one statement.
+            # Deactivation keeps the mode, so all deactivations share one statement.
             leaves = planned.deactivates and not planned.changes_mode
             target = (None if leaves else planned.mode, planned.is_active)
             as_read = targets.setdefault(target, {})

@@ -21,7 +21,7 @@ def progress(
     Show how many rows are done.
 
     Args:
-        total: How many there are; ``None`` when nobody knows.
+        total: How many there are; ``None`` when unknown.
         terminal: Where a bar is drawn, if it is a terminal and tqdm is installed, as
             it is with the extra ``[progress]``.
         say: Writes a line otherwise.

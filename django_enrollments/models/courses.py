@@ -217,7 +217,7 @@ class CourseMode(models.Model):
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.
             include_expired: Whether modes past their expiration count.
-            only_selectable: Whether to leave out credit, which nobody picks at first.
+            only_selectable: Whether to leave out credit, which is no first choice.
 
         Returns:
             Instances in creation order; an unsaved one for the default mode.

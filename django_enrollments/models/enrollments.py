@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def default_mode() -> str:
-    """Return the slug a row has when nobody names one."""
+    """Return the default of a row's mode."""
     return conf.ENROLLMENTS_DEFAULT_MODE
 
 
@@ -374,7 +374,7 @@ class CourseEnrollmentAttribute(models.Model):
 
 class SentNotification(models.Model):
     """
-    That a learner was told of a deadline, so that nobody is told twice.
+    That a learner was notified of a deadline, so that it happens once.
 
     Holds personal data only through the enrollment. Deleted with it.
     """

@@ -154,7 +154,7 @@ class EnrollmentEvent(models.Model):
         settings.AUTH_USER_MODEL,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
-        # Nobody looks events up by actor in a hurry; an index would cost each insert.
+        # Look-ups by actor are rare; an index would slow down each insert.
         db_index=False,
         null=True,
         related_name="+",

@@ -48,7 +48,7 @@ class CourseEnrollmentAllowedQuerySet(models.QuerySet["CourseEnrollmentAllowed"]
         return self.filter(email=email)
 
     def unused(self) -> CourseEnrollmentAllowedQuerySet:
-        """Keep those that nobody has enrolled by yet."""
+        """Keep the unused ones."""
         return self.filter(user=None)
 
     def usable_by(self, user: Any) -> CourseEnrollmentAllowedQuerySet:
@@ -171,7 +171,7 @@ class CourseEnrollmentAllowed(models.Model):
         cls, course_id: object
     ) -> CourseEnrollmentAllowedQuerySet:
         """
-        Return the invitations to a course that nobody has used (MDL-14, MDL-27).
+        Return the unused invitations to a course (MDL-14, MDL-27).
 
         Args:
             course_id: The course, its id, or anything whose ``str()`` that is.

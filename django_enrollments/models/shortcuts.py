@@ -145,7 +145,7 @@ class EnrollmentShortcuts:
             over_capacity: Whether seats are lifted; the reason tells so when none is
                 given. Without it a seat is needed, ``check_access`` or not.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
 
         Returns:
@@ -209,9 +209,9 @@ class EnrollmentShortcuts:
         Args:
             user: The learner.
             course_id: The course id.
-            skip_refund: Whether whoever refunds should leave this one alone.
+            skip_refund: Whether receivers are to skip the refund.
             actor: The acting user, as an instance or primary key.
-            reason: Words for whoever reads the history later.
+            reason: Free text, stored in the history.
             source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
 
         Raises:
@@ -391,7 +391,7 @@ class EnrollmentShortcuts:
         Args:
             mode: Mode slug, offered or not; ``None`` leaves it.
             is_active: Whether it is active afterwards; ``None`` leaves it.
-            skip_refund: Whether whoever refunds should leave this one alone.
+            skip_refund: Whether receivers are to skip the refund.
             enterprise_uuid: The enterprise customer behind it, if any.
 
         Raises:

@@ -142,7 +142,7 @@ class CallSchema(AutoSchema):
         return f"enrollment.{super().get_serializer_name(serializer, direction)}"
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Return each way to say who asks; an empty one where nobody need say it."""
+        """Return each way to authenticate; an empty one where none is needed."""
         if not self.view.get_permissions():
             return [{}]
         ways: list[dict[str, Any]] = []

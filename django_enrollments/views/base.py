@@ -107,7 +107,7 @@ class ApiKeyPermissionMixIn:
 
 
 class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
-    """Lets in whoever is logged in or carries a valid API key (V1-AUTH-06)."""
+    """Grants access to logged-in users and valid API keys (V1-AUTH-06)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """
@@ -258,8 +258,8 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             code: As DRF gives it.
 
         Raises:
-            NotAuthenticated: Nobody is logged in, even if nobody can (V1-AUTH-11).
-            PermissionDenied: Whoever is logged in may not (V1-AUTH-12).
+            NotAuthenticated: No user is logged in, even if none can (V1-AUTH-11).
+            PermissionDenied: The user who is logged in may not (V1-AUTH-12).
         """
         if not (request.user and request.user.is_authenticated):
             raise NotAuthenticated
@@ -301,9 +301,9 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
 
 class Requester:
     """
-    Whoever asks, and what the permission backends or an API key let them do to others.
+    The requester, and what permission backends or an API key permit them.
 
-    A program that carries a key and is logged in as nobody has the name ``""``
+    A program that sends a key and is not logged in has the name ``""``
     (V1-AUTH-09).
 
     Args:
@@ -361,7 +361,7 @@ def body_of(request: Request) -> dict[str, Any]:
 
     Raises:
         ParseError: It is not what its type says.
-        UnsupportedMediaType: It is of a type that nobody reads.
+        UnsupportedMediaType: No parser reads its type.
     """
     with untranslated():
         data = request.data

@@ -177,7 +177,7 @@ def _audited(
     Log what a program with an API key asks for, whatever becomes of it (AUD-01…05).
 
     Args:
-        requester: Whoever asks; nothing is logged without a key.
+        requester: The requester; nothing is logged without a key.
         user: The learner.
         course_id: The course id.
         body: The request.

@@ -89,7 +89,7 @@ def _told_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:
 
 class UnenrollmentView(EnrollmentAPIView):
     """
-    Takes whoever asked to be retired out of every course (V1-UNENR).
+    Unenrolls a user who asked for retirement from every course (V1-UNENR).
 
     Its errors are bare JSON strings, and no throttle slows a retirement down.
     """
@@ -138,7 +138,7 @@ class UnenrollmentView(EnrollmentAPIView):
 
 
 def _find_retiring_user(username: object) -> Any | None:
-    # What no database can hold is nobody's name, whatever backend is asked.
+    # A text that no database can hold is no username, whatever the backend.
     if not isinstance(username, str) or not is_storable(username, MAX_USERNAME):
         return None
     return get_retirement_backend().find_retiring_user(username)
