@@ -403,3 +403,37 @@ class TestACourseDeletedMeanwhile:
         EnrollmentsService().unenroll(learner, course)
 
         assert event_types() == ["created", "deactivated"]
+
+
+class CountingEnterprise:
+    """An enterprise backend that counts its calls."""
+
+    calls = 0
+
+    def record_enrollment(self, user: Any, course: Any, **details: Any) -> None:
+        type(self).calls += 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_enterprise_backend_is_called_once_however_often_it_is_judged(
+    meanwhile: Any, settings: Any
+) -> None:
+    settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.CountingEnterprise"
+    CountingEnterprise.calls = 0
+    course = make_course()
+    make_modes(course, "audit", "honor", "verified")
+    learner = make_user()
+    service = EnrollmentsService()
+    service.enroll(learner, course, "audit")
+    meanwhile(lambda: service.change_mode(learner, course, "verified"))
+
+    changed = api.enroll_or_update(
+        username("ada"),
+        COURSE_ID,
+        mode="honor",
+        enterprise_uuid="one",
+        may_change=True,
+    )
+
+    assert changed["mode"] == "honor"
+    assert CountingEnterprise.calls == 1
