@@ -47,6 +47,7 @@ from rest_framework.settings import api_settings
 
 from django_enrollments.collaborators import (
     DATA_API,
+    DATA_FUNCTIONS,
     FAULTS,
     METHODS,
     import_path,
@@ -60,21 +61,6 @@ if TYPE_CHECKING:
     from django.db.migrations.operations.base import Operation
 
 AppConfigs = Sequence[AppConfig] | None
-
-#: What ``ENROLLMENTS_DATA_API`` must offer (contract §5).
-DATA_FUNCTIONS = (
-    "get_course_enrollments",
-    "get_course_enrollment",
-    "get_user_enrollments",
-    "create_course_enrollment",
-    "update_course_enrollment",
-    "add_or_update_enrollment_attr",
-    "get_enrollment_attributes",
-    "unenroll_user_from_all_courses",
-    "get_course_enrollment_info",
-    "get_user_roles",
-    "serialize_enrollments",
-)
 
 _APP = "django_enrollments"
 _DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
