@@ -260,7 +260,6 @@ class Nowhere:
 
 
 @only_once
-@pytest.mark.slow
 class TestSwappedLater:
     def test_e011_stops_migrate(self, tmp_path: Path) -> None:
         project = Project(tmp_path, "catalog")
