@@ -257,8 +257,8 @@ def _may_enroll(users: Collection[Any], courses: Iterable[Any]) -> set[tuple[Any
     ):
         # A collation that ignores case also finds what merely looks alike.
         if course_id in closed:
-            # Used by somebody else, it lets nobody in a second time (ACC-02); only an
-            # active account can use it up.
+            # An invitation that another user has used admits no second one (ACC-02);
+            # only an active account can use one up.
             granted.update(
                 (key, closed[course_id][0])
                 for key in owners.get(email, ())

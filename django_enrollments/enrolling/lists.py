@@ -85,7 +85,7 @@ def serialize(
 
 
 def _can_be_joined(enrollments: CourseEnrollmentQuerySet) -> bool:
-    """Return whether a queryset may still be told to read users and courses too."""
+    """Return whether users and courses can still be joined to a queryset."""
     is_read = enrollments._result_cache is not None
     return not (is_read or enrollments.query.is_sliced)
 

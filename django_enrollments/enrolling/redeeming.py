@@ -126,7 +126,9 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     except CourseEnrollmentError as refusal:
         problem: str = refusal.code
     except Exception as error:
-        if is_within and connections[using].needs_rollback:
+        # Outside atomic(), Django knows of no transaction that could have ended.
+        is_atomic = connections[using].in_atomic_block
+        if is_atomic and transaction.get_rollback(using):
             # MariaDB and MySQL end the whole transaction at a deadlock.
             raise
         # Its text may hold an address.

@@ -45,9 +45,9 @@ def search_enrollments(
         course_id_parts: Texts of which the id of their course contains one, whatever
             its case; ``None`` is any course, an empty collection none.
         learners: Keys of users of whom their learner is one; ``None`` is any learner,
-            an empty collection nobody.
+            an empty collection none.
         emails: Addresses of which their learner has one, in any spelling; ``None`` is
-            any learner, an empty collection nobody.
+            any learner, an empty collection none.
         using: Database alias; ``None`` lets the router choose.
     """
     enrollments = CourseEnrollment.objects.using(using)
