@@ -67,7 +67,7 @@ class LockClock:
         """Time every lock that is taken in a block."""
         from django.db import connection
 
-        from django_enrollments.enrolling import seats
+        from django_enrollments.core import seats
 
         with (
             patch.object(seats, "lock_row", self._starting(seats.lock_row)),

@@ -31,17 +31,16 @@ from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_enrollments.calls import attributed, origin_of
-from django_enrollments.enrolling.learners import email_field
-from django_enrollments.enrolling.modes import MAX_SLUG
-from django_enrollments.enrolling.redeeming import after_commit, redeem_for_addresses
-from django_enrollments.enrolling.transactions import (
+from django_enrollments.context import attributed, origin_of
+from django_enrollments.core.invitations import after_commit, redeem_for_addresses
+from django_enrollments.core.modes import MAX_SLUG
+from django_enrollments.core.transactions import (
     begin_writing,
     non_atomic,
     write_alias,
 )
 from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.keys import find_course_id, is_storable
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import (
     Course,
     CourseAccessRole,
@@ -56,6 +55,8 @@ from django_enrollments.models import (
     get_course_adapter,
 )
 from django_enrollments.services import EnrollmentsService
+from django_enrollments.text import is_storable
+from django_enrollments.users import email_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,6 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from django_enrollments import details_cache
-from django_enrollments.calls import current_origin, one_call, origin_of
 from django_enrollments.collaborators import (
     DATA_API,
     DATA_FUNCTIONS,
@@ -22,19 +20,22 @@ from django_enrollments.collaborators import (
     load,
 )
 from django_enrollments.conf import conf
-from django_enrollments.enrolling import access, bulk, renaming
-from django_enrollments.enrolling.attributes import (
+from django_enrollments.context import current_origin, one_call, origin_of
+from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
+from django_enrollments.core.attributes import (
     clean_attributes,
     missing_attributes,
 )
-from django_enrollments.enrolling.catalog import find_offer, get_offer
-from django_enrollments.enrolling.history import clean_enterprise_uuid
-from django_enrollments.enrolling.learners import get_user
-from django_enrollments.enrolling.modes import default_slug, unavailable_text
-from django_enrollments.enrolling.proctoring import proctored_modes
-from django_enrollments.enrolling.redeeming import after_commit
-from django_enrollments.enrolling.side_effects import SideEffects
-from django_enrollments.enrolling.transactions import (
+from django_enrollments.core.course_info import find_offer, get_offer
+from django_enrollments.core.history import clean_enterprise_uuid
+from django_enrollments.core.hooks import SideEffects
+from django_enrollments.core.invitations import after_commit
+from django_enrollments.core.modes import (
+    default_slug,
+    proctored_modes,
+    unavailable_text,
+)
+from django_enrollments.core.transactions import (
     begin_writing,
     conflict_on_integrity_error,
     deciding,
@@ -54,13 +55,14 @@ from django_enrollments.errors import (
     EnrollmentNotAllowed,
     EnrollmentNotFoundError,
 )
-from django_enrollments.keys import find_course_id, find_stored_course_id
+from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
     CourseMode,
     get_course_adapter,
 )
+from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -653,7 +655,7 @@ def get_course_enrollment_details(
         # What the call has read before may be older than the cache.
         if text is None or call.readings:
             return read()
-        return details_cache.cached_details(
+        return course_details_cache.cached_details(
             text, read, include_expired=include_expired, at=call.at
         )
 
@@ -851,7 +853,7 @@ def explain_enrollment(
         offer = get_offer(course_id, call)
         user = get_user(username)
         source = current_origin().source
-        return access.explain(user, offer, mode=mode, call=call, source=source)
+        return eligibility.explain(user, offer, mode=mode, call=call, source=source)
 
 
 @overload
@@ -932,7 +934,7 @@ def bulk_enroll(
         skip_refund: Whether receivers are to skip the refunds.
         actor: The acting user, as an instance or primary key.
         reason: Free text, stored in the history.
-        source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+        source: One of :data:`django_enrollments.context.SOURCES`, or the host's word.
         at: When, aware; the clock is read when ``None``, in a stream for each batch.
 
     Returns:
@@ -1003,5 +1005,5 @@ def rename_course_id(old: object, new: object) -> dict[str, int]:
         return {"roles": 0, "invitations": 0}
     using = begin_writing()
     moved = renaming.rename_course_id(old_id, new_id, using=using)
-    after_commit(details_cache.drop_details, using=using)
+    after_commit(course_details_cache.drop_details, using=using)
     return moved

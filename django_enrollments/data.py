@@ -15,47 +15,43 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from django_enrollments.calls import (
+from django_enrollments.context import (
     Call,
     current_origin,
     one_call,
     origin_of,
     read_alias,
 )
-from django_enrollments.enrolling import lifecycle
-from django_enrollments.enrolling.attributes import (
+from django_enrollments.core import lifecycle
+from django_enrollments.core.attributes import (
     clean_attributes,
     list_attributes,
     replace_attributes,
 )
-from django_enrollments.enrolling.catalog import (
+from django_enrollments.core.course_info import (
     CourseOffer,
     find_offer,
     get_offer,
     orphan_offer,
 )
-from django_enrollments.enrolling.filters import apply_filters, get_filters
-from django_enrollments.enrolling.history import clean_enterprise_uuid
-from django_enrollments.enrolling.learners import (
-    find_stored_name,
-    find_user,
-    get_user,
-)
-from django_enrollments.enrolling.lists import (
+from django_enrollments.core.history import clean_enterprise_uuid
+from django_enrollments.core.hooks import apply_filters, get_filters
+from django_enrollments.core.selectors import (
     enrollment_entry,
     own_enrollments,
     serialize,
     serialize_own,
 )
-from django_enrollments.enrolling.transactions import (
+from django_enrollments.core.transactions import (
     begin_writing,
     conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
     write_transaction,
 )
+from django_enrollments.course_model import course_key_is_id
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
-from django_enrollments.keys import find_course_id
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -68,7 +64,11 @@ from django_enrollments.selects import (
     select_instances,
     select_with,
 )
-from django_enrollments.swapped import course_key_is_id
+from django_enrollments.users import (
+    find_stored_name,
+    find_user,
+    get_user,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -11,7 +11,7 @@ from django_enrollments.backends.loading import get_notification_backend
 from django_enrollments.backends.notifications import NotificationData
 from django_enrollments.conf import conf
 from django_enrollments.errors import CourseNotFoundError
-from django_enrollments.keys import find_course
+from django_enrollments.identifiers import find_course
 from django_enrollments.models import get_course_adapter
 from django_enrollments.signals import notification_requested
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.core.exceptions import ValidationError
 
-from django_enrollments.keys import find_course_id, is_username
+from django_enrollments.identifiers import find_course_id, is_username
 
 
 class CourseEnrollmentsApiListForm(forms.Form):

@@ -13,7 +13,7 @@ from django.db.models import Q
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 
-from django_enrollments.moments import as_moment, for_database
+from django_enrollments.datetimes import as_moment, for_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable

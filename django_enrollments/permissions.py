@@ -17,7 +17,7 @@ from django.core.exceptions import PermissionDenied
 
 from django_enrollments.collaborators import CollaboratorNotLoaded, load_instance
 from django_enrollments.conf import conf
-from django_enrollments.keys import find_course, find_courses
+from django_enrollments.identifiers import find_course, find_courses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
-from django_enrollments.details_cache import drop_details
-from django_enrollments.enrolling.learners import email_field
-from django_enrollments.enrolling.redeeming import after_commit, redeem_for_user
-from django_enrollments.enrolling.transactions import begin_writing
+from django_enrollments.core.course_details_cache import drop_details
+from django_enrollments.core.invitations import after_commit, redeem_for_user
+from django_enrollments.core.transactions import begin_writing
+from django_enrollments.users import email_field
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -23,7 +23,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, In
 
-from django_enrollments.calls import read_alias
+from django_enrollments.context import read_alias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

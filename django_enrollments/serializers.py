@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rest_framework import serializers
 
 from django_enrollments.backends.courses import CourseFacts
-from django_enrollments.enrolling.modes import as_prices
+from django_enrollments.core.modes import as_prices
+from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
@@ -20,7 +21,6 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
-from django_enrollments.moments import to_iso
 
 if TYPE_CHECKING:
     from datetime import date

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from django.contrib.auth import get_user_model
 from django.db.models import Case, Q, Value, When
 
-from django_enrollments.calls import Call, one_call, origin_of, read_alias
-from django_enrollments.enrolling import access, bulk, lifecycle
-from django_enrollments.enrolling.attributes import (
+from django_enrollments.context import Call, one_call, origin_of, read_alias
+from django_enrollments.core import bulk, eligibility, lifecycle
+from django_enrollments.core.attributes import (
     clean_attributes,
     replace_attributes,
 )
-from django_enrollments.enrolling.catalog import (
+from django_enrollments.core.course_info import (
     CourseOffer,
     find_offer,
     get_offer,
     get_offers,
     orphan_offer,
 )
-from django_enrollments.enrolling.history import clean_enterprise_uuid
-from django_enrollments.enrolling.joins import join_outer
-from django_enrollments.enrolling.learners import email_field, get_user_by_key
-from django_enrollments.enrolling.proctoring import proctored_modes
-from django_enrollments.enrolling.search import searchable
-from django_enrollments.enrolling.transactions import (
+from django_enrollments.core.history import clean_enterprise_uuid
+from django_enrollments.core.joins import join_outer
+from django_enrollments.core.modes import proctored_modes
+from django_enrollments.core.selectors import searchable
+from django_enrollments.core.transactions import (
     begin_writing,
     conflict_on_integrity_error,
     lock_enrollment,
@@ -36,15 +35,17 @@ from django_enrollments.enrolling.transactions import (
     write_transaction,
 )
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
-from django_enrollments.keys import find_course_id, is_storable
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from django_enrollments.text import is_storable
+from django_enrollments.users import email_field, get_user_by_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from django_enrollments.calls import Origin
-    from django_enrollments.enrolling.plans import Outcome
+    from django_enrollments.context import Origin
+    from django_enrollments.core.plans import Outcome
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
 #: How many courses are read at once.
@@ -147,7 +148,7 @@ class EnrollmentsService:
             enterprise_uuid: The enterprise customer behind it, if any.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -212,7 +213,7 @@ class EnrollmentsService:
             enterprise_uuid: The enterprise customer behind it, if any.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -270,7 +271,7 @@ class EnrollmentsService:
             skip_refund: Whether receivers are to skip the refund.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -320,7 +321,7 @@ class EnrollmentsService:
             include_expired: Whether expired modes count as offered.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
             at: When, aware; the clock is read when ``None``.
 
         Returns:
@@ -338,7 +339,7 @@ class EnrollmentsService:
         origin = origin_of(actor=actor, source=source, reason=reason)
         with one_call(at) as call:
             offer = get_offer(course, call, using)
-            refusal = access.judge_mode(
+            refusal = eligibility.judge_mode(
                 mode, offer, at=call.at, include_expired=include_expired
             )
             if refusal:
@@ -436,7 +437,7 @@ class EnrollmentsService:
             skip_refund: Whether receivers are to skip the refunds.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
             at: When, aware; the clock is read when ``None``, in a stream for each
                 batch.
 
@@ -486,7 +487,7 @@ class EnrollmentsService:
         with one_call() as call:
             offer = get_offer(course, call)
             learner = get_user_by_key(user)
-            return access.explain(
+            return eligibility.explain(
                 learner, offer, mode=mode, call=call, source="service"
             )
 
@@ -524,7 +525,7 @@ class EnrollmentsService:
             ]
             learner = get_user_by_key(user)
             for offers in batches:
-                explained |= access.explain_many(
+                explained |= eligibility.explain_many(
                     learner, offers, mode=mode, call=call, source="service"
                 )
         return explained

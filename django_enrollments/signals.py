@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.dispatch import Signal
 
-from django_enrollments.moments import to_iso
+from django_enrollments.datetimes import to_iso
 
 if TYPE_CHECKING:
     import uuid
@@ -38,7 +38,7 @@ class EventRecord:
         active_before: Whether it was active; ``None`` for ``created``.
         active_after: Whether it is active.
         actor_id: Primary key of the acting user, or ``None``.
-        source: One of :data:`django_enrollments.calls.SOURCES`, or the host's word.
+        source: One of :data:`django_enrollments.context.SOURCES`, or the host's word.
         reason: Words given by the actor, or ``""``.
         enterprise_uuid: The enterprise customer behind it, or ``""``.
     """

@@ -30,7 +30,7 @@ from rest_framework.throttling import UserRateThrottle
 
 from django_enrollments.api_keys import has_valid_key
 from django_enrollments.conf import conf
-from django_enrollments.details_cache import sparing_transaction
+from django_enrollments.core.course_details_cache import sparing_transaction
 from django_enrollments.permissions import account_of
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ nitpick_ignore_regex = [
     # An alias of types is documented as data.
     (r"py:class", r"Source"),
     # What happens within is explained, not referred to.
-    (r"py:.*", r"django_enrollments\.enrolling(\..*)?"),
+    (r"py:.*", r"django_enrollments\.core(\..*)?"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from django_enrollments import api
-from django_enrollments.calls import one_call
+from django_enrollments.context import one_call
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,

@@ -201,13 +201,13 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
 #: Those with their own tests, and why.
 ELSEWHERE = {
     # The old id is a text that no course has any more.
-    "api.rename_course_id": "tests/test_renaming.py",
+    "api.rename_course_id": "tests/core/test_renaming.py",
     # A course id without its run.
-    "CourseEnrollment.is_enrolled_by_partial": "tests/test_models.py",
+    "CourseEnrollment.is_enrolled_by_partial": "tests/models/test_models.py",
     # The primary key and the text id, as the rules have read them.
-    "CourseEnrollmentQuerySet.holding_seats": "tests/test_capacity.py",
-    "CourseEnrollmentQuerySet.of_course_key": "tests/test_look_alikes.py",
-    "CourseEnrollmentQuerySet.of_course_id": "tests/test_models.py",
+    "CourseEnrollmentQuerySet.holding_seats": "tests/core/test_seats.py",
+    "CourseEnrollmentQuerySet.of_course_key": "tests/core/test_look_alikes.py",
+    "CourseEnrollmentQuerySet.of_course_id": "tests/models/test_models.py",
 }
 
 #: Where the public callables are: modules, and classes of hosts' code.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from django_enrollments import data
-from django_enrollments.calls import Origin, attributed, one_call
+from django_enrollments.context import Origin, attributed, one_call
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,

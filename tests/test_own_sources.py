@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_enrollments.calls import origin_of
+from django_enrollments.context import origin_of
 from django_enrollments.models import EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import EventRecord, enrollment_created

@@ -22,6 +22,7 @@ from django.db.models.signals import post_save
 
 from django_enrollments import api
 from django_enrollments.apps import connect_receivers
+from django_enrollments.datetimes import now
 from django_enrollments.errors import CourseNotFoundError, EnrollmentNotAllowed
 from django_enrollments.models import (
     CourseEnrollment,
@@ -29,7 +30,6 @@ from django_enrollments.models import (
     CourseMode,
     EnrollmentEvent,
 )
-from django_enrollments.moments import now
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
 from tests.concurrency.deeds import without_waiting
@@ -624,7 +624,7 @@ class TestInvitationThatCannotBeRedeemed:
     ):
         if is_within and connection.vendor == "sqlite":
             pytest.skip("Who saves the account has SQLite's only lock already.")
-        monkeypatch.setattr("django_enrollments.enrolling.transactions.ATTEMPTS", 2)
+        monkeypatch.setattr("django_enrollments.core.transactions.ATTEMPTS", 2)
         course = make_course(max_student_enrollments_allowed=5)
         invite(course)
         is_held, is_released = threading.Event(), threading.Event()

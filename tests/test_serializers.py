@@ -11,12 +11,12 @@ from django.utils import timezone as django_timezone
 from rest_framework.renderers import JSONRenderer
 
 from django_enrollments import api, data
+from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
     CourseMode,
 )
-from django_enrollments.moments import to_iso
 from django_enrollments.serializers import (
     CourseEnrollmentAllowedSerializer,
     CourseEnrollmentsApiListSerializer,

@@ -26,27 +26,32 @@ HOSTS = {
 }
 
 #: What becomes of processes, locks and servers, whatever a host's models look like.
-IN_ONE_HOST = ("concurrency", "faults", "test_http_hostile.py", "test_http_throttle.py")
+IN_ONE_HOST = (
+    "concurrency",
+    "faults",
+    "views/test_hostile.py",
+    "views/test_throttle.py",
+)
 
 #: Where no database answers otherwise than SQLite.
 ON_SQLITE = (
     "test_checks.py",
     "test_conf.py",
     "test_docs.py",
-    "test_faulty_collaborators.py",
-    "test_http_hostile.py",
-    "test_http_throttle.py",
+    "backends/test_faulty.py",
+    "views/test_hostile.py",
+    "views/test_throttle.py",
     "test_openapi.py",
-    "test_privacy.py",
-    "test_routers.py",
-    "test_swapped_projects.py",
+    "views/test_privacy.py",
+    "hosts/test_routers.py",
+    "hosts/test_swapped_projects.py",
 )
 
 #: Tried in either host on SQLite, and in one host on each server.
-ONCE_PER_SERVER = ("test_bad_input.py", "test_http_*.py", "test_query_budgets.py")
+ONCE_PER_SERVER = ("test_bad_input.py", "test_query_budgets.py", "views")
 
 #: Tried on SQLite and on one server. In the matrix, MariaDB has most of it too.
-ON_POSTGRES = ("test_http_*.py",)
+ON_POSTGRES = ("views",)
 
 
 def leave_out(database: str, host: str) -> list[str]:

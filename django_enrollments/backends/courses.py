@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from django.db.models.constants import LOOKUP_SEP
 
-from django_enrollments.calls import read_alias
-from django_enrollments.keys import org_of, run_of
-from django_enrollments.moments import as_moment
+from django_enrollments.context import read_alias
+from django_enrollments.course_model import all_courses, get_course_model
+from django_enrollments.datetimes import as_moment
 from django_enrollments.selects import select_from
-from django_enrollments.swapped import all_courses, get_course_model
+from django_enrollments.text import org_of, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

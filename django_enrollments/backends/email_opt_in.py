@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db import connections, router
 
-from django_enrollments.calls import moment
+from django_enrollments.context import moment
+from django_enrollments.datetimes import for_database
 from django_enrollments.models import EmailOptIn
-from django_enrollments.moments import for_database
 
 
 class ModelBackend:

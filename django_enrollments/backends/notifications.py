@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format, localize
 
-from django_enrollments.moments import as_moment
+from django_enrollments.datetimes import as_moment
 
 logger = logging.getLogger(__name__)
 

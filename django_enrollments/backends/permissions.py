@@ -10,9 +10,9 @@ from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 
-from django_enrollments.calls import moment, read_alias
 from django_enrollments.conf import conf
-from django_enrollments.keys import find_course, find_courses, find_username
+from django_enrollments.context import moment, read_alias
+from django_enrollments.identifiers import find_course, find_courses, find_username
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollmentAllowed,

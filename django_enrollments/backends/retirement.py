@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_enrollments.calls import read_alias
-from django_enrollments.keys import find_username, is_storable
+from django_enrollments.context import read_alias
+from django_enrollments.identifiers import find_username
 from django_enrollments.models import UserRetirementStatus
+from django_enrollments.text import is_storable
 
 
 class ModelBackend:

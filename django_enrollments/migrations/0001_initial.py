@@ -8,9 +8,9 @@ import model_utils.fields
 from django.conf import settings
 from django.db import migrations, models
 
+import django_enrollments.models.delegates
 import django_enrollments.models.enrollments
 import django_enrollments.models.fields
-import django_enrollments.models.shortcuts
 
 
 class Migration(migrations.Migration):
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                 "ordering": ("user_id", "course_id"),
             },
             bases=(
-                django_enrollments.models.shortcuts.EnrollmentShortcuts,
+                django_enrollments.models.delegates.EnrollmentShortcuts,
                 models.Model,
             ),
         ),

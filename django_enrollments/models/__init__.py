@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_enrollments.course_model import get_course_adapter, get_course_model
 from django_enrollments.models.courses import (
     AbstractCourse,
     Course,
@@ -16,7 +17,6 @@ from django_enrollments.models.events import EnrollmentEvent
 from django_enrollments.models.invitations import CourseEnrollmentAllowed
 from django_enrollments.models.people import EmailOptIn, UserRetirementStatus
 from django_enrollments.models.roles import CourseAccessRole
-from django_enrollments.swapped import get_course_adapter, get_course_model
 
 __all__ = [
     "AbstractCourse",

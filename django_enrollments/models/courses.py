@@ -12,9 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT, find_course_id, org_of
+from django_enrollments.course_model import course_id_is_text, get_course_adapter
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.fields import LowercaseCharField, ToTheLetter
-from django_enrollments.swapped import course_id_is_text, get_course_adapter
+from django_enrollments.text import MAX_TEXT, org_of
 
 
 class AbstractCourse(TimeStampedModel):
@@ -222,6 +223,6 @@ class CourseMode(models.Model):
         Returns:
             Instances in creation order; an unsaved one for the default mode.
         """
-        from django_enrollments.models import shortcuts
+        from django_enrollments.models import delegates
 
-        return shortcuts.modes_for_course(course_id, include_expired, only_selectable)
+        return delegates.modes_for_course(course_id, include_expired, only_selectable)

@@ -14,17 +14,18 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT, find_course, find_course_id, find_username
-from django_enrollments.models.fields import ExactCharField, ToTheLetter
-from django_enrollments.models.roles import CourseAccessRole
-from django_enrollments.models.shortcuts import EnrollmentShortcuts
-from django_enrollments.selects import Slot
-from django_enrollments.swapped import (
+from django_enrollments.course_model import (
     course_id_is_text,
     course_key_is_id,
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.identifiers import find_course, find_course_id, find_username
+from django_enrollments.models.delegates import EnrollmentShortcuts
+from django_enrollments.models.fields import ExactCharField, ToTheLetter
+from django_enrollments.models.roles import CourseAccessRole
+from django_enrollments.selects import Slot
+from django_enrollments.text import MAX_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -112,8 +113,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Keep those of one learner, or of a look-alike too, as above.
 
         Args:
-            name: What :func:`~django_enrollments.keys.find_username` gave, or where it
-                is to be.
+            name: The name as ``identifiers.find_username`` returns it, or its slot.
         """
         return self.filter(**{f"user__{get_user_model().USERNAME_FIELD}": name})
 
@@ -223,7 +223,7 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
     """
     A learner's place in a course.
 
-    Only :mod:`django_enrollments.enrolling.lifecycle` changes it, so that seats,
+    Only :mod:`django_enrollments.core.lifecycle` changes it, so that seats,
     history and signals cannot be by-passed. Holds personal data: which user is in
     which course. Deleted with the user; its history stays.
 

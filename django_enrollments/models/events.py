@@ -12,10 +12,10 @@ from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 from model_utils import Choices
 
-from django_enrollments.keys import MAX_TEXT
+from django_enrollments.datetimes import as_moment
 from django_enrollments.models.fields import ExactCharField
-from django_enrollments.moments import as_moment
 from django_enrollments.signals import EventRecord
+from django_enrollments.text import MAX_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

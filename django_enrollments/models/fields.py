@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Func
 
-from django_enrollments.keys import normalize_email
+from django_enrollments.text import normalize_email
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -12,13 +12,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
-from django_enrollments.keys import (
-    MAX_TEXT,
-    clean_address,
-    find_course_id,
-    normalize_email,
-)
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
+from django_enrollments.text import MAX_TEXT, clean_address, normalize_email
 
 #: What overwrites an address just before its invitation is deleted (MDL-26).
 REDACTED_EMAIL = "redacted-before-delete@safe.com"
@@ -197,6 +193,6 @@ class CourseEnrollmentAllowed(models.Model):
         Raises:
             CourseEnrollmentError: Conflicts with other changes did not end.
         """
-        from django_enrollments.models import shortcuts
+        from django_enrollments.models import delegates
 
-        return shortcuts.retire_invitations(email)
+        return delegates.retire_invitations(email)

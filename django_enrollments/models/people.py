@@ -9,8 +9,8 @@ from model_utils import Choices
 from model_utils.fields import AutoLastModifiedField
 from model_utils.models import TimeStampedModel
 
-from django_enrollments.keys import MAX_TEXT, MAX_USERNAME
 from django_enrollments.models.fields import ExactCharField
+from django_enrollments.text import MAX_TEXT, MAX_USERNAME
 
 
 class UserRetirementStatus(TimeStampedModel):

@@ -8,8 +8,9 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.keys import MAX_TEXT, find_course_id, find_stored_course_id
+from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.models.fields import ExactCharField
+from django_enrollments.text import MAX_TEXT
 
 
 class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):

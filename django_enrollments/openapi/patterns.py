@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from django_enrollments.conf import conf
-from django_enrollments.keys import MAX_TEXT
+from django_enrollments.text import MAX_TEXT
 
 #: What Python's regular expressions have and those of JSON Schema have not.
 _ONLY_PYTHON = re.compile(r"\(\?[P#(aiLmsux-]|\\[AZ]|[*+?}]\+")

@@ -11,11 +11,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from django_enrollments.keys import MAX_TEXT
 from django_enrollments.serializers import (
     CourseEnrollmentsApiListSerializer,
     CourseSerializer,
 )
+from django_enrollments.text import MAX_TEXT
 
 
 class CourseIdField(serializers.CharField):

@@ -21,7 +21,7 @@ from django_enrollments.views.courses import (
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
 from django_enrollments.views.invitations import EnrollmentAllowedView
 from django_enrollments.views.listing import CourseEnrollmentsApiListView
-from django_enrollments.views.people import EnrollmentUserRolesView, UnenrollmentView
+from django_enrollments.views.roles import EnrollmentUserRolesView, UnenrollmentView
 
 __all__ = [
     "ApiKeyOrAuthenticated",

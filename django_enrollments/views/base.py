@@ -32,7 +32,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from django_enrollments.api_keys import has_valid_key
-from django_enrollments.audit import write_audit_line
 from django_enrollments.authentication import (
     ConfiguredClasses,
     SessionAuthenticationAllowInactiveUser,
@@ -40,8 +39,8 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.transactions import non_atomic
-from django_enrollments.keys import find_username
+from django_enrollments.core.transactions import non_atomic
+from django_enrollments.identifiers import find_username
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
@@ -50,6 +49,7 @@ from django_enrollments.permissions import (
     has_perm,
 )
 from django_enrollments.throttling import EnrollmentUserThrottle
+from django_enrollments.views.audit import write_audit_line
 from django_enrollments.wire import (
     CarefulJSONParser,
     JSONOnly,

@@ -10,27 +10,28 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from rest_framework.response import Response
 
 from django_enrollments import api
-from django_enrollments.audit import write_audit_line
 from django_enrollments.authentication import (
     ConfiguredClasses,
     EnrollmentCrossDomainSessionAuth,
 )
-from django_enrollments.calls import attributed, origin_of
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.learners import (
-    choose_user,
-    find_user,
-    find_users_by_email,
-)
-from django_enrollments.enrolling.transactions import deciding
+from django_enrollments.context import attributed, origin_of
+from django_enrollments.core.transactions import deciding
 from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.keys import MAX_TEXT, find_course_id, is_storable
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
 from django_enrollments.permissions import (
     VIEW_ENROLLMENT_DATA,
     granted_course_ids,
     granted_courses,
 )
+from django_enrollments.text import MAX_TEXT, is_storable
+from django_enrollments.users import (
+    choose_user,
+    find_user,
+    find_users_by_email,
+)
+from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,

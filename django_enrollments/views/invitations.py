@@ -10,15 +10,16 @@ from rest_framework.fields import BooleanField
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
-from django_enrollments.calls import one_call, origin_of
-from django_enrollments.enrolling.invitations import (
+from django_enrollments.context import one_call, origin_of
+from django_enrollments.core.invitations import (
     invite,
     list_invitations,
     withdraw,
 )
-from django_enrollments.keys import clean_address, find_course_id
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
+from django_enrollments.text import clean_address
 from django_enrollments.views.base import EnrollmentAPIView, body_of, refused
 from django_enrollments.views.guards import IsGlobalStaff
 

@@ -10,12 +10,12 @@ from rest_framework import status
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 
-from django_enrollments.enrolling.joins import join_outer
-from django_enrollments.enrolling.learners import find_names
-from django_enrollments.enrolling.search import search_enrollments
+from django_enrollments.core.joins import join_outer
+from django_enrollments.core.selectors import search_enrollments
+from django_enrollments.course_model import find_field
+from django_enrollments.datetimes import to_iso
 from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseEnrollment, get_course_adapter
-from django_enrollments.moments import to_iso
 from django_enrollments.paginators import (
     CourseEnrollmentsApiListPagination,
     Place,
@@ -23,7 +23,7 @@ from django_enrollments.paginators import (
 )
 from django_enrollments.selects import Prepared, Slot, is_plain_path, read_columns
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
-from django_enrollments.swapped import find_field
+from django_enrollments.users import find_names
 from django_enrollments.views.base import EnrollmentAPIView
 from django_enrollments.views.guards import IsGlobalStaff
 from django_enrollments.wire import Refused

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from django_enrollments import moments
-from django_enrollments.enrolling import invitations
+from django_enrollments import datetimes
+from django_enrollments.core import invitations
 from django_enrollments.models import CourseEnrollmentAllowed
 from tests.concurrency.crowd import at_once
 from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def invite(email: str) -> bool:
     """Invite an address; tell whether it was not invited before."""
     invitation = invitations.invite(
-        email, "django-101", auto_enroll=False, at=moments.now()
+        email, "django-101", auto_enroll=False, at=datetimes.now()
     )
     return invitation is not None
 

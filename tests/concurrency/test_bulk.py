@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from django_enrollments import api
-from django_enrollments.enrolling import bulk
+from django_enrollments.core import bulk
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from tests.concurrency.crowd import AUTOCOMMIT, at_once
 from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_enrollments import api, details_cache
+from django_enrollments import api
+from django_enrollments.core import course_details_cache
 from tests.concurrency.evidence import seats_taken
 from tests.factories import course_id_of, make_course, make_mode, make_users
 from tests.faults.deeds import DOORS
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _broken_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.EverythingFails"}}
-    monkeypatch.setattr(details_cache, "_logged", {})
+    monkeypatch.setattr(course_details_cache, "_logged", {})
 
 
 class TestACacheThatRaises:

@@ -14,9 +14,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
 from django_enrollments import api
-from django_enrollments.calls import origin_of
-from django_enrollments.enrolling.learners import get_user
-from django_enrollments.enrolling.transactions import write_alias, write_transaction
+from django_enrollments.context import origin_of
+from django_enrollments.core.transactions import write_alias, write_transaction
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
 from django_enrollments.management.rows import (
@@ -28,6 +27,7 @@ from django_enrollments.management.rows import (
     open_rows,
     read_rows,
 )
+from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

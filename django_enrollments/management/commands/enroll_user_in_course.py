@@ -7,13 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_enrollments import api
-from django_enrollments.calls import attributed, origin_of
-from django_enrollments.enrolling.learners import choose_user, find_users_by_email
-from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.context import attributed, origin_of
+from django_enrollments.core.transactions import write_alias
 from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseEnrollmentExistsError,
 )
+from django_enrollments.users import choose_user, find_users_by_email
 
 
 class Command(BaseCommand):

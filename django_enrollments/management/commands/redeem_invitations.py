@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_enrollments.enrolling.learners import (
+from django_enrollments.core.invitations import redeem, waiting_invitations
+from django_enrollments.core.transactions import write_alias
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.management.progress import progress
+from django_enrollments.text import is_storable
+from django_enrollments.users import (
     choose_user,
     find_users_by_email,
     is_inactive,
 )
-from django_enrollments.enrolling.redeeming import redeem, waiting_invitations
-from django_enrollments.enrolling.transactions import write_alias
-from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.keys import is_storable
-from django_enrollments.management.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from django.db.models import Count, Exists, Max, OuterRef, Q
 
 from django_enrollments.backends.loading import get_notification_backend
 from django_enrollments.conf import conf
-from django_enrollments.enrolling.modes import is_mode_slug
-from django_enrollments.enrolling.transactions import write_alias
+from django_enrollments.core.modes import is_mode_slug
+from django_enrollments.core.transactions import write_alias
+from django_enrollments.datetimes import for_database, now, to_iso
 from django_enrollments.enrollments_notifications import (
     AUDIT_ACCESS_EXPIRING_SOON,
     EnrollmentNotificationSender,
@@ -26,7 +27,6 @@ from django_enrollments.models import (
     SentNotification,
     get_course_adapter,
 )
-from django_enrollments.moments import for_database, now, to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,110 @@
+"""What hosts note about an enrollment, always one whole list (V1-ATTR, B-23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django_enrollments.conf import conf
+from django_enrollments.context import read_alias
+from django_enrollments.errors import InvalidEnrollmentAttribute
+from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from django_enrollments.text import MAX_TEXT, is_storable
+
+_PARTS = ("namespace", "name", "value")
+
+
+def clean_attributes(attributes: object) -> list[dict[str, str]]:
+    """
+    Check a list of attributes before anything is written.
+
+    Args:
+        attributes: Mappings with ``namespace``, ``name`` and ``value``, each a text of
+            at most 255 characters or a number; of two with one namespace and name the
+            last one wins.
+
+    Returns:
+        The attributes as stored, without doubles.
+
+    Raises:
+        InvalidEnrollmentAttribute: It is no list, or an entry lacks a part or holds
+            what cannot be stored (DATA-07, V1-ATTR-08, V1-ATTR-09).
+    """
+    if not isinstance(attributes, list | tuple):
+        raise InvalidEnrollmentAttribute("Enrollment attributes must be a list.")
+    cleaned: dict[tuple[str, str], dict[str, str]] = {}
+    for attribute in attributes:
+        entry = attribute if isinstance(attribute, Mapping) else {}
+        for part in _PARTS:
+            if entry.get(part) is None:
+                raise InvalidEnrollmentAttribute(
+                    f"'{part}' not in enrollment attribute"
+                )
+        texts = {part: _clean_part(part, entry[part]) for part in _PARTS}
+        cleaned[texts["namespace"], texts["name"]] = texts
+    return list(cleaned.values())
+
+
+def _clean_part(part: str, value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not is_storable(value, MAX_TEXT):
+        raise InvalidEnrollmentAttribute(
+            f"'{part}' of an enrollment attribute must be a text of at most "
+            f"{MAX_TEXT} characters"
+        )
+    if part != "value" and not value.strip():
+        raise InvalidEnrollmentAttribute(
+            f"'{part}' of an enrollment attribute must not be blank"
+        )
+    return value
+
+
+def replace_attributes(
+    enrollment: CourseEnrollment, attributes: Sequence[Mapping[str, str]], *, using: str
+) -> None:
+    """
+    Replace all attributes of an enrollment (V1-ATTR-03).
+
+    Must run in a transaction that holds the enrollment's row, so that two lists
+    written at once are written one after the other.
+
+    Args:
+        enrollment: The saved enrollment.
+        attributes: What :func:`clean_attributes` returned.
+        using: Database alias of the transaction.
+    """
+    manager = CourseEnrollmentAttribute._default_manager.using(using)
+    manager.filter(enrollment=enrollment).delete()
+    manager.bulk_create(
+        CourseEnrollmentAttribute(enrollment=enrollment, **attribute)
+        for attribute in attributes
+    )
+
+
+def list_attributes(enrollment_key: Any) -> list[dict[str, str]]:
+    """
+    List the attributes of an enrollment in the order they were written.
+
+    Args:
+        enrollment_key: Primary key of the enrollment.
+    """
+    attributes = CourseEnrollmentAttribute._default_manager.using(read_alias())
+    rows = attributes.filter(enrollment=enrollment_key)
+    return list(rows.order_by("pk").values(*_PARTS))
+
+
+def missing_attributes(mode: str, attributes: Sequence[Mapping[str, str]]) -> list[str]:
+    """
+    List what a mode requires and a list of attributes lacks (V1-ATTR-04).
+
+    Args:
+        mode: Mode slug.
+        attributes: What :func:`clean_attributes` returned.
+
+    Returns:
+        Names as ``namespace:name``, in the order of the setting.
+    """
+    given = {f"{entry['namespace']}:{entry['name']}" for entry in attributes}
+    required = conf.ENROLLMENTS_REQUIRED_ATTRIBUTES.get(mode, ())
+    return [name for name in required if name not in given]

@@ -1,0 +1,87 @@
+"""Moves what holds a course id as text when the host renames it (contract §5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, OuterRef, Q
+
+from django_enrollments.core.transactions import (
+    conflict_on_integrity_error,
+    until_settled,
+    write_transaction,
+)
+from django_enrollments.models import CourseAccessRole, CourseEnrollmentAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.models import QuerySet
+
+#: How many rows are deleted by one statement.
+_ROWS_PER_STATEMENT = 500
+
+
+def rename_course_id(old: str, new: str, *, using: str) -> dict[str, int]:
+    """
+    Move the roles and invitations of one course id to another, all or none.
+
+    Args:
+        old: The course id that they hold; not blank, as in roles on an organization.
+        new: The course id that they hold afterwards; another.
+        using: Database alias.
+
+    Returns:
+        How many ``roles`` and ``invitations`` held the old id.
+    """
+
+    def attempt(_lock: bool) -> dict[str, int]:
+        roles = CourseAccessRole.objects.using(using).order_by()
+        invitations = CourseEnrollmentAllowed.objects.using(using).order_by()
+        # The same role may be granted, or the same address invited, under the new id.
+        with conflict_on_integrity_error(), write_transaction(using):
+            return {
+                "roles": _move(roles, old, new, _held_twice(roles, old, new)),
+                "invitations": _move(
+                    invitations, old, new, _weaker_ones(invitations, old, new)
+                ),
+            }
+
+    return until_settled(attempt, using=using)
+
+
+def _move(rows: QuerySet[Any], old: str, new: str, superfluous: Sequence[int]) -> int:
+    """Delete superfluous rows, move the others, and return how many held the old id."""
+    count = rows.filter(course_id=old).count()
+    for start in range(0, len(superfluous), _ROWS_PER_STATEMENT):
+        rows.filter(pk__in=superfluous[start : start + _ROWS_PER_STATEMENT]).delete()
+    rows.filter(course_id=old).update(course_id=new)
+    return count
+
+
+def _held_twice(roles: QuerySet[CourseAccessRole], old: str, new: str) -> list[int]:
+    """Return the keys of the roles on the old id that their users have on the new."""
+    same = {name: OuterRef(name) for name in ("user", "org", "role")}
+    twins = roles.filter(course_id=new, **same)
+    held = roles.filter(Exists(twins), course_id=old)
+    return list(held.values_list("pk", flat=True))
+
+
+def _weaker_ones(
+    invitations: QuerySet[CourseEnrollmentAllowed], old: str, new: str
+) -> list[int]:
+    """
+    Return the keys of the invitations that give way to another of the same address.
+
+    One that was used prevails, since its user may need it to come back; then one that
+    enrolls at once; then the one to the new id.
+    """
+    to_either = invitations.filter(course_id__in=[old, new])
+    others = to_either.filter(~Q(pk=OuterRef("pk")), email=OuterRef("email"))
+    # Neither is to be used up meanwhile.
+    pairs = list(to_either.filter(Exists(others)).order_by("pk").select_for_update())
+    pairs.sort(
+        key=lambda one: (one.user_id is not None, one.auto_enroll, one.course_id == new)
+    )
+    prevailing = {one.email: one.pk for one in pairs}
+    return [one.pk for one in pairs if prevailing[one.email] != one.pk]

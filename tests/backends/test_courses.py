@@ -1,0 +1,484 @@
+"""How enrollments read a host's courses (contract §4)."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.utils.timezone import override as override_time_zone
+
+from django_enrollments import api, datetimes
+from django_enrollments.backends.courses import (
+    NAMES,
+    CourseAdapter,
+    CourseFacts,
+)
+from django_enrollments.context import one_call
+from django_enrollments.course_model import find_field
+from django_enrollments.errors import (
+    CourseEnrollmentClosedError,
+    CourseEnrollmentFullError,
+    CourseNotFoundError,
+)
+from django_enrollments.models import (
+    CourseEnrollment,
+    get_course_adapter,
+    get_course_model,
+)
+from django_enrollments.services import EnrollmentsService
+from tests.factories import (
+    DAY,
+    NOON,
+    course_id_of,
+    is_default_host,
+    make_course,
+    make_modes,
+    make_user,
+    make_users,
+    username,
+)
+
+pytestmark = pytest.mark.django_db
+
+COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
+
+ADAPTERS = "tests.stranger.adapters"
+
+
+def use(settings: Any, default_host: str, other_host: str) -> None:
+    """Set the adapter of the host that the tests run under."""
+    name = default_host if is_default_host() else other_host
+    settings.ENROLLMENTS_COURSE_ADAPTER = f"{ADAPTERS}.{name}"
+
+
+class TestNames:
+    def test_contract_4_are_these(self) -> None:
+        assert NAMES == (
+            "course_id",
+            "org",
+            "display_name",
+            "start",
+            "end",
+            "enrollment_start",
+            "enrollment_end",
+            "invitation_only",
+            "max_student_enrollments_allowed",
+            "self_paced",
+            "enable_proctored_exams",
+            "proctoring_provider",
+        )
+
+    def test_contract_4_the_base_class_reads_our_own_course(self) -> None:
+        sources = CourseAdapter().sources()
+
+        assert sources.pop("course_id") == "id"
+        assert all(name == source for name, source in sources.items())
+
+
+class TestThisHost:
+    def test_every_kind_of_source_is_read(self) -> None:
+        course = make_course(
+            org="Institute",
+            display_name="Numbers",
+            start=NOON,
+            enrollment_end=NOON + DAY,
+            invitation_only=True,
+            max_student_enrollments_allowed=7,
+            enable_proctored_exams=True,
+            proctoring_provider="proctor",
+        )
+
+        facts = get_course_adapter().facts(get_course_model().objects.get())
+
+        # The other host's adapter makes the name with a method.
+        name = "Numbers" if is_default_host() else "Seminar: Numbers"
+        assert facts == CourseFacts(
+            course_id=course_id_of(course),
+            org="Institute",
+            display_name=name,
+            start=NOON,
+            enrollment_end=NOON + DAY,
+            invitation_only=True,
+            max_student_enrollments_allowed=7,
+            enable_proctored_exams=True,
+            proctoring_provider="proctor",
+        )
+
+    def test_a_path_that_ends_early_is_none(self) -> None:
+        make_course("django-101")
+
+        facts = get_course_adapter().facts(get_course_model().objects.get())
+
+        assert facts.org == ""
+
+    def test_finding_gives_the_one_with_exactly_this_id(self) -> None:
+        course = make_course("django-101")
+        adapter = get_course_adapter()
+
+        assert adapter.find_course("django-101") == course
+        assert adapter.find_course("Django-101") is None
+        assert adapter.find_course("django-1") is None
+        assert adapter.course_id_of(course) == "django-101"
+
+    def test_the_orgs_of_courses_that_are_gone_come_from_their_ids(self) -> None:
+        make_course("edX/1/x", org="Institute")
+        make_course("edX/2/x")
+        orgs = get_course_adapter().orgs_of(["edX/1/x", "edX/2/x", "old/3/x", "gone"])
+
+        assert orgs == ["Institute", "edX", "old", ""]
+
+
+class TestMethodsOnly:
+    """An adapter that computes everything, with plain dates and a capacity of 1."""
+
+    @pytest.fixture(autouse=True)
+    def _adapter(self, settings: Any) -> None:
+        use(settings, "MethodAdapter", "MethodSeminarAdapter")
+        settings.TIME_ZONE = "UTC"
+
+    def test_the_course_is_what_the_methods_say(self) -> None:
+        make_course()
+
+        details = api.get_course_enrollment_details(COURSE_ID)
+
+        assert details["course_name"] == f"Computed {COURSE_ID}"
+        assert details["course_start"] == "2026-03-01T00:00:00Z"
+        assert details["course_end"] == "2026-06-01T23:59:59.999999Z"
+        assert details["enrollment_start"] == "2026-02-01T00:00:00Z"
+        assert details["enrollment_end"] == "2026-03-05T23:59:59.999999Z"
+        assert details["pacing_type"] == "Self Paced"
+        json.dumps(details)
+
+    @pytest.mark.rule("ACC-07")
+    @pytest.mark.parametrize(
+        ("at", "is_open"),
+        [
+            (datetime(2026, 2, 1, tzinfo=timezone.utc), False),
+            (datetime(2026, 2, 1, 0, 0, 1, tzinfo=timezone.utc), True),
+            (NOON, True),
+            (datetime(2026, 3, 5, tzinfo=timezone.utc), True),
+            (datetime(2026, 3, 5, 23, 59, 59, tzinfo=timezone.utc), True),
+            (datetime(2026, 3, 6, tzinfo=timezone.utc), False),
+        ],
+    )
+    def test_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
+        self, at: datetime, is_open: bool
+    ) -> None:
+        make_course()
+        make_user()
+
+        with one_call(at):
+            told = api.explain_enrollment(username("ada"), COURSE_ID)
+
+        assert told["allowed"] is is_open
+
+    def test_seats_are_counted_though_no_query_knows_how_many(self) -> None:
+        make_course()
+        ada, bob = make_users(2)
+
+        with one_call(NOON):
+            api.add_enrollment(ada.get_username(), COURSE_ID)
+        with one_call(NOON), pytest.raises(CourseEnrollmentFullError):
+            api.add_enrollment(bob.get_username(), COURSE_ID)
+
+    @pytest.mark.rule("B-04")
+    def test_lists_take_two_queries_all_the_same(
+        self, django_assert_num_queries: Any
+    ) -> None:
+        learner = make_user()
+        for number in range(3):
+            course = make_course(f"course-{number}")
+            make_modes(course, "audit", "honor")
+            EnrollmentsService().enroll(learner, course, at=NOON)
+
+        with django_assert_num_queries(2):
+            listed = api.get_enrollments(username("ada"))
+
+        names = [one["course_details"]["course_name"] for one in listed]
+        assert names == [f"Computed course-{number}" for number in range(3)]
+        modes = [len(one["course_details"]["course_modes"]) for one in listed]
+        assert modes == [2, 2, 2]
+        assert listed == [
+            api.get_enrollment(username("ada"), f"course-{number}")
+            for number in range(3)
+        ]
+
+    def test_the_org_of_a_course_left_is_computed(self) -> None:
+        EnrollmentsService().enroll(make_user(), make_course(), at=NOON)
+
+        assert api.unenroll_user_from_all_courses(username("ada")) == ["computed"]
+
+    @pytest.mark.rule("SVC-04")
+    def test_proctored_exams_are_computed(self, settings: Any) -> None:
+        settings.ENROLLMENTS_PROCTORING_BACKENDS = {
+            "computed": {"allow_honor_mode": True}
+        }
+        make_course()
+        CourseEnrollment.enroll(make_user(), COURSE_ID, "honor")
+
+        enrollments = EnrollmentsService().get_enrollments_can_take_proctored_exams(
+            COURSE_ID
+        )
+
+        assert enrollments is not None
+        assert enrollments.count() == 1
+
+
+class TestNothingButAnId:
+    """An adapter that maps every other name to ``None``."""
+
+    @pytest.fixture(autouse=True)
+    def _adapter(self, settings: Any) -> None:
+        use(settings, "BareAdapter", "BareSeminarAdapter")
+
+    def test_the_defaults_are_used(self) -> None:
+        make_course(
+            display_name="Unseen",
+            enrollment_end=NOON,
+            invitation_only=True,
+            max_student_enrollments_allowed=0,
+        )
+        make_user()
+
+        added = api.add_enrollment(username("ada"), COURSE_ID)
+
+        details = added["course_details"]
+        assert details["course_name"] == "Demo Course"
+        assert details["pacing_type"] == "Instructor Paced"
+        assert details["invite_only"] is False
+        assert details["enrollment_end"] is None
+        assert added == api.get_enrollment(username("ada"), COURSE_ID)
+        assert api.explain_enrollment(username("ada"), COURSE_ID)["seats"] == {
+            "capacity": None,
+            "taken": 1,
+            "left": None,
+        }
+
+    def test_the_org_is_that_of_the_id(self) -> None:
+        make_course()
+        CourseEnrollment.enroll(make_user(), COURSE_ID)
+
+        assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
+
+
+@pytest.mark.skipif(not is_default_host(), reason="here the key is no course id")
+class TestTheKeyIsTheId:
+    @pytest.fixture(autouse=True)
+    def _adapter(self, settings: Any) -> None:
+        settings.ENROLLMENTS_COURSE_ADAPTER = f"{ADAPTERS}.KeyAdapter"
+
+    def test_pk_will_do_as_its_name(self) -> None:
+        course = make_course()
+        learner = make_user()
+
+        added = api.add_enrollment(username("ada"), COURSE_ID)
+
+        assert added["course_details"]["course_id"] == COURSE_ID
+        assert api.get_enrollments(username("ada")) == [added]
+        assert EnrollmentsService().is_enrolled(learner, COURSE_ID)
+        assert CourseEnrollment.objects.in_course(COURSE_ID).get().course == course
+        assert CourseEnrollment.is_enrolled_by_partial(learner, "course-v1:edX+DemoX")
+        assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
+
+    def test_a_deleted_course_can_still_be_left(self) -> None:
+        make_course()
+        make_user()
+        api.add_enrollment(username("ada"), COURSE_ID)
+        get_course_model().objects.all().delete()
+
+        updated = api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
+
+        assert updated["is_active"] is False
+
+
+class TestNarrowed:
+    def test_courses_that_are_not_shown_cannot_be_enrolled_in(
+        self, settings: Any
+    ) -> None:
+        hidden = make_course("hidden")
+        make_course("shown")
+        CourseEnrollment.enroll(make_user(), "hidden")
+
+        use(settings, "NarrowAdapter", "NarrowSeminarAdapter")
+        api.add_enrollment(username("ada"), "shown")
+
+        with pytest.raises(CourseNotFoundError):
+            api.get_course_enrollment_details(course_id_of(hidden))
+        assert len(api.get_enrollments(username("ada"))) == 2
+
+
+class TestFactsFromRawValues:
+    @pytest.fixture
+    def adapter(self) -> CourseAdapter:
+        return CourseAdapter()
+
+    def test_dates_of_every_kind_become_aware_moments(
+        self, adapter: CourseAdapter, settings: Any
+    ) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        local = timezone(timedelta(hours=2))
+
+        facts = adapter.facts_from(
+            {
+                "course_id": "any",
+                "start": date(2026, 1, 2),
+                "end": datetime(2026, 7, 2, 12),  # noqa: DTZ001 - a naive one is meant.
+                "enrollment_start": datetime(2026, 1, 2, 2, tzinfo=local),
+                "enrollment_end": None,
+            }
+        )
+
+        assert facts.start == datetime(2026, 1, 2, 5, tzinfo=timezone.utc)
+        assert facts.end == datetime(2026, 7, 2, 16, tzinfo=timezone.utc)
+        assert facts.enrollment_start == datetime(2026, 1, 2, tzinfo=timezone.utc)
+        assert facts.enrollment_end is None
+
+    def test_dates_are_those_of_the_current_time_zone(
+        self, adapter: CourseAdapter
+    ) -> None:
+        with override_time_zone("America/New_York"):
+            facts = adapter.facts_from(
+                {
+                    "course_id": "any",
+                    "start": date(2026, 1, 2),
+                    "end": date(2026, 7, 2),
+                    "enrollment_start": date(2026, 1, 2),
+                    "enrollment_end": date(2026, 7, 2),
+                }
+            )
+
+        first = datetime(2026, 1, 2, 5, tzinfo=timezone.utc)
+        last = datetime(2026, 7, 3, 3, 59, 59, 999_999, tzinfo=timezone.utc)
+        assert (facts.start, facts.end) == (first, last)
+        assert (facts.enrollment_start, facts.enrollment_end) == (first, last)
+
+    def test_other_values_get_their_type(self, adapter: CourseAdapter) -> None:
+        facts = adapter.facts_from(
+            {
+                "course_id": 101,
+                "display_name": 5,
+                "invitation_only": 1,
+                "max_student_enrollments_allowed": "12",
+                "self_paced": None,
+                "proctoring_provider": None,
+                "org": None,
+            }
+        )
+
+        assert facts == CourseFacts(
+            course_id="101",
+            display_name="5",
+            invitation_only=True,
+            max_student_enrollments_allowed=12,
+        )
+
+
+class TestFindField:
+    def test_follows_a_path_to_its_field(self) -> None:
+        model = CourseEnrollment
+
+        found = find_field(model, "course__pk")
+
+        assert found is get_course_model()._meta.pk
+        assert find_field(model, "pk") is model._meta.pk
+        assert find_field(model, "mode") is model._meta.get_field("mode")
+
+    @pytest.mark.parametrize(
+        "path", ["nothing", "mode__x", "course__nothing", "events", "user_id__x", ""]
+    )
+    def test_gives_none_where_the_path_leads_nowhere(self, path: str) -> None:
+        assert find_field(CourseEnrollment, path) is None
+
+
+class TestMoments:
+    @pytest.mark.rule("V1-SER-02")
+    def test_text_ends_in_z(self, settings: Any) -> None:
+        settings.TIME_ZONE = "UTC"
+
+        assert datetimes.to_iso(NOON) == "2026-03-04T12:00:00Z"
+        assert datetimes.to_iso(NOON.replace(microsecond=5)) == (
+            "2026-03-04T12:00:00.000005Z"
+        )
+        assert datetimes.to_iso(date(2026, 3, 4)) == "2026-03-04T00:00:00Z"
+        assert datetimes.to_iso(None) is None
+
+    @pytest.mark.rule("V1-SER-02")
+    @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+    def test_the_first_and_the_last_moment_have_a_text(
+        self, settings: Any, zone: str
+    ) -> None:
+        settings.TIME_ZONE = zone
+
+        first, last = datetimes.to_iso(datetime.min), datetimes.to_iso(datetime.max)  # noqa: DTZ901 - naive ones are meant.
+
+        assert first is not None
+        assert first.startswith("0001-01-01T")
+        assert last is not None
+        assert last.startswith("9999-12-31T")
+        assert first.endswith("Z")
+        assert last.endswith("Z")
+
+    def test_now_is_aware(self) -> None:
+        assert datetimes.now().utcoffset() == timedelta(0)
+
+    @pytest.mark.parametrize("use_tz", [True, False])
+    def test_a_moment_survives_the_way_to_the_database(
+        self, settings: Any, use_tz: bool
+    ) -> None:
+        settings.USE_TZ = use_tz
+        settings.TIME_ZONE = "America/New_York"
+
+        stored = datetimes.for_database(NOON)
+
+        assert (stored.tzinfo is not None) is use_tz
+        assert datetimes.as_moment(stored) == NOON
+
+
+class TestWithoutTimeZones:
+    """A host with ``USE_TZ`` off stores naive local times."""
+
+    @pytest.fixture(autouse=True)
+    def _no_time_zones(self, settings: Any) -> None:
+        settings.USE_TZ = False
+        settings.TIME_ZONE = "America/New_York"
+
+    def test_enrolling_goes_round_in_utc(self) -> None:
+        local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
+        course = make_course(enrollment_end=local + DAY)
+        make_modes(course, "audit", "honor")
+        learner = make_user()
+
+        with one_call(NOON):
+            added = api.add_enrollment(username("ada"), COURSE_ID)
+
+        row = CourseEnrollment.objects.get()
+        assert row.created == local
+        assert added["created"] == "2026-03-04T12:00:00Z"
+        assert added["course_details"]["enrollment_end"] == "2026-03-05T12:00:00Z"
+        assert added == api.get_enrollment(username("ada"), COURSE_ID)
+        assert api.serialize_enrollments([row]) == [added]
+        event = row.events.get()
+        assert event.time == local
+        assert event.as_record().time == NOON
+        assert EnrollmentsService().unenroll(learner, course).is_active is False
+        assert api.update_enrollment(username("ada"), COURSE_ID, "honor", True)
+
+    def test_the_window_is_kept_to_the_moment(self) -> None:
+        local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
+        make_course(enrollment_end=local)
+        ada, bob = make_users(2)
+
+        EnrollmentsService().enroll(ada, COURSE_ID, at=NOON - timedelta(seconds=1))
+        with pytest.raises(CourseEnrollmentClosedError):
+            EnrollmentsService().enroll(bob, COURSE_ID, at=NOON)
+        told = api.explain_enrollment(bob.get_username(), COURSE_ID)
+        assert told["reasons"][0]["code"] == "enrollment_ended"
+
+    def test_inviting_many_works(self) -> None:
+        make_course()
+
+        (result,) = api.bulk_enroll(COURSE_ID, emails=["new@example.org"])
+
+        assert result["status"] == "invited"

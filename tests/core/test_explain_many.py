@@ -1,0 +1,293 @@
+"""Whether a learner may enroll in each of many courses (contract §5)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_enrollments.context import one_call
+from django_enrollments.errors import (
+    CourseNotFoundError,
+    EnrollmentNotAllowed,
+    UserNotFoundError,
+)
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    get_course_adapter,
+    get_course_model,
+)
+from django_enrollments.permissions import ENROLL_IN_COURSE
+from django_enrollments.services import EnrollmentsService
+from tests.factories import (
+    DAY,
+    HOUR,
+    NOON,
+    course_id_of,
+    make_course,
+    make_mode,
+    make_user,
+    make_users,
+)
+from tests.watching import nothing_written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.django_db
+
+service = EnrollmentsService()
+
+ROLES = "django_enrollments.backends.permissions.CourseRoleBackend"
+
+
+def refuse_by_name(action: str, **context: Any) -> dict[str, Any] | None:
+    """Refuse some courses, and change the mode in others."""
+    course_id = course_id_of(context["course"])
+    if "vetoed" in course_id:
+        raise EnrollmentNotAllowed(f"Not in {course_id}.")
+    return {"mode": "honor"} if "changed" in course_id else None
+
+
+class VetoByName:
+    """Vetoes some courses, and has no answer for the others."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        if perm == ENROLL_IN_COURSE and "denied" in course_id_of(course):
+            raise PermissionDenied("Denied by a backend.")
+        return False
+
+
+@pytest.fixture
+def learner(settings: Any) -> Any:
+    settings.ENROLLMENTS_FILTERS = [refuse_by_name]
+    settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.VetoByName", ROLES]
+    return make_user("ada")
+
+
+def make_many_states(learner: Any) -> list[Any]:
+    """Make a course in each state that explaining distinguishes."""
+    facts: dict[str, dict[str, Any]] = {
+        "open": {},
+        "vetoed": {},
+        "changed": {},
+        "denied": {},
+        "later": {"enrollment_start": NOON + HOUR},
+        "over": {"enrollment_end": NOON - HOUR},
+        "closed": {"invitation_only": True},
+        "invited": {"invitation_only": True},
+        "invited-full": {
+            "enrollment_end": NOON - DAY,
+            "max_student_enrollments_allowed": 0,
+        },
+        "used": {"invitation_only": True},
+        "own": {"invitation_only": True},
+        "full": {"max_student_enrollments_allowed": 1},
+        "roomy": {"max_student_enrollments_allowed": 3},
+        "staff-full": {"max_student_enrollments_allowed": 1},
+        "staff-room": {"max_student_enrollments_allowed": 1},
+        "staff-closed": {"invitation_only": True},
+        "tester-closed": {"invitation_only": True},
+        "org+closed+1": {"invitation_only": True, "org": "org"},
+        "modes": {},
+        "expired": {},
+        "professional": {},
+        "enrolled": {"enrollment_end": NOON - DAY},
+        "enrolled-verified": {"max_student_enrollments_allowed": 1},
+        "left": {},
+        "left-closed": {"invitation_only": True},
+    }
+    courses = {name: make_course(name, **one) for name, one in facts.items()}
+    bob, member = make_users(2, "other")
+    for name, user in (("invited", None), ("invited-full", None), ("used", bob)):
+        CourseEnrollmentAllowed.objects.create(
+            email=learner.email, course_id=name, user=user
+        )
+    CourseEnrollmentAllowed.objects.create(
+        email=learner.email, course_id="own", user=learner
+    )
+    for name in ("staff-full", "staff-closed"):
+        CourseAccessRole.objects.create(user=learner, course_id=name, role="staff")
+    CourseAccessRole.objects.create(
+        user=learner, course_id="tester-closed", role="beta_testers"
+    )
+    CourseAccessRole.objects.create(user=learner, org="org", role="instructor")
+    CourseAccessRole.objects.create(
+        user=member, course_id="staff-room", role="instructor"
+    )
+    CourseAccessRole.objects.create(user=member, course_id="full", role="limited_staff")
+    rows = [(bob, "full"), (bob, "roomy"), (bob, "staff-full"), (member, "staff-room")]
+    rows += [(member, "roomy"), (bob, "enrolled-verified")]
+    CourseEnrollment.objects.bulk_create(
+        [CourseEnrollment(user=user, course=courses[name]) for user, name in rows]
+    )
+    for name, mode, is_active in (
+        ("enrolled", "audit", True),
+        ("enrolled-verified", "verified", True),
+        ("left", "honor", False),
+        ("left-closed", "audit", False),
+    ):
+        CourseEnrollment.objects.create(
+            user=learner, course=courses[name], mode=mode, is_active=is_active
+        )
+    for slug in ("audit", "verified", "honor"):
+        make_mode(courses["modes"], slug)
+    make_mode(courses["expired"], "verified", expiration_datetime=NOON - DAY)
+    make_mode(courses["expired"], "honor")
+    make_mode(courses["professional"], "professional")
+    return list(courses.values())
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    statements: list[str] = []
+    with CaptureQueriesContext(connection) as captured:
+        yield statements
+    statements += [query["sql"] for query in captured.captured_queries]
+
+
+class TestExplainMany:
+    @pytest.mark.parametrize("mode", [None, "audit", "verified", "nonsense", ""])
+    @pytest.mark.parametrize("is_staff", [False, True])
+    def test_explains_each_course_as_explain_does(
+        self, learner: Any, mode: str | None, is_staff: bool
+    ) -> None:
+        learner.is_staff = is_staff
+        courses = make_many_states(learner)
+        with one_call(NOON):
+            expected = {
+                course_id_of(one): service.explain(learner, one, mode)
+                for one in courses
+            }
+        for given in (courses, [course_id_of(one) for one in courses]):
+            with nothing_written(), one_call(NOON):
+                explained = service.explain_many(learner, given, mode)
+
+            assert list(explained) == [course_id_of(one) for one in courses]
+            assert explained == expected
+        codes = {
+            reason["code"] for one in expected.values() for reason in one["reasons"]
+        }
+        assert {"course_full", "not_allowed", "already_enrolled"} <= codes
+        seats = explained["staff-room"]["seats"]
+        assert seats == {"capacity": 1, "taken": 0, "left": 1}
+
+    def test_explains_an_inactive_account_as_explain_does(self, learner: Any) -> None:
+        learner.is_active = False
+        courses = make_many_states(learner)
+        with one_call(NOON):
+            expected = {
+                course_id_of(one): service.explain(learner, one) for one in courses
+            }
+
+            assert service.explain_many(learner.pk, courses) != {}
+            assert service.explain_many(learner, courses) == expected
+
+    def test_takes_instances_and_ids_in_any_mixture_each_once(
+        self, learner: Any
+    ) -> None:
+        first, second = make_course("one"), make_course("two")
+
+        explained = service.explain_many(
+            learner.pk, iter([first, "two", "one", second, first])
+        )
+
+        assert list(explained) == ["one", "two"]
+        assert all(one["allowed"] for one in explained.values())
+
+    def test_no_course_is_no_answer(self, learner: Any) -> None:
+        assert service.explain_many(learner, []) == {}
+
+    def test_an_unknown_course_is_an_error(self, learner: Any) -> None:
+        known = make_course("one")
+        for unknown in ("One", "two", "no id", None, get_course_model()(pk=known.pk)):
+            with pytest.raises(CourseNotFoundError):
+                service.explain_many(learner, [known, unknown])
+
+    def test_an_unknown_user_is_an_error(self) -> None:
+        with pytest.raises(UserNotFoundError):
+            service.explain_many("nobody", [make_course("one")])
+        with pytest.raises(UserNotFoundError):
+            service.explain_many("nobody", [])
+
+    def test_one_string_is_no_list(self, learner: Any) -> None:
+        make_course("a")
+        for given in ("a", b"a"):
+            with pytest.raises(TypeError):
+                service.explain_many(learner, given)
+
+    def test_an_instance_is_read_again(self, learner: Any) -> None:
+        course = make_course("one", max_student_enrollments_allowed=5)
+        stale = get_course_model().objects.get(pk=course.pk)
+        get_course_model().objects.all().delete()
+        with pytest.raises(CourseNotFoundError):
+            service.explain_many(learner, [stale])
+
+
+class TestStatements:
+    def test_takes_as_many_for_50_courses_as_for_1(self, settings: Any) -> None:
+        learner, member = make_user("ada"), make_user("member")
+        settings.ENROLLMENTS_INVITE_ONLY = True
+        courses = [
+            make_course(f"course-{n}", max_student_enrollments_allowed=1)
+            for n in range(50)
+        ]
+        for course in courses:
+            make_mode(course)
+            course_id = course_id_of(course)
+            CourseAccessRole.objects.create(
+                user=member, course_id=course_id, role="staff"
+            )
+            CourseEnrollmentAllowed.objects.create(
+                email="x@example.org", course_id=course_id
+            )
+            CourseEnrollment.objects.create(user=member, course=course)
+        taken = {}
+
+        for given in (courses, [course_id_of(course) for course in courses]):
+            for count in (1, 50):
+                with counted() as statements:
+                    explained = service.explain_many(learner, given[:count])
+                assert len(explained) == count
+                taken[type(given[0]), count] = len(statements)
+
+        # Courses, modes, the learner's rows, seats (of all, staff, staff in it),
+        # invitations and roles.
+        assert set(taken.values()) == {8}, statements
+
+    def test_takes_the_same_statements_for_each_batch(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("django_enrollments.services.COURSES_PER_BATCH", 2)
+        courses = [make_course(f"course-{n}") for n in range(5)]
+        learner = make_user("ada")
+
+        with counted() as statements:
+            explained = service.explain_many(learner, courses)
+
+        assert len(explained) == 5
+        assert len(statements) == 3 * 5, statements
+
+
+class TestNarrowedAdapter:
+    def test_an_instance_does_not_make_its_id_known(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        learner, course = make_user("ada"), make_course("hidden")
+        model = get_course_model()
+        monkeypatch.setattr(
+            type(get_course_adapter()),
+            "get_queryset",
+            lambda self: model._default_manager.exclude(pk=course.pk),
+        )
+
+        assert service.explain_many(learner, [course])["hidden"]["allowed"]
+        for given in (["hidden"], [course, "hidden"], ["hidden", course]):
+            with pytest.raises(CourseNotFoundError):
+                service.explain_many(learner, given)

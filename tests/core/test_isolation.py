@@ -1,0 +1,197 @@
+"""What fails for one of many fails for that one alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import (
+    DataError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
+
+from django_enrollments.core import isolation
+from django_enrollments.core.isolation import each, patiently
+from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+USING = "default"
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "PAUSES_SECONDS", (0, 0, 0))
+
+
+class Work:
+    """Doubles numbers, but for some; remembers in what parts."""
+
+    def __init__(self, *bad: int, error: Exception) -> None:
+        self.bad = set(bad)
+        self.error = error
+        self.parts: list[list[int]] = []
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.parts.append(list(items))
+        if self.bad & set(items):
+            raise self.error
+        return [2 * item for item in items]
+
+
+def a_lock() -> OperationalError:
+    """Return what the database under test raises when a lock is not to be had."""
+    error = OperationalError("database is locked")
+    if connection.vendor == "mysql":
+        error = OperationalError(1205, "Lock wait timeout exceeded")
+    elif connection.vendor == "postgresql":
+        from psycopg.errors import LockNotAvailable
+
+        error.__cause__ = LockNotAvailable("canceling statement due to lock timeout")
+    return error
+
+
+@pytest.mark.django_db(transaction=True)
+class TestEach:
+    def test_works_on_all_together(self) -> None:
+        work = Work(error=DataError())
+
+        assert each(work, range(5), using=USING) == [0, 2, 4, 6, 8]
+        assert work.parts == [[0, 1, 2, 3, 4]]
+
+    def test_has_nothing_to_do_for_nobody(self) -> None:
+        work = Work(error=DataError())
+
+        assert each(work, [], using=USING) == []
+        assert work.parts == []
+
+    @pytest.mark.parametrize("bad", range(5))
+    def test_finds_the_one_that_fails_by_halves(self, bad: int) -> None:
+        work = Work(bad, error=DataError("no"))
+
+        results = each(work, range(5), using=USING)
+
+        error = results.pop(bad)
+        assert isinstance(error, CourseEnrollmentError)
+        assert str(error) == "Unexpected DataError."
+        assert results == [2 * item for item in range(5) if item != bad]
+        # In order, so that the first still comes first.
+        done = [item for part in work.parts for item in part if {bad} - set(part)]
+        assert done == sorted(done)
+
+    def test_gives_a_refusal_as_it_is_and_logs_nothing(self, caplog: Any) -> None:
+        refusal = EnrollmentNotAllowed("Not today.")
+
+        results = each(Work(1, error=refusal), range(3), using=USING)
+
+        assert results == [0, refusal, 4]
+        assert caplog.messages == []
+
+    def test_logs_once_however_many_fail(self, caplog: Any) -> None:
+        results = each(Work(*range(8), error=KeyError("x")), range(8), using=USING)
+
+        assert len(results) == 8
+        assert caplog.messages == ["Rows of a bulk failed: Unexpected KeyError."]
+
+    def test_blames_nobody_for_a_lock(self) -> None:
+        work = Work(2, error=a_lock())
+
+        results = each(work, range(4), using=USING)
+
+        assert all(isinstance(one, CourseEnrollmentError) for one in results)
+        assert work.parts == [[0, 1, 2, 3]] * 4
+
+    @pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+    def test_blames_nobody_for_a_lost_connection(
+        self, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        work = Work(2, error=kind("server closed the connection unexpectedly"))
+        monkeypatch.setattr(connection, "is_usable", lambda: False)
+
+        results = each(work, range(4), using=USING)
+
+        assert len({*results}) == 1
+        assert work.parts == [[0, 1, 2, 3]] * 4
+
+    def test_leaves_to_the_caller_what_their_transaction_has_come_to(self) -> None:
+        with pytest.raises(OperationalError), transaction.atomic():
+            each(Work(2, error=a_lock()), range(4), using=USING)
+
+    def test_leaves_to_the_caller_a_transaction_they_began_without_a_block(
+        self,
+    ) -> None:
+        transaction.set_autocommit(False)
+        try:
+            with pytest.raises(OperationalError):
+                each(Work(2, error=a_lock()), range(4), using=USING)
+        finally:
+            transaction.rollback()
+            transaction.set_autocommit(True)
+
+    def test_goes_on_in_a_transaction_of_the_callers_that_is_as_good_as_before(
+        self,
+    ) -> None:
+        with transaction.atomic():
+            results = each(Work(0, error=DataError()), range(3), using=USING)
+
+        assert results[1:] == [2, 4]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestPatiently:
+    def test_tries_again_until_it_works(self) -> None:
+        tries = []
+
+        def work() -> str:
+            tries.append(1)
+            if len(tries) < 3:
+                raise a_lock()
+            return "done"
+
+        assert patiently(work, using=USING) == "done"
+
+    def test_gives_up_in_the_end(self) -> None:
+        with pytest.raises(OperationalError):
+            patiently(lambda: Work(0, error=a_lock())([0]), using=USING)
+
+    @pytest.mark.parametrize(
+        "error", [OperationalError("no such table"), DataError("no"), KeyError("x")]
+    )
+    def test_does_not_wait_for_what_does_not_pass(self, error: Exception) -> None:
+        connection.ensure_connection()
+        work = Work(0, error=error)
+
+        with pytest.raises(type(error)):
+            patiently(lambda: work([0]), using=USING)
+        assert len(work.parts) == 1
+
+    def test_waits_for_who_writes_to_the_same_file(self) -> None:
+        if connection.vendor != "sqlite":
+            pytest.skip("Servers lock rows.")
+        other = sqlite3.connect(
+            connection.settings_dict["NAME"], isolation_level=None, timeout=0
+        )
+        tries = []
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 0")
+            other.execute("BEGIN IMMEDIATE")
+
+            def work() -> str:
+                tries.append(1)
+                if len(tries) == 3:
+                    other.execute("ROLLBACK")
+                with transaction.atomic():
+                    cursor.execute("DELETE FROM django_enrollments_courseenrollment")
+                return "done"
+
+            try:
+                assert patiently(work, using=USING) == "done"
+            finally:
+                other.close()
+                cursor.execute("PRAGMA busy_timeout = 60000")
+        assert len(tries) == 3

@@ -1,0 +1,698 @@
+"""A change is one whole transaction, repeated when others were quicker (B-07)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from threading import Barrier, Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from django.test.utils import CaptureQueriesContext
+
+from django_enrollments import api
+from django_enrollments.core.transactions import (
+    ATTEMPTS,
+    Conflict,
+    insert_all,
+    is_repeated,
+    lock_enrollment,
+    until_settled,
+    whole_transaction,
+    write_alias,
+    write_transaction,
+)
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    EnrollmentEvent,
+)
+from django_enrollments.services import EnrollmentsService
+from tests.concurrency.crowd import at_once
+from tests.concurrency.deeds import is_enrollment_locked, without_waiting
+from tests.factories import (
+    NOON,
+    course_id_of,
+    make_course,
+    make_modes,
+    make_user,
+    make_users,
+    username,
+)
+from tests.watching import listening, nothing_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+USING = write_alias()
+
+autocommit = pytest.mark.django_db(transaction=True)
+
+
+def only_on(*vendors: str) -> pytest.MarkDecorator:
+    """Skip a test elsewhere, saying so."""
+    reason = f"{connection.vendor} is none of: {', '.join(vendors)}"
+    return pytest.mark.skipif(connection.vendor not in vendors, reason=reason)
+
+
+def refusing(times: int, *, error: Exception | None = None) -> Any:
+    """Make an attempt that others get in the way of so many times; it keeps a log."""
+
+    def attempt(lock: bool) -> str:
+        attempt.locks.append(lock)
+        if len(attempt.locks) <= times:
+            raise error or Conflict
+        return "done"
+
+    attempt.locks = []
+    return attempt
+
+
+@contextmanager
+def failing_on(beginning: str) -> Iterator[None]:
+    """Let the database fail on the first statement that begins so."""
+
+    def execute(proceed: Any, sql: str, *rest: Any) -> Any:
+        if sql.replace("`", '"').startswith(beginning):
+            raise DatabaseError("No space left on device.")
+        return proceed(sql, *rest)
+
+    with connection.execute_wrapper(execute):
+        yield
+
+
+def in_another_thread(pool: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
+    """Start work that has a connection of its own, and leaves none behind."""
+
+    def run() -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return pool.submit(run)
+
+
+def move(row: CourseEnrollment, mode: str) -> None:
+    """Change a row as anybody else's statement would."""
+    CourseEnrollment.objects.filter(pk=row.pk).update(mode=mode)
+
+
+class TestUntilSettled:
+    @autocommit
+    def test_tries_until_nobody_is_in_the_way(self) -> None:
+        attempts = [refusing(times) for times in (0, 1, ATTEMPTS - 1)]
+
+        answers = [until_settled(attempt, using=USING) for attempt in attempts]
+
+        assert answers == ["done"] * 3
+        assert [attempt.locks for attempt in attempts] == [
+            [False],
+            [False] * 2,
+            [False] * ATTEMPTS,
+        ]
+
+    @autocommit
+    def test_gives_up_in_the_end_and_says_why(self) -> None:
+        attempt = refusing(ATTEMPTS)
+
+        with pytest.raises(CourseEnrollmentError, match="Too many changes") as failure:
+            until_settled(attempt, using=USING)
+
+        assert failure.value.code == "enrollment_error"
+        assert isinstance(failure.value.__cause__, Conflict)
+        assert len(attempt.locks) == ATTEMPTS
+
+    @pytest.mark.django_db
+    def test_locks_from_the_third_attempt_on_in_a_callers_transaction(self) -> None:
+        attempt = refusing(4)
+
+        until_settled(attempt, using=USING)
+
+        assert attempt.locks == [False, False, True, True, True]
+
+    @autocommit
+    def test_leaves_a_failure_that_is_no_conflict_to_the_caller(self) -> None:
+        attempt = refusing(1, error=OperationalError("server closed the connection"))
+
+        with pytest.raises(OperationalError, match="server closed"):
+            until_settled(attempt, using=USING)
+
+        assert len(attempt.locks) == 1
+
+    @autocommit
+    def test_leaves_an_error_of_the_rules_to_the_caller(self) -> None:
+        attempt = refusing(1, error=CourseEnrollmentError("No."))
+
+        with pytest.raises(CourseEnrollmentError, match=r"No\."):
+            until_settled(attempt, using=USING)
+
+        assert len(attempt.locks) == 1
+
+    @autocommit
+    def test_tells_the_attempt_that_it_repeats(self) -> None:
+        told = []
+
+        def attempt(_lock: bool) -> None:
+            told.append(is_repeated())
+            if len(told) < 3:
+                raise Conflict
+
+        until_settled(attempt, using=USING)
+
+        assert told == [False, True, True]
+        assert not is_repeated()
+
+    @autocommit
+    def test_repeats_a_part_only_with_the_whole(self) -> None:
+        log = []
+        part = refusing(2)
+
+        def whole(_lock: bool) -> str:
+            log.append(len(part.locks))
+            with write_transaction(USING):
+                return until_settled(part, using=USING)
+
+        answer = until_settled(whole, using=USING)
+
+        assert answer == "done"
+        assert log == [0, 1, 2]
+
+    @autocommit
+    def test_repeats_by_itself_what_is_done_after_the_commit(self) -> None:
+        later = refusing(3)
+
+        def do_later() -> None:
+            with transaction.atomic():
+                until_settled(later, using=USING)
+
+        def attempt(_lock: bool) -> None:
+            with write_transaction(USING):
+                transaction.on_commit(do_later)
+
+        until_settled(attempt, using=USING)
+
+        assert len(later.locks) == 4
+
+    @autocommit
+    def test_takes_a_transaction_for_the_callers_where_autocommit_is_off(self) -> None:
+        row = make_row()
+        attempt = refusing(1, error=deadlock())
+        transaction.set_autocommit(False)
+        try:
+            move(row, "honor")
+
+            with pytest.raises(OperationalError):
+                until_settled(attempt, using=USING)
+
+            transaction.commit()
+        finally:
+            transaction.set_autocommit(True)
+        assert len(attempt.locks) == 1
+        assert CourseEnrollment.objects.get().mode == "honor"
+
+    @only_on("postgresql", "mysql")
+    @autocommit
+    def test_repeats_what_a_deadlock_ended(self) -> None:
+        first, second, log, crossed = make_crossing()
+
+        with ThreadPoolExecutor(2) as pool:
+            one = in_another_thread(
+                pool, partial(until_settled, crossed(first, second), using=USING)
+            )
+            other = in_another_thread(
+                pool, partial(until_settled, crossed(second, first), using=USING)
+            )
+            one.result()
+            other.result()
+
+        assert len(log) == 3
+
+    @only_on("postgresql", "mysql")
+    @autocommit
+    def test_never_repeats_a_transaction_of_the_callers(self) -> None:
+        first, second, log, crossed = make_crossing()
+
+        def within(attempt: Callable[[bool], None]) -> str:
+            try:
+                with transaction.atomic():
+                    until_settled(attempt, using=USING)
+            except OperationalError:
+                return "ended"
+            return "fine"
+
+        with ThreadPoolExecutor(2) as pool:
+            one = in_another_thread(pool, partial(within, crossed(first, second)))
+            other = in_another_thread(pool, partial(within, crossed(second, first)))
+            told = {one.result(), other.result()}
+
+        assert told == {"ended", "fine"}
+        assert len(log) == 2
+
+    @only_on("mysql")
+    @autocommit
+    def test_repeats_what_waited_too_long_for_a_lock(self) -> None:
+        row = make_row()
+        held, gone = Event(), Event()
+
+        def hold() -> None:
+            with transaction.atomic():
+                move(row, "honor")
+                held.set()
+                gone.wait(30)
+
+        attempts = []
+
+        def attempt(_lock: bool) -> None:
+            attempts.append(is_repeated())
+            if is_repeated():
+                gone.set()
+            with transaction.atomic():
+                move(row, "verified")
+
+        with ThreadPoolExecutor(1) as pool:
+            holder = in_another_thread(pool, hold)
+            held.wait(30)
+            with connection.cursor() as cursor:
+                cursor.execute("SET innodb_lock_wait_timeout = 1")
+            until_settled(attempt, using=USING)
+            holder.result()
+        connection.close()
+
+        assert attempts == [False, True]
+        assert CourseEnrollment.objects.get().mode == "verified"
+
+    @only_on("postgresql")
+    @autocommit
+    def test_repeats_at_read_committed_what_a_snapshot_was_too_old_for(self) -> None:
+        row = make_row()
+        levels = []
+
+        def attempt(_lock: bool) -> None:
+            with write_transaction(USING), connection.cursor() as cursor:
+                cursor.execute("SHOW transaction_isolation")
+                levels.append(cursor.fetchone()[0])
+                row.refresh_from_db()
+                if not is_repeated():
+                    with ThreadPoolExecutor(1) as pool:
+                        in_another_thread(pool, partial(move, row, "honor")).result()
+                move(row, "verified")
+
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_isolation = 'repeatable read'")
+        until_settled(attempt, using=USING)
+        connection.close()
+
+        assert levels == ["repeatable read", "read committed"]
+        assert CourseEnrollment.objects.get().mode == "verified"
+
+
+def make_row(name: str = "ada") -> CourseEnrollment:
+    course = make_course(f"course-v1:edX+{name}+R")
+    return CourseEnrollment.objects.create(user=make_user(name), course=course)
+
+
+def make_crossing() -> tuple[CourseEnrollment, CourseEnrollment, list[int], Any]:
+    """Make two rows and what changes both, so that two in opposite order lock up."""
+    barrier = Barrier(2)
+    log: list[int] = []
+
+    def crossed(first: CourseEnrollment, second: CourseEnrollment) -> Any:
+        def attempt(_lock: bool) -> None:
+            log.append(first.pk)
+            with transaction.atomic():
+                move(first, "verified")
+                if log.count(first.pk) == 1:
+                    barrier.wait(30)
+                move(second, "verified")
+
+        return attempt
+
+    return make_row("ada"), make_row("bob"), log, crossed
+
+
+def deadlock() -> OperationalError:
+    """Make the error that the database raises at a deadlock."""
+    error = OperationalError(1213, "Deadlock found when trying to get lock")
+    if connection.vendor == "postgresql":
+        from psycopg.errors import DeadlockDetected
+
+        error.__cause__ = DeadlockDetected("deadlock detected")
+    return error
+
+
+class TestWriteTransaction:
+    @autocommit
+    def test_undoes_all_when_something_is_raised(self) -> None:
+        row = make_row()
+
+        def change() -> None:
+            with write_transaction(USING):
+                move(row, "honor")
+                raise Conflict
+
+        with pytest.raises(Conflict):
+            change()
+
+        assert CourseEnrollment.objects.get().mode == "audit"
+
+    @only_on("sqlite")
+    @autocommit
+    def test_is_the_only_writer_before_it_reads(self) -> None:
+        course, user = make_course(), make_user()
+        call = partial(api.add_enrollment, user.get_username(), course_id_of(course))
+
+        with write_transaction(USING):
+            (during,) = at_once([partial(without_waiting, call)])
+            unseen = CourseEnrollment.objects.count()
+        (after,) = at_once([partial(without_waiting, call)])
+
+        assert (during.error, during.text) == (OperationalError, "database is locked")
+        assert unseen == 0
+        assert after.error is None
+
+    @only_on("sqlite")
+    @autocommit
+    def test_leaves_the_lock_to_its_first_statement_where_that_writes(self) -> None:
+        course, user = make_course(), make_user()
+        call = partial(api.add_enrollment, user.get_username(), course_id_of(course))
+
+        with write_transaction(USING, reads_first=False):
+            (during,) = at_once([partial(without_waiting, call)])
+
+        assert during.error is None
+
+    @only_on("postgresql", "mysql")
+    @autocommit
+    def test_sends_nothing_of_its_own_but_begin_and_commit(self) -> None:
+        with CaptureQueriesContext(connection) as captured, write_transaction(USING):
+            pass
+
+        sent = {query["sql"].split()[0] for query in captured.captured_queries}
+        assert sent <= {"BEGIN", "COMMIT"}
+
+    @only_on("postgresql")
+    @pytest.mark.django_db
+    def test_leaves_the_level_of_a_callers_transaction_alone(self) -> None:
+        def attempt(lock: bool) -> None:
+            with write_transaction(USING):
+                if not lock:
+                    raise Conflict
+
+        with CaptureQueriesContext(connection) as captured:
+            until_settled(attempt, using=USING)
+
+        assert not [one for one in captured.captured_queries if "LEVEL" in one["sql"]]
+
+
+class TestWholeTransaction:
+    @autocommit
+    def test_begins_with_the_first_write_and_ends_with_the_block(self) -> None:
+        row = make_row()
+
+        with whole_transaction(USING):
+            before = connection.in_atomic_block
+            with write_transaction(USING):
+                move(row, "honor")
+            between = connection.in_atomic_block
+
+        assert (before, between, connection.in_atomic_block) == (False, True, False)
+        assert CourseEnrollment.objects.get().mode == "honor"
+
+    @autocommit
+    def test_undoes_all_writes_when_something_is_raised(self) -> None:
+        ada, bob = make_row("ada"), make_row("bob")
+
+        def change() -> None:
+            with whole_transaction(USING):
+                with write_transaction(USING):
+                    move(ada, "honor")
+                with whole_transaction(USING), write_transaction(USING):
+                    move(bob, "honor")
+                raise Conflict
+
+        with pytest.raises(Conflict):
+            change()
+
+        assert not CourseEnrollment.objects.filter(mode="honor").exists()
+        assert not connection.in_atomic_block
+
+    @autocommit
+    def test_undoes_the_writes_of_a_part_that_its_block_leaves_out(self) -> None:
+        ada, bob = make_row("ada"), make_row("bob")
+
+        def change(row: CourseEnrollment) -> None:
+            with whole_transaction(USING), write_transaction(USING):
+                move(row, "honor")
+                raise Conflict
+
+        with whole_transaction(USING):
+            with pytest.raises(Conflict):
+                change(ada)
+            with write_transaction(USING):
+                move(bob, "honor")
+
+        assert CourseEnrollment.objects.get(mode="honor") == bob
+
+    @autocommit
+    def test_asks_the_database_nothing_where_nothing_is_written(
+        self, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(0), whole_transaction(USING):
+            pass
+
+    @autocommit
+    def test_is_repeated_as_a_whole(self) -> None:
+        row = make_row()
+        part = refusing(2)
+
+        def attempt(_lock: bool) -> None:
+            with whole_transaction(USING):
+                with write_transaction(USING):
+                    move(row, f"mode{len(part.locks)}")
+                until_settled(part, using=USING)
+
+        until_settled(attempt, using=USING)
+
+        assert part.locks == [False] * 3
+        assert CourseEnrollment.objects.get().mode == "mode2"
+
+
+class TestLockEnrollment:
+    @only_on("postgresql", "mysql")
+    @autocommit
+    def test_keeps_one_enrollment_from_others_until_commit(self) -> None:
+        rows = [make_row("ada"), make_row("bob")]
+        ask = [partial(is_enrollment_locked, row.pk) for row in rows]
+
+        with write_transaction(USING):
+            lock_enrollment(rows[0], using=USING)
+            during = at_once(ask)
+        after = at_once(ask)
+
+        assert [answer.value for answer in during] == [True, False]
+        assert [answer.value for answer in after] == [False, False]
+
+
+class TestInsertAll:
+    @pytest.fixture
+    def events(self) -> list[EnrollmentEvent]:
+        """Make as many events as a batch has rows, and then some."""
+        row = make_row()
+        return [
+            EnrollmentEvent(
+                type="created",
+                time=NOON,
+                enrollment=row,
+                user=row.user,
+                username="ada",
+                course_id="course-v1:edX+ada+R",
+                mode_after="audit",
+                active_after=True,
+                source="bulk",
+            )
+            for _ in range(1000)
+        ]
+
+    @pytest.mark.django_db
+    def test_takes_one_statement_for_1000_events(self, events: Any) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            inserted = insert_all(events, using=USING)
+
+        assert inserted == events
+        assert EnrollmentEvent.objects.count() == 1000
+        assert len([one for one in captured if one["sql"].startswith("INSERT")]) == 1
+
+    @pytest.mark.django_db
+    def test_leaves_what_django_knows_of_the_database_as_it_was(
+        self, events: Any
+    ) -> None:
+        known = connection.features.max_query_params
+
+        insert_all(events, using=USING)
+
+        assert connection.features.max_query_params == known
+
+    @pytest.mark.django_db
+    def test_leaves_what_django_knows_as_it_was_after_a_failure(
+        self, events: Any
+    ) -> None:
+        known = connection.features.max_query_params
+        events[1].event_id = events[0].event_id
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            insert_all(events, using=USING)
+
+        assert connection.features.max_query_params == known
+        assert not EnrollmentEvent.objects.exists()
+
+    @pytest.mark.django_db
+    def test_passes_over_those_that_are_there_already(self) -> None:
+        (user,) = make_users(1)
+        roles = [CourseAccessRole(user=user, role="staff", org=org) for org in "AAB"]
+
+        insert_all(roles, using=USING, ignore_conflicts=True)
+
+        assert CourseAccessRole.objects.count() == 2
+
+    @pytest.mark.django_db
+    def test_asks_the_database_nothing_for_no_rows(
+        self, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(0):
+            inserted = insert_all([], using=USING)
+
+        assert inserted == []
+
+
+ATTRIBUTES = [{"namespace": "order", "name": "number", "value": "7"}]
+
+#: The beginning of every statement that writes when an invited learner enrolls.
+WRITES = (
+    'INSERT INTO "django_enrollments_courseenrollment"',
+    'INSERT INTO "django_enrollments_courseenrollmentattribute"',
+    'UPDATE "django_enrollments_courseenrollmentallowed"',
+    'INSERT INTO "django_enrollments_enrollmentevent"',
+)
+
+
+class TestAllOrNothing:
+    @pytest.fixture(autouse=True)
+    def ada(self) -> Any:
+        return make_user("ada")
+
+    @pytest.fixture
+    def course(self) -> Any:
+        """Make a course with seats, modes, and an invitation for Ada."""
+        course = make_course(max_student_enrollments_allowed=5)
+        make_modes(course, "audit", "verified")
+        CourseEnrollmentAllowed.objects.create(
+            email="ada@example.org", course_id=course_id_of(course)
+        )
+        return course
+
+    @pytest.mark.rule("B-07")
+    @autocommit
+    @pytest.mark.parametrize("beginning", WRITES)
+    def test_a_failing_write_undoes_the_others(
+        self, course: Any, ada: Any, beginning: str
+    ) -> None:
+        with (
+            listening() as heard,
+            nothing_written(),
+            failing_on(beginning),
+            pytest.raises(DatabaseError, match="No space"),
+        ):
+            EnrollmentsService().enroll(ada, course, attributes=ATTRIBUTES)
+
+        assert heard == []
+
+    @pytest.mark.rule("B-07")
+    @pytest.mark.django_db
+    @pytest.mark.parametrize("beginning", WRITES)
+    def test_api_a_failing_write_undoes_the_others(
+        self, course: Any, beginning: str
+    ) -> None:
+        with (
+            listening() as heard,
+            nothing_written(),
+            failing_on(beginning),
+            pytest.raises(DatabaseError, match="No space"),
+        ):
+            api.add_enrollment(
+                username("ada"), course_id_of(course), enrollment_attributes=ATTRIBUTES
+            )
+
+        assert heard == []
+
+    @pytest.mark.rule("B-07")
+    @autocommit
+    def test_a_failing_attribute_undoes_the_mode(self, course: Any) -> None:
+        arguments = (username("ada"), course_id_of(course))
+        api.add_enrollment(*arguments)
+
+        with (
+            listening() as heard,
+            nothing_written(),
+            failing_on(WRITES[1]),
+            pytest.raises(DatabaseError, match="No space"),
+        ):
+            api.update_enrollment(
+                *arguments, mode="verified", enrollment_attributes=ATTRIBUTES
+            )
+
+        assert heard == []
+
+    @autocommit
+    def test_a_failing_write_undoes_the_batch(self, course: Any) -> None:
+        names = [user.get_username() for user in make_users(3)]
+
+        with listening() as heard, nothing_written(), failing_on(WRITES[3]):
+            results = api.bulk_enroll(course_id_of(course), names)
+
+        assert {result["status"] for result in results} == {"error"}
+        assert heard == []
+
+    @autocommit
+    def test_a_rollback_by_the_caller_leaves_nothing(self, course: Any) -> None:
+        with listening() as heard, nothing_written(), transaction.atomic():
+            api.add_enrollment(
+                username("ada"), course_id_of(course), enrollment_attributes=ATTRIBUTES
+            )
+            api.update_enrollment(username("ada"), course_id_of(course), "verified")
+            transaction.set_rollback(True)
+
+        assert heard == []
+
+    @autocommit
+    def test_a_caller_who_goes_on_after_a_refusal_keeps_the_rest(
+        self, course: Any
+    ) -> None:
+        full = make_course("course-v1:edX+Full+R", max_student_enrollments_allowed=0)
+
+        with listening() as heard, transaction.atomic():
+            with pytest.raises(CourseEnrollmentError):
+                api.add_enrollment(username("ada"), course_id_of(full))
+            api.add_enrollment(username("ada"), course_id_of(course))
+
+        assert [name for name, _ in heard] == ["created"]
+        assert CourseEnrollment.objects.get().course_id == course.pk
+
+    @autocommit
+    def test_signals_wait_for_the_callers_commit(self, course: Any) -> None:
+        with listening() as heard, transaction.atomic():
+            api.add_enrollment(username("ada"), course_id_of(course))
+            early = list(heard)
+
+        assert early == []
+        assert [name for name, _ in heard] == ["created"]

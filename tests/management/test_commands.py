@@ -1,0 +1,1162 @@
+"""The operators' commands, called as an operator or a scheduler calls them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core import mail
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_enrollments import errors
+from django_enrollments.core import bulk
+from django_enrollments.core.transactions import begin_writing
+from django_enrollments.datetimes import now, to_iso
+from django_enrollments.management import progress
+from django_enrollments.management import rows as rows_module
+from django_enrollments.management.commands import (
+    bulk_enroll,
+    send_expiry_notifications,
+)
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseMode,
+    EnrollmentEvent,
+    SentNotification,
+)
+from django_enrollments.services import EnrollmentsService
+from django_enrollments.signals import enrollment_created, notification_requested
+from tests.factories import (
+    DAY,
+    course_id_of,
+    is_default_host,
+    make_course,
+    make_mode,
+    make_modes,
+    make_user,
+    make_users,
+    send_mail_by,
+    username,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: Any, **options: Any) -> str:
+    """Call a command and give what it says."""
+    out = io.StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+def state(user: Any) -> tuple[str, bool] | None:
+    """Return mode and activation of the only enrollment of a user."""
+    row = CourseEnrollment.objects.filter(user=user).values_list("mode", "is_active")
+    return row.first()
+
+
+def veto(action: str, **context: Any) -> None:
+    raise errors.EnrollmentNotAllowed("Not\ntoday.")
+
+
+@pytest.mark.django_db
+class TestEnrollUserInCourse:
+    def enroll(self, *arguments: str) -> str:
+        return run("enroll_user_in_course", *arguments)
+
+    @pytest.mark.rule("CMD-01")
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("-e", "ada@example.org", "-c", "django-101"),
+            ("--email=ADA@Example.ORG", "--course=django-101"),
+        ],
+    )
+    def test_enrolls_by_address_in_any_case(self, arguments):
+        course, ada = make_course("django-101"), make_user("ada")
+
+        said = self.enroll(*arguments)
+
+        assert EnrollmentsService().is_enrolled(ada, course)
+        assert said == ""
+
+    @pytest.mark.rule("CMD-01")
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            (),
+            ("-e", "ada@example.org"),
+            ("-c", "django-101"),
+            ("-x", "1", "-e", "a", "-c", "b"),
+        ],
+    )
+    def test_refuses_other_arguments(self, arguments):
+        with pytest.raises(CommandError):
+            self.enroll(*arguments)
+
+    @pytest.mark.rule("CMD-02")
+    def test_takes_the_default_mode(self):
+        make_modes(make_course("django-101"), "honor", "verified")
+        ada = make_user("ada")
+
+        self.enroll("-e", "ada@example.org", "-c", "django-101")
+
+        assert state(ada) == ("honor", True)
+
+    @pytest.mark.rule("CMD-02")
+    def test_takes_a_mode(self):
+        make_modes(make_course("django-101"), "honor", "verified")
+        ada = make_user("ada")
+
+        self.enroll("-e", "ada@example.org", "-c", "django-101", "-m", "verified")
+
+        assert state(ada) == ("verified", True)
+
+    def test_tells_the_history_that_a_command_did_it(self):
+        make_course("django-101")
+        make_user("ada")
+
+        self.enroll("-e", "ada@example.org", "-c", "django-101")
+
+        assert EnrollmentEvent.objects.get().source == "command"
+
+    @pytest.mark.rule("CMD-03")
+    def test_is_silent_about_who_is_in_already(self):
+        make_course("django-101")
+        make_user("ada")
+        self.enroll("-e", "ada@example.org", "-c", "django-101")
+
+        assert self.enroll("-e", "ada@example.org", "-c", "django-101") == ""
+        assert EnrollmentEvent.objects.count() == 1
+
+    @pytest.mark.rule("CMD-04")
+    @pytest.mark.parametrize(
+        ("arguments", "refusal"),
+        [
+            ("-e nobody@example.org -c django-101", errors.UserNotFoundError),
+            ("-e ada@example.org -c nowhere", errors.CourseNotFoundError),
+            (
+                "-e ada@example.org -c django-101 -m gold",
+                errors.CourseModeNotFoundError,
+            ),
+            ("-e ada@example.org -c full", errors.CourseEnrollmentFullError),
+            ("-e ada@example.org -c closed", errors.CourseEnrollmentClosedError),
+        ],
+    )
+    def test_lets_the_refusal_out(self, arguments, refusal):
+        make_course("django-101")
+        make_course("full", max_student_enrollments_allowed=0)
+        make_course("closed", enrollment_end=now() - DAY)
+        make_user("ada")
+
+        with pytest.raises(CommandError) as told:
+            self.enroll(*arguments.split())
+
+        assert isinstance(told.value, refusal)
+        assert str(told.value)
+        assert told.value.code == refusal.code
+        assert told.value.returncode == 1
+        assert not CourseEnrollment.objects.exists()
+
+    @pytest.mark.rule("CMD-04")
+    @pytest.mark.skipif(
+        not is_default_host(), reason="Addresses are unique in the other host."
+    )
+    def test_refuses_an_address_that_several_have(self):
+        make_course("django-101")
+        make_user("ada", email="both@example.org")
+        make_user("bob", email="Both@example.org")
+
+        with pytest.raises(CommandError, match="Several users"):
+            self.enroll("-e", "both@example.org", "-c", "django-101")
+
+    @pytest.mark.rule("CMD-04")
+    def test_refuses_a_veto_in_its_own_words(self, settings):
+        settings.ENROLLMENTS_FILTERS = [veto]
+        make_course("django-101")
+        make_user("ada")
+
+        with pytest.raises(CommandError, match="Not") as told:
+            self.enroll("-e", "ada@example.org", "-c", "django-101")
+
+        assert isinstance(told.value, errors.EnrollmentNotAllowed)
+
+
+class TestBulkEnrollBase:
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.file = tmp_path / "spring.csv"
+        self.results = tmp_path / "spring.results.csv"
+
+    def bulk_enroll(self, *lines: str | bytes, **options: Any) -> str:
+        """Write a file, run the command on it and give what it says."""
+        raw = [line if isinstance(line, bytes) else line.encode() for line in lines]
+        self.file.write_bytes(b"".join(line + b"\n" for line in raw))
+        return run("bulk_enroll", str(self.file), **options)
+
+    def told(self, path: Path | None = None) -> list[dict[str, str]]:
+        with (path or self.results).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def statuses(self) -> list[str]:
+        return [result["status"] for result in self.told()]
+
+
+HEADER = "course,username,email,mode,action"
+
+
+@pytest.mark.django_db
+class TestBulkEnroll(TestBulkEnrollBase):
+    def test_enrolls_and_tells_of_every_row(self):
+        make_modes(make_course("django-101"), "audit", "verified")
+        make_course("django-102")
+        ada, bob, carol, dan = (
+            make_user(name) for name in ("ada", "bob", "carol", "dan")
+        )
+        EnrollmentsService().enroll(bob, "django-101")
+        EnrollmentsService().enroll(dan, "django-102")
+
+        said = self.bulk_enroll(
+            HEADER,
+            f"django-101,{username('ada')},,,enroll",
+            f"django-101,{username('bob')},,,enroll",
+            "django-101,,Carol@Example.org,verified,enroll",
+            f"django-102,{username('dan')},,,unenroll",
+            "django-102,,stranger@example.org,,enroll",
+        )
+
+        assert self.told() == [
+            {
+                "line": str(line),
+                "identifier": identifier,
+                "status": status,
+                "code": "",
+                "message": "",
+            }
+            for line, identifier, status in [
+                (2, username("ada"), "created"),
+                (3, username("bob"), "unchanged"),
+                (4, "Carol@Example.org", "created"),
+                (5, username("dan"), "deactivated"),
+                (6, "stranger@example.org", "invited"),
+            ]
+        ]
+        assert state(ada) == ("audit", True)
+        assert state(carol) == ("verified", True)
+        assert state(dan) == ("audit", False)
+        assert "created: 2\ndeactivated: 1\ninvited: 1\nunchanged: 1\n" in said
+        assert str(self.results) in said
+
+    def test_needs_neither_mode_nor_action(self):
+        make_course("django-101")
+        ada = make_user("ada")
+
+        self.bulk_enroll("course,username", f"django-101,{username('ada')}")
+
+        assert state(ada) == ("audit", True)
+
+    def test_takes_columns_in_any_order_and_case_with_space_around(self):
+        make_course("django-101")
+        ada = make_user("ada")
+
+        self.bulk_enroll(
+            "\ufeffAction, Username ,COURSE",
+            f' ENROLL , "{username("ada")}",django-101 ',
+        )
+
+        assert state(ada) == ("audit", True)
+
+    def test_takes_the_username_where_there_is_an_address_too(self):
+        make_course("django-101")
+        ada, bob = make_user("ada"), make_user("bob")
+
+        self.bulk_enroll(
+            HEADER, f"django-101,{username('ada')},bob@example.org,,enroll"
+        )
+
+        assert (state(ada), state(bob)) == (("audit", True), None)
+
+    def test_passes_over_blank_lines_but_counts_them(self):
+        make_course("django-101")
+        make_user("ada")
+
+        self.bulk_enroll(HEADER, "", f"django-101,{username('ada')},,,enroll", "  ")
+
+        assert [result["line"] for result in self.told()] == ["3"]
+
+    @pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
+    def test_takes_any_end_of_line(self, ending):
+        make_course("django-101")
+        ada = make_user("ada")
+        lines = ["course,username", f"django-101,{username('ada')}"]
+        self.file.write_text(ending.join(lines), newline="")
+
+        run("bulk_enroll", str(self.file))
+
+        assert state(ada) == ("audit", True)
+        assert self.told()[0]["line"] == "2"
+
+    def test_takes_a_file_with_nothing_but_a_header(self):
+        said = self.bulk_enroll(HEADER)
+
+        assert self.told() == []
+        assert str(self.results) in said
+
+    def test_is_safe_to_run_twice(self):
+        make_course("django-101")
+        make_user("ada")
+        lines = [
+            HEADER,
+            f"django-101,{username('ada')},,,enroll",
+            "django-101,,stranger@example.org,,enroll",
+        ]
+        self.bulk_enroll(*lines)
+
+        self.bulk_enroll(*lines)
+
+        assert self.statuses() == ["unchanged", "unchanged"]
+        assert EnrollmentEvent.objects.count() == 1
+        assert CourseEnrollmentAllowed.objects.count() == 1
+
+    def test_keeps_the_order_of_rows_for_the_last_seats(self):
+        make_course("django-101", max_student_enrollments_allowed=2)
+        for name in ("ada", "bob", "carol"):
+            make_user(name)
+
+        with pytest.raises(CommandError, match="1 of 3 rows failed"):
+            self.bulk_enroll(
+                HEADER,
+                "django-101,,carol@example.org,,enroll",
+                f"django-101,{username('bob')},,,enroll",
+                "django-101,,ada@example.org,,enroll",
+            )
+
+        assert self.statuses() == ["created", "created", "error"]
+        assert self.told()[2]["code"] == "course_full"
+
+    def test_does_neighbours_with_one_task_together(self, django_assert_num_queries):
+        make_course("django-101")
+        rows = [f"django-101,{user.get_username()}" for user in make_users(60)]
+        self.file.write_text("\n".join(["course,username", *rows[:20]]))
+        # Once in a transaction.
+        begin_writing()
+        with CaptureQueriesContext(connection) as few:
+            run("bulk_enroll", str(self.file))
+        self.file.write_text("\n".join(["course,username", *rows]))
+
+        with django_assert_num_queries(len(few)):
+            run("bulk_enroll", str(self.file))
+
+        assert CourseEnrollment.objects.count() == 60
+
+    def test_does_more_rows_than_a_batch_holds(self):
+        make_course("django-101")
+        count = bulk.ROWS_PER_BATCH + 3
+        rows = [f"django-101,{user.get_username()}" for user in make_users(count)]
+
+        self.bulk_enroll("course,username", *rows)
+
+        assert self.statuses() == ["created"] * count
+        assert [int(one["line"]) for one in self.told()] == list(range(2, count + 2))
+
+    def test_tells_the_history_who_did_it_and_why(self):
+        make_course("django-101")
+        make_user("ada")
+        registrar = make_user("registrar")
+
+        self.bulk_enroll(
+            HEADER,
+            f"django-101,{username('ada')},,,enroll",
+            actor=username("registrar"),
+            reason="spring term",
+        )
+
+        event = EnrollmentEvent.objects.get()
+        assert (event.source, event.reason) == ("bulk", "spring term")
+        assert event.actor_id == registrar.pk
+
+    @pytest.mark.parametrize(("force", "status"), [(False, "error"), (True, "created")])
+    def test_force_lifts_dates_and_invitations(self, force, status):
+        make_course("django-101", enrollment_end=now() - DAY, invitation_only=True)
+        make_user("ada")
+
+        try:
+            self.bulk_enroll(
+                HEADER, f"django-101,{username('ada')},,,enroll", force=force
+            )
+        except CommandError:
+            assert not force
+
+        assert self.statuses() == [status]
+
+    @pytest.mark.parametrize(("lift", "status"), [(False, "error"), (True, "created")])
+    def test_over_capacity_lifts_the_seats(self, lift, status):
+        make_course("django-101", max_student_enrollments_allowed=0)
+        make_user("ada")
+
+        try:
+            self.bulk_enroll(
+                HEADER, f"django-101,{username('ada')},,,enroll", over_capacity=lift
+            )
+        except CommandError:
+            assert not lift
+
+        assert self.statuses() == [status]
+
+    def test_writes_the_results_where_it_is_told(self, tmp_path):
+        make_course("django-101")
+        make_user("ada")
+        path = tmp_path / "elsewhere.csv"
+
+        self.bulk_enroll(HEADER, f"django-101,{username('ada')},,,enroll", output=path)
+
+        assert self.told(path)[0]["status"] == "created"
+        assert not self.results.exists()
+
+
+@pytest.mark.django_db
+class TestBulkEnrollOfStreams(TestBulkEnrollBase):
+    @pytest.fixture
+    def piped(self, monkeypatch):
+        """Put rows into standard input and give it."""
+
+        def pipe(*lines: str) -> io.TextIOWrapper:
+            raw = io.BytesIO("\n".join(lines).encode())
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw))
+            return sys.stdin
+
+        return pipe
+
+    def test_reads_standard_input_and_writes_to_standard_output(self, piped):
+        make_course("django-101")
+        make_user("ada")
+        piped(HEADER, f"django-101,{username('ada')},,,enroll", "django-101,nobody,,,x")
+        out, aside = io.StringIO(), io.StringIO()
+
+        with pytest.raises(CommandError, match="1 of 2 rows failed"):
+            call_command("bulk_enroll", "-", stdout=out, stderr=aside)
+
+        results = list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
+        assert [one["status"] for one in results] == ["created", "error"]
+        assert [one["line"] for one in results] == ["2", "3"]
+        assert "Line 3: unknown_action: " in aside.getvalue()
+        assert "created: 1\n" in aside.getvalue()
+
+    def test_leaves_standard_input_open(self, piped):
+        given = piped(HEADER)
+
+        run("bulk_enroll", "-")
+
+        assert not given.buffer.closed
+
+    def test_writes_what_came_from_standard_input_where_it_is_told(self, piped):
+        make_course("django-101")
+        make_user("ada")
+        piped(HEADER, f"django-101,{username('ada')},,,enroll")
+
+        said = run("bulk_enroll", "-", output=self.results)
+
+        assert self.statuses() == ["created"]
+        assert str(self.results) in said
+
+    def test_writes_what_came_from_a_file_to_standard_output(self):
+        make_course("django-101")
+        make_user("ada")
+
+        said = self.bulk_enroll(
+            HEADER, f"django-101,{username('ada')},,,enroll", output="-"
+        )
+
+        assert f"2,{username('ada')},created,,\r\n" in said
+        assert not self.results.exists()
+
+    def test_takes_as_many_rows_as_a_batch_needs(self, monkeypatch):
+        monkeypatch.setattr(bulk, "ROWS_PER_BATCH", 2)
+        make_course("django-101")
+        users = make_users(5)
+        inside = []
+
+        def rows(lines: Any) -> Any:
+            task = rows_module.Task("django-101", "username", None, "enroll")
+            for line, user in enumerate(users, start=2):
+                inside.append(CourseEnrollment.objects.count())
+                yield rows_module.FileRow(line, user.get_username(), task)
+
+        monkeypatch.setattr(bulk_enroll, "read_rows", rows)
+
+        self.bulk_enroll(HEADER)
+
+        # They are counted before the first one is worked through.
+        assert inside == [0] * 5 + [0, 0, 2, 2, 4]
+        assert self.statuses() == ["created"] * 5
+
+
+@pytest.mark.django_db
+class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
+    def refuse(self, *lines: str | bytes) -> list[dict[str, str]]:
+        """Run the command on rows of which some fail, and give their results."""
+        with pytest.raises(CommandError, match="rows failed") as told:
+            self.bulk_enroll(*lines)
+        assert told.value.returncode == 1
+        return [one for one in self.told() if one["status"] == "error"]
+
+    @pytest.mark.parametrize(
+        ("line", "code", "column"),
+        [
+            (",ada,,,enroll", "missing_value", "Column 1 (course): "),
+            ("django-101,,,,enroll", "missing_value", "Column 2 (username): "),
+            ("django-101,ada,,,", "missing_value", "Column 5 (action): "),
+            ("django-101,ada,,,expel", "unknown_action", "Column 5 (action): 'expel'"),
+            ("django-101", "too_few_columns", "Column 2 (username): "),
+            ("django-101,ada,,", "too_few_columns", "Column 5 (action): "),
+            ("django-101,ada,,,enroll,,x", "too_many_columns", "Column 6: "),
+            (b"django-101,\xe4da,,,enroll", "not_utf8", "Column 2 (username): "),
+            (b"django-101,ada,,\xff\xfe,enroll", "not_utf8", "Column 4 (mode): "),
+            ("django-101,a\0da,,,enroll", "nul_character", "Column 2 (username): "),
+            ('django-101,"ada,,,enroll', "malformed", "Column 2 (username): "),
+            ('"django-101",ada,"a"b,,enroll', "malformed", "Column 3 (email): "),
+            ('"a""b",ada,a,b,c,"d', "malformed", "Column 6: "),
+            (
+                f"django-101,ada,{'x' * 200_000},,enroll",
+                "malformed",
+                "Column 3 (email): ",
+            ),
+        ],
+    )
+    def test_are_told_with_line_and_column_and_the_others_go_on(
+        self, line, code, column
+    ):
+        make_course("django-101")
+        first, last = make_user("first"), make_user("last")
+
+        (error,) = self.refuse(
+            HEADER,
+            f"django-101,{username('first')},,,enroll",
+            line,
+            f"django-101,{username('last')},,,enroll",
+        )
+
+        assert (error["line"], error["code"]) == ("3", code)
+        assert error["message"].startswith(column)
+        assert self.statuses() == ["created", "error", "created"]
+        assert state(first) == state(last) == ("audit", True)
+
+    @pytest.mark.parametrize(
+        ("line", "code"),
+        [
+            ("django-101,nobody,,,enroll", "user_not_found"),
+            ("django-101,,no address,,enroll", "invalid_email"),
+            (f"django-101,{'x' * 100_000},,,enroll", "user_not_found"),
+            ("nowhere,ada,,,enroll", "course_not_found"),
+            ("no course id,ada,,,enroll", "course_not_found"),
+            (f"{'x' * 100_000},ada,,,enroll", "course_not_found"),
+            ("nowhere,ada,,,unenroll", "course_not_found"),
+            ("django-101,ada,,gold,enroll", "mode_unavailable"),
+            (f"django-101,ada,,{'x' * 100_000},enroll", "mode_unavailable"),
+        ],
+    )
+    def test_are_refused_by_the_same_rules_as_everybody(self, line, code):
+        make_course("django-101")
+        good = make_user("good")
+
+        (error,) = self.refuse(HEADER, line, f"django-101,{username('good')},,,enroll")
+
+        assert error["code"] == code
+        assert error["message"]
+        assert state(good) == ("audit", True)
+
+    def test_are_told_on_one_line_whatever_a_filter_says(self, settings):
+        settings.ENROLLMENTS_FILTERS = [veto]
+        make_course("django-101")
+        make_user("ada")
+
+        (error,) = self.refuse(HEADER, f"django-101,{username('ada')},,,enroll")
+
+        assert (error["code"], error["message"]) == ("not_allowed", "Not today.")
+
+    def test_are_shown_up_to_a_number(self):
+        make_course("django-101")
+        self.file.write_text(
+            "\n".join(
+                ["course,username", *(f"django-101,nobody{n}" for n in range(30))]
+            )
+        )
+        complaints = io.StringIO()
+
+        with pytest.raises(CommandError, match="30 of 30 rows failed"):
+            run("bulk_enroll", str(self.file), stderr=complaints)
+
+        lines = complaints.getvalue().splitlines()
+        assert len(lines) == 20
+        assert lines[0].startswith("Line 2: user_not_found: ")
+
+
+@pytest.mark.django_db
+class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
+    @pytest.mark.parametrize(
+        ("header", "told"),
+        [
+            ("", "must name 'course'"),
+            ("course", "must name 'course'"),
+            ("username,action", "must name 'course'"),
+            ("course,username,modus", "names 'modus'"),
+            ("course,username,course", "names a column twice"),
+            ("course;username", "names 'course;username'"),
+            (b"\xff\xfec\0o\0", "no UTF-8"),
+            ("course,user\0name", "no UTF-8"),
+            ("course\tusername", "separated by tabs"),
+        ],
+    )
+    def test_refuses_a_first_line_that_is_no_header(self, header, told):
+        make_course("django-101")
+        make_user("ada")
+
+        with pytest.raises(CommandError, match=told):
+            self.bulk_enroll(header, "django-101,ada,audit")
+
+        assert not CourseEnrollment.objects.exists()
+        assert not self.results.exists()
+
+    def test_passes_over_what_spreadsheets_leave_behind(self):
+        make_course("django-101")
+        make_user("ada")
+
+        self.bulk_enroll(
+            "course,username,,", f"django-101,{username('ada')},,", ",,,", " , ,"
+        )
+
+        assert len(self.statuses()) == CourseEnrollment.objects.count() == 1
+
+    @pytest.mark.parametrize("more", ["", ",", ",,", ", ,,"])
+    def test_passes_over_columns_that_not_all_lines_have(self, more):
+        make_course("django-101")
+        make_user("ada")
+
+        self.bulk_enroll("course,username,,", f"django-101,{username('ada')}{more}")
+
+        assert self.statuses() == ["created"]
+
+    def test_refuses_content_in_a_column_without_a_name_before_any_row(self):
+        make_course("django-101")
+        make_user("ada")
+
+        with pytest.raises(CommandError, match="Line 4 has content in a column"):
+            self.bulk_enroll(
+                "course,username,",
+                f"django-101,{username('ada')},",
+                "nowhere,bob,",
+                "django-101,bob,x",
+            )
+
+        assert not CourseEnrollment.objects.exists()
+        assert not self.results.exists()
+
+    def test_writes_results_that_are_safe_from_formulas(self):
+        make_course("django-101")
+
+        with pytest.raises(CommandError):
+            self.bulk_enroll("course,username", "django-101,=1+cmd|calc")
+
+        assert self.told()[0]["identifier"].startswith("'=")
+
+    def test_refuses_an_empty_file(self):
+        self.file.write_text("")
+
+        with pytest.raises(CommandError, match="must name 'course'"):
+            run("bulk_enroll", str(self.file))
+
+    def test_refuses_a_file_that_is_not_there(self):
+        with pytest.raises(CommandError, match="No such file"):
+            run("bulk_enroll", str(self.file))
+
+    def test_refuses_a_folder(self):
+        with pytest.raises(CommandError, match="directory"):
+            run("bulk_enroll", str(self.file.parent))
+
+    @pytest.mark.parametrize("name", ["spring.csv", "../spring.csv"])
+    def test_refuses_to_overwrite_the_file_itself(self, name):
+        output = self.file.parent / name
+        if output != self.file:
+            output = self.file.parent / "again.csv"
+            output.symlink_to(self.file)
+
+        with pytest.raises(CommandError, match="overwrite"):
+            self.bulk_enroll(HEADER, output=output)
+
+        assert self.file.read_text() == f"{HEADER}\n"
+
+    def test_does_nothing_when_the_results_cannot_be_written(self):
+        make_course("django-101")
+        make_user("ada")
+
+        with pytest.raises(CommandError, match="No such file"):
+            self.bulk_enroll(
+                HEADER,
+                f"django-101,{username('ada')},,,enroll",
+                output=self.file.parent / "missing" / "results.csv",
+            )
+
+        assert not CourseEnrollment.objects.exists()
+
+    @pytest.mark.parametrize("options", [{"actor": "nobody"}, {"reason": "\ud800"}])
+    def test_does_nothing_for_an_actor_or_reason_that_cannot_be(self, options):
+        make_course("django-101")
+        make_user("ada")
+
+        with pytest.raises(CommandError):
+            self.bulk_enroll(
+                HEADER, f"django-101,{username('ada')},,,enroll", **options
+            )
+
+        assert not CourseEnrollment.objects.exists()
+
+
+class TestBulkEnrollDryRun(TestBulkEnrollBase):
+    @pytest.mark.django_db
+    def test_changes_nothing_and_says_so(self, django_capture_on_commit_callbacks):
+        make_course("django-101", max_student_enrollments_allowed=1)
+        ada, bob = make_user("ada"), make_user("bob")
+        heard = []
+        enrollment_created.connect(heard.append, weak=False, dispatch_uid="dry run")
+        out = io.StringIO()
+
+        try:
+            with (
+                django_capture_on_commit_callbacks(execute=True),
+                pytest.raises(CommandError, match="1 of 4 rows failed"),
+            ):
+                self.bulk_enroll_into(out)
+        finally:
+            enrollment_created.disconnect(dispatch_uid="dry run")
+
+        assert self.statuses() == ["created", "unchanged", "error", "invited"]
+        assert (state(ada), state(bob)) == (None, None)
+        assert not EnrollmentEvent.objects.exists()
+        assert not CourseEnrollmentAllowed.objects.exists()
+        assert heard == []
+        assert "dry run" in out.getvalue()
+
+    @pytest.mark.django_db
+    def test_keeps_nothing_for_a_commit_that_never_comes(self, monkeypatch):
+        make_course("django-101")
+        names = [user.get_username() for user in make_users(6)]
+        monkeypatch.setattr(bulk, "ROWS_PER_BATCH", 2)
+        announced = Mock()
+        waiting = []
+
+        def advance(rows: int) -> None:
+            waiting.append(len(connection.run_on_commit))
+
+        @contextmanager
+        def watch(*args: Any, **options: Any) -> Any:
+            yield advance
+
+        monkeypatch.setattr(bulk_enroll, "progress", watch)
+        with transaction.atomic():
+            transaction.on_commit(announced)
+            before = len(connection.run_on_commit)
+            rows = [f"django-101,{name},,,enroll" for name in names]
+            self.bulk_enroll(HEADER, *rows, dry_run=True)
+
+            assert len(connection.run_on_commit) == before
+        assert max(waiting) == before + 1
+
+    def bulk_enroll_into(self, out: io.StringIO) -> None:
+        lines = [
+            HEADER,
+            f"django-101,{username('ada')},,,enroll",
+            "django-101,,ada@example.org,,enroll",
+            f"django-101,{username('bob')},,,enroll",
+            "django-101,,stranger@example.org,,enroll",
+        ]
+        self.file.write_text("\n".join(lines))
+        call_command("bulk_enroll", str(self.file), dry_run=True, stdout=out)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_leaves_no_trace_where_it_opens_the_transaction_itself(self):
+        make_course("django-101")
+        ada = make_user("ada")
+
+        self.bulk_enroll(HEADER, f"django-101,{username('ada')},,,enroll", dry_run=True)
+
+        assert self.statuses() == ["created"]
+        assert not transaction.get_connection().in_atomic_block
+        assert state(ada) is None
+
+
+class Terminal(io.StringIO):
+    """What somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.django_db
+class TestBulkEnrollProgress(TestBulkEnrollBase):
+    def run_on(self, stderr: io.StringIO) -> str:
+        make_course("django-101")
+        rows = [f"django-101,nobody{number}" for number in range(3)]
+        self.file.write_text("\n".join(["course,username", *rows]))
+        out = io.StringIO()
+        with pytest.raises(CommandError):
+            call_command("bulk_enroll", str(self.file), stdout=out, stderr=stderr)
+        return out.getvalue()
+
+    @pytest.mark.skipif(
+        not find_spec("tqdm"), reason="The extra [progress] is missing."
+    )
+    def test_is_a_bar_on_a_terminal(self):
+        terminal = Terminal()
+
+        said = self.run_on(terminal)
+
+        assert "3/3" in terminal.getvalue()
+        assert "rows done" not in said
+
+    @pytest.mark.parametrize("stderr", [io.StringIO(), Terminal()])
+    def test_is_plain_lines_elsewhere_and_without_tqdm(self, stderr, monkeypatch):
+        monkeypatch.setattr(progress, "ROWS_PER_LINE", 2)
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+
+        said = self.run_on(stderr)
+
+        assert "2 of 3 rows done\n" in said
+        assert "/3" not in stderr.getvalue()
+
+    def test_counts_rows_where_their_number_is_unknown(self, monkeypatch):
+        monkeypatch.setattr(progress, "ROWS_PER_LINE", 1)
+        make_course("django-101")
+        os.mkfifo(self.file)
+        text = "course,username\ndjango-101,nobody\n"
+        writer = threading.Thread(target=self.file.write_text, args=(text,))
+        writer.start()
+
+        out = io.StringIO()
+        with pytest.raises(CommandError, match="1 of 1 rows failed"):
+            call_command("bulk_enroll", str(self.file), stdout=out)
+
+        writer.join()
+        assert "1 rows done\n" in out.getvalue()
+
+
+class PickyMail(BaseEmailBackend):
+    """A mail server that refuses bob while it is picky, and tells his address."""
+
+    is_picky = True
+
+    def send_messages(self, email_messages: Any) -> int:
+        for message in email_messages:
+            if self.is_picky and message.to[0].startswith("bob"):
+                raise ConnectionError(f"no such mailbox: {message.to[0]}")
+            mail.outbox.append(message)
+        return len(email_messages)
+
+
+@pytest.mark.django_db
+class TestSendExpiryNotifications:
+    def audit(self, *names: str, course: Any) -> list[Any]:
+        """Enroll new users in the audit mode of a course."""
+        users = [make_user(name) for name in names]
+        for user in users:
+            EnrollmentsService().enroll(user, course, "audit")
+        return users
+
+    def expiring(self, course_id: str = "django-101", days: float = 3) -> Any:
+        """Make a course that can be audited for some days more."""
+        course = make_course(course_id)
+        make_mode(course, "audit", expiration_datetime=now() + days * DAY)
+        make_mode(course, "verified")
+        return course
+
+    def addresses(self) -> list[str]:
+        return sorted(address for message in mail.outbox for address in message.to)
+
+    def test_tells_every_learner_who_audits_a_course_that_expires(self):
+        course = self.expiring()
+        self.audit("ada", "bob", course=course)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert self.addresses() == ["ada@example.org", "bob@example.org"]
+        assert said == "2 told, 0 failed\n"
+
+    @pytest.mark.parametrize("by", ["option", "setting"])
+    def test_takes_another_mode(self, settings, by):
+        course = make_course("django-101")
+        make_mode(course, "honor", expiration_datetime=now() + 3 * DAY)
+        make_mode(course, "audit", expiration_datetime=now() + 3 * DAY)
+        self.audit("ada", course=course)
+        EnrollmentsService().enroll(make_user("bob"), course, "honor")
+        options = {"days": 7}
+        if by == "option":
+            options["mode"] = "honor"
+        else:
+            settings.ENROLLMENTS_DEFAULT_MODE = "honor"
+
+        said = run("send_expiry_notifications", **options)
+
+        assert self.addresses() == ["bob@example.org"]
+        assert said == "1 told, 0 failed\n"
+
+    @pytest.mark.parametrize("mode", ["", " ", "x" * 101])
+    def test_refuses_what_is_no_mode(self, mode):
+        with pytest.raises(CommandError, match="--mode"):
+            run("send_expiry_notifications", days=7, mode=mode)
+
+    @pytest.mark.parametrize("base", ["", "https://learn.example.org"])
+    def test_has_a_link_where_its_address_is_known(self, settings, base):
+        settings.ENROLLMENTS_LEARNING_BASE_URL = base
+        self.audit("ada", course=self.expiring())
+
+        run("send_expiry_notifications", days=7)
+
+        (message,) = mail.outbox
+        ((html, _),) = message.alternatives
+        for text in (message.body, html):
+            assert ("/course/django-101/home" in text) == bool(base)
+            assert ("Go to the course" in text) == bool(base)
+        assert ("<a " in html) == bool(base)
+
+    def test_passes_over_accounts_that_are_disabled(self):
+        learners = self.audit("ada", "bob", course=self.expiring())
+        get_user_model().objects.filter(pk=learners[0].pk).update(is_active=False)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert said.splitlines()[-1] == "1 told, 0 failed"
+        assert self.addresses() == ["bob@example.org"]
+
+    def test_sends_the_signal_with_what_json_can_hold(self):
+        course = self.expiring()
+        (ada,) = self.audit("ada", course=course)
+        heard = []
+
+        def hear(notification_data: Any, **payload: Any) -> None:
+            heard.append(notification_data)
+
+        notification_requested.connect(hear)
+        try:
+            run("send_expiry_notifications", days=7)
+        finally:
+            notification_requested.disconnect(hear)
+
+        (data,) = heard
+        deadline = CourseMode.objects.get(mode_slug="audit").expiration_datetime
+        assert str(data.user_ids[0]) == str(ada.pk)
+        assert data.course_key == course_id_of(course)
+        assert data.context["audit_access_expiry"] == to_iso(deadline)
+
+    def test_tells_nobody_twice(self):
+        self.audit("ada", course=self.expiring())
+        run("send_expiry_notifications", days=7)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert said == "0 told, 0 failed\n"
+        assert len(mail.outbox) == 1
+        assert SentNotification.objects.count() == 1
+
+    def test_tells_again_when_the_deadline_moves(self):
+        self.audit("ada", course=self.expiring())
+        run("send_expiry_notifications", days=7)
+        mode = CourseMode.objects.get(mode_slug="audit")
+        mode.expiration_datetime += DAY
+        mode.save()
+
+        run("send_expiry_notifications", days=7)
+
+        assert len(mail.outbox) == 2
+
+    def test_leaves_everybody_else_alone(self):
+        late, gone, endless, soon = (
+            self.expiring("late", days=8),
+            self.expiring("gone", days=1),
+            make_course("endless"),
+            self.expiring("soon"),
+        )
+        make_modes(endless, "audit")
+        for course, name in [(late, "late"), (gone, "gone"), (endless, "endless")]:
+            self.audit(name, course=course)
+        CourseMode.objects.filter(course=gone, mode_slug="audit").update(
+            expiration_datetime=now() - DAY
+        )
+        payer = make_user("payer")
+        EnrollmentsService().enroll(payer, soon, "verified")
+        (leaver,) = self.audit("leaver", course=soon)
+        EnrollmentsService().unenroll(leaver, soon)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert said == "0 told, 0 failed\n"
+        assert mail.outbox == []
+
+    @pytest.mark.parametrize(
+        ("days", "told"), [((2, 4), 1), ((2, 9), 0), ((2, None), 0)]
+    )
+    def test_goes_by_the_last_of_several_currencies(self, days, told):
+        course = make_course("django-101")
+        for currency, ahead in zip(("usd", "eur"), days, strict=True):
+            expiration = None if ahead is None else now() + ahead * DAY
+            make_mode(
+                course, "audit", currency=currency, expiration_datetime=expiration
+            )
+        self.audit("ada", course=course)
+
+        run("send_expiry_notifications", days=7)
+
+        assert len(mail.outbox) == told
+
+    def test_tries_again_next_time_when_a_mail_fails(
+        self, settings, caplog, monkeypatch
+    ):
+        send_mail_by(settings, "tests.management.test_commands.PickyMail")
+        _, bob, _ = self.audit("ada", "bob", "carol", course=self.expiring())
+
+        with caplog.at_level(logging.WARNING), pytest.raises(CommandError) as told:
+            run("send_expiry_notifications", days=7)
+
+        assert told.value.returncode == 1
+        assert "1 learners" in str(told.value)
+        assert self.addresses() == ["ada@example.org", "carol@example.org"]
+        assert caplog.messages == [
+            f"Mail to user {bob.pk} failed: ConnectionError.",
+            f"User {bob.pk} was not told: ConnectionError.",
+        ]
+        assert SentNotification.objects.count() == 2
+
+        monkeypatch.setattr(PickyMail, "is_picky", False)
+        said = run("send_expiry_notifications", days=7)
+
+        assert said == "1 told, 0 failed\n"
+        assert self.addresses()[1] == "bob@example.org"
+
+    def test_goes_on_after_who_has_no_address(self):
+        nobody, _ = self.audit("nobody", "ada", course=self.expiring())
+        get_user_model().objects.filter(pk=nobody.pk).update(email="")
+
+        run("send_expiry_notifications", days=7)
+
+        assert self.addresses() == ["ada@example.org"]
+
+    def test_goes_through_all_in_chunks(self, monkeypatch):
+        course = self.expiring()
+        EnrollmentsService().bulk_enroll(course, make_users(12), "audit")
+        monkeypatch.setattr(send_expiry_notifications, "ROWS_PER_QUERY", 5)
+
+        said = run("send_expiry_notifications", days=7)
+
+        assert said == "12 told, 0 failed\n"
+        assert len({*self.addresses()}) == 12
+
+    @pytest.mark.django_db(transaction=True)
+    def test_tells_nobody_twice_where_two_run_at_once(self):
+        course = self.expiring()
+        EnrollmentsService().bulk_enroll(course, make_users(10), "audit")
+        start = threading.Barrier(2)
+
+        def send(_number: int) -> str:
+            start.wait()
+            try:
+                return run("send_expiry_notifications", days=7)
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(2) as threads:
+            said = list(threads.map(send, range(2)))
+
+        assert sum(int(one.split()[0]) for one in said) == 10
+        assert len(self.addresses()) == len({*self.addresses()}) == 10
+
+    def test_tells_nothing_of_a_deleted_course(self):
+        course = self.expiring()
+        self.audit("ada", course=course)
+        course.delete()
+
+        assert run("send_expiry_notifications", days=7) == "0 told, 0 failed\n"
+
+    @pytest.mark.parametrize("days", ["0", "-1", "x", "1.5", "", "36501", "²"])
+    def test_refuses_what_is_no_number_of_days(self, days):
+        with pytest.raises(CommandError, match="is no number"):
+            run("send_expiry_notifications", f"--days={days}")
+
+    def test_needs_a_number_of_days(self):
+        with pytest.raises(CommandError, match="--days"):
+            run("send_expiry_notifications")
+
+    def test_takes_the_most_days_there_may_be(self):
+        assert run("send_expiry_notifications", "--days=36500")
+
+    def test_refuses_to_begin_without_a_backend(self, settings):
+        settings.ENROLLMENTS_NOTIFICATION_BACKEND = "nowhere.Backend"
+        self.audit("ada", course=self.expiring())
+
+        with pytest.raises(CommandError, match="ENROLLMENTS_NOTIFICATION_BACKEND"):
+            run("send_expiry_notifications", days=7)
+
+        assert not SentNotification.objects.exists()
+
+
+@pytest.mark.django_db
+class TestRedeemInvitations:
+    def invite(self, name: str, course_id: str = "django-101") -> Any:
+        return CourseEnrollmentAllowed.objects.create(
+            email=f"{name}@example.org", course_id=course_id, auto_enroll=True
+        )
+
+    @pytest.mark.rule("ACC-13")
+    def test_enrolls_the_active_accounts_that_are_invited(self):
+        course = make_course("django-101")
+        ada, bob = make_user("ada"), make_user("bob", is_active=False)
+        for name in ("ada", "bob", "eve"):
+            self.invite(name)
+
+        said = run("redeem_invitations")
+
+        assert said.splitlines()[-1] == "1 enrolled or in the course already, 0 failed"
+        assert EnrollmentsService().is_enrolled(ada, course)
+        assert not EnrollmentsService().is_enrolled(bob, course)
+
+    @pytest.mark.parametrize(
+        "options", [{"course": "django-101"}, {"email": "ADA@example.org"}]
+    )
+    def test_takes_a_course_or_an_address(self, options):
+        make_course("django-101"), make_course("other")
+        make_user("ada"), make_user("bob")
+        self.invite("ada")
+        other = self.invite("bob", "other")
+
+        run("redeem_invitations", **options)
+
+        assert list(CourseEnrollmentAllowed.objects.unused()) == [other]
+
+    @pytest.mark.rule("ACC-13")
+    def test_writes_a_line_for_every_failure_and_goes_on(self):
+        make_course("full", max_student_enrollments_allowed=0)
+        course = make_course("django-101")
+        ada = make_user("ada")
+        failed = self.invite("ada", "full")
+        self.invite("ada")
+        told = io.StringIO()
+
+        with pytest.raises(CommandError, match="1 invitations could not"):
+            call_command("redeem_invitations", stderr=told, stdout=io.StringIO())
+
+        line = f"Invitation {failed.pk}, user {ada.pk}, course full: course_full"
+        assert line in told.getvalue()
+        assert EnrollmentsService().is_enrolled(ada, course)

@@ -1,0 +1,330 @@
+"""Who acts: accounts of the user model, and nothing else that has a key or a name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.utils.functional import SimpleLazyObject
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.settings import api_settings
+from rest_framework.test import APIRequestFactory
+
+from django_enrollments import api
+from django_enrollments.backends.permissions import CourseRoleBackend
+from django_enrollments.context import origin_of
+from django_enrollments.models import (
+    CourseAccessRole,
+    CourseEnrollment,
+    EnrollmentEvent,
+    UserRetirementStatus,
+)
+from django_enrollments.permissions import (
+    CREATE_ENROLLMENT,
+    DEACTIVATE_ENROLLMENT,
+    ENROLL_IN_COURSE,
+    RETIRE_USER,
+    VIEW_ENROLLMENT_DATA,
+    decide,
+    granted_courses,
+    has_perm,
+)
+from django_enrollments.services import EnrollmentsService
+from django_enrollments.throttling import EnrollmentUserThrottle
+from django_enrollments.views.base import ApiKeyOrAuthenticated, Requester
+from django_enrollments.views.guards import CanRetireUser, IsGlobalStaff
+from tests.factories import course_id_of, make_course, make_modes, make_user, username
+from tests.http import ROOT, client_of, put, wish
+
+pytestmark = pytest.mark.django_db
+
+KEY = "server-to-server"
+PERMS = [
+    CREATE_ENROLLMENT,
+    DEACTIVATE_ENROLLMENT,
+    ENROLL_IN_COURSE,
+    RETIRE_USER,
+    VIEW_ENROLLMENT_DATA,
+]
+
+
+class Foreign:
+    """An authenticated user of another system, with the key and name of an account."""
+
+    is_authenticated = True
+    is_anonymous = False
+    is_active = True
+    is_staff = True
+    is_superuser = True
+
+    def __init__(self, account: Any) -> None:
+        self.pk = self.id = account.pk
+        self.name = account.get_username()
+        self.email = getattr(account, "email", "")
+
+    def get_username(self) -> str:
+        return str(self.name)
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        return True
+
+
+class ForeignAuthentication(BaseAuthentication):
+    """Authenticates each request as a foreign user with the key of one account."""
+
+    account: Any = None
+
+    def authenticate(self, request: Any) -> tuple[Any, None]:
+        return Foreign(self.account), None
+
+
+@pytest.fixture
+def ada() -> Any:
+    return make_user("ada", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def course(ada: Any) -> Any:
+    course = make_course("django-101")
+    make_modes(course, "audit", "honor")
+    CourseAccessRole.objects.create(
+        user=ada, org="", course_id=course_id_of(course), role="instructor"
+    )
+    return course
+
+
+class TestOriginOf:
+    def test_takes_users_of_the_model_however_they_come(self, ada: Any) -> None:
+        class Child(get_user_model()):  # type: ignore[misc]
+            class Meta:
+                proxy = True
+                app_label = "tests"
+
+        for actor in (ada, SimpleLazyObject(lambda: ada), Child.objects.get(pk=ada.pk)):
+            assert origin_of(actor=actor).actor_id == ada.pk
+
+    @pytest.mark.parametrize("actor", [None, AnonymousUser()])
+    def test_of_none_is_a_program(self, actor: Any) -> None:
+        assert origin_of(actor=actor).actor_id is None
+        assert origin_of(actor=SimpleLazyObject(lambda: actor)).actor_id is None
+
+    def test_refuses_what_merely_has_a_key(self, ada: Any, course: Any) -> None:
+        for actor in (Foreign(ada), SimpleLazyObject(lambda: Foreign(ada)), course):
+            with pytest.raises(TypeError, match="actor"):
+                origin_of(actor=actor)
+
+    def test_changes_nothing_where_the_actor_is_no_user(
+        self, ada: Any, course: Any
+    ) -> None:
+        course_id, actor = course_id_of(course), Foreign(ada)
+        service = EnrollmentsService()
+        calls = [
+            lambda: service.enroll(ada, course, actor=actor),
+            lambda: service.ensure_enrolled(ada, course, actor=actor),
+            lambda: service.bulk_enroll(course, [ada], actor=actor),
+            lambda: CourseEnrollment.enroll(ada, course_id, actor=actor),
+            lambda: CourseEnrollment.unenroll(ada, course_id, actor=actor),
+            lambda: api.bulk_enroll(course_id, [ada.get_username()], actor=actor),
+        ]
+
+        for call in calls:
+            with pytest.raises(TypeError, match="actor"):
+                call()
+
+        assert not CourseEnrollment.objects.exists()
+
+        put(ada, course)
+        for call in (
+            lambda: service.unenroll(ada, course, actor=actor),
+            lambda: service.change_mode(ada, course, "honor", actor=actor),
+            lambda: CourseEnrollment.unenroll(ada, course_id, actor=actor),
+        ):
+            with pytest.raises(TypeError, match="actor"):
+                call()
+
+        assert EnrollmentEvent.objects.count() == 1
+
+
+class TestPermissions:
+    @pytest.mark.parametrize("perm", PERMS)
+    @pytest.mark.parametrize("backend", ["CourseRoleBackend", "DjangoAuthBackend"])
+    def test_are_not_granted_by_the_key_of_an_account(
+        self, ada: Any, course: Any, settings: Any, perm: str, backend: str
+    ) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [
+            f"django_enrollments.backends.permissions.{backend}"
+        ]
+        foreign = Foreign(ada)
+
+        assert not has_perm(foreign, perm)
+        assert not has_perm(foreign, perm, course)
+        assert not has_perm(SimpleLazyObject(lambda: foreign), perm, course)
+        assert granted_courses(foreign, perm, [course]) == []
+        first, second = decide([foreign, ada], perm, course)
+        assert (first.granted, second.granted) == (False, has_perm(ada, perm, course))
+
+    @pytest.mark.parametrize("perm", PERMS)
+    def test_of_roles_are_not_granted_by_the_backend_itself(
+        self, ada: Any, course: Any, perm: str
+    ) -> None:
+        backend, foreign = CourseRoleBackend(), Foreign(ada)
+
+        assert not backend.has_perm(foreign, perm)
+        assert not backend.has_perm(foreign, perm, course)
+        assert backend.grants_on(foreign, perm, [course]) == set()
+
+    def test_are_granted_to_a_lazy_account(self, ada: Any, course: Any) -> None:
+        lazy = SimpleLazyObject(lambda: ada)
+
+        assert has_perm(lazy, CREATE_ENROLLMENT)
+        assert granted_courses(lazy, VIEW_ENROLLMENT_DATA, [course]) == [course]
+
+
+class TestHTTP:
+    @pytest.fixture(autouse=True)
+    def _foreign(self, ada: Any, course: Any, settings: Any, monkeypatch: Any) -> None:
+        monkeypatch.setattr(ForeignAuthentication, "account", ada)
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
+            f"{__name__}.ForeignAuthentication"
+        ]
+        settings.ENROLLMENTS_API_KEYS = [KEY]
+        settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = username("ada")
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "enrollment"),
+            ("POST", "enrollment"),
+            ("GET", "enrollment/{course}"),
+            ("GET", "enrollment/{ada},{course}"),
+            ("GET", "enrollments/"),
+            ("GET", "course/{course}/eligibility"),
+            ("GET", "roles/"),
+            ("GET", "enrollment_allowed/"),
+            ("POST", "enrollment_allowed/"),
+            ("DELETE", "enrollment_allowed/"),
+            ("POST", "unenroll/"),
+        ],
+    )
+    def test_is_not_logged_in(
+        self, ada: Any, course: Any, method: str, path: str
+    ) -> None:
+        put(ada, course)
+        UserRetirementStatus.objects.create(
+            user=ada, original_username=ada.get_username()
+        )
+        course_id = course_id_of(course)
+        url = ROOT + path.format(course=course_id, ada=ada.get_username())
+        body = {
+            **wish(course, mode="honor"),
+            "username": ada.get_username(),
+            "email": "new@example.org",
+            "course_id": course_id,
+        }
+        if path == "enrollment_allowed/":
+            del body["course_details"]
+
+        answer = client_of().generic(method, url, json.dumps(body), "application/json")
+
+        assert answer.status_code == 401
+        assert EnrollmentEvent.objects.count() == 1
+
+    def test_is_no_actor_beside_an_api_key(self, ada: Any, course: Any) -> None:
+        learner = make_user("grace")
+
+        answer = client_of().post(
+            f"{ROOT}enrollment",
+            wish(course, user=learner.get_username()),
+            "application/json",
+            headers={"X-Edx-Api-Key": KEY},
+        )
+
+        assert answer.status_code == 200
+        assert EnrollmentEvent.objects.get().actor_id is None
+
+    def test_neither_forces_nor_has_roles_nor_a_name_beside_an_api_key(
+        self, ada: Any, course: Any
+    ) -> None:
+        headers = {"X-Edx-Api-Key": KEY}
+        put(ada, course)
+
+        listed = client_of().get(f"{ROOT}enrollment", headers=headers)
+        roles = client_of().get(f"{ROOT}roles/", headers=headers)
+        own = client_of().post(
+            f"{ROOT}enrollment", wish(course), "application/json", headers=headers
+        )
+
+        assert (listed.status_code, listed.json()) == (200, [])
+        assert roles.status_code == 400
+        assert own.status_code == 406
+
+    def test_of_the_middleware_is_not_logged_in_either(
+        self, ada: Any, course: Any, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = None
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.put_foreign_user"]
+
+        assert client_of().get(f"{ROOT}enrollment").status_code == 401
+        assert client_of().get(f"{ROOT}roles/").status_code == 401
+
+    def test_of_a_token_without_an_account_is_not_logged_in(
+        self, ada: Any, course: Any, settings: Any
+    ) -> None:
+        tokens = pytest.importorskip("rest_framework_simplejwt.tokens")
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
+            "rest_framework_simplejwt.authentication.JWTStatelessUserAuthentication"
+        ]
+        token = tokens.AccessToken.for_user(ada)
+
+        answer = client_of().get(
+            f"{ROOT}enrollment", headers={"Authorization": f"Bearer {token}"}
+        )
+
+        assert answer.status_code == 401
+
+    def test_is_counted_by_address(self, ada: Any, settings: Any) -> None:
+        settings.ENROLLMENTS_THROTTLE_RATES = {"user": "5/minute", "staff": "9/minute"}
+        throttle = EnrollmentUserThrottle()
+        request: Any = APIRequestFactory().get("/")
+        request.user = Foreign(ada)
+        other: Any = APIRequestFactory().get("/")
+        other.user = AnonymousUser()
+
+        throttle.scope = "user"
+        assert throttle.get_cache_key(request, None) == throttle.get_cache_key(
+            other, None
+        )
+        assert throttle.allow_request(request, None)
+        assert throttle.limit == 5
+
+    def test_passes_no_guard_of_a_view_of_the_host(self, ada: Any) -> None:
+        for method in ("get", "post"):
+            request: Any = getattr(APIRequestFactory(), method)("/")
+            request.user = Foreign(ada)
+
+            for guard in (IsGlobalStaff, CanRetireUser, ApiKeyOrAuthenticated):
+                assert not guard().has_permission(request, None)
+            requester = Requester(request)
+            assert requester.username == ""
+            assert not requester.may_view
+            assert not requester.may_force
+
+    def test_is_no_failure_where_nobody_stands_for_the_anonymous(
+        self, ada: Any, course: Any, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(api_settings, "UNAUTHENTICATED_USER", None)
+
+        assert client_of().get(f"{ROOT}enrollment").status_code == 401
+
+
+def put_foreign_user(get_response: Any) -> Any:
+    """Put a foreign user where Django's middleware puts the one of the session."""
+
+    def middleware(request: Any) -> Any:
+        request.user = Foreign(ForeignAuthentication.account)
+        return get_response(request)
+
+    return middleware
