@@ -23,7 +23,6 @@ from django_enrollments.core.course_info import (
     orphan_offer,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
-from django_enrollments.core.joins import join_outer
 from django_enrollments.core.modes import proctored_modes
 from django_enrollments.core.selectors import searchable
 from django_enrollments.core.transactions import (
@@ -599,10 +598,9 @@ def _search(
     }
     enrollments = enrollments.alias(**columns)
     found = reduce(or_, (Q(**{f"{name}__icontains": text}) for name in columns))
-    # As a bare condition on an inner join, PostgreSQL would look through all users
-    # before it looks at the course.
-    is_found = Case(When(found, then=Value(True)), default=Value(False))
-    return join_outer(enrollments.filter(is_found), "user")
+    # As a bare condition on the join, PostgreSQL would look through all users before it
+    # looks at the course.
+    return enrollments.filter(Case(When(found, then=Value(True)), default=Value(False)))
 
 
 def _get_row(
