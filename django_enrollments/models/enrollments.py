@@ -21,7 +21,7 @@ from django_enrollments.course_model import (
     get_course_model,
 )
 from django_enrollments.identifiers import find_course, find_course_id, find_username
-from django_enrollments.models.delegates import EnrollmentShortcuts
+from django_enrollments.models.delegates import EnrollmentMethods
 from django_enrollments.models.fields import ExactCharField, ToTheLetter
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.selects import Slot
@@ -219,7 +219,7 @@ def _is_watched(model: type[models.Model]) -> bool:
 CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
 
 
-class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
+class CourseEnrollment(EnrollmentMethods, TimeStampedModel):
     """
     A learner's place in a course.
 
