@@ -3,7 +3,7 @@ The backends that settings name: a protocol and a function that returns it for e
 
 Instances are kept by dotted path, so a changed setting counts at once. Without a path
 in the setting there is no backend and nothing happens. Each function raises
-:exc:`~django_enrollments.importing.CollaboratorNotLoaded`, an ``ImproperlyConfigured``,
+``importing.CollaboratorNotLoaded``, an ``ImproperlyConfigured``,
 where the backend cannot be loaded; the next call tries again.
 """
 

@@ -8,7 +8,6 @@ Signatures and documentation are in ``models.delegates``, ``models.courses`` and
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -75,44 +74,44 @@ def enroll(
     source: str | None = None,
 ) -> CourseEnrollment:
     """Enroll a user (MDL-02…04, MDL-24)."""
-    origin = _origin(actor, reason, source)
-    if over_capacity and not origin.reason:
-        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
-    terms = lifecycle.Terms(
-        access=check_access and not can_upgrade,
-        offered_mode=False,
-        seats=over_capacity is not True,
-        if_active="refuse" if check_access else "change_mode",
-    )
     return _enroll(
         user,
         course_id,
         mode,
-        terms,
-        origin,
+        _origin(actor, reason, source),
         course_must_exist=check_access,
+        access=check_access and not can_upgrade,
+        seats=over_capacity is not True,
+        if_active="refuse" if check_access else "change_mode",
         enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
     )
 
 
 def get_or_create_enrollment(user: Any, course_id: object) -> CourseEnrollment:
     """Return a user's enrollment, or create an inactive one (MDL-23)."""
-    terms = lifecycle.Terms(access=False, offered_mode=False, if_active="keep")
-    return _enroll(user, course_id, None, terms, current_origin(), is_active=False)
+    return _enroll(
+        user,
+        course_id,
+        None,
+        current_origin(),
+        is_active=False,
+        access=False,
+        if_active="keep",
+    )
 
 
 def _enroll(
     user: Any,
     course_id: object,
     mode: str | None,
-    terms: lifecycle.Terms,
     origin: Origin,
     *,
     course_must_exist: bool = False,
-    **state: Any,
+    is_active: bool = True,
+    **rules: Any,
 ) -> CourseEnrollment:
     """
-    Enroll one user; ``state`` holds further arguments of ``lifecycle.enroll``.
+    Enroll one user; ``rules`` are fields of ``Terms``.
 
     Raises:
         UserNotFoundError: The user is anonymous.
@@ -131,15 +130,9 @@ def _enroll(
                 raise
             # The course need not exist (MDL-04).
             offer = orphan_offer(text, text)
+        terms = lifecycle.Terms(origin, call.at, using, offered_mode=False, **rules)
         (outcome,) = lifecycle.enroll(
-            [user],
-            offer,
-            mode=mode,
-            terms=terms,
-            origin=origin,
-            at=call.at,
-            using=using,
-            **state,
+            [user], offer, mode=mode, terms=terms, is_active=is_active
         )
     return outcome.unwrap()
 
@@ -161,7 +154,7 @@ def unenroll(
         key, text = getattr(user, "pk", None), find_course_id(course_id)
         logger.warning("User %s was never in course %s.", key, text)
     else:
-        _change(row, using, is_active=False, skip_refund=skip_refund, origin=origin)
+        _change(row, using, origin, is_active=False, skip_refund=skip_refund)
 
 
 def enroll_by_email(
@@ -232,11 +225,11 @@ def update_enrollment(
     row = _change(
         row,
         using,
+        current_origin(),
         mode=mode,
         is_active=is_active,
         skip_refund=skip_refund,
         enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-        origin=current_origin(),
     )
     for name in ("mode", "is_active", "modified"):
         setattr(enrollment, name, getattr(row, name))
@@ -245,16 +238,17 @@ def update_enrollment(
 def _change(
     row: CourseEnrollment,
     using: str,
+    origin: Origin,
     *,
     mode: str | None = None,
-    **wanted: Any,
+    is_active: bool | None = None,
+    **rules: Any,
 ) -> CourseEnrollment:
-    """Change a row; ``wanted`` holds further arguments of ``lifecycle.change``."""
+    """Change a row; ``rules`` are fields of ``Terms``."""
     with one_call() as call:
         offer = _offer_of(row, call, using)
-        return lifecycle.change(
-            row, offer, mode=mode, at=call.at, using=using, **wanted
-        )
+        terms = lifecycle.Terms(origin, call.at, using, **rules)
+        return lifecycle.change(row, offer, mode=mode, is_active=is_active, terms=terms)
 
 
 def modes_for_course(
