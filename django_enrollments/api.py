@@ -13,12 +13,6 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from django_enrollments.collaborators import (
-    DATA_API,
-    DATA_FUNCTIONS,
-    CollaboratorNotLoaded,
-    load,
-)
 from django_enrollments.conf import conf
 from django_enrollments.context import current_origin, one_call, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
@@ -55,6 +49,12 @@ from django_enrollments.errors import (
     EnrollmentNotFoundError,
 )
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
+from django_enrollments.importing import (
+    DATA_API,
+    DATA_FUNCTIONS,
+    CollaboratorNotLoaded,
+    load,
+)
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -622,7 +622,7 @@ def _check_required_attributes(
     if mode is None or not attributes:
         return
     if missing_attributes(mode, clean_attributes(attributes)):
-        required = list(conf.ENROLLMENTS_REQUIRED_ATTRIBUTES[mode])
+        required = list(conf.ENROLLMENTS_REQUIRED_ATTRIBUTES.get(mode, ()))
         raise CourseEnrollmentNotUpdatableError(
             f"Missing enrollment attributes: requested mode={mode} "
             f"required attributes={required}"

@@ -37,10 +37,10 @@ from django_enrollments.authentication import (
     SessionAuthenticationAllowInactiveUser,
     make_authenticators,
 )
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import non_atomic
 from django_enrollments.identifiers import find_username
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
