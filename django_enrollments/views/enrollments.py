@@ -34,6 +34,7 @@ from django_enrollments.views.base import (
     refused,
     requester_of,
 )
+from django_enrollments.views.enrolling import EnrollmentRequest, enroll_or_change
 from django_enrollments.wire import (
     Enrolling,
     Listing,
@@ -148,20 +149,18 @@ class EnrollmentListView(EnrollmentAPIView):
                 refusing(Enrolling(learner, course_id, mode, effects["cohort"])),
                 attributed(origin_of(actor=requester.user, source="rest")),
             ):
-                enrollment = api.enroll_or_update(
+                wanted = EnrollmentRequest(
+                    requester,
+                    user,
                     learner,
                     course_id,
-                    mode=mode,
+                    mode,
                     is_active=is_active,
                     enrollment_attributes=body.get("enrollment_attributes"),
                     force_enrollment=force is True and requester.can_force,
-                    may_enroll=requester.can_enroll(user),
-                    may_choose_mode=requester.can_choose_mode(mode),
-                    may_change=requester.can_enroll_others,
-                    may_change_to_expired=requester.has_api_key,
-                    may_deactivate=requester.can_unenroll_others,
                     **effects,
                 )
+                enrollment = enroll_or_change(wanted)
             seen.update(enrollment)
         return Response(enrollment)
 
