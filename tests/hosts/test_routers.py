@@ -29,8 +29,11 @@ from django_enrollments.models import (
     UserRetirementStatus,
     get_course_model,
 )
+from django_enrollments.permissions import DEACTIVATE_ENROLLMENT
+from django_enrollments.policies import Requester
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
+from tests.enrolling import enroll_or_change, program
 from tests.factories import (
     DAY,
     NOON,
@@ -253,6 +256,13 @@ def browser_of(user: Any, settings: Any) -> Any:
     return client_of(user)
 
 
+class DeactivatingBackend:
+    """Lets everybody deactivate, and nobody enroll."""
+
+    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+        return perm == DEACTIVATE_ENROLLMENT
+
+
 class TestWhatDecides:
     """The replica knows nothing at all, but where a test says so."""
 
@@ -333,8 +343,8 @@ class TestWhatDecides:
         copy_course(self.course)
         row.deactivate()
 
-        given = api.enroll_or_update(
-            *self.asked, mode="honor", is_active=True, may_change=True
+        given = enroll_or_change(
+            *self.asked, mode="honor", is_active=True, by=program()
         )
 
         assert (given["mode"], given["is_active"]) == ("honor", True)
@@ -343,15 +353,16 @@ class TestWhatDecides:
     def test_staff_changes_what_the_replica_has_not_heard_of(self) -> None:
         enrolled(self.ada)
 
-        given = api.enroll_or_update(*self.asked, is_active=False, may_deactivate=True)
+        given = enroll_or_change(*self.asked, is_active=False, by=program())
 
         assert given["is_active"] is False
         assert state(self.ada) == ("audit", False)
 
-    def test_who_may_only_change_sees_what_is_there(self) -> None:
+    def test_who_may_only_deactivate_sees_what_is_there(self, settings: Any) -> None:
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.DeactivatingBackend"]
         enrolled(self.ada, "honor")
 
-        given = api.enroll_or_update(*self.asked, may_enroll=False, may_change=True)
+        given = enroll_or_change(*self.asked, by=Requester(make_user("dean")))
 
         assert given["mode"] == "honor"
 
@@ -361,7 +372,7 @@ class TestWhatDecides:
         settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.Enterprise"
         Enterprise.told.clear()
 
-        api.enroll_or_update(*self.asked, linked_enterprise_customer="acme")
+        enroll_or_change(*self.asked, linked_enterprise_customer="acme")
 
         assert Enterprise.told == [(self.ada.pk, "acme")]
 
