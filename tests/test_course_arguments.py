@@ -29,7 +29,7 @@ from django_enrollments.services import EnrollmentsService
 from tests.factories import course_id_of, make_course, make_modes, make_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db
 
@@ -230,11 +230,11 @@ PLACES = (
 )
 
 
-def name(user: Any) -> str:
+def name(user):
     return str(user.get_username())
 
 
-def public_callables() -> Iterator[str]:
+def public_callables():
     """List the public callables with a parameter that is a course, or several."""
     for place in PLACES:
         prefix = place.__name__.rpartition(".")[2]
@@ -259,14 +259,14 @@ def public_callables() -> Iterator[str]:
 class Key:
     """What only has a course id as its text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         self._text = text
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self._text
 
 
-def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
+def outcome(call, *arguments):
     """Return what a call returns or raises, in a form that can be compared."""
     with transaction.atomic():
         try:
@@ -277,7 +277,7 @@ def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def shape(value: Any) -> Any:
+def shape(value):
     """Return a result without what differs from call to call."""
     if isinstance(value, CourseEnrollment):
         return (value.user_id, value.course_id, value.mode, value.is_active)
@@ -290,14 +290,12 @@ def shape(value: Any) -> Any:
     return [shape(one) for one in value]
 
 
-def test_the_table_has_every_public_callable() -> None:
+def test_the_table_has_every_public_callable():
     assert {*CALLS, *ELSEWHERE} == {*public_callables()}
 
 
 @pytest.mark.parametrize("called", CALLS)
-def test_takes_a_course_in_every_form(
-    called: str, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_takes_a_course_in_every_form(called, settings, monkeypatch):
     settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
     settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
     call = CALLS[called]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.urls import NoReverseMatch, reverse
 
@@ -25,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def course() -> Any:
+def course():
     course = make_course(
         "course-v1:edX+DemoX+One",
         display_name="A title",
@@ -37,14 +35,14 @@ def course() -> Any:
 
 
 @pytest.fixture
-def ada(course: Any) -> Any:
+def ada(course):
     user = make_user("ada")
     CourseEnrollment.enroll(user, course, "verified")
     return user
 
 
 class TestTheCourseItself:
-    def test_is_read_by_the_shortcuts(self, ada: Any, course: Any) -> None:
+    def test_is_read_by_the_shortcuts(self, ada, course):
         assert CourseEnrollment.is_enrolled(ada, course)
         mode = CourseEnrollment.enrollment_mode_for_user(ada, course)
         assert mode == ("verified", True)
@@ -52,13 +50,13 @@ class TestTheCourseItself:
         CourseEnrollment.unenroll(ada, course)
         assert not CourseEnrollment.is_enrolled(ada, course)
 
-    def test_is_read_by_the_manager(self, ada: Any, course: Any) -> None:
+    def test_is_read_by_the_manager(self, ada, course):
         manager = CourseEnrollment.objects
         assert manager.is_course_full(course)
         assert manager.enrollment_counts(course) == {"total": 1, "verified": 1}
         assert list(manager.users_enrolled_in(course)) == [ada]
 
-    def test_is_read_by_modes_and_invitations(self, course: Any) -> None:
+    def test_is_read_by_modes_and_invitations(self, course):
         modes = CourseMode.modes_for_course(course)
         assert [mode.slug for mode in modes] == ["verified", "honor"]
         invitation = CourseEnrollmentAllowed.objects.create(
@@ -67,14 +65,14 @@ class TestTheCourseItself:
         unused = CourseEnrollmentAllowed.may_enroll_and_unenrolled(course)
         assert list(unused) == [invitation]
 
-    def test_is_read_by_roles(self, course: Any) -> None:
+    def test_is_read_by_roles(self, course):
         user = make_user("tea")
         CourseAccessRole.objects.create(
             user=user, role="staff", course_id=course_id_of(course)
         )
         assert CourseAccessRole.user_has_role(user, "staff", course)
 
-    def test_is_read_by_the_api(self, ada: Any, course: Any, settings: Any) -> None:
+    def test_is_read_by_the_api(self, ada, course, settings):
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
         name, text = ada.get_username(), course_id_of(course)
         assert api.get_enrollment(name, course) == api.get_enrollment(name, text)
@@ -91,14 +89,14 @@ class TestTheCourseItself:
         (row,) = api.bulk_enroll(course, [name], action="unenroll")
         assert row["status"] == "deactivated"
 
-    def test_is_read_by_the_service(self, ada: Any, course: Any) -> None:
+    def test_is_read_by_the_service(self, ada, course):
         service = EnrollmentsService()
         rows = service.get_active_enrollments_by_course(course)
         assert [row.user_id for row in rows] == [ada.pk]
         assert service.get_active_enrollments_by_course_and_user(course, ada.pk)
         assert service.get_enrollments_can_take_proctored_exams(course)
 
-    def test_is_read_by_urls(self, ada: Any, course: Any) -> None:
+    def test_is_read_by_urls(self, ada, course):
         for name in ("details", "eligibility", ""):
             route = f"django_enrollments:courseenrollment{name}"
             by_id = reverse(route, args=[course_id_of(course)])
@@ -108,16 +106,14 @@ class TestTheCourseItself:
                 with pytest.raises(NoReverseMatch):
                     reverse(route, args=[stranger])
 
-    def test_counts_as_unknown_until_it_is_saved(self, ada: Any, course: Any) -> None:
+    def test_counts_as_unknown_until_it_is_saved(self, ada, course):
         unsaved = get_course_model()(pk=course.pk)
         assert not CourseEnrollment.is_enrolled(ada, unsaved)
         assert CourseEnrollment.objects.enrollment_counts(unsaved) == {"total": 0}
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details(unsaved)
 
-    def test_is_never_a_model_instance_of_another_kind(
-        self, course: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_is_never_a_model_instance_of_another_kind(self, course, monkeypatch):
         monkeypatch.setattr(CourseMode, "__str__", lambda _: course_id_of(course))
         mode = CourseMode.objects.first()
 
@@ -126,10 +122,10 @@ class TestTheCourseItself:
 
 class TestNotifications:
     @pytest.mark.parametrize("name", ["instance", "id"])
-    def test_take_a_course_or_its_id(self, ada: Any, course: Any, name: str) -> None:
-        sent: list[Any] = []
+    def test_take_a_course_or_its_id(self, ada, course, name):
+        sent = []
 
-        def keep(sender: Any, notification_data: Any, **kwargs: Any) -> None:
+        def keep(sender, notification_data, **kwargs):
             sent.append(notification_data)
 
         given = course if name == "instance" else course_id_of(course)

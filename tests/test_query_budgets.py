@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -40,9 +39,6 @@ from tests.factories import (
 )
 from tests.http import ROOT, client_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 _TRANSACTION_CONTROL = re.compile(r"BEGIN|SAVEPOINT|RELEASE|COMMIT|ROLLBACK")
 
 #: What makes a transaction of the caller's a writer on SQLite, once and first.
@@ -55,7 +51,7 @@ _BECOME_WRITER = re.compile(r'UPDATE "(\w+)" SET "id" = "id" WHERE "id" = 0')
         pytest.param("autocommit", marks=pytest.mark.django_db(transaction=True)),
     ]
 )
-def _in_and_out_of_a_transaction() -> None:
+def _in_and_out_of_a_transaction():
     """Run a test twice; the marks of the parameters make the difference."""
 
 
@@ -63,9 +59,9 @@ in_and_out_of_a_transaction = pytest.mark.usefixtures("_in_and_out_of_a_transact
 
 
 @contextmanager
-def counted() -> Iterator[list[str]]:
+def counted():
     """List the SQL statements of a block, transaction control aside, at its end."""
-    statements: list[str] = []
+    statements = []
     with CaptureQueriesContext(connection) as captured:
         yield statements
     statements += [
@@ -77,7 +73,7 @@ def counted() -> Iterator[list[str]]:
         del statements[0]
 
 
-def make_courses(count: int) -> list[Any]:
+def make_courses(count):
     """Make courses that offer audit, in one commit."""
     with transaction.atomic():
         courses = [make_course(f"course-v1:edX+Q{n}+R") for n in range(count)]
@@ -86,9 +82,7 @@ def make_courses(count: int) -> list[Any]:
     return courses
 
 
-def put_in(
-    users: Sequence[Any], courses: Sequence[Any], *, mode: str = "audit"
-) -> list[CourseEnrollment]:
+def put_in(users, courses, *, mode="audit"):
     """Enroll everybody everywhere behind the back of the rules."""
     rows = [
         CourseEnrollment(user=user, course=course, mode=mode)
@@ -98,7 +92,7 @@ def put_in(
     return CourseEnrollment.objects.bulk_create(rows)
 
 
-def names_of(users: Sequence[Any]) -> list[str]:
+def names_of(users):
     return [user.get_username() for user in users]
 
 
@@ -142,7 +136,7 @@ class TestGetEnrollments:
         assert len(statements) == 1, statements
 
     def test_takes_one_more_under_a_queryset_filter_for_1_and_for_50(self, settings):
-        def only_active(action: str, **context: Any) -> dict[str, Any] | None:
+        def only_active(action, **context):
             if action != "queryset":
                 return None
             return {"queryset": context["queryset"].filter(is_active=True)}
@@ -546,7 +540,7 @@ class TestBulkEnroll:
         assert max(taken.values()) <= 40, taken
 
 
-def invite(users: Sequence[Any], course: Any) -> None:
+def invite(users, course):
     CourseEnrollmentAllowed.objects.bulk_create(
         CourseEnrollmentAllowed(email=user.email, course_id=course_id_of(course))
         for user in users
@@ -584,7 +578,7 @@ class TestExplainEnrollment:
         assert len(statements) <= 8, statements
 
 
-def fill(first: int, count: int) -> None:
+def fill(first, count):
     """
     Make numbers first to count of everything: courses with modes, team, learners.
 
@@ -812,7 +806,7 @@ class TestIndexes:
     """The plans of the statements that calls really send, over 10,000 rows."""
 
     @pytest.fixture
-    def course(self) -> Any:
+    def course(self):
         courses = [
             make_course(f"course-v1:edX+I{n}+R", max_student_enrollments_allowed=9999)
             for n in range(20)
@@ -862,7 +856,7 @@ OWN_ROWS = {
 }
 
 
-def plan_of(statement: str) -> str:
+def plan_of(statement):
     """Return the database's plan for a statement as text, one step a line."""
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
@@ -871,7 +865,7 @@ def plan_of(statement: str) -> str:
     return "".join(" ".join(map(str, row)) + "\n" for row in rows)
 
 
-def refresh_statistics() -> None:
+def refresh_statistics():
     """Let the database see how the rows are spread, as it does by itself in time."""
     statements = {
         "sqlite": (),

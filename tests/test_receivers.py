@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -15,7 +14,6 @@ from django.db import (
     IntegrityError,
     OperationalError,
     connection,
-    models,
     transaction,
 )
 from django.db.models.signals import post_save
@@ -42,13 +40,10 @@ from tests.factories import (
     make_user,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ADDRESS = "ada@example.org"
 
 
-def invite(course: Any, email: str = ADDRESS, **fields: Any) -> CourseEnrollmentAllowed:
+def invite(course, email=ADDRESS, **fields):
     """Invite an address to a course, to be enrolled as soon as it appears."""
     course_id = course if isinstance(course, str) else course_id_of(course)
     fields.setdefault("auto_enroll", True)
@@ -57,11 +52,11 @@ def invite(course: Any, email: str = ADDRESS, **fields: Any) -> CourseEnrollment
     )
 
 
-def is_in(user: Any, course: Any) -> bool:
+def is_in(user, course):
     return EnrollmentsService().is_enrolled(user, course)
 
 
-def veto(action: str, **context: Any) -> None:
+def veto(action, **context):
     raise EnrollmentNotAllowed("Not today.")
 
 
@@ -116,7 +111,7 @@ class TestAccountThatAppears:
         invite(course)
         heard = []
 
-        def hear(event: Any, **payload: Any) -> None:
+        def hear(event, **payload):
             heard.append(event.type)
 
         enrollment_created.connect(hear)
@@ -182,7 +177,7 @@ class TestAccountThatAppears:
         "refusal", ["course_full", "not_allowed", "course_not_found"]
     )
     def test_waits_invited_when_it_is_refused(self, refusal, settings, caplog):
-        course: Any = make_course(max_student_enrollments_allowed=0)
+        course = make_course(max_student_enrollments_allowed=0)
         if refusal == "not_allowed":
             settings.ENROLLMENTS_FILTERS = [veto]
         if refusal == "course_not_found":
@@ -400,7 +395,7 @@ class TestUserModelOfAnotherKind:
         assert is_in(user, course)
 
 
-def forget_model(model: type[models.Model]) -> None:
+def forget_model(model):
     """Let a model that was made for one test vanish again."""
     post_save.disconnect(sender=model, dispatch_uid="django_enrollments.enroll_invited")
     registry = model._meta.apps
@@ -416,7 +411,7 @@ class TestCacheOfCourseDetails:
         yield
         cache.clear()
 
-    def slugs(self, course_id: str = "django-101") -> list[str]:
+    def slugs(self, course_id="django-101"):
         details = api.get_course_enrollment_details(course_id)
         return [mode["slug"] for mode in details["course_modes"]]
 
@@ -551,18 +546,18 @@ class TestInactiveAccount:
         assert EnrollmentsService().explain(user, course)["reasons"]
 
 
-def fail(action: str, **context: Any) -> None:
+def fail(action, **context):
     raise ConnectionError("ada@example.org")
 
 
 class FailingBackend:
     """Has no connection to what grants."""
 
-    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+    def has_perm(self, user, perm, course=None):
         raise ConnectionError(ADDRESS)
 
 
-def fail_in_the_database(action: str, **context: Any) -> None:
+def fail_in_the_database(action, **context):
     get_user_model().objects.create(pk=context["user"].pk)
 
 
@@ -629,7 +624,7 @@ class TestInvitationThatCannotBeRedeemed:
         invite(course)
         is_held, is_released = threading.Event(), threading.Event()
 
-        def hold() -> None:
+        def hold():
             courses = type(course)._base_manager
             try:
                 with transaction.atomic():
@@ -641,7 +636,7 @@ class TestInvitationThatCannotBeRedeemed:
 
         holder = threading.Thread(target=hold)
 
-        def hold_from_here_on(action: str, **context: Any) -> None:
+        def hold_from_here_on(action, **context):
             if not is_held.is_set():
                 holder.start()
                 assert is_held.wait(10)
@@ -671,7 +666,7 @@ class TestInvitationThatCannotBeRedeemed:
         course = make_course()
         invite(course)
 
-        def deadlock(action: str, **context: Any) -> None:
+        def deadlock(action, **context):
             # As MariaDB does, with all that the caller has written.
             with connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
@@ -699,7 +694,7 @@ class TestAutocommitOff:
     """A host that manages its transactions itself can save what the app observes."""
 
     @pytest.fixture(autouse=True)
-    def _manual(self) -> Iterator[None]:
+    def _manual(self):
         yield
         transaction.rollback()
         transaction.set_autocommit(True)

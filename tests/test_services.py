@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -41,7 +40,7 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.watching import event_types, nothing_written, state_of
+from tests.watching import event_types, nothing_written, refused, state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -50,16 +49,16 @@ PROCTORED = ("verified", "masters", "professional", "executive-education")
 
 
 @pytest.fixture
-def service() -> EnrollmentsService:
+def service():
     return EnrollmentsService()
 
 
-def missing_key() -> Any:
+def missing_key():
     """Return a primary key that no user has."""
     return 10**6 if is_default_host() else uuid.uuid4()
 
 
-def refuse(action: str, **context: Any) -> None:
+def refuse(action, **context):
     """A filter that vetoes everything."""
     raise EnrollmentNotAllowed("Not today.")
 
@@ -67,18 +66,16 @@ def refuse(action: str, **context: Any) -> None:
 class Key:
     """Something whose text is a course id."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         self.text = text
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.text
 
 
 class TestGetActiveEnrollmentsByCourse:
     @pytest.mark.rule("SVC-01")
-    def test_gives_a_queryset_of_the_active_ones(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_gives_a_queryset_of_the_active_ones(self, service):
         course, other = make_course("this"), make_course("other")
         stays, leaves = make_users(2)
         for one in (course, other):
@@ -93,13 +90,13 @@ class TestGetActiveEnrollmentsByCourse:
         assert service.get_active_enrollments_by_course(Key("this")).count() == 1
 
     @pytest.mark.rule("SVC-01")
-    def test_is_empty_for_an_unknown_course(self, service: EnrollmentsService) -> None:
+    def test_is_empty_for_an_unknown_course(self, service):
         assert not service.get_active_enrollments_by_course("unknown").exists()
 
 
 class TestGetActiveEnrollmentsByCourseAndUser:
     @pytest.mark.rule("SVC-02", "SEED-DIFF-10")
-    def test_gives_the_one_active_enrollment(self, service: EnrollmentsService) -> None:
+    def test_gives_the_one_active_enrollment(self, service):
         learner = make_user()
         course = make_course()
         enrollment = service.enroll(learner, course)
@@ -111,9 +108,7 @@ class TestGetActiveEnrollmentsByCourseAndUser:
         assert found == enrollment
 
     @pytest.mark.rule("SVC-02")
-    def test_gives_none_when_absent_inactive_or_unknown(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_gives_none_when_absent_inactive_or_unknown(self, service):
         learner = make_user()
         course, other = make_course("left"), make_course("other")
         service.enroll(learner, course)
@@ -126,9 +121,7 @@ class TestGetActiveEnrollmentsByCourseAndUser:
 
     @pytest.mark.rule("SVC-03")
     @pytest.mark.parametrize("key", ["nobody", None, 1.5, [], "\x00", 10**30])
-    def test_a_user_that_does_not_exist_is_an_assertion(
-        self, service: EnrollmentsService, key: Any
-    ) -> None:
+    def test_a_user_that_does_not_exist_is_an_assertion(self, service, key):
         course_id = course_id_of(make_course())
 
         with pytest.raises(AssertionError):
@@ -139,7 +132,7 @@ class TestGetActiveEnrollmentsByCourseAndUser:
 
 class TestGetEnrollmentsCanTakeProctoredExams:
     @pytest.fixture
-    def course(self, service: EnrollmentsService) -> Any:
+    def course(self, service):
         course = make_course(enable_proctored_exams=True, proctoring_provider="lenient")
         for slug in (*PROCTORED, "honor", "audit", "credit", "no-id-professional"):
             CourseEnrollment.enroll(make_user(slug), course_id_of(course), slug)
@@ -148,16 +141,14 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         return course
 
     @pytest.mark.rule("SVC-04")
-    def test_is_none_for_an_unknown_course_or_one_without_exams(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_is_none_for_an_unknown_course_or_one_without_exams(self, service):
         ask = service.get_enrollments_can_take_proctored_exams
 
         assert ask("unknown") is None
         assert ask(course_id_of(make_course(enable_proctored_exams=False))) is None
 
     @pytest.mark.rule("SVC-04")
-    def test_may_be_empty(self, service: EnrollmentsService) -> None:
+    def test_may_be_empty(self, service):
         course = make_course(enable_proctored_exams=True)
 
         enrollments = service.get_enrollments_can_take_proctored_exams(
@@ -179,12 +170,12 @@ class TestGetEnrollmentsCanTakeProctoredExams:
     )
     def test_holds_proctored_modes_and_honor_where_allowed(
         self,
-        service: EnrollmentsService,
-        course: Any,
-        settings: Any,
-        backends: Any,
-        honor: list[str],
-    ) -> None:
+        service,
+        course,
+        settings,
+        backends,
+        honor,
+    ):
         settings.ENROLLMENTS_PROCTORING_BACKENDS = backends
 
         enrollments = service.get_enrollments_can_take_proctored_exams(
@@ -211,8 +202,8 @@ class TestGetEnrollmentsCanTakeProctoredExams:
         ],
     )
     def test_searches_usernames_and_addresses_in_any_case(
-        self, service: EnrollmentsService, course: Any, text: Any, found: list[str]
-    ) -> None:
+        self, service, course, text, found
+    ):
         enrollments = service.get_enrollments_can_take_proctored_exams(
             course_id_of(course), text_search=text
         )
@@ -224,11 +215,11 @@ class TestGetEnrollmentsCanTakeProctoredExams:
     @pytest.mark.parametrize("text", [None, "example"])
     def test_takes_one_query_with_the_users(
         self,
-        service: EnrollmentsService,
-        course: Any,
-        text: str | None,
-        django_assert_num_queries: Any,
-    ) -> None:
+        service,
+        course,
+        text,
+        django_assert_num_queries,
+    ):
         enrollments = service.get_enrollments_can_take_proctored_exams(
             course_id_of(course), text
         )
@@ -238,7 +229,7 @@ class TestGetEnrollmentsCanTakeProctoredExams:
             assert all(row.user.email for row in enrollments)
 
     @pytest.mark.rule("SVC-08")
-    def test_is_ordered_by_user(self, service: EnrollmentsService, course: Any) -> None:
+    def test_is_ordered_by_user(self, service, course):
         enrollments = service.get_enrollments_can_take_proctored_exams(
             Key(course_id_of(course))
         )
@@ -252,9 +243,7 @@ class TestGetEnrollmentsCanTakeProctoredExams:
 
 
 class TestEnroll:
-    def test_takes_users_and_courses_in_any_form(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_takes_users_and_courses_in_any_form(self, service):
         course = make_course()
         for learner, user, where in zip(
             make_users(4),
@@ -271,7 +260,7 @@ class TestEnroll:
             assert enrollment.user == learner
             assert state_of(learner, course) == ("audit", True)
 
-    def test_applies_the_learners_rules(self, service: EnrollmentsService) -> None:
+    def test_applies_the_learners_rules(self, service):
         learner = make_user()
         closed = make_course("closed", enrollment_end=NOON)
         invited = make_course("invited", invitation_only=True)
@@ -286,9 +275,7 @@ class TestEnroll:
             with pytest.raises(CourseModeNotFoundError):
                 service.enroll(learner, full, "verified")
 
-    def test_force_lifts_window_and_invitations_not_seats(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_force_lifts_window_and_invitations_not_seats(self, service):
         learner = make_user()
         shut = make_course("shut", enrollment_end=NOON, invitation_only=True)
         full = make_course("full", max_student_enrollments_allowed=0)
@@ -300,7 +287,7 @@ class TestEnroll:
             service.enroll(learner, full, force=True)
 
     @pytest.mark.rule("B-14")
-    def test_who_is_in_stays_as_they_are(self, service: EnrollmentsService) -> None:
+    def test_who_is_in_stays_as_they_are(self, service):
         learner = make_user()
         course = make_course()
         make_modes(course, "audit", "honor")
@@ -312,9 +299,7 @@ class TestEnroll:
         assert again == enrollment
         assert again.mode == "audit"
 
-    def test_contract_9_over_capacity_is_the_one_way_past_the_seats(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_contract_9_over_capacity_is_the_one_way_past_the_seats(self, service):
         ada, bob = make_users(2)
         course = make_course(max_student_enrollments_allowed=0)
 
@@ -326,9 +311,7 @@ class TestEnroll:
         )
         assert list(reasons) == ["over_capacity", "a sponsor's wish"]
 
-    def test_writes_attributes_and_the_enterprise_customer(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_writes_attributes_and_the_enterprise_customer(self, service):
         learner = make_user()
         course = make_course()
 
@@ -345,20 +328,16 @@ class TestEnroll:
         assert enrollment.events.get().enterprise_uuid == "acme"
 
     @pytest.mark.rule("B-07")
-    def test_a_malformed_attribute_leaves_nothing_behind(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_a_malformed_attribute_leaves_nothing_behind(self, service):
         learner = make_user()
         course = make_course()
 
-        with nothing_written(), pytest.raises(InvalidEnrollmentAttribute):
+        with refused(InvalidEnrollmentAttribute):
             service.enroll(learner, course, attributes=[{}])
 
         assert not CourseEnrollmentAttribute.objects.exists()
 
-    def test_remembers_actor_reason_source_and_moment(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_remembers_actor_reason_source_and_moment(self, service):
         learner, actor = make_users(2)
         course = make_course()
 
@@ -379,9 +358,7 @@ class TestEnroll:
         )
         assert event.time == enrollment.created == NOON - 1000 * DAY
 
-    def test_the_rules_are_those_of_the_given_moment(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_the_rules_are_those_of_the_given_moment(self, service):
         learner = make_user()
         course = make_course(enrollment_end=NOON)
         make_mode(course, "audit", expiration_datetime=NOON - DAY)
@@ -395,7 +372,7 @@ class TestEnroll:
 
         assert enrollment.is_active
 
-    def test_its_source_is_service(self, service: EnrollmentsService) -> None:
+    def test_its_source_is_service(self, service):
         enrollment = service.enroll(make_user(), make_course())
 
         event = enrollment.events.get()
@@ -404,25 +381,21 @@ class TestEnroll:
     @pytest.mark.parametrize(
         "user", [None, "", "nobody", True, 1.5, [], {}, object(), "\x00", b"1"]
     )
-    def test_an_unknown_user_is_told(
-        self, service: EnrollmentsService, user: Any
-    ) -> None:
+    def test_an_unknown_user_is_told(self, service, user):
         course = make_course()
 
         for given in (user, missing_key(), AnonymousUser(), get_user_model()()):
-            with nothing_written(), pytest.raises(UserNotFoundError):
+            with refused(UserNotFoundError):
                 service.enroll(given, course)
 
-    def test_an_unknown_course_is_told(self, service: EnrollmentsService) -> None:
+    def test_an_unknown_course_is_told(self, service):
         learner = make_user()
 
         for given in ("unknown", "not valid", None, [], get_course_model()()):
-            with nothing_written(), pytest.raises(CourseNotFoundError):
+            with refused(CourseNotFoundError):
                 service.enroll(learner, given)
 
-    def test_a_key_that_is_nearly_one_is_not_rounded(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_a_key_that_is_nearly_one_is_not_rounded(self, service):
         if not is_default_host():
             pytest.skip("UUIDs have no fractions.")
         learner = make_user()
@@ -430,7 +403,7 @@ class TestEnroll:
         with pytest.raises(UserNotFoundError):
             service.enroll(learner.pk + 0.5, make_course())
 
-    def test_a_filter_vetoes(self, service: EnrollmentsService, settings: Any) -> None:
+    def test_a_filter_vetoes(self, service, settings):
         settings.ENROLLMENTS_FILTERS = [refuse]
 
         with pytest.raises(EnrollmentNotAllowed, match="Not today"):
@@ -438,7 +411,7 @@ class TestEnroll:
 
 
 class TestUnenroll:
-    def test_takes_a_learner_out(self, service: EnrollmentsService) -> None:
+    def test_takes_a_learner_out(self, service):
         learner, actor = make_users(2)
         course = make_course()
         service.enroll(learner, course)
@@ -458,7 +431,7 @@ class TestUnenroll:
         )
 
     @pytest.mark.rule("B-05")
-    def test_who_is_out_stays_as_they_are(self, service: EnrollmentsService) -> None:
+    def test_who_is_out_stays_as_they_are(self, service):
         learner = make_user()
         course = make_course()
         service.enroll(learner, course)
@@ -469,33 +442,29 @@ class TestUnenroll:
 
         assert not enrollment.is_active
 
-    def test_who_was_never_in_is_told(self, service: EnrollmentsService) -> None:
+    def test_who_was_never_in_is_told(self, service):
         with pytest.raises(EnrollmentNotFoundError):
             service.unenroll(make_user(), make_course())
 
-    def test_an_unknown_user_or_course_is_told(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_an_unknown_user_or_course_is_told(self, service):
         with pytest.raises(UserNotFoundError):
             service.unenroll("nobody", make_course())
         with pytest.raises(CourseNotFoundError):
             service.unenroll(make_user(), "unknown")
 
-    def test_a_filter_vetoes_and_is_shown_the_course(
-        self, service: EnrollmentsService, settings: Any
-    ) -> None:
+    def test_a_filter_vetoes_and_is_shown_the_course(self, service, settings):
         learner = make_user()
         course = make_course()
         enrollment = service.enroll(learner, course)
-        shown: list[dict[str, Any]] = []
+        shown = []
 
-        def veto(action: str, **context: Any) -> None:
+        def veto(action, **context):
             shown.append({"action": action, **context})
             raise EnrollmentNotAllowed("Stay.")
 
         settings.ENROLLMENTS_FILTERS = [veto]
 
-        with nothing_written(), pytest.raises(EnrollmentNotAllowed, match="Stay"):
+        with refused(EnrollmentNotAllowed, match="Stay"):
             service.unenroll(learner, course)
 
         assert shown == [
@@ -511,9 +480,7 @@ class TestUnenroll:
     @pytest.mark.skipif(
         not is_default_host(), reason="here a deleted course's id leads nowhere"
     )
-    def test_a_deleted_course_can_be_left_by_its_id(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_a_deleted_course_can_be_left_by_its_id(self, service):
         learner = make_user()
         course = make_course("gone")
         service.enroll(learner, course)
@@ -526,9 +493,7 @@ class TestUnenroll:
 
 
 class TestChangeMode:
-    def test_moves_an_enrollment_active_or_not(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_moves_an_enrollment_active_or_not(self, service):
         stays, left = make_users(2)
         course = make_course(enrollment_end=NOON)
         make_modes(course, "audit", "verified")
@@ -545,7 +510,7 @@ class TestChangeMode:
         assert {event.reason for event in moved} == {"paid"}
 
     @pytest.mark.rule("B-05")
-    def test_the_same_mode_changes_nothing(self, service: EnrollmentsService) -> None:
+    def test_the_same_mode_changes_nothing(self, service):
         learner = make_user()
         course = make_course()
         service.enroll(learner, course)
@@ -555,9 +520,7 @@ class TestChangeMode:
 
         assert enrollment.mode == "audit"
 
-    def test_an_expired_mode_must_be_asked_for_as_such(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_an_expired_mode_must_be_asked_for_as_such(self, service):
         learner = make_user()
         course = make_course()
         make_mode(course, "audit")
@@ -570,7 +533,7 @@ class TestChangeMode:
 
         assert state_of(learner, course) == ("verified", True)
 
-    def test_what_is_unknown_is_told(self, service: EnrollmentsService) -> None:
+    def test_what_is_unknown_is_told(self, service):
         learner = make_user()
         course = make_course()
 
@@ -586,7 +549,7 @@ class TestChangeMode:
 
 class TestIsEnrolled:
     @pytest.mark.rule("MDL-10")
-    def test_only_who_is_active_is(self, service: EnrollmentsService) -> None:
+    def test_only_who_is_active_is(self, service):
         stays, left, never = make_users(3)
         course = make_course()
         for learner in (stays, left):
@@ -600,7 +563,7 @@ class TestIsEnrolled:
             assert not service.is_enrolled(never, where)
 
     @pytest.mark.rule("MDL-10")
-    def test_nobody_and_nowhere_are_a_no(self, service: EnrollmentsService) -> None:
+    def test_nobody_and_nowhere_are_a_no(self, service):
         learner = make_user()
         course = make_course()
 
@@ -611,7 +574,7 @@ class TestIsEnrolled:
 
 
 class TestBulkEnroll:
-    def test_takes_users_in_any_form(self, service: EnrollmentsService) -> None:
+    def test_takes_users_in_any_form(self, service):
         instance, key, text, lazy = make_users(4)
         course = make_course()
 
@@ -639,9 +602,7 @@ class TestBulkEnroll:
             pytest.param("unsaved", id="unsaved"),
         ],
     )
-    def test_a_bad_row_never_stops_a_good_one(
-        self, service: EnrollmentsService, stranger: Any
-    ) -> None:
+    def test_a_bad_row_never_stops_a_good_one(self, service, stranger):
         first, last = make_users(2)
         course = make_course()
         given = get_user_model()() if stranger == "unsaved" else stranger
@@ -651,7 +612,7 @@ class TestBulkEnroll:
         assert [one["status"] for one in results] == ["created", "error", "created"]
         assert results[1]["code"] == "user_not_found"
 
-    def test_unenrolls_too(self, service: EnrollmentsService) -> None:
+    def test_unenrolls_too(self, service):
         inside, outside = make_users(2)
         course = make_course()
         service.enroll(inside, course)
@@ -664,10 +625,8 @@ class TestBulkEnroll:
         event = EnrollmentEvent.objects.get(type="deactivated")
         assert (event.source, event.reason) == ("bulk", "term is over")
 
-    def test_an_unknown_course_is_told_before_any_row(
-        self, service: EnrollmentsService
-    ) -> None:
-        def never() -> Any:
+    def test_an_unknown_course_is_told_before_any_row(self, service):
+        def never():
             raise AssertionError("No row is read.")
             yield
 
@@ -678,7 +637,7 @@ class TestBulkEnroll:
 
 
 class TestExplain:
-    def test_tells_what_enroll_would_do(self, service: EnrollmentsService) -> None:
+    def test_tells_what_enroll_would_do(self, service):
         learner = make_user()
         shut = make_course("shut", enrollment_end=NOON)
 
@@ -689,7 +648,7 @@ class TestExplain:
         assert service.explain(learner, make_course("open"))["allowed"]
         assert service.explain(learner, shut) == told
 
-    def test_what_is_unknown_is_told(self, service: EnrollmentsService) -> None:
+    def test_what_is_unknown_is_told(self, service):
         with pytest.raises(CourseNotFoundError):
             service.explain("nobody", "unknown")
         with pytest.raises(UserNotFoundError):
@@ -700,29 +659,27 @@ class TestWhoDidIt:
     """The arguments that every change takes."""
 
     @pytest.mark.parametrize("actor", ["nobody", [], 1.5, object(), "\x00", 10**40])
-    def test_an_actor_that_can_be_no_user_is_told(
-        self, service: EnrollmentsService, actor: Any
-    ) -> None:
+    def test_an_actor_that_can_be_no_user_is_told(self, service, actor):
         learner = make_user()
         course = make_course()
 
-        with nothing_written(), pytest.raises(TypeError, match="actor"):
+        with refused(TypeError, match="actor"):
             service.enroll(learner, course, actor=actor)
-        with nothing_written(), pytest.raises(TypeError, match="actor"):
+        with refused(TypeError, match="actor"):
             service.bulk_enroll(course, [learner], actor=actor)
 
-    def test_a_course_is_no_actor(self, service: EnrollmentsService) -> None:
+    def test_a_course_is_no_actor(self, service):
         course = make_course()
 
         with pytest.raises(TypeError, match="actor"):
             service.enroll(make_user(), course, actor=course)
 
-    def test_an_anonymous_actor_is_nobody(self, service: EnrollmentsService) -> None:
+    def test_an_anonymous_actor_is_nobody(self, service):
         enrollment = service.enroll(make_user(), make_course(), actor=AnonymousUser())
 
         assert enrollment.events.get().actor_id is None
 
-    def test_the_key_of_an_actor_may_be_text(self, service: EnrollmentsService) -> None:
+    def test_the_key_of_an_actor_may_be_text(self, service):
         learner, actor = make_users(2)
 
         enrollment = service.enroll(learner, make_course(), actor=str(actor.pk))
@@ -730,28 +687,22 @@ class TestWhoDidIt:
         assert enrollment.events.get().actor_id == actor.pk
 
     @pytest.mark.parametrize("reason", [None, 5, "\x00", "\ud800"])
-    def test_a_reason_must_be_a_text(
-        self, service: EnrollmentsService, reason: Any
-    ) -> None:
+    def test_a_reason_must_be_a_text(self, service, reason):
         learner = make_user()
 
-        with nothing_written(), pytest.raises(CourseEnrollmentError, match="reason"):
+        with refused(CourseEnrollmentError, match="reason"):
             service.enroll(learner, make_course(), reason=reason)
 
     @pytest.mark.parametrize("users", ["bob", b"bob"])
-    def test_one_string_is_no_list_of_users(
-        self, service: EnrollmentsService, users: Any
-    ) -> None:
-        with nothing_written(), pytest.raises(TypeError, match="users"):
+    def test_one_string_is_no_list_of_users(self, service, users):
+        with refused(TypeError, match="users"):
             service.bulk_enroll(make_course(), users)
 
-    def test_a_source_must_be_a_plain_word(self, service: EnrollmentsService) -> None:
+    def test_a_source_must_be_a_plain_word(self, service):
         with pytest.raises(ValueError, match="'Else where' is no source"):
             service.enroll(make_user(), make_course(), source="Else where")
 
-    def test_the_name_is_that_of_the_user_model(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_the_name_is_that_of_the_user_model(self, service):
         enrollment = service.enroll(make_user("ada"), make_course())
 
         assert enrollment.username == username("ada")
