@@ -19,7 +19,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.contrib.auth import get_permission_codename, get_user_model
+from django.contrib.auth import get_user_model
 from django.core.exceptions import (
     BadRequest,
     ObjectDoesNotExist,
@@ -35,9 +35,9 @@ from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.invitations import after_commit, redeem_for_addresses
 from django_enrollments.core.modes import MAX_SLUG
 from django_enrollments.core.transactions import (
-    begin_writing,
     non_atomic,
     write_alias,
+    writing_call,
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
@@ -54,6 +54,7 @@ from django_enrollments.models import (
     UserRetirementStatus,
     get_course_adapter,
 )
+from django_enrollments.policies import can_view_users
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.text import is_storable
 from django_enrollments.users import email_field
@@ -103,20 +104,8 @@ def _writing(request: HttpRequest) -> Iterator[None]:
     if not request.POST:
         yield
         return
-    with transaction.atomic(using=write_alias()):
-        begin_writing()
+    with transaction.atomic(using=write_alias()), writing_call():
         yield
-
-
-def _may_view_users(request: HttpRequest) -> bool:
-    options = get_user_model()._meta
-    # As in Django's admin, who may change a user may view one.
-    return any(
-        request.user.has_perm(
-            f"{options.app_label}.{get_permission_codename(action, options)}"
-        )
-        for action in ("view", "change")
-    )
 
 
 class _Admin(ModelAdmin):
@@ -178,7 +167,7 @@ class _Admin(ModelAdmin):
         found = list(super().get_search_fields(request))
         if self.user_key:
             names = {get_user_model().USERNAME_FIELD: None, email_field(): None}
-            if not _may_view_users(request):
+            if not can_view_users(request.user):
                 names.pop(email_field(), None)
             found += [f"{self.user_key}__{name}" for name in names if name]
         if self.course_key:

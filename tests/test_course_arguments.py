@@ -69,9 +69,6 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ),
     "api.explain_enrollment": lambda c, ada, bob: api.explain_enrollment(name(bob), c),
     "api.bulk_enroll": lambda c, ada, bob: api.bulk_enroll(c, [name(bob)]),
-    "api.enroll_or_update": (
-        lambda c, ada, bob: api.enroll_or_update(name(ada), c, mode="honor")
-    ),
     "data.get_course_enrollment": (
         lambda c, ada, bob: data.get_course_enrollment(name(ada), c)
     ),

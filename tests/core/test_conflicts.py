@@ -27,6 +27,7 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
+from tests.enrolling import enroll_or_change, program
 from tests.factories import make_course, make_modes, make_user, make_users, username
 from tests.watching import event_types, fold, row_of, state_of
 
@@ -249,7 +250,7 @@ class TestAUserDeletedMeanwhile:
         meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
 
         with pytest.raises(UserNotFoundError):
-            api.enroll_or_update(username("ada"), COURSE_ID, **more)
+            enroll_or_change(username("ada"), COURSE_ID, **more)
 
         assert not CourseEnrollment.objects.exists()
         assert event_types() == []
@@ -401,12 +402,12 @@ def test_the_enterprise_backend_is_called_once_however_often_it_is_judged(
     service.enroll(learner, course, "audit")
     meanwhile(lambda: service.change_mode(learner, course, "verified"))
 
-    changed = api.enroll_or_update(
+    changed = enroll_or_change(
         username("ada"),
         COURSE_ID,
         mode="honor",
         enterprise_uuid="one",
-        may_change=True,
+        by=program(),
     )
 
     assert changed["mode"] == "honor"

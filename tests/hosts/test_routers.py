@@ -29,8 +29,11 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.permissions import DEACTIVATE_ENROLLMENT
+from django_enrollments.policies import Requester
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
+from tests.enrolling import enroll_or_change, program
 from tests.factories import (
     DAY,
     NOON,
@@ -414,9 +417,14 @@ class TestDeciding:
         assert CourseEnrollmentAllowed.objects.using(PRIMARY).count() == 1
 
 
-class TestEnrollOrUpdate:
-    """What POST does, below HTTP."""
+class DeactivatingBackend:
+    """Grants the permission to deactivate, and no other."""
 
+    def has_perm(self, user, perm, course=None):
+        return perm == DEACTIVATE_ENROLLMENT
+
+
+class TestEnrollOrChange:
     @pytest.fixture(autouse=True)
     def _course(self):
         self.course = make_course(org="edX", modes=["audit", "honor"])
@@ -428,20 +436,19 @@ class TestEnrollOrUpdate:
         copy_course(self.course)
         row.deactivate()
 
-        given = api.enroll_or_update(
-            ADA, COURSE_ID, mode="honor", is_active=True, may_change=True
+        given = enroll_or_change(
+            ADA, COURSE_ID, mode="honor", is_active=True, by=program()
         )
 
         assert (given["mode"], given["is_active"]) == ("honor", True)
         assert state(self.ada) == ("honor", True)
 
-    def test_finds_an_enrollment_that_the_replica_lacks(self):
+    def test_finds_an_enrollment_that_the_replica_lacks(self, settings):
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.DeactivatingBackend"]
         enrolled(self.ada, "honor")
 
-        seen = api.enroll_or_update(ADA, COURSE_ID, may_enroll=False, may_change=True)
-        left = api.enroll_or_update(
-            ADA, COURSE_ID, is_active=False, may_deactivate=True
-        )
+        seen = enroll_or_change(ADA, COURSE_ID, by=Requester(make_user("dean")))
+        left = enroll_or_change(ADA, COURSE_ID, is_active=False, by=program())
 
         assert seen["mode"] == "honor"
         assert left["is_active"] is False
@@ -451,7 +458,7 @@ class TestEnrollOrUpdate:
         settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.Enterprise"
         Enterprise.calls.clear()
 
-        api.enroll_or_update(ADA, COURSE_ID, linked_enterprise_customer="acme")
+        enroll_or_change(ADA, COURSE_ID, linked_enterprise_customer="acme")
 
         assert Enterprise.calls == [(self.ada.pk, "acme")]
 

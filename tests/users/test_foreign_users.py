@@ -34,8 +34,12 @@ from django_enrollments.permissions import (
 )
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.throttling import EnrollmentUserThrottle
-from django_enrollments.views.base import ApiKeyOrAuthenticated, Requester
-from django_enrollments.views.guards import CanRetireUser, IsGlobalStaff
+from django_enrollments.views.base import (
+    ApiKeyOrAuthenticated,
+    CanRetireUser,
+    IsGlobalStaff,
+    requester_of,
+)
 from tests.factories import course_id_of, make_course, make_modes, make_user, username
 from tests.http import ROOT, client_of, put, wish
 
@@ -299,10 +303,10 @@ class TestHTTP:
 
             for guard in (IsGlobalStaff, CanRetireUser, ApiKeyOrAuthenticated):
                 assert not guard().has_permission(request, None)
-            requester = Requester(request)
+            requester = requester_of(request)
             assert requester.username == ""
-            assert not requester.may_view
-            assert not requester.may_force
+            assert not requester.can_view_others
+            assert not requester.can_force
 
     def test_is_no_failure_where_nobody_stands_for_the_anonymous(
         self, ada, course, monkeypatch
