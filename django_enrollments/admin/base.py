@@ -20,9 +20,9 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.core.transactions import (
-    begin_writing,
     non_atomic,
     write_alias,
+    writing_call,
 )
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
@@ -74,8 +74,7 @@ def _writing(request: HttpRequest) -> Iterator[None]:
     if not request.POST:
         yield
         return
-    with transaction.atomic(using=write_alias()):
-        begin_writing()
+    with transaction.atomic(using=write_alias()), writing_call():
         yield
 
 
