@@ -38,11 +38,12 @@ from django_enrollments.core.hooks import apply_filters, get_filters
 from django_enrollments.core.selectors import enrollment_entry, serialize
 from django_enrollments.core.sql import select_instances
 from django_enrollments.core.transactions import (
-    begin_writing,
     conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
+    write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.course_model import course_key_is_id
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
@@ -197,9 +198,8 @@ def create_course_enrollment(
         EnrollmentNotAllowed: A filter or permission backend vetoed.
         CourseEnrollmentError: An argument has the wrong type.
     """
-    using = begin_writing()
     is_active = True if is_active is None else _checked_flag(is_active)
-    with one_call() as call:
+    with writing_call() as (call, using):
         user = get_user(username, using)
         offer = get_offer(course_id, call, using)
         (outcome,) = lifecycle.enroll(
@@ -253,10 +253,9 @@ def update_course_enrollment(
         EnrollmentNotAllowed: A filter vetoed.
         CourseEnrollmentError: An argument has the wrong type.
     """
-    using = begin_writing()
     if is_active is not None:
         _checked_flag(is_active)
-    with one_call() as call:
+    with writing_call() as (call, using):
         row = _find_row(username, course_id, using)
         if row is None:
             get_user(username, using)
@@ -274,6 +273,7 @@ def update_course_enrollment(
         return enrollment_data(row, offer, call)
 
 
+@writing_call()
 def add_or_update_enrollment_attr(
     username: str, course_id: str, attributes: Sequence[dict[str, Any]]
 ) -> None:
@@ -290,7 +290,7 @@ def add_or_update_enrollment_attr(
         UserNotFoundError: No user has this name.
     """
     cleaned = clean_attributes(attributes)
-    using = begin_writing()
+    using = write_alias()
 
     def attempt(_lock: bool) -> None:
         row = _find_row(username, course_id, using)
@@ -341,8 +341,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     Raises:
         UserNotFoundError: No user has this name.
     """
-    using = begin_writing()
-    with one_call() as call:
+    with writing_call() as (call, using):
         user = get_user(username, using)
         rows, course_ids = _active_rows(user, using)
         for row in rows:
