@@ -19,6 +19,7 @@ from django.db.models import (
     TextField,
     prefetch_related_objects,
 )
+from django.db.models.lookups import IsNull
 
 from django_enrollments.context import read_alias
 from django_enrollments.core.course_info import CourseOffer
@@ -225,15 +226,13 @@ def _in_courses_that_exist(
     # Asked by Exists(), MariaDB would begin with the courses and sort all enrollments,
     # where a page needs a hundred of each.
     key = Subquery(_course_of_each().values("pk"))
-    return enrollments.alias(enrollments_course_key=key).filter(
-        enrollments_course_key__isnull=False
-    )
+    return enrollments.filter(IsNull(key, False))
 
 
-def course_id_of_each() -> F | Subquery:
-    """Return an expression of the course id of each enrollment."""
+def course_id_of_each() -> str | Subquery:
+    """Return a column or an expression of the course id of each enrollment."""
     if course_key_is_id():
-        return F("course_id")
+        return "course"
     return Subquery(_course_of_each().values(get_course_adapter().course_id))
 
 

@@ -22,7 +22,6 @@ from tests.concurrency.deeds import (
 from tests.concurrency.evidence import tally
 from tests.concurrency.ways import IN_TRANSACTION, by
 from tests.factories import course_id_of, make_course, make_users
-from tests.faults.actors import Actor, pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,23 +104,6 @@ class TestAFullCourse:
             api.add_enrollment(ada.get_username(), course_id_of(course))
 
         assert held == [False]
-
-    def test_is_not_waited_for_again_by_who_has_found_it_sold_out(self) -> None:
-        if connection.vendor == "sqlite":
-            pytest.skip("SQLite has no row locks.")
-        course = make_course(max_student_enrollments_allowed=0)
-        first, second = self._calls(course)
-        actor = Actor(
-            partial(in_turn, [first, pause, partial(without_waiting, second)])
-        )
-        assert actor.has_paused()
-
-        with transaction.atomic():
-            list(type(course).objects.select_for_update().filter(pk=course.pk))
-            actor.go_on()
-            answer = actor.answer()
-
-        assert answer.unwrap() == ["course_full", "fine", "course_full"]
 
     def test_lets_somebody_in_as_soon_as_there_is_a_seat(self) -> None:
         course = make_course(max_student_enrollments_allowed=0)
