@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from django_enrollments import data as default_data
 from django_enrollments.conf import conf
 from django_enrollments.context import current_origin, one_call, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
@@ -52,7 +53,6 @@ from django_enrollments.errors import (
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.importing import (
     DATA_API,
-    DATA_FUNCTIONS,
     CollaboratorNotLoaded,
     load,
 )
@@ -65,8 +65,25 @@ from django_enrollments.models import (
 from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
+
+    from django_enrollments.data import DataAPI
+    from django_enrollments.payloads import (
+        AttributeDict,
+        BulkResultDict,
+        CourseDict,
+        EnrollmentDict,
+        ExplanationDict,
+        RenamedDict,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +98,7 @@ _LIFTED_BY_FORCE = {
 }
 
 
-def _data_api() -> Any:
+def _data_api() -> DataAPI:
     """
     Import the data layer that is configured now (API-01).
 
@@ -91,11 +108,11 @@ def _data_api() -> Any:
     """
     path = conf.ENROLLMENTS_DATA_API
     try:
-        found = load(DATA_API, path)
+        found: DataAPI = load(DATA_API, path)
     except CollaboratorNotLoaded as error:
         raise EnrollmentApiLoadError(path) from error
     # The one that is not called here may be missing; the system check reports it.
-    called = {*DATA_FUNCTIONS} - {"get_user_enrollments"}
+    called = {*default_data.DATA_FUNCTIONS} - {"get_user_enrollments"}
     if not all(callable(getattr(found, name, None)) for name in called):
         raise EnrollmentApiLoadError(path)
     return found
@@ -107,7 +124,7 @@ def get_enrollments(
     *,
     include_expired: bool = False,
     in_courses: Collection[Any] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List a learner's enrollments, oldest first (API-02).
 
@@ -126,18 +143,17 @@ def get_enrollments(
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
     data = _data_api()
-    options: dict[str, Any] = _expired_too(include_expired)
+    options = _expired_too(include_expired)
     if in_courses is not None and _is_ours(data):
-        options["in_courses"] = in_courses
-    listed: list[dict[str, Any]] = data.get_course_enrollments(
-        username, include_inactive, **options
-    )
-    return listed
+        return default_data.get_course_enrollments(
+            username, include_inactive, in_courses=in_courses, **options
+        )
+    return data.get_course_enrollments(username, include_inactive, **options)
 
 
 def get_verified_enrollments(
     username: str, include_inactive: bool = False
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List a learner's enrollments in verified modes (API-03, MODE-11).
 
@@ -156,7 +172,7 @@ def get_verified_enrollments(
 
 def get_enrollment(
     username: str, course_id: str, *, include_expired: bool = False
-) -> dict[str, Any] | None:
+) -> EnrollmentDict | None:
     """
     Return a learner's enrollment in a course, active or not (API-04).
 
@@ -171,14 +187,13 @@ def get_enrollment(
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    enrollment: dict[str, Any] | None = _data_api().get_course_enrollment(
+    return _data_api().get_course_enrollment(
         username, course_id, **_expired_too(include_expired)
     )
-    return enrollment
 
 
-def _is_ours(data: Any) -> bool:
-    return bool(data.__name__ == "django_enrollments.data")
+def _is_ours(data: object) -> bool:
+    return data is default_data
 
 
 def _expired_too(include_expired: bool) -> dict[str, bool]:
@@ -192,11 +207,11 @@ def add_enrollment(
     course_id: str,
     mode: str | None = None,
     is_active: bool = True,
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    enrollment_attributes: Sequence[Mapping[str, Any]] | None = None,
     enterprise_uuid: str | None = None,
     force_enrollment: bool = False,
     include_expired: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Enroll a learner in a course, with attributes or not at all (API-05…09).
 
@@ -232,9 +247,7 @@ def add_enrollment(
     with one_call():
         if is_active is False:
             # Asked to be inactive, an inactive one stays as it is (B-05).
-            existing: dict[str, Any] | None = data.get_course_enrollment(
-                username, course_id
-            )
+            existing = data.get_course_enrollment(username, course_id)
             if (
                 existing
                 and not existing["is_active"]
@@ -247,8 +260,8 @@ def add_enrollment(
                 return existing
         slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
 
-        def write() -> dict[str, Any]:
-            enrollment: dict[str, Any] = data.create_course_enrollment(
+        def write() -> EnrollmentDict:
+            enrollment = data.create_course_enrollment(
                 username,
                 course_id,
                 slug,
@@ -314,9 +327,9 @@ def update_enrollment(
     course_id: str,
     mode: str | None = None,
     is_active: bool | None = None,
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    enrollment_attributes: Sequence[Mapping[str, Any]] | None = None,
     include_expired: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Change mode, activation or attributes of an enrollment (API-10…13).
 
@@ -354,8 +367,8 @@ def update_enrollment(
         if mode is not None:
             validate_course_mode(course_id, mode, is_active, include_expired)
 
-        def write() -> dict[str, Any]:
-            enrollment: dict[str, Any] | None = data.update_course_enrollment(
+        def write() -> EnrollmentDict:
+            enrollment = data.update_course_enrollment(
                 username, course_id, mode=mode, is_active=is_active
             )
             if enrollment is None:
@@ -380,7 +393,7 @@ def enroll_or_update(
     course_id: str,
     mode: str | None = None,
     is_active: bool | None = None,
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    enrollment_attributes: Sequence[Mapping[str, Any]] | None = None,
     *,
     cohort: str | None = None,
     email_opt_in: bool | None = None,
@@ -393,7 +406,7 @@ def enroll_or_update(
     may_change: bool = False,
     may_change_to_expired: bool = False,
     may_deactivate: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Bring an enrollment into the state asked for, as far as the asker may (V1-ENR).
 
@@ -463,7 +476,7 @@ def enroll_or_update(
     )
     may_update = may_change or may_deactivate
 
-    def decide(existing: dict[str, Any] | None) -> dict[str, Any]:
+    def decide(existing: EnrollmentDict | None) -> EnrollmentDict:
         # That of a deleted course is no one's to change; enrolling tells why.
         if may_update and existing and existing["course_details"] is not None:
             moves = mode is not None and mode != existing["mode"]
@@ -539,10 +552,10 @@ def enroll_or_update(
                 effects,
             )
         except CourseEnrollmentExistsError as error:
-            kept: dict[str, Any] = error.enrollment
+            kept: EnrollmentDict = error.enrollment
             return kept
 
-    def attempt(_lock: bool) -> dict[str, Any]:
+    def attempt(_lock: bool) -> EnrollmentDict:
         with one_call():
             existing = None
             if may_update or effects.is_stored or effects.tells_enterprise:
@@ -556,7 +569,7 @@ def enroll_or_update(
 
 
 def _stays(
-    existing: dict[str, Any] | None, mode: str | None, is_active: bool | None
+    existing: EnrollmentDict | None, mode: str | None, is_active: bool | None
 ) -> bool:
     """Return whether enrolling would leave what is there as it is (B-05, B-14)."""
     if existing is None:
@@ -572,12 +585,12 @@ def _tell_enterprise(username: str, course_id: str, effects: SideEffects) -> Non
 
 
 def _with_effects(
-    write: Callable[[], dict[str, Any]],
+    write: Callable[[], EnrollmentDict],
     username: str,
     course_id: str,
-    existing: dict[str, Any] | None,
+    existing: EnrollmentDict | None,
     effects: SideEffects,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Change an enrollment and store what comes with the change, as a whole.
 
@@ -594,10 +607,13 @@ def _with_effects(
     if not effects.is_stored:
         return write()
 
-    def write_all() -> dict[str, Any]:
+    def write_all() -> EnrollmentDict:
         enrollment = write()
-        state = ("mode", "is_active")
-        if existing is None or any(existing[key] != enrollment[key] for key in state):
+        if (
+            existing is None
+            or existing["mode"] != enrollment["mode"]
+            or existing["is_active"] != enrollment["is_active"]
+        ):
             using = begin_writing()
             with one_call() as call, write_transaction(using), unjudged():
                 offer = get_offer(course_id, call, using)
@@ -608,7 +624,7 @@ def _with_effects(
 
 
 def _check_required_attributes(
-    mode: str | None, attributes: Sequence[dict[str, Any]] | None
+    mode: str | None, attributes: Sequence[Mapping[str, Any]] | None
 ) -> None:
     """
     Check a list of attributes for what a mode requires; no list is as good as a whole.
@@ -629,7 +645,7 @@ def _check_required_attributes(
 
 def get_course_enrollment_details(
     course_id: str, include_expired: bool = False
-) -> dict[str, Any]:
+) -> CourseDict:
     """
     Return a course as enrolling sees it, from a short-lived cache (API-14, CACHE).
 
@@ -645,7 +661,7 @@ def get_course_enrollment_details(
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     include_expired = bool(include_expired)
-    read: Callable[[], dict[str, Any]] = partial(
+    read: Callable[[], CourseDict] = partial(
         _data_api().get_course_enrollment_info,
         course_id,
         include_expired=include_expired,
@@ -662,7 +678,7 @@ def get_course_enrollment_details(
 
 @deciding()
 def set_enrollment_attributes(
-    username: str, course_id: str, attributes: Sequence[dict[str, Any]]
+    username: str, course_id: str, attributes: Sequence[Mapping[str, Any]]
 ) -> None:
     """
     Replace all attributes of an enrollment; nothing happens without one (API-15).
@@ -680,7 +696,7 @@ def set_enrollment_attributes(
     _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
 
 
-def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, str]]:
+def get_enrollment_attributes(username: str, course_id: str) -> list[AttributeDict]:
     """
     List the attributes of an enrollment (API-16).
 
@@ -696,10 +712,7 @@ def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, s
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    listed: list[dict[str, str]] = _data_api().get_enrollment_attributes(
-        username, course_id
-    )
-    return listed
+    return _data_api().get_enrollment_attributes(username, course_id)
 
 
 def validate_course_mode(
@@ -768,8 +781,7 @@ def leave_all_courses(username: str) -> list[str]:
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    left: list[str] = _data_api().unenroll_user_from_all_courses(username)
-    return left
+    return _data_api().unenroll_user_from_all_courses(username)
 
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:
@@ -783,13 +795,12 @@ def get_user_roles(username: str) -> set[CourseAccessRole]:
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    roles: set[CourseAccessRole] = _data_api().get_user_roles(username)
-    return roles
+    return _data_api().get_user_roles(username)
 
 
 def serialize_enrollments(
     enrollments: Iterable[CourseEnrollment],
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return enrollments as :func:`get_enrollments` does, deleted courses too (API-20).
 
@@ -799,8 +810,7 @@ def serialize_enrollments(
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    listed: list[dict[str, Any]] = _data_api().serialize_enrollments(enrollments)
-    return listed
+    return _data_api().serialize_enrollments(enrollments)
 
 
 def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool:
@@ -829,7 +839,7 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
 
 def explain_enrollment(
     username: str, course_id: str, mode: str | None = None
-) -> dict[str, Any]:
+) -> ExplanationDict:
     """
     Return whether a learner may enroll, and every reason why not.
 
@@ -872,7 +882,7 @@ def bulk_enroll(
     reason: str = ...,
     source: str = ...,
     at: datetime | None = ...,
-) -> list[dict[str, Any]]: ...
+) -> list[BulkResultDict]: ...
 
 
 @overload
@@ -891,7 +901,7 @@ def bulk_enroll(
     reason: str = ...,
     source: str = ...,
     at: datetime | None = ...,
-) -> Iterator[dict[str, Any]]: ...
+) -> Iterator[BulkResultDict]: ...
 
 
 def bulk_enroll(
@@ -909,7 +919,7 @@ def bulk_enroll(
     reason: str = "",
     source: str = "bulk",
     at: datetime | None = None,
-) -> list[dict[str, Any]] | Iterator[dict[str, Any]]:
+) -> list[BulkResultDict] | Iterator[BulkResultDict]:
     """
     Enroll or unenroll many learners in one course, batch by batch.
 
@@ -972,7 +982,7 @@ def bulk_enroll(
     return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)
 
 
-def rename_course_id(old: object, new: object) -> dict[str, int]:
+def rename_course_id(old: object, new: object) -> RenamedDict:
     """
     Move roles and invitations to the new id of a course (contract §5).
 

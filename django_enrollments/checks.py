@@ -46,9 +46,9 @@ from django.db.models.constants import LOOKUP_SEP
 from rest_framework.settings import api_settings
 
 from django_enrollments.conf import SETTINGS, Setting, conf
+from django_enrollments.data import DATA_FUNCTIONS
 from django_enrollments.importing import (
     DATA_API,
-    DATA_FUNCTIONS,
     FAULTS,
     CollaboratorNotLoaded,
     ExtraMissing,

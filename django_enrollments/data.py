@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -71,9 +71,78 @@ from django_enrollments.users import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from django_enrollments.payloads import AttributeDict, CourseDict, EnrollmentDict
 
 logger = logging.getLogger(__name__)
+
+
+class DataAPI(Protocol):
+    """
+    The functions of the module that ``ENROLLMENTS_DATA_API`` names (DATA-14).
+
+    This module is the default; its functions document arguments, results and errors.
+    ``include_expired`` is passed only when it is true.
+    """
+
+    def get_course_enrollments(
+        self,
+        username: str,
+        include_inactive: bool = False,
+        *,
+        include_expired: bool = False,
+    ) -> list[EnrollmentDict]: ...
+
+    def get_course_enrollment(
+        self, username: str, course_id: str, *, include_expired: bool = False
+    ) -> EnrollmentDict | None: ...
+
+    def get_user_enrollments(
+        self, course_key: object
+    ) -> QuerySet[CourseEnrollment]: ...
+
+    def create_course_enrollment(
+        self,
+        username: str,
+        course_id: str,
+        mode: str | None,
+        is_active: bool | None,
+        enterprise_uuid: str | None = None,
+        force_enrollment: bool = False,
+    ) -> EnrollmentDict: ...
+
+    def update_course_enrollment(
+        self,
+        username: str,
+        course_id: str,
+        mode: str | None = None,
+        is_active: bool | None = None,
+    ) -> EnrollmentDict | None: ...
+
+    def add_or_update_enrollment_attr(
+        self, username: str, course_id: str, attributes: Sequence[Mapping[str, Any]]
+    ) -> None: ...
+
+    def get_enrollment_attributes(
+        self, username: str, course_id: str
+    ) -> list[AttributeDict]: ...
+
+    def unenroll_user_from_all_courses(self, username: str) -> list[str]: ...
+
+    def get_course_enrollment_info(
+        self, course_id: str, include_expired: bool = False
+    ) -> CourseDict: ...
+
+    def get_user_roles(self, username: str) -> set[CourseAccessRole]: ...
+
+    def serialize_enrollments(
+        self, enrollments: Iterable[CourseEnrollment]
+    ) -> list[EnrollmentDict]: ...
+
+
+#: The names of these functions.
+DATA_FUNCTIONS = tuple(name for name in vars(DataAPI) if not name.startswith("_"))
 
 
 def get_course_enrollments(
@@ -82,7 +151,7 @@ def get_course_enrollments(
     *,
     include_expired: bool = False,
     in_courses: Collection[Any] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List a learner's enrollments, oldest first, in two queries (DATA-01, V1-LIST).
 
@@ -129,7 +198,7 @@ def get_course_enrollments(
 
 def get_course_enrollment(
     username: str, course_id: str, *, include_expired: bool = False
-) -> dict[str, Any] | None:
+) -> EnrollmentDict | None:
     """
     Return a learner's enrollment in a course, active or not (DATA-02).
 
@@ -178,7 +247,7 @@ def create_course_enrollment(
     is_active: bool | None,
     enterprise_uuid: str | None = None,
     force_enrollment: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Enroll a learner without asking whether the course offers the mode (DATA-04).
 
@@ -240,7 +309,7 @@ def update_course_enrollment(
     course_id: str,
     mode: str | None = None,
     is_active: bool | None = None,
-) -> dict[str, Any] | None:
+) -> EnrollmentDict | None:
     """
     Change mode or activation of an enrollment (DATA-06).
 
@@ -282,7 +351,7 @@ def update_course_enrollment(
 
 
 def add_or_update_enrollment_attr(
-    username: str, course_id: str, attributes: Sequence[dict[str, Any]]
+    username: str, course_id: str, attributes: Sequence[Mapping[str, Any]]
 ) -> None:
     """
     Replace all attributes of an enrollment; nothing happens without one (DATA-07).
@@ -311,7 +380,7 @@ def add_or_update_enrollment_attr(
     until_settled(attempt, using=using)
 
 
-def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, str]]:
+def get_enrollment_attributes(username: str, course_id: str) -> list[AttributeDict]:
     """
     List the attributes of an enrollment (DATA-08).
 
@@ -368,7 +437,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
 
 def get_course_enrollment_info(
     course_id: str, include_expired: bool = False
-) -> dict[str, Any]:
+) -> CourseDict:
     """
     Return a course as enrolling sees it (DATA-10).
 
@@ -404,7 +473,7 @@ def get_user_roles(username: str) -> set[CourseAccessRole]:
 
 def serialize_enrollments(
     enrollments: Iterable[CourseEnrollment], *, include_expired: bool = False
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return enrollments as dictionaries, in their order, in a few queries (DATA-12).
 
@@ -423,7 +492,7 @@ def enrollment_data(
     call: Call,
     *,
     include_expired: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Return one enrollment as a dictionary, from what is loaded already.
 
@@ -519,7 +588,7 @@ def _last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any
     return ids
 
 
-def _without_orphans(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without_orphans(listed: list[EnrollmentDict]) -> list[EnrollmentDict]:
     known = [entry for entry in listed if entry["course_details"] is not None]
     if len(known) < len(listed):
         # V1-LIST-04

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.payloads import SeatsDict
 
 #: How long a course that was found full is looked at before it is locked.
 SOLD_OUT_SECONDS = 10
@@ -67,7 +68,7 @@ class Seats:
         """Whether the next learner would be one too many (CAP-02)."""
         return self.left == 0
 
-    def as_data(self) -> dict[str, int | None]:
+    def as_data(self) -> SeatsDict:
         """Return the seats as ``explain_enrollment`` returns them."""
         return {"capacity": self.capacity, "taken": self.taken, "left": self.left}
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from django_enrollments.backends.courses import CourseFacts
     from django_enrollments.context import Call
+    from django_enrollments.payloads import CourseDict, EnrollmentDict
 
 
 #: What a course dictionary needs to know of a course.
@@ -80,7 +81,7 @@ _KEYS_PER_QUERY = 5_000
 
 def serialize(
     enrollments: Iterable[CourseEnrollment], call: Call, *, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return enrollments as dictionaries, in their order (V1-SER-01).
 
@@ -105,7 +106,7 @@ def _can_be_joined(enrollments: CourseEnrollmentQuerySet) -> bool:
 
 def enrollment_entry(
     created: Any, mode: str, is_active: bool, details: Any, username: str
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Return an enrollment as it is on the wire (V1-SER-01).
 
@@ -127,7 +128,7 @@ def enrollment_entry(
 
 def _serialize_queryset(
     enrollments: CourseEnrollmentQuerySet, call: Call, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """Serialize a queryset: one query for rows and courses, one for all modes."""
     adapter = get_course_adapter()
     username = get_user_model().USERNAME_FIELD
@@ -153,7 +154,7 @@ def serialize_own(
     *,
     course_id: str | None = None,
     only_active: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return a learner's enrollments as dictionaries, oldest first (V1-SER-01).
 
@@ -247,7 +248,7 @@ def _with_modes(
     names: Sequence[str],
     call: Call,
     include_expired: bool,
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """Serialize what :func:`_with_courses` selects; ``names`` are those of courses."""
     adapter = get_course_adapter()
     facts: dict[Any, CourseFacts] = {}
@@ -286,7 +287,7 @@ def _read_modes(keys: Collection[Any]) -> dict[Any, list[Mode]]:
 
 def _details(
     facts: CourseFacts | None, modes: Sequence[Mode], call: Call, include_expired: bool
-) -> dict[str, Any] | None:
+) -> CourseDict | None:
     """Return a course as a dictionary of its own; ``None`` when it is deleted."""
     if facts is None:
         return None
@@ -296,7 +297,7 @@ def _details(
 
 def _serialize_instances(
     rows: Sequence[CourseEnrollment], call: Call, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """Serialize instances, reading what they lack for all of them at once."""
     names = _names_of(rows)
     courses = _Courses({row.course_id for row in rows}, call, include_expired)
@@ -365,7 +366,7 @@ class _Courses:
         if mode.slug is not None:  # A course without modes comes once all the same.
             self._modes.setdefault(key, []).append(mode)
 
-    def details(self, key: Any) -> dict[str, Any] | None:
+    def details(self, key: Any) -> CourseDict | None:
         """Return a course as a dictionary of its own; ``None`` when it is deleted."""
         return _details(
             self._facts.get(key),

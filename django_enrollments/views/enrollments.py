@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
 
+    from django_enrollments.payloads import EnrollmentDict
+
 #: No user model has longer names; no statement needs to carry them.
 _LONGEST_NAME = 1_000
 
@@ -206,7 +208,7 @@ def _audited(
 
 def _listed_for_team(
     requester: Requester, username: str, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List what somebody on course teams may see of a learner (V1-LIST-06…12).
 
@@ -225,14 +227,18 @@ def _listed_for_team(
     except CourseEnrollmentError:
         # A refusal would tell that there is somebody to refuse.
         return []
+    of_courses = [
+        (details["course_id"], one)
+        for one in listed
+        if (details := one["course_details"])
+    ]
     if visible is None:
-        wanted = {one["course_details"]["course_id"] for one in listed}
-        courses = _courses_of(wanted)
+        courses = _courses_of({course_id for course_id, _ in of_courses})
         granted = granted_courses(requester.user, VIEW_ENROLLMENT_DATA, courses)
         id_of = get_course_adapter().course_id_of
         visible = {course.pk: id_of(course) for course in granted}
     shown = {*visible.values()}
-    return [one for one in listed if one["course_details"]["course_id"] in shown]
+    return [one for course_id, one in of_courses if course_id in shown]
 
 
 def _ids_by_key(course_ids: Iterable[str]) -> dict[Any, str]:
