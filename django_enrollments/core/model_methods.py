@@ -30,9 +30,10 @@ from django_enrollments.core.course_info import (
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import default_mode
 from django_enrollments.core.transactions import (
-    begin_writing,
     until_settled,
+    write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.course_model import course_key_is_id
 from django_enrollments.datetimes import for_database
@@ -116,12 +117,11 @@ def _enroll(
     Raises:
         UserNotFoundError: The user is anonymous.
     """
-    using = begin_writing()
     if not isinstance(user, get_user_model()):
         raise UserNotFoundError("Only a saved user can be enrolled.")
-    if user._state.adding:
-        user.save()
-    with one_call() as call:
+    with writing_call() as (call, using):
+        if user._state.adding:
+            user.save()
         try:
             offer = get_offer(course_id, call, using)
         except CourseNotFoundError:
@@ -148,15 +148,16 @@ def unenroll(
 ) -> None:
     """Deactivate a user's enrollment (MDL-08)."""
     origin = _origin(actor, reason, source)
-    using = begin_writing()
-    row = _find_row(user, course_id, using)
-    if row is None:
-        key, text = getattr(user, "pk", None), find_course_id(course_id)
-        logger.warning("User %s was never in course %s.", key, text)
-    else:
-        _change(row, using, origin, is_active=False, skip_refund=skip_refund)
+    with writing_call() as (_, using):
+        row = _find_row(user, course_id, using)
+        if row is not None:
+            _change(row, origin, is_active=False, skip_refund=skip_refund)
+            return
+    key, text = getattr(user, "pk", None), find_course_id(course_id)
+    logger.warning("User %s was never in course %s.", key, text)
 
 
+@writing_call()
 def enroll_by_email(
     email: str, course_id: object, mode: str | None = None, ignore_errors: bool = True
 ) -> CourseEnrollment | None:
@@ -171,6 +172,7 @@ def enroll_by_email(
         return None
 
 
+@writing_call()
 def unenroll_by_email(email: str, course_id: object) -> None:
     """Deactivate the enrollment of the user with an e-mail address (MDL-09)."""
     try:
@@ -216,28 +218,26 @@ def update_enrollment(
     enterprise_uuid: str | None = None,
 ) -> None:
     """Change mode or activation of an enrollment (MDL-07)."""
-    using = begin_writing()
-    # The instance may be old, or have been edited.
-    rows = CourseEnrollment.objects.using(using).select_related("user")
-    row = rows.filter(pk=enrollment.pk).first()
-    if row is None:
-        raise EnrollmentNotFoundError("The enrollment is not stored.")
-    row = _change(
-        row,
-        using,
-        current_origin(),
-        mode=mode,
-        is_active=is_active,
-        skip_refund=skip_refund,
-        enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-    )
+    with writing_call() as (_, using):
+        # The instance may be old, or have been edited.
+        rows = CourseEnrollment.objects.using(using).select_related("user")
+        row = rows.filter(pk=enrollment.pk).first()
+        if row is None:
+            raise EnrollmentNotFoundError("The enrollment is not stored.")
+        row = _change(
+            row,
+            current_origin(),
+            mode=mode,
+            is_active=is_active,
+            skip_refund=skip_refund,
+            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+        )
     for name in ("mode", "is_active", "modified"):
         setattr(enrollment, name, getattr(row, name))
 
 
 def _change(
     row: CourseEnrollment,
-    using: str,
     origin: Origin,
     *,
     mode: str | None = None,
@@ -245,7 +245,7 @@ def _change(
     **rules: Any,
 ) -> CourseEnrollment:
     """Change a row; ``rules`` are fields of ``Terms``."""
-    with one_call() as call:
+    with writing_call() as (call, using):
         offer = _offer_of(row, call, using)
         terms = lifecycle.Terms(origin, call.at, using, **rules)
         return lifecycle.change(row, offer, mode=mode, is_active=is_active, terms=terms)
@@ -271,11 +271,12 @@ def modes_for_course(
     return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
 
 
+@writing_call()
 def retire_invitations(email: str) -> bool:
     """Overwrite and delete the invitations of an address (MDL-26)."""
     if not is_storable(email):
         return False
-    using = begin_writing()
+    using = write_alias()
     stored = CourseEnrollmentAllowed.objects.using(using).order_by("pk")
 
     def attempt(_lock: bool) -> bool:
@@ -304,7 +305,7 @@ def _origin(actor: Any, reason: str, source: str | None) -> Origin:
 
 
 def _user_by_email(email: str) -> Any:
-    return choose_user(email, find_users_by_email([email], begin_writing()))
+    return choose_user(email, find_users_by_email([email], write_alias()))
 
 
 def _find_row(
