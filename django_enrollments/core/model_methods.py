@@ -29,6 +29,7 @@ from django_enrollments.core.course_info import (
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import default_mode
+from django_enrollments.core.selectors import last_known_ids
 from django_enrollments.core.transactions import (
     until_settled,
     write_alias,
@@ -48,7 +49,6 @@ from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
     CourseMode,
-    EnrollmentEvent,
     get_course_adapter,
 )
 from django_enrollments.models.invitations import REDACTED_EMAIL
@@ -323,9 +323,6 @@ def _find_row(
 
 def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
     """Return the course of a row, or a stand-in for a deleted one."""
-    offer = find_offer_by_key(row.course_id, call, using)
-    if offer is not None:
-        return offer
-    events = EnrollmentEvent.objects.using(using).filter(enrollment=row.pk)
-    last = events.order_by("-pk").values_list("course_id", flat=True).first()
-    return orphan_offer(row.course_id, last or str(row.course_id))
+    key = row.course_id
+    offer = find_offer_by_key(key, call, using)
+    return offer or orphan_offer(key, last_known_ids([row], using)[key])
