@@ -125,6 +125,18 @@ def account_of(user: Any) -> Any:
     return AnonymousUser()
 
 
+def is_global_staff(user: Any) -> bool:
+    """
+    Return whether a user is global staff by the shipped rules: ``is_staff`` is set.
+
+    A superuser without that flag is not (V1-AUTH-17). User models may lack the flag.
+
+    Args:
+        user: An instance of any user model, or an anonymous user.
+    """
+    return bool(getattr(user, "is_staff", False))
+
+
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:
     """
     Return whether a user has a permission.
