@@ -8,7 +8,7 @@ Signatures and documentation are in ``models.delegates``, ``models.courses`` and
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
@@ -54,9 +54,6 @@ from django_enrollments.models import (
 from django_enrollments.models.invitations import REDACTED_EMAIL
 from django_enrollments.text import is_storable
 from django_enrollments.users import choose_user, find_users_by_email
-
-if TYPE_CHECKING:
-    from django_enrollments.models.delegates import EnrollmentMethods
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +208,7 @@ def enrollment_mode_for_user(
 
 
 def update_enrollment(
-    enrollment: EnrollmentMethods,
+    enrollment: Any,
     mode: str | None = None,
     is_active: bool | None = None,
     skip_refund: bool = False,
@@ -260,11 +257,8 @@ def modes_for_course(
         with one_call() as call:
             now = for_database(call.at)
         modes = modes.exclude(expiration_datetime__lt=now)
-    found = [
-        mode
-        for mode in modes
-        if not (only_selectable and mode.mode_slug == CourseMode.CREDIT)
-    ]
+    excluded = CourseMode.CREDIT if only_selectable else None
+    found = [mode for mode in modes if mode.mode_slug != excluded]
     if found:
         return found
     default = default_mode()
