@@ -62,11 +62,11 @@ def test_modules_have_their_names(module):
     assert [name for name in MODULES[module].split() if not hasattr(found, name)] == []
 
 
-@pytest.mark.rule("NAM-05")
 def test_the_protocol_of_data_layers_lists_the_functions_of_the_contract():
     assert {*DATA_FUNCTIONS} == {*MODULES["data"].split()}
 
 
+@pytest.mark.rule("NAM-05")
 def test_the_app_is_configured_by_its_class():
     config = apps.get_app_config("django_enrollments")
 
