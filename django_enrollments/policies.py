@@ -112,7 +112,7 @@ class Requester:
         """Whether the requester may deactivate the enrollments of every learner."""
         return self.has_api_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
 
-    @property
+    @cached_property
     def can_retire_users(self) -> bool:
         """Whether the requester may unenroll a user from all courses (V1-AUTH-18)."""
         return has_perm(self.user, RETIRE_USER)
