@@ -13,12 +13,6 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from django_enrollments.collaborators import (
-    DATA_API,
-    DATA_FUNCTIONS,
-    CollaboratorNotLoaded,
-    load,
-)
 from django_enrollments.conf import conf
 from django_enrollments.context import current_origin, one_call, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
@@ -33,12 +27,12 @@ from django_enrollments.core.modes import (
     unavailable_text,
 )
 from django_enrollments.core.transactions import (
-    begin_writing,
     conflict_on_integrity_error,
-    deciding,
+    lazy_transaction,
     until_settled,
-    whole_transaction,
+    write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.errors import (
     CourseModeNotFoundError,
@@ -47,6 +41,12 @@ from django_enrollments.errors import (
     EnrollmentNotFoundError,
 )
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
+from django_enrollments.importing import (
+    DATA_API,
+    DATA_FUNCTIONS,
+    CollaboratorNotLoaded,
+    load,
+)
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -169,7 +169,7 @@ def _expired_too(include_expired: bool) -> dict[str, bool]:
     return {"include_expired": True} if include_expired else {}
 
 
-@deciding()
+@writing_call()
 def add_enrollment(
     username: str,
     course_id: str,
@@ -286,9 +286,9 @@ def write_as_a_whole(write: Callable[[], T]) -> T:
     Args:
         write: Changes an enrollment, and stores more with it.
     """
-    using = begin_writing()
+    using = write_alias()
     # Another data layer may put transactions of its own around a part of it.
-    one_transaction = whole_transaction if _is_ours(_data_api()) else write_transaction
+    one_transaction = lazy_transaction if _is_ours(_data_api()) else write_transaction
 
     def attempt(_lock: bool) -> T:
         with conflict_on_integrity_error(), one_transaction(using):
@@ -297,7 +297,7 @@ def write_as_a_whole(write: Callable[[], T]) -> T:
     return until_settled(attempt, using=using)
 
 
-@deciding()
+@writing_call()
 def update_enrollment(
     username: str,
     course_id: str,
@@ -397,7 +397,7 @@ def get_course_enrollment_details(
         )
 
 
-@deciding()
+@writing_call()
 def set_enrollment_attributes(
     username: str, course_id: str, attributes: Sequence[dict[str, Any]]
 ) -> None:
@@ -471,7 +471,7 @@ def validate_course_mode(
         raise CourseModeNotFoundError(text, info)
 
 
-@deciding()
+@writing_call()
 def unenroll_user_from_all_courses(username: str) -> list[str]:
     """
     Take a learner out of every course, all or none (API-18).
@@ -490,7 +490,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     return sorted(set(get_course_adapter().orgs_of(left)))
 
 
-@deciding()
+@writing_call()
 def leave_all_courses(username: str) -> list[str]:
     """
     Do what :func:`unenroll_user_from_all_courses` does, and give the courses.
@@ -740,7 +740,7 @@ def rename_course_id(old: object, new: object) -> dict[str, int]:
         raise CourseNotFoundError(f"{new!r} is no course id.")
     if old_id == new_id:
         return {"roles": 0, "invitations": 0}
-    using = begin_writing()
-    moved = renaming.rename_course_id(old_id, new_id, using=using)
+    with writing_call() as (_, using):
+        moved = renaming.rename_course_id(old_id, new_id, using=using)
     after_commit(course_details_cache.drop_details, using=using)
     return moved

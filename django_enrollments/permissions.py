@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 
-from django_enrollments.collaborators import CollaboratorNotLoaded, load_instance
 from django_enrollments.conf import conf
 from django_enrollments.identifiers import find_course, find_courses
+from django_enrollments.importing import CollaboratorNotLoaded, load_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -35,9 +35,9 @@ from django_enrollments.authentication import (
     SessionAuthenticationAllowInactiveUser,
     make_authenticators,
 )
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import non_atomic
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.permissions import account_of
 from django_enrollments.policies import Requester, has_valid_api_key
 from django_enrollments.throttling import EnrollmentUserThrottle

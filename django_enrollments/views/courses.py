@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rest_framework.response import Response
 
 from django_enrollments import api
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.course_details_cache import may_be_personal
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.views.base import (
     EnrollmentAPIView,
     includes_expired,

@@ -14,13 +14,12 @@ from django_enrollments.core.course_info import get_offer
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import SideEffects
 from django_enrollments.core.transactions import (
-    begin_writing,
-    deciding,
     judged_by,
     unjudged,
     until_settled,
     write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.errors import (
     CourseEnrollmentExistsError,
@@ -115,7 +114,7 @@ class EnrollmentRequest:
         return bool(existing["is_active"]) or stays_inactive
 
 
-@deciding()
+@writing_call()
 def enroll_or_change(wanted: EnrollmentRequest) -> Enrollment:
     """
     Bring an enrollment into the requested state, as far as the requester may (V1-ENR).
@@ -291,8 +290,11 @@ def _with_effects(
         enrollment = write()
         state = ("mode", "is_active")
         if existing is None or any(existing[key] != enrollment[key] for key in state):
-            using = begin_writing()
-            with one_call() as call, write_transaction(using), unjudged():
+            with (
+                writing_call() as (call, using),
+                write_transaction(using),
+                unjudged(),
+            ):
                 offer = get_offer(wanted.course_id, call, using)
                 effects.store(get_user(wanted.username, using), offer)
         return enrollment
@@ -306,7 +308,7 @@ def _check_required_attributes(wanted: EnrollmentRequest) -> None:
     if mode is None or not attributes:
         return
     if missing_attributes(mode, clean_attributes(attributes)):
-        required = list(conf.ENROLLMENTS_REQUIRED_ATTRIBUTES[mode])
+        required = list(conf.ENROLLMENTS_REQUIRED_ATTRIBUTES.get(mode, ()))
         raise CourseEnrollmentNotUpdatableError(
             f"Missing enrollment attributes: requested mode={mode} "
             f"required attributes={required}"
