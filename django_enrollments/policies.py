@@ -23,8 +23,8 @@ from django_enrollments.permissions import (
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
     account_of,
+    decide_on,
     granted_course_ids,
-    granted_courses,
     has_perm,
     is_global_staff,
 )
@@ -164,7 +164,10 @@ class Requester:
         Args:
             courses: Instances of the course model.
         """
-        return granted_courses(self.user, VIEW_ENROLLMENT_DATA, courses)
+        courses = list(courses)
+        decisions = decide_on(self.user, VIEW_ENROLLMENT_DATA, courses)
+        pairs = zip(courses, decisions, strict=True)
+        return [course for course, decision in pairs if decision.granted]
 
 
 def throttle_scope(user: Any) -> str:

@@ -37,7 +37,7 @@ QUESTIONS = {
     "user_permissions",
     "compare_digest",
     "constant_time_compare",
-    "granted_courses",
+    "decide_on",
     "granted_course_ids",
     "is_global_staff",
     "CREATE_ENROLLMENT",
@@ -49,6 +49,8 @@ QUESTIONS = {
 
 #: What other modules need of them, and why.
 EXCEPTIONS = {
+    # Whether a learner may enroll is a rule of the domain.
+    ("core/eligibility.py", "decide_on"),
     # MDL-19: global staff has every role; a model cannot import policies.
     ("models/roles.py", "is_global_staff"),
     # V1-ROLE-04: the response contains the flag.
