@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps as django_apps
@@ -69,7 +70,8 @@ def course_key_is_id() -> bool:
 
 def course_id_field() -> Field[Any, Any] | None:
     """Return the field that holds the course id; ``None`` where there is none."""
-    return find_field(get_course_model(), get_course_adapter().course_id)
+    model: Any = get_course_model()
+    return find_field(model, get_course_adapter().course_id)
 
 
 def course_id_is_text() -> bool:
@@ -78,6 +80,7 @@ def course_id_is_text() -> bool:
     return field is None or isinstance(field, CharField | TextField)
 
 
+@lru_cache(maxsize=256)
 def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
     """
     Return the field at the end of a ``__`` path, or ``None`` where it leads nowhere.

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 
+from django_enrollments.backends.courses import facts_of
 from django_enrollments.conf import conf
 from django_enrollments.context import moment, read_alias
 from django_enrollments.identifiers import find_course, find_courses, find_username
@@ -189,7 +190,7 @@ def _may_enroll(users: Collection[Any], courses: Iterable[Any]) -> _Pairs:
     orgs: dict[str, str] = {}
     granted: _Pairs = set()
     for course in courses:
-        facts = get_course_adapter().facts(course)
+        facts = facts_of(course)
         by_invitation = conf.ENROLLMENTS_INVITE_ONLY or facts.invitation_only
         is_open = facts.enrollment_has_begun(at) and not facts.enrollment_has_ended(at)
         if is_open and not by_invitation:

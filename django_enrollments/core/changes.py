@@ -90,11 +90,6 @@ class Change:
         self.before = None if row is None else (row.mode, row.is_active)
 
     @property
-    def creates(self) -> bool:
-        """Whether there is no row yet."""
-        return self.before is None
-
-    @property
     def activates(self) -> bool:
         """Whether a seat is needed that was not needed before."""
         return self.is_active and not (self.before and self.before[1])

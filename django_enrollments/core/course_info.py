@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import router
 
-from django_enrollments.backends.courses import CourseFacts
+from django_enrollments.backends.courses import CourseFacts, facts_of
 from django_enrollments.context import one_call, read_alias
 from django_enrollments.core.modes import (
     MODE_COLUMNS,
@@ -191,7 +191,7 @@ def _read(
         call.readings[known] = None
         # A host's course may count as false, by a length of 0 for one.
         if course is not None:
-            offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+            offer = CourseOffer(course.pk, facts_of(course), course, using)
             call.readings[known] = call.readings["key", offer.key, using] = offer
     found: CourseOffer | None = call.readings[known]
     return found
@@ -229,11 +229,11 @@ def get_offers(
         and (text := find_course_id(course)) is not None
     }
     for course in adapter.find_courses_by_key(keys, using) if keys else ():
-        offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+        offer = CourseOffer(course.pk, facts_of(course), course, using)
         call.readings["key", offer.key, using] = offer
     call.readings.update((("course_id", text, using), None) for text in texts)
     for course in adapter.find_courses(texts, using) if texts else ():
-        offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+        offer = CourseOffer(course.pk, facts_of(course), course, using)
         call.readings["course_id", offer.course_id, using] = offer
     offers = [get_offer(course, call, using) for course in courses]
     _read_modes(offers, using)

@@ -65,15 +65,15 @@ class Foreign:
     is_staff = True
     is_superuser = True
 
-    def __init__(self, account: Any) -> None:
+    def __init__(self, account):
         self.pk = self.id = account.pk
         self.name = account.get_username()
         self.email = getattr(account, "email", "")
 
-    def get_username(self) -> str:
+    def get_username(self):
         return str(self.name)
 
-    def has_perm(self, perm: str, obj: Any = None) -> bool:
+    def has_perm(self, perm, obj=None):
         return True
 
 
@@ -82,17 +82,17 @@ class ForeignAuthentication(BaseAuthentication):
 
     account: Any = None
 
-    def authenticate(self, request: Any) -> tuple[Any, None]:
+    def authenticate(self, request):
         return Foreign(self.account), None
 
 
 @pytest.fixture
-def ada() -> Any:
+def ada():
     return make_user("ada", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
-def course(ada: Any) -> Any:
+def course(ada):
     course = make_course("django-101")
     make_modes(course, "audit", "honor")
     CourseAccessRole.objects.create(
@@ -102,8 +102,8 @@ def course(ada: Any) -> Any:
 
 
 class TestOriginOf:
-    def test_takes_users_of_the_model_however_they_come(self, ada: Any) -> None:
-        class Child(get_user_model()):  # type: ignore[misc]
+    def test_takes_users_of_the_model_however_they_come(self, ada):
+        class Child(get_user_model()):
             class Meta:
                 proxy = True
                 app_label = "tests"
@@ -112,18 +112,16 @@ class TestOriginOf:
             assert origin_of(actor=actor).actor_id == ada.pk
 
     @pytest.mark.parametrize("actor", [None, AnonymousUser()])
-    def test_of_none_is_a_program(self, actor: Any) -> None:
+    def test_of_none_is_a_program(self, actor):
         assert origin_of(actor=actor).actor_id is None
         assert origin_of(actor=SimpleLazyObject(lambda: actor)).actor_id is None
 
-    def test_refuses_what_merely_has_a_key(self, ada: Any, course: Any) -> None:
+    def test_refuses_what_merely_has_a_key(self, ada, course):
         for actor in (Foreign(ada), SimpleLazyObject(lambda: Foreign(ada)), course):
             with pytest.raises(TypeError, match="actor"):
                 origin_of(actor=actor)
 
-    def test_changes_nothing_where_the_actor_is_no_user(
-        self, ada: Any, course: Any
-    ) -> None:
+    def test_changes_nothing_where_the_actor_is_no_user(self, ada, course):
         course_id, actor = course_id_of(course), Foreign(ada)
         service = EnrollmentsService()
         calls = [
@@ -157,8 +155,8 @@ class TestPermissions:
     @pytest.mark.parametrize("perm", PERMS)
     @pytest.mark.parametrize("backend", ["CourseRoleBackend", "DjangoAuthBackend"])
     def test_are_not_granted_by_the_key_of_an_account(
-        self, ada: Any, course: Any, settings: Any, perm: str, backend: str
-    ) -> None:
+        self, ada, course, settings, perm, backend
+    ):
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [
             f"django_enrollments.backends.permissions.{backend}"
         ]
@@ -172,16 +170,14 @@ class TestPermissions:
         assert (first.granted, second.granted) == (False, has_perm(ada, perm, course))
 
     @pytest.mark.parametrize("perm", PERMS)
-    def test_of_roles_are_not_granted_by_the_backend_itself(
-        self, ada: Any, course: Any, perm: str
-    ) -> None:
+    def test_of_roles_are_not_granted_by_the_backend_itself(self, ada, course, perm):
         backend, foreign = CourseRoleBackend(), Foreign(ada)
 
         assert not backend.has_perm(foreign, perm)
         assert not backend.has_perm(foreign, perm, course)
         assert backend.grants_on(foreign, perm, [course]) == set()
 
-    def test_are_granted_to_a_lazy_account(self, ada: Any, course: Any) -> None:
+    def test_are_granted_to_a_lazy_account(self, ada, course):
         lazy = SimpleLazyObject(lambda: ada)
 
         assert has_perm(lazy, CREATE_ENROLLMENT)
@@ -190,7 +186,7 @@ class TestPermissions:
 
 class TestHTTP:
     @pytest.fixture(autouse=True)
-    def _foreign(self, ada: Any, course: Any, settings: Any, monkeypatch: Any) -> None:
+    def _foreign(self, ada, course, settings, monkeypatch):
         monkeypatch.setattr(ForeignAuthentication, "account", ada)
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
             f"{__name__}.ForeignAuthentication"
@@ -214,9 +210,7 @@ class TestHTTP:
             ("POST", "unenroll/"),
         ],
     )
-    def test_is_not_logged_in(
-        self, ada: Any, course: Any, method: str, path: str
-    ) -> None:
+    def test_is_not_logged_in(self, ada, course, method, path):
         put(ada, course)
         UserRetirementStatus.objects.create(
             user=ada, original_username=ada.get_username()
@@ -237,7 +231,7 @@ class TestHTTP:
         assert answer.status_code == 401
         assert EnrollmentEvent.objects.count() == 1
 
-    def test_is_no_actor_beside_an_api_key(self, ada: Any, course: Any) -> None:
+    def test_is_no_actor_beside_an_api_key(self, ada, course):
         learner = make_user("grace")
 
         answer = client_of().post(
@@ -251,8 +245,8 @@ class TestHTTP:
         assert EnrollmentEvent.objects.get().actor_id is None
 
     def test_neither_forces_nor_has_roles_nor_a_name_beside_an_api_key(
-        self, ada: Any, course: Any
-    ) -> None:
+        self, ada, course
+    ):
         headers = {"X-Edx-Api-Key": KEY}
         put(ada, course)
 
@@ -266,9 +260,7 @@ class TestHTTP:
         assert roles.status_code == 400
         assert own.status_code == 406
 
-    def test_of_the_middleware_is_not_logged_in_either(
-        self, ada: Any, course: Any, settings: Any
-    ) -> None:
+    def test_of_the_middleware_is_not_logged_in_either(self, ada, course, settings):
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = None
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.put_foreign_user"]
 
@@ -276,8 +268,8 @@ class TestHTTP:
         assert client_of().get(f"{ROOT}roles/").status_code == 401
 
     def test_of_a_token_without_an_account_is_not_logged_in(
-        self, ada: Any, course: Any, settings: Any
-    ) -> None:
+        self, ada, course, settings
+    ):
         tokens = pytest.importorskip("rest_framework_simplejwt.tokens")
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
             "rest_framework_simplejwt.authentication.JWTStatelessUserAuthentication"
@@ -290,12 +282,12 @@ class TestHTTP:
 
         assert answer.status_code == 401
 
-    def test_is_counted_by_address(self, ada: Any, settings: Any) -> None:
+    def test_is_counted_by_address(self, ada, settings):
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "5/minute", "staff": "9/minute"}
         throttle = EnrollmentUserThrottle()
-        request: Any = APIRequestFactory().get("/")
+        request = APIRequestFactory().get("/")
         request.user = Foreign(ada)
-        other: Any = APIRequestFactory().get("/")
+        other = APIRequestFactory().get("/")
         other.user = AnonymousUser()
 
         throttle.scope = "user"
@@ -305,9 +297,9 @@ class TestHTTP:
         assert throttle.allow_request(request, None)
         assert throttle.limit == 5
 
-    def test_passes_no_guard_of_a_view_of_the_host(self, ada: Any) -> None:
+    def test_passes_no_guard_of_a_view_of_the_host(self, ada):
         for method in ("get", "post"):
-            request: Any = getattr(APIRequestFactory(), method)("/")
+            request = getattr(APIRequestFactory(), method)("/")
             request.user = Foreign(ada)
 
             for guard in (IsGlobalStaff, CanRetireUser, ApiKeyOrAuthenticated):
@@ -318,17 +310,17 @@ class TestHTTP:
             assert not requester.can_force
 
     def test_is_no_failure_where_nobody_stands_for_the_anonymous(
-        self, ada: Any, course: Any, monkeypatch: Any
-    ) -> None:
+        self, ada, course, monkeypatch
+    ):
         monkeypatch.setattr(api_settings, "UNAUTHENTICATED_USER", None)
 
         assert client_of().get(f"{ROOT}enrollment").status_code == 401
 
 
-def put_foreign_user(get_response: Any) -> Any:
+def put_foreign_user(get_response):
     """Put a foreign user where Django's middleware puts the one of the session."""
 
-    def middleware(request: Any) -> Any:
+    def middleware(request):
         request.user = Foreign(ForeignAuthentication.account)
         return get_response(request)
 
