@@ -22,7 +22,8 @@ from django_enrollments.models import (
     CourseEnrollment,
     get_course_adapter,
 )
-from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
+from django_enrollments.permissions import VIEW_ENROLLMENT_DATA
+from django_enrollments.policies import Requester
 from tests.factories import (
     HOUR,
     course_id_of,
@@ -530,7 +531,7 @@ class GrantsNobody(CourseRoleBackend):
         return set()
 
 
-class TestGrantedCourses:
+class TestVisibleCourses:
     ROLES = "django_enrollments.backends.permissions.CourseRoleBackend"
 
     def test_keeps_the_order_of_the_courses(self) -> None:
@@ -539,7 +540,7 @@ class TestGrantedCourses:
         for course in courses[1:]:
             give_role(bea, course)
 
-        granted = granted_courses(bea, VIEW_ENROLLMENT_DATA, reversed(courses))
+        granted = Requester(bea).visible_courses(reversed(courses))
 
         assert granted == [courses[2], courses[1]]
 
@@ -547,7 +548,7 @@ class TestGrantedCourses:
         boss = make_user("boss", is_staff=True)
         courses = make_courses(2)
 
-        assert granted_courses(boss, VIEW_ENROLLMENT_DATA, courses) == courses
+        assert Requester(boss).visible_courses(courses) == courses
 
     def test_a_veto_stands_whatever_comes_after_it(self, settings: Any) -> None:
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [
@@ -559,7 +560,7 @@ class TestGrantedCourses:
         for course in courses:
             give_role(bea, course)
 
-        granted = granted_courses(bea, VIEW_ENROLLMENT_DATA, courses)
+        granted = Requester(bea).visible_courses(courses)
 
         assert granted == [courses[0], courses[2]]
 
@@ -572,7 +573,7 @@ class TestGrantedCourses:
         courses = make_courses(4)
         give_role(bea, courses[1])
 
-        granted = granted_courses(bea, VIEW_ENROLLMENT_DATA, courses)
+        granted = Requester(bea).visible_courses(courses)
 
         assert granted == courses[:3]
 
@@ -586,11 +587,11 @@ class TestGrantedCourses:
         for course in courses:
             give_role(bea, course)
 
-        assert granted_courses(bea, VIEW_ENROLLMENT_DATA, courses) == []
+        assert Requester(bea).visible_courses(courses) == []
 
     def test_without_courses_there_is_nothing_to_ask(self) -> None:
         with CaptureQueriesContext(connection) as captured:
-            granted = granted_courses(make_user("bea"), VIEW_ENROLLMENT_DATA, [])
+            granted = Requester(make_user("bea")).visible_courses([])
 
         assert granted == []
         assert not [q for q in captured.captured_queries if "role" in q["sql"]]
