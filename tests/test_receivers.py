@@ -32,7 +32,6 @@ from django_enrollments.models import (
 )
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
-from tests.concurrency.deeds import without_waiting
 from tests.factories import (
     DAY,
     course_id_of,
@@ -41,6 +40,7 @@ from tests.factories import (
     make_mode,
     make_user,
 )
+from tests.processes.calls import without_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from django_enrollments import datetimes
 from django_enrollments.core import invitations
 from django_enrollments.models import CourseEnrollmentAllowed
-from tests.concurrency.crowd import at_once
-from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.processes.concurrent import REPEATABLE_READ, USUAL, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,9 +24,7 @@ def invite(email: str) -> bool:
 
 @pytest.mark.rule("V1-CEA-12")
 @by(*USUAL, REPEATABLE_READ)
-def test_of_20_equal_invitations_one_is_made_and_nineteen_are_told(
-    way: Way,
-) -> None:
+def test_of_20_equal_invitations_one_is_made_and_nineteen_are_told(way):
     answers = at_once([partial(invite, "ada@example.org")] * 20, way)
 
     assert [answer.error for answer in answers if answer.error] == []

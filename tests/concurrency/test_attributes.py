@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.crowd import at_once
-from tests.concurrency.evidence import assert_history_is_true, tally
-from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
-from tests.factories import (
-    course_id_of,
-    make_course,
-    make_modes,
-    make_user,
-    username,
-)
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.factories import course_id_of, make_course, make_modes, make_user, username
+from tests.processes.checks import assert_history_is_true, tally
+from tests.processes.concurrent import REPEATABLE_READ, USUAL, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +28,7 @@ def own_list(writer: int) -> list[dict[str, str]]:
 class TestSetEnrollmentAttributes:
     @pytest.mark.rule("PERF-04")
     @by(*USUAL, REPEATABLE_READ)
-    def test_leaves_the_whole_list_of_one_of_10_writers(self, way: Way):
+    def test_leaves_the_whole_list_of_one_of_10_writers(self, way):
         course = make_course()
         make_user("ada")
         arguments = (username("ada"), course_id_of(course))
@@ -57,7 +46,7 @@ class TestSetEnrollmentAttributes:
 
 class TestAddEnrollment:
     @by(*USUAL, REPEATABLE_READ)
-    def test_leaves_the_list_of_the_one_of_10_that_enrolled(self, way: Way):
+    def test_leaves_the_list_of_the_one_of_10_that_enrolled(self, way):
         course = make_course()
         make_user("ada")
         arguments = (username("ada"), course_id_of(course))
@@ -77,7 +66,7 @@ class TestAddEnrollment:
 
 class TestUpdateEnrollment:
     @by(*USUAL, REPEATABLE_READ)
-    def test_leaves_mode_and_list_of_the_same_writer(self, way: Way):
+    def test_leaves_mode_and_list_of_the_same_writer(self, way):
         course = make_course()
         slugs = [f"mode{writer}" for writer in range(8)]
         make_modes(course, "audit", *slugs)
@@ -103,7 +92,7 @@ class TestUpdateEnrollment:
 
 class TestEnrollmentsService:
     @by(*USUAL, REPEATABLE_READ)
-    def test_leaves_the_whole_list_of_the_one_of_10_that_enrolled(self, way: Way):
+    def test_leaves_the_whole_list_of_the_one_of_10_that_enrolled(self, way):
         course, user = make_course(), make_user("ada")
         service = EnrollmentsService()
         lists = [own_list(writer) for writer in range(10)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
@@ -12,20 +12,25 @@ import pytest
 from django_enrollments import api
 from django_enrollments.core import bulk
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
-from tests.concurrency.crowd import AUTOCOMMIT, at_once
-from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
-from tests.concurrency.ways import IN_TRANSACTION, REPEATABLE_READ, USUAL, by
 from tests.factories import course_id_of, make_course, make_users
+from tests.processes.checks import assert_history_is_true, seats_taken, tally
+from tests.processes.concurrent import (
+    AUTOCOMMIT,
+    IN_TRANSACTION,
+    REPEATABLE_READ,
+    USUAL,
+    at_once,
+    by,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.concurrency.crowd import Way
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def stream(course_id: str, names: Sequence[str], action: str = "enroll") -> Any:
+def stream(course_id: str, names: Sequence[str], action: str = "enroll"):
     """Enroll or unenroll in batches of 5, and count what became of the rows."""
     with patch.object(bulk, "ROWS_PER_BATCH", 5):
         results = api.bulk_enroll(course_id, iter(names), action=action, stream=True)
@@ -35,7 +40,7 @@ def stream(course_id: str, names: Sequence[str], action: str = "enroll") -> Any:
 class TestStreams:
     @pytest.mark.rule("CAP-10")
     @by(*USUAL, REPEATABLE_READ)
-    def test_of_four_give_30_seats_to_30_of_80(self, way: Way):
+    def test_of_four_give_30_seats_to_30_of_80(self, way):
         course = make_course(max_student_enrollments_allowed=30)
         names = [user.get_username() for user in make_users(80)]
         calls = [
@@ -51,7 +56,7 @@ class TestStreams:
         assert_history_is_true(answers)
 
     @by(AUTOCOMMIT)
-    def test_of_the_same_learners_enroll_each_once(self, way: Way):
+    def test_of_the_same_learners_enroll_each_once(self, way):
         course = make_course(max_student_enrollments_allowed=40)
         names = [user.get_username() for user in make_users(40)]
         orders = [names, names[::-1], names[20:] + names[:20], names[::-1][20:]]
@@ -66,7 +71,7 @@ class TestStreams:
         assert_history_is_true(answers)
 
     @by(AUTOCOMMIT, IN_TRANSACTION)
-    def test_that_come_while_others_go_never_overfill_the_course(self, way: Way):
+    def test_that_come_while_others_go_never_overfill_the_course(self, way):
         course = make_course(max_student_enrollments_allowed=20)
         here, there = make_users(20, "here"), make_users(40, "there")
         names = [user.get_username() for user in there]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
-from django_enrollments import api
-from tests.concurrency.crowd import AUTOCOMMIT, at_once
-from tests.concurrency.deeds import in_turn
-from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
-from tests.concurrency.ways import IMMEDIATE, REPEATABLE_READ, by
-from tests.factories import course_id_of, make_course, make_users
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.factories import make_course
+from tests.processes.calls import add_calls, in_turn
+from tests.processes.checks import assert_history_is_true, seats_taken, tally
+from tests.processes.concurrent import (
+    AUTOCOMMIT,
+    IMMEDIATE,
+    REPEATABLE_READ,
+    at_once,
+    by,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,14 +28,9 @@ class TestAHotCourse:
     @pytest.mark.rule("CAP-10")
     @by(AUTOCOMMIT, IMMEDIATE, REPEATABLE_READ)
     @pytest.mark.parametrize("seats", [None, 50])
-    def test_lets_in_as_many_as_it_has_seats_and_fails_nobody(
-        self, way: Way, seats: int | None
-    ):
+    def test_lets_in_as_many_as_it_has_seats_and_fails_nobody(self, way, seats):
         course = make_course(max_student_enrollments_allowed=seats)
-        calls = [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in make_users(LEARNERS)
-        ]
+        calls = add_calls(course, LEARNERS)
         workers = [partial(in_turn, calls[n::WORKERS]) for n in range(WORKERS)]
 
         answers = at_once(workers, way)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth import get_user_model
 
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import in_turn, with_slow_filter
-from tests.concurrency.evidence import assert_history_is_true, tally
-from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
 from tests.factories import course_id_of, is_default_host, make_course, make_user
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.processes.calls import in_turn, with_slow_filter
+from tests.processes.checks import assert_history_is_true, tally
+from tests.processes.concurrent import REPEATABLE_READ, USUAL, at_once, by
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -31,7 +26,7 @@ pytestmark = [
 class TestAddEnrollment:
     @pytest.mark.rule("ACC-02")
     @by(*USUAL, REPEATABLE_READ)
-    def test_lets_one_of_two_accounts_in_by_each_of_10_invitations(self, way: Way):
+    def test_lets_one_of_two_accounts_in_by_each_of_10_invitations(self, way):
         course = make_course(invitation_only=True)
         first, second = [], []
         for n in range(10):
@@ -92,7 +87,7 @@ class TestBulkEnroll:
 
     @pytest.mark.rule("ACC-02")
     @by(*USUAL)
-    def test_lets_one_in_whichever_of_two_files_names_them_first(self, way: Way):
+    def test_lets_one_in_whichever_of_two_files_names_them_first(self, way):
         course = make_course(invitation_only=True)
         names = []
         for n in range(20):
@@ -118,7 +113,7 @@ class TestBulkEnroll:
 class TestWhoRegistersWhileBeingInvited:
     @pytest.mark.rule("ACC-13")
     @by(*USUAL, REPEATABLE_READ)
-    def test_is_enrolled_whichever_commits_first(self, way: Way):
+    def test_is_enrolled_whichever_commits_first(self, way):
         course = make_course()
         names = [f"new{n}" for n in range(10)]
         calls = [
@@ -146,9 +141,7 @@ class TestWhoRegistersWhileBeingInvited:
 class TestWhoRegisterAtOnce:
     @pytest.mark.rule("ACC-13")
     @by(*USUAL)
-    def test_wait_for_each_other_whatever_the_order_of_their_invitations(
-        self, way: Way
-    ):
+    def test_wait_for_each_other_whatever_the_order_of_their_invitations(self, way):
         ids = ["a-1", "b-1"]
         for course_id in ids:
             make_course(course_id, max_student_enrollments_allowed=2)

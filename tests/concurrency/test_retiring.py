@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollmentAllowed
-from tests.concurrency.crowd import at_once
-from tests.concurrency.evidence import tally
-from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
 from tests.factories import course_id_of, make_course
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.processes.checks import tally
+from tests.processes.concurrent import REPEATABLE_READ, USUAL, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 COURSES = 12
 
 
-def invite(*emails: str) -> None:
+def invite(*emails: str):
     CourseEnrollmentAllowed.objects.bulk_create(
         CourseEnrollmentAllowed(email=email, course_id=f"course-{number}")
         for number in range(COURSES)
@@ -33,7 +28,7 @@ def invite(*emails: str) -> None:
 
 @pytest.mark.rule("MDL-26")
 @by(*USUAL, REPEATABLE_READ)
-def test_who_retire_at_once_are_all_forgotten(way: Way) -> None:
+def test_who_retire_at_once_are_all_forgotten(way):
     emails = [f"old{number}@example.org" for number in range(8)]
     invite(*emails, "stays@example.org")
     calls = [partial(CourseEnrollmentAllowed.retire, email) for email in emails]
@@ -47,7 +42,7 @@ def test_who_retire_at_once_are_all_forgotten(way: Way) -> None:
 
 @pytest.mark.rule("MDL-26")
 @by(*USUAL, REPEATABLE_READ)
-def test_one_who_retires_twice_at_once_is_forgotten(way: Way) -> None:
+def test_one_who_retires_twice_at_once_is_forgotten(way):
     invite("old@example.org")
     calls = [partial(CourseEnrollmentAllowed.retire, "old@example.org")] * 6
 
@@ -60,7 +55,7 @@ def test_one_who_retires_twice_at_once_is_forgotten(way: Way) -> None:
 
 @pytest.mark.rule("MDL-26")
 @by(*USUAL)
-def test_who_is_invited_while_retiring_does_no_harm(way: Way) -> None:
+def test_who_is_invited_while_retiring_does_no_harm(way):
     course = make_course()
     invite("old@example.org", "other@example.org")
     calls = [

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.crowd import AUTOCOMMIT, at_once
-from tests.concurrency.deeds import in_turn
-from tests.concurrency.evidence import assert_history_is_true, tally
-from tests.concurrency.ways import REPEATABLE_READ, USUAL, by
 from tests.factories import (
     course_id_of,
     make_course,
@@ -22,9 +17,9 @@ from tests.factories import (
     make_users,
     username,
 )
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.processes.calls import in_turn
+from tests.processes.checks import assert_history_is_true, tally
+from tests.processes.concurrent import AUTOCOMMIT, REPEATABLE_READ, USUAL, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +29,7 @@ service = EnrollmentsService()
 class TestEnrollingTwiceAtOnce:
     @pytest.mark.rule("B-06")
     @by(*USUAL, REPEATABLE_READ)
-    def test_the_service_gives_all_20_the_same_row(self, way: Way):
+    def test_the_service_gives_all_20_the_same_row(self, way):
         course, user = make_course(), make_user("ada")
         calls = [partial(service.enroll, user.pk, course_id_of(course))] * 20
 
@@ -48,7 +43,7 @@ class TestEnrollingTwiceAtOnce:
 
     @pytest.mark.rule("B-06")
     @by(*USUAL)
-    def test_the_service_gives_all_10_the_only_seat(self, way: Way):
+    def test_the_service_gives_all_10_the_only_seat(self, way):
         course = make_course(max_student_enrollments_allowed=1)
         user = make_user("ada")
         calls = [partial(service.enroll, user.pk, course_id_of(course))] * 10
@@ -61,7 +56,7 @@ class TestEnrollingTwiceAtOnce:
 
     @pytest.mark.rule("PERF-02")
     @by(*USUAL, REPEATABLE_READ)
-    def test_the_api_tells_19_of_20_that_the_learner_is_in(self, way: Way):
+    def test_the_api_tells_19_of_20_that_the_learner_is_in(self, way):
         course = make_course()
         make_user("ada")
         call = partial(api.add_enrollment, username("ada"), course_id_of(course))
@@ -76,7 +71,7 @@ class TestEnrollingTwiceAtOnce:
         assert_history_is_true(answers)
 
     @by(*USUAL)
-    def test_the_api_brings_a_learner_back_once(self, way: Way):
+    def test_the_api_brings_a_learner_back_once(self, way):
         course = make_course(max_student_enrollments_allowed=1)
         make_user("ada")
         call = partial(api.add_enrollment, username("ada"), course_id_of(course))
@@ -89,7 +84,7 @@ class TestEnrollingTwiceAtOnce:
         assert list(kinds) == ["created", "activated"]
 
     @by(*USUAL)
-    def test_the_model_keeps_a_learner_who_is_in_already(self, way: Way):
+    def test_the_model_keeps_a_learner_who_is_in_already(self, way):
         course, user = make_course(), make_user("ada")
         call = partial(CourseEnrollment.enroll, user, course_id_of(course))
 
@@ -100,9 +95,7 @@ class TestEnrollingTwiceAtOnce:
         assert_history_is_true(answers)
 
     @by(AUTOCOMMIT)
-    def test_4_files_with_the_same_learners_in_other_orders_enroll_each_once(
-        self, way: Way
-    ):
+    def test_4_files_with_the_same_learners_in_other_orders_enroll_each_once(self, way):
         course = make_course()
         names = [user.get_username() for user in make_users(120)]
         orders = [names, names[::-1], names[60:] + names[:60], names[::2] + names[1::2]]
@@ -121,7 +114,7 @@ class TestEnrollingTwiceAtOnce:
 
 class TestComingAndGoing:
     @by(*USUAL)
-    def test_history_gives_the_row_and_alternates(self, way: Way):
+    def test_history_gives_the_row_and_alternates(self, way):
         course, user = make_course(), make_user("ada")
         arguments = (user.pk, course_id_of(course))
         come = partial(service.enroll, *arguments)
@@ -137,7 +130,7 @@ class TestComingAndGoing:
 class TestChangingTwoThingsAtOnce:
     @pytest.mark.rule("PERF-05")
     @by(*USUAL)
-    def test_another_mode_and_leaving_both_happen(self, way: Way):
+    def test_another_mode_and_leaving_both_happen(self, way):
         course = make_course()
         make_modes(course, "audit", "verified")
         names = [user.get_username() for user in make_users(10)]
@@ -161,7 +154,7 @@ class TestChangingTwoThingsAtOnce:
 
     @pytest.mark.rule("PERF-05")
     @by(*USUAL)
-    def test_upgrading_and_coming_back_give_one_of_two_orders(self, way: Way):
+    def test_upgrading_and_coming_back_give_one_of_two_orders(self, way):
         course = make_course()
         make_modes(course, "audit", "verified")
         names = [user.get_username() for user in make_users(10)]

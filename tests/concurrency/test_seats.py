@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,22 +14,20 @@ from django_enrollments.models import (
     EnrollmentEvent,
 )
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.crowd import AUTOCOMMIT, at_once
-from tests.concurrency.deeds import in_turn, set_capacity
-from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
-from tests.concurrency.ways import (
+from tests.factories import course_id_of, make_course, make_users
+from tests.processes.calls import add_calls, in_turn, set_capacity
+from tests.processes.checks import assert_history_is_true, seats_taken, tally
+from tests.processes.concurrent import (
+    AUTOCOMMIT,
     IN_TRANSACTION,
     REPEATABLE_READ,
     REPEATABLE_READ_IN_TRANSACTION,
     SNAPSHOTS,
     SNAPSHOTS_IN_TRANSACTION,
     USUAL,
+    at_once,
     by,
 )
-from tests.factories import course_id_of, make_course, make_users
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,12 +35,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class TestAddEnrollment:
     @pytest.mark.rule("CAP-10", "PERF-03")
     @by(*USUAL)
-    def test_gives_10_seats_to_10_of_40_learners(self, way: Way):
+    def test_gives_10_seats_to_10_of_40_learners(self, way):
         course = make_course(max_student_enrollments_allowed=10)
-        calls = [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in make_users(40)
-        ]
+        calls = add_calls(course, 40)
 
         answers = at_once(calls, way)
 
@@ -54,12 +48,9 @@ class TestAddEnrollment:
 
     @pytest.mark.rule("CAP-10")
     @by(*SNAPSHOTS)
-    def test_gives_10_seats_to_10_of_15_who_keep_a_snapshot(self, way: Way):
+    def test_gives_10_seats_to_10_of_15_who_keep_a_snapshot(self, way):
         course = make_course(max_student_enrollments_allowed=10)
-        calls = [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in make_users(15)
-        ]
+        calls = add_calls(course, 15)
 
         answers = at_once(calls, way)
 
@@ -69,13 +60,10 @@ class TestAddEnrollment:
 
     @pytest.mark.rule("CAP-10")
     @by(REPEATABLE_READ, *SNAPSHOTS_IN_TRANSACTION)
-    def test_hides_no_seat_from_a_snapshot_that_others_do_not_keep(self, way: Way):
+    def test_hides_no_seat_from_a_snapshot_that_others_do_not_keep(self, way):
         course = make_course(max_student_enrollments_allowed=3)
         users = make_users(12)
-        calls = [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in users
-        ]
+        calls = add_calls(course, users)
 
         answers = at_once(calls, [AUTOCOMMIT, way] * 6)
 
@@ -85,7 +73,7 @@ class TestAddEnrollment:
 
     @pytest.mark.rule("CAP-03")
     @by(AUTOCOMMIT, IN_TRANSACTION)
-    def test_gives_course_staff_no_seat_and_learners_3(self, way: Way):
+    def test_gives_course_staff_no_seat_and_learners_3(self, way):
         course = make_course(max_student_enrollments_allowed=3)
         staff, learners = make_users(6, "staff"), make_users(6)
         for user in staff:
@@ -93,10 +81,7 @@ class TestAddEnrollment:
                 user=user, course_id=course_id_of(course), role="staff"
             )
         mixed = [user for pair in zip(staff, learners, strict=True) for user in pair]
-        calls = [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in mixed
-        ]
+        calls = add_calls(course, mixed)
 
         answers = at_once(calls, way)
 
@@ -106,12 +91,9 @@ class TestAddEnrollment:
         assert_history_is_true(answers)
 
     @by(AUTOCOMMIT, IN_TRANSACTION, REPEATABLE_READ, REPEATABLE_READ_IN_TRANSACTION)
-    def test_lets_nobody_in_once_the_capacity_is_lowered(self, way: Way):
+    def test_lets_nobody_in_once_the_capacity_is_lowered(self, way):
         course = make_course(max_student_enrollments_allowed=9)
-        calls = [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in make_users(12)
-        ]
+        calls = add_calls(course, 12)
         calls.insert(6, partial(set_capacity, course.pk, 3))
 
         answers = at_once(calls, way)
@@ -123,7 +105,7 @@ class TestAddEnrollment:
 
 class TestUpdateEnrollment:
     @by(AUTOCOMMIT, IN_TRANSACTION)
-    def test_gives_10_seats_to_10_of_15_who_come_back(self, way: Way):
+    def test_gives_10_seats_to_10_of_15_who_come_back(self, way):
         course = make_course(max_student_enrollments_allowed=10)
         names = [user.get_username() for user in make_users(15)]
         for name in names:
@@ -142,7 +124,7 @@ class TestUpdateEnrollment:
 
 class TestCourseEnrollment:
     @by(AUTOCOMMIT, IN_TRANSACTION)
-    def test_gives_10_seats_to_10_of_15_without_asking_for_access(self, way: Way):
+    def test_gives_10_seats_to_10_of_15_without_asking_for_access(self, way):
         course = make_course(max_student_enrollments_allowed=10, invitation_only=True)
         calls = [
             partial(CourseEnrollment.enroll, user, course_id_of(course))
@@ -158,7 +140,7 @@ class TestCourseEnrollment:
 
 class TestBulkEnroll:
     @by(*USUAL, REPEATABLE_READ)
-    def test_gives_25_seats_to_25_of_60_learners_in_4_files(self, way: Way):
+    def test_gives_25_seats_to_25_of_60_learners_in_4_files(self, way):
         course = make_course(max_student_enrollments_allowed=25)
         names = [user.get_username() for user in make_users(60)]
         calls = [
@@ -178,7 +160,7 @@ class TestBulkEnroll:
 
 class TestEnrollmentsService:
     @by(AUTOCOMMIT)
-    def test_gives_3_seats_again_and_again_as_8_learners_come_and_go(self, way: Way):
+    def test_gives_3_seats_again_and_again_as_8_learners_come_and_go(self, way):
         course = make_course(max_student_enrollments_allowed=3)
         service = EnrollmentsService()
         calls = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,13 +12,9 @@ from django_enrollments.models import (
     EmailOptIn,
     EnrollmentEvent,
 )
-from tests.concurrency.crowd import at_once
-from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
-from tests.concurrency.ways import SNAPSHOTS, USUAL, by
 from tests.factories import course_id_of, make_course, make_user, make_users
-
-if TYPE_CHECKING:
-    from tests.concurrency.crowd import Way
+from tests.processes.checks import assert_history_is_true, seats_taken, tally
+from tests.processes.concurrent import SNAPSHOTS, USUAL, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +24,7 @@ ATTRIBUTE = {"namespace": "host", "name": "color", "value": "red"}
 class TestEnrollOrUpdate:
     @pytest.mark.rule("CAP-10")
     @by(*USUAL, *SNAPSHOTS)
-    def test_notes_the_choice_of_the_5_of_20_who_got_a_seat(self, way: Way):
+    def test_notes_the_choice_of_the_5_of_20_who_got_a_seat(self, way):
         course = make_course(max_student_enrollments_allowed=5)
         calls = [
             partial(
@@ -52,7 +47,7 @@ class TestEnrollOrUpdate:
 
     @pytest.mark.rule("PERF-02")
     @by(*USUAL)
-    def test_answers_all_who_enroll_one_learner(self, way: Way):
+    def test_answers_all_who_enroll_one_learner(self, way):
         course, ada = make_course(), make_user("ada")
         call = partial(
             api.enroll_or_update,
