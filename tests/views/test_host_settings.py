@@ -1,142 +1,189 @@
-"""Answers that neither the host's settings nor a language change (rules V1-ERR)."""
+"""Settings, languages and transactions of the host do not change responses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
-from django.conf import settings as django_settings
+from django.contrib import admin
+from django.db import connection
+from django.urls import reverse
 from django.utils import translation
 from rest_framework.response import Response
 
 from django_enrollments.errors import EnrollmentNotAllowed
-from tests.factories import (
-    make_course,
-    make_modes,
-    make_user,
-)
-from tests.http import ENROLLMENT, ROOT, ask, client_of, get, put
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from django_enrollments.models import CourseEnrollment, CourseMode
+from tests.factories import make_course, make_mode, make_user, username
+from tests.http import ROOT, ask, assert_hidden, client_of, get, send
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def _german() -> Iterator[None]:
-    with translation.override("de"):
-        yield
+def root():
+    return make_user("root", is_superuser=True, is_staff=True)
 
 
-@pytest.fixture
-def course() -> Any:
-    course = make_course()
-    make_modes(course, "audit")
-    return course
-
-
-@pytest.mark.usefixtures("_german")
 class TestLanguage:
-    @pytest.mark.rule("V1-AUTH-11")
-    def test_who_is_nobody_is_told_in_english(self) -> None:
-        response = get(None)
+    @pytest.fixture(autouse=True)
+    def _german(self):
+        with translation.override("de"):
+            yield
 
-        assert response.status_code == 401
-        assert response.json() == {
-            "detail": "Authentication credentials were not provided."
-        }
+    @pytest.mark.rule("V1-AUTH-11", "V1-AUTH-12", "V1-ERR-03", "V1-ERR-04")
+    @pytest.mark.rule("V1-URL-14")
+    @pytest.mark.parametrize(
+        ("sender", "method", "path", "code", "text"),
+        [
+            (
+                *(None, "GET", "enrollment", 401),
+                "Authentication credentials were not provided.",
+            ),
+            (
+                *("ada", "GET", "enrollments/", 403),
+                "You do not have permission to perform this action.",
+            ),
+            ("ada", "PUT", "enrollment", 405, 'Method "PUT" not allowed.'),
+            *(
+                (
+                    *("root", "POST", path, 415),
+                    'Unsupported media type "text/xml" in request.',
+                )
+                for path in ("enrollment", "unenroll/", "enrollment_allowed/")
+            ),
+        ],
+    )
+    def test_of_messages_is_english(self, request, sender, method, path, code, text):
+        sender = request.getfixturevalue(sender) if sender else None
+        kind = "text/xml" if code == 415 else "application/json"
 
-    @pytest.mark.rule("V1-AUTH-12", "V1-ERR-04")
-    def test_who_may_not_is_told_in_english(self) -> None:
-        response = get(make_user("ada"), "enrollments/")
+        response = send(sender, method, path, b"<a/>", content_type=kind)
 
-        assert response.status_code == 403
-        assert response.json() == {
-            "developer_message": "You do not have permission to perform this action."
-        }
+        key = "developer_message" if path == "enrollments/" else "detail"
+        assert (response.status_code, response.json()) == (code, {key: text})
 
     @pytest.mark.rule("V1-THR-07")
-    def test_who_asks_too_often_is_told_in_english(self, settings: Any) -> None:
+    def test_of_the_throttle_is_english(self, ada, settings):
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "1/minute", "staff": "1/minute"}
-        ada = make_user("ada")
         get(ada)
 
         response = get(ada)
 
+        text = "Request was throttled. Expected available in "
         assert response.status_code == 429
-        text = response.json()["detail"]
-        assert text.startswith("Request was throttled. Expected available in ")
+        assert response.json()["detail"].startswith(text)
 
-    @pytest.mark.rule("V1-URL-14")
-    def test_a_method_that_there_is_not_is_told_in_english(self) -> None:
-        response = client_of(make_user("ada")).put(ENROLLMENT)
+    def test_of_filters_is_that_of_the_request(self, ada, course, settings):
+        languages = set()
 
-        assert response.status_code == 405
-        assert response.json() == {"detail": 'Method "PUT" not allowed.'}
-
-    @pytest.mark.rule("V1-ERR-03")
-    @pytest.mark.parametrize("path", ["enrollment", "unenroll/", "enrollment_allowed/"])
-    def test_a_type_that_nobody_reads_is_told_in_english(self, path: str) -> None:
-        client = client_of(make_user("boss", is_superuser=True, is_staff=True))
-
-        response = client.post(f"{ROOT}{path}", b"<a/>", "text/xml")
-
-        assert response.status_code == 415
-        told = {"detail": 'Unsupported media type "text/xml" in request.'}
-        assert response.json() == told
-
-    def test_a_filter_of_the_hosts_keeps_the_language(
-        self, settings: Any, course: Any
-    ) -> None:
-        heard = []
-
-        def refuse(action: str, **context: Any) -> None:
-            heard.append(translation.get_language())
+        def refuse(action: str, **context):
+            languages.add(translation.get_language())
             raise EnrollmentNotAllowed("Nein.")
 
         settings.ENROLLMENTS_FILTERS = [refuse]
 
-        ask(make_user("ada"), course)
+        ask(ada, course)
 
-        assert {*heard} == {"de"}
+        assert languages == {"de"}
         assert translation.get_language() == "de"
 
 
-class TestExceptionHandler:
-    @pytest.mark.rule("V1-ERR-03")
-    def test_a_host_s_own_changes_nothing(self, settings: Any) -> None:
-        settings.REST_FRAMEWORK = {
-            **getattr(django_settings, "REST_FRAMEWORK", {}),
-            "EXCEPTION_HANDLER": f"{__name__}.wrap",
-        }
-        boss = make_user("boss", is_superuser=True, is_staff=True)
-
-        assert list(get(None).json()) == ["detail"]
-        response = get(boss, "enrollments/", cursor="x")
-
-        assert response.json() == {"developer_message": "Invalid cursor"}
-
-
-def wrap(error: Exception, context: Any) -> Response:
+def handle_as_teapot(error: Exception, context) -> Response:
     return Response({"errors": [str(error)]}, status=418)
 
 
-class TestRawQueries:
-    @pytest.mark.rule("V1-ADM-21")
-    def test_links_keep_letters_that_were_sent_as_they_are(self, settings: Any) -> None:
-        settings.ENROLLMENTS_USERNAME_PATTERN = ".+"
-        boss = make_user("boss", is_superuser=True, is_staff=True)
-        zoe = make_user("zo\xeb")
-        for number in range(3):
-            put(zoe, make_course(f"course-v1:edX+Zoe{number}+2020"))
-        client = client_of(boss)
-        # As servers hand on what curl sends: bytes, read as Latin-1.
-        name = zoe.get_username().encode().decode("latin-1")
-        query = f"username={name}&page_size=2"
-        first = client.get(f"{ROOT}enrollments/", QUERY_STRING=query).json()
+@pytest.mark.rule("V1-ERR-03")
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.AdminRenderer"]},
+        {"DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.FileUploadParser"]},
+        {"DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"]},
+        {
+            "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.NamespaceVersioning",
+            "ALLOWED_VERSIONS": ["9"],
+        },
+        {"URL_FORMAT_OVERRIDE": "include_expired"},
+        {"EXCEPTION_HANDLER": f"{__name__}.handle_as_teapot"},
+    ],
+)
+def test_settings_of_drf_change_no_response(ada, root, course, settings, value):
+    settings.REST_FRAMEWORK = value
 
-        second = client.get(first["next"]).json()
+    enrolled = ask(ada, course)
+    listed = get(ada, include_expired="xml")
 
-        assert [len(page["results"]) for page in (first, second)] == [2, 1]
-        assert [*second["results"][0].values()][3] == zoe.get_username()
+    assert (enrolled.status_code, listed.status_code) == (200, 200)
+    assert listed.json()[0]["user"] == username("ada")
+    assert_hidden(ask(ada, course, user="bea"))
+    assert list(get(None).json()) == ["detail"]
+    cursor = get(root, "enrollments/", cursor="x")
+    assert cursor.json() == {"developer_message": "Invalid cursor"}
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAtomicRequests:
+    """The views open their own transactions."""
+
+    @pytest.fixture(autouse=True)
+    def reads_in_transaction(self, monkeypatch):
+        """Collect whether statements that read are in a transaction."""
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        seen = set()
+
+        def note(execute, sql: str, *args):
+            if sql.startswith("SELECT"):
+                seen.add(connection.in_atomic_block)
+            return execute(sql, *args)
+
+        with connection.execute_wrapper(note):
+            yield seen
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("enrollment", "enrollments/", "enrollment/a", "course/a"),
+            *("course/a/eligibility", "roles/", "enrollment_allowed/"),
+        ],
+    )
+    def test_do_not_make_reading_requests_atomic(
+        self, root, path, reads_in_transaction
+    ):
+        make_course("a")
+        client = client_of(root)
+        reads_in_transaction.clear()
+
+        assert client.get(f"{ROOT}{path}").status_code == 200
+        assert reads_in_transaction == {False}
+
+    def test_do_not_make_pages_of_the_admin_atomic(
+        self, ada, root, reads_in_transaction
+    ):
+        make_course("a")
+        row = CourseEnrollment.enroll(ada, "a")
+        client = client_of(root)
+        pages = [
+            reverse(f"admin:django_enrollments_{model._meta.model_name}_changelist")
+            for model in admin.site._registry
+            if model._meta.app_label == "django_enrollments"
+        ]
+        name = "admin:django_enrollments_courseenrollment"
+        pages += [reverse(f"{name}_add"), reverse(f"{name}_history", args=[row.pk])]
+        reads_in_transaction.clear()
+
+        assert {client.get(page).status_code for page in pages} == {200}
+        assert reads_in_transaction == {False}
+
+    def test_keep_changes_of_the_admin_atomic(self, root, monkeypatch):
+        mode = make_mode(make_course("a"), "audit")
+        client = client_of(root, raise_request_exception=False)
+
+        def fail(*args, **kwargs):
+            raise RuntimeError
+
+        monkeypatch.setattr(type(admin.site._registry[CourseMode]), "log_change", fail)
+        path = reverse("admin:django_enrollments_coursemode_change", args=[mode.pk])
+        fields = {"mode_slug": "audit", "min_price": 0, "currency": "usd"}
+        fields |= {"course": mode.course_id, "mode_display_name": "Changed"}
+
+        assert client.post(path, fields).status_code == 500
+        mode.refresh_from_db()
+        assert mode.mode_display_name == "Audit"
