@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import CharField, QuerySet, TextField
-from django.db.models.constants import LOOKUP_SEP
 
-from django_enrollments.collaborators import load_instance
 from django_enrollments.conf import conf
+from django_enrollments.importing import load_backend
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model
@@ -58,8 +57,8 @@ def get_course_adapter() -> CourseAdapter:
     Raises:
         ImproperlyConfigured: It cannot be loaded.
     """
-    path = conf.ENROLLMENTS_COURSE_ADAPTER
-    return cast("CourseAdapter", load_instance("ENROLLMENTS_COURSE_ADAPTER", path))
+    adapter: CourseAdapter = load_backend("ENROLLMENTS_COURSE_ADAPTER")
+    return adapter
 
 
 def course_key_is_id() -> bool:
@@ -87,7 +86,7 @@ def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
         model: Where the path starts.
         path: Names joined by ``__``; every part but the last is a foreign key.
     """
-    *keys, last = path.split(LOOKUP_SEP)
+    *keys, last = path.split("__")
     for key in keys:
         field = _concrete_field(model, key)
         related = field and field.related_model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -24,15 +23,15 @@ from django_enrollments.core.course_info import (
     orphan_offer,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
-from django_enrollments.core.joins import join_outer
 from django_enrollments.core.modes import proctored_modes
 from django_enrollments.core.selectors import searchable
 from django_enrollments.core.transactions import (
-    begin_writing,
     conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
+    write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.identifiers import find_course_id
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Origin
-    from django_enrollments.core.plans import Outcome
+    from django_enrollments.core.changes import Change
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
 #: How many courses are read at once.
@@ -178,6 +177,7 @@ class EnrollmentsService:
         )
         return outcome.unwrap()
 
+    @writing_call()
     def ensure_enrolled(
         self,
         user: Any,
@@ -229,7 +229,7 @@ class EnrollmentsService:
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
             TypeError: The actor is no user, nor the primary key of one.
         """
-        using = begin_writing()
+        using = write_alias()
 
         def attempt(_lock: bool) -> CourseEnrollment:
             outcome = _enroll(
@@ -284,18 +284,14 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter vetoed.
             TypeError: The actor is no user, nor the primary key of one.
         """
-        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
-        with one_call(at) as call:
+        with writing_call(at) as (call, using):
             row, offer = _get_row(user, course, call, using)
             (outcome,) = lifecycle.deactivate(
                 [row],
                 {row.course_id: offer.course_id},
-                origin=origin,
-                at=call.at,
-                using=using,
+                terms=lifecycle.Terms(origin, call.at, using, skip_refund=skip_refund),
                 course=offer.course,
-                skip_refund=skip_refund,
             )
         return outcome.unwrap()
 
@@ -335,9 +331,8 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter vetoed.
             TypeError: The actor is no user, nor the primary key of one.
         """
-        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
-        with one_call(at) as call:
+        with writing_call(at) as (call, using):
             offer = get_offer(course, call, using)
             refusal = eligibility.judge_mode(
                 mode, offer, at=call.at, include_expired=include_expired
@@ -350,9 +345,7 @@ class EnrollmentsService:
                 offer,
                 mode=mode,
                 is_active=None,
-                origin=origin,
-                at=call.at,
-                using=using,
+                terms=lifecycle.Terms(origin, call.at, using),
             )
 
     def is_enrolled(self, user: Any, course: Any) -> bool:
@@ -543,7 +536,7 @@ def _enroll(
     enterprise_uuid: str | None,
     origin: Origin,
     at: datetime | None,
-) -> Outcome:
+) -> Change:
     """
     Enroll a learner by the learner's rules.
 
@@ -552,11 +545,8 @@ def _enroll(
         CourseNotFoundError: There is no such course.
         InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
     """
-    using = begin_writing()
-    if over_capacity and not origin.reason:
-        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
     cleaned = None if attributes is None else clean_attributes(attributes)
-    with one_call(at) as call:
+    with writing_call(at) as (call, using):
         offer = get_offer(course, call, using)
         learner = get_user_by_key(user, using)
         (outcome,) = lifecycle.enroll(
@@ -564,15 +554,15 @@ def _enroll(
             offer,
             mode=mode,
             terms=lifecycle.Terms(
+                origin,
+                call.at,
+                using,
                 access=force is not True,
                 seats=over_capacity is not True,
                 if_active=if_active,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+                attributes=cleaned,
             ),
-            origin=origin,
-            at=call.at,
-            using=using,
-            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-            attributes=cleaned,
         )
     return outcome
 
@@ -608,10 +598,9 @@ def _search(
     }
     enrollments = enrollments.alias(**columns)
     found = reduce(or_, (Q(**{f"{name}__icontains": text}) for name in columns))
-    # As a bare condition on an inner join, PostgreSQL would look through all users
-    # before it looks at the course.
-    is_found = Case(When(found, then=Value(True)), default=Value(False))
-    return join_outer(enrollments.filter(is_found), "user")
+    # As a bare condition on the join, PostgreSQL would look through all users before it
+    # looks at the course.
+    return enrollments.filter(Case(When(found, then=Value(True)), default=Value(False)))
 
 
 def _get_row(

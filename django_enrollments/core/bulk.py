@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_enrollments.context import one_call
 from django_enrollments.core import invitations, lifecycle
+from django_enrollments.core.changes import Terms
 from django_enrollments.core.course_info import CourseOffer, get_offer
 from django_enrollments.core.eligibility import judge_mode
 from django_enrollments.core.isolation import each, patiently
 from django_enrollments.core.transactions import (
-    begin_writing,
     insert_all,
+    write_alias,
+    writing_call,
 )
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import (
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Call, Origin
-    from django_enrollments.core.plans import Outcome
+    from django_enrollments.core.changes import Change
 
 #: How many rows are decided and committed together.
 ROWS_PER_BATCH = 500
@@ -108,11 +110,10 @@ def run(
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
     """
-    using = begin_writing()
     if terms.action not in ACTIONS:
         raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
-    patiently(partial(_check, terms, at, using), using=using)
-    return _work_through(iter(rows), terms, at, using)
+    patiently(partial(_check, terms, at), using=write_alias())
+    return _work_through(iter(rows), terms, at)
 
 
 def run_all(
@@ -136,9 +137,9 @@ def run_all(
         return [*run(rows, terms)]
 
 
-def _check(terms: BulkTerms, at: datetime | None, using: str) -> None:
+def _check(terms: BulkTerms, at: datetime | None) -> None:
     """Raise what all rows would be refused for."""
-    with one_call(at) as call:
+    with writing_call(at) as (call, using):
         offer = get_offer(terms.course, call, using)
         if terms.mode is not None and terms.action == "enroll":
             refusal = judge_mode(terms.mode, offer, at=call.at)
@@ -147,20 +148,20 @@ def _check(terms: BulkTerms, at: datetime | None, using: str) -> None:
 
 
 def _work_through(
-    rows: Iterator[Row], terms: BulkTerms, at: datetime | None, using: str
+    rows: Iterator[Row], terms: BulkTerms, at: datetime | None
 ) -> Iterator[dict[str, Any]]:
     is_first = True
 
     def work(some: Sequence[Row]) -> list[dict[str, Any]]:
         # Not around the yield, for what the caller does there is no part of the call.
-        with one_call(at) as call:
+        with writing_call(at) as (call, using):
             if not is_first:
                 # Rows may take their time, and a course may get a limit meanwhile.
                 call.readings.clear()
             return _work_off(some, terms, call, using)
 
     while chunk := list(islice(rows, ROWS_PER_BATCH)):
-        results = each(work, chunk, using=using)
+        results = each(work, chunk, using=write_alias())
         is_first = False
         for row, result in zip(chunk, results, strict=True):
             if isinstance(result, CourseEnrollmentError):
@@ -203,7 +204,7 @@ class _Batch:
     def settle(
         self,
         first: Mapping[Any, int],
-        outcomes: Mapping[Any, Outcome | CourseEnrollmentError],
+        outcomes: Mapping[Any, Change | CourseEnrollmentError],
     ) -> None:
         """Store the outcome of each learner as the result of the row."""
         for key, position in first.items():
@@ -314,23 +315,16 @@ def _resolve_emails(batch: _Batch, positions: Sequence[int]) -> None:
 
 
 def _enroll_known(batch: _Batch) -> None:
-    terms = batch.terms
-    origin = terms.origin
-    if terms.over_capacity and not origin.reason:
-        # Not of invitations, for which seats count.
-        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
+    terms = Terms(
+        batch.terms.origin,
+        batch.at,
+        batch.using,
+        access=batch.terms.force is not True,
+        seats=batch.terms.over_capacity is not True,
+        if_active="change_mode",
+    )
     enroll = partial(
-        lifecycle.enroll,
-        offer=batch.offer,
-        mode=terms.mode,
-        terms=lifecycle.Terms(
-            access=terms.force is not True,
-            seats=terms.over_capacity is not True,
-            if_active="change_mode",
-        ),
-        origin=origin,
-        at=batch.at,
-        using=batch.using,
+        lifecycle.enroll, offer=batch.offer, mode=batch.terms.mode, terms=terms
     )
     first = batch.firsts()
     users = [batch.users[position] for position in first.values()]
@@ -348,11 +342,13 @@ def _unenroll_known(batch: _Batch) -> None:
     deactivate = partial(
         lifecycle.deactivate,
         course_ids={batch.offer.key: batch.offer.course_id},
-        origin=batch.terms.origin,
-        at=batch.at,
-        using=batch.using,
+        terms=Terms(
+            batch.terms.origin,
+            batch.at,
+            batch.using,
+            skip_refund=batch.terms.skip_refund,
+        ),
         course=batch.offer.course,
-        skip_refund=batch.terms.skip_refund,
     )
     # Filters are asked in the order of the rows.
     ordered = {key: found[key] for key in first if key in found}

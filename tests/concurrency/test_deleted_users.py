@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from django.contrib.auth import get_user_model
 
-from django_enrollments import api
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from tests.enrolling import enroll_or_change
 from tests.factories import course_id_of, make_course, make_user
 from tests.processes.calls import (
     after,
@@ -37,7 +37,7 @@ class TestAUserWhoIsDeletedWhileEnrolling:
     def test_is_not_found(self, along):
         course, ada = make_course(), make_user("ada")
         enroll = partial(
-            api.enroll_or_update,
+            enroll_or_change,
             ada.get_username(),
             course_id_of(course),
             cohort="green",

@@ -24,6 +24,7 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
+from tests.enrolling import enroll_or_change
 from tests.factories import course_id_of, make_users
 from tests.http import ENROLLMENT, wish
 from tests.processes.controlled import pause, pausing_after
@@ -67,7 +68,7 @@ def enroll_with_attributes(user, course_id: str):
 
 
 def enroll_with_everything(user, course_id: str):
-    api.enroll_or_update(
+    enroll_or_change(
         user.get_username(),
         course_id,
         enrollment_attributes=ATTRIBUTES,
@@ -127,7 +128,7 @@ def make_random_calls(seed: int, names: Sequence[str], course_ids: Sequence[str]
         call = random.choice(
             [
                 partial(
-                    api.enroll_or_update,
+                    enroll_or_change,
                     name,
                     course_id,
                     enrollment_attributes=attributes,
