@@ -215,8 +215,7 @@ class TestChanging:
 @in_and_out_of_a_transaction
 class TestBulk:
     @pytest.mark.rule("B-06")
-    def test_one_enrolled_meanwhile_spoils_no_batch(self, meanwhile):
-        make_course()
+    def test_one_enrolled_meanwhile_spoils_no_batch(self, course, meanwhile):
         users = make_users(3)
         meanwhile(lambda: CourseEnrollment.enroll(users[2], COURSE_ID, "verified"))
 
@@ -230,8 +229,7 @@ class TestBulk:
 class TestAUserDeletedMeanwhile:
     """Foreign keys are checked at commit, so there is no transaction around these."""
 
-    def test_is_told_and_nothing_is_left(self, meanwhile):
-        make_course()
+    def test_is_told_and_nothing_is_left(self, course, meanwhile):
         learner = make_user()
         meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
 
@@ -244,8 +242,9 @@ class TestAUserDeletedMeanwhile:
     @pytest.mark.parametrize(
         "more", [{"enrollment_attributes": [COLOR]}, {"email_opt_in": True}]
     )
-    def test_is_noticed_with_what_comes_with_an_enrollment(self, meanwhile, more):
-        make_course()
+    def test_is_noticed_with_what_comes_with_an_enrollment(
+        self, course, meanwhile, more
+    ):
         learner = make_user()
         meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
 
@@ -255,8 +254,7 @@ class TestAUserDeletedMeanwhile:
         assert not CourseEnrollment.objects.exists()
         assert event_types() == []
 
-    def test_is_a_406_over_http(self, meanwhile, client):
-        make_course()
+    def test_is_a_406_over_http(self, course, meanwhile, client):
         learner = make_user()
         client.force_login(make_user("root", is_staff=True))
         meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
@@ -274,8 +272,7 @@ class TestAUserDeletedMeanwhile:
 
         assert response.status_code == 406
 
-    def test_is_noticed_where_attributes_are_set(self, monkeypatch):
-        make_course()
+    def test_is_noticed_where_attributes_are_set(self, course, monkeypatch):
         learner = make_user()
         EnrollmentsService().enroll(learner, COURSE_ID)
         write_transaction = data.write_transaction
@@ -291,8 +288,7 @@ class TestAUserDeletedMeanwhile:
 
         assert not CourseEnrollmentAttribute.objects.exists()
 
-    def test_spoils_no_batch(self, meanwhile):
-        make_course()
+    def test_spoils_no_batch(self, course, meanwhile):
         users = make_users(3)
         gone = get_user_model().objects.filter(pk=users[1].pk)
         meanwhile(gone.delete)
@@ -302,8 +298,7 @@ class TestAUserDeletedMeanwhile:
         assert [one["status"] for one in results] == ["created", "error", "created"]
         assert results[1]["code"] == "user_not_found"
 
-    def test_spoils_no_batch_of_those_who_leave(self, meanwhile):
-        make_course()
+    def test_spoils_no_batch_of_those_who_leave(self, course, meanwhile):
         users = make_users(3)
         names = [one.get_username() for one in users]
         api.bulk_enroll(COURSE_ID, names)
@@ -337,8 +332,7 @@ class TestAUserDeletedMeanwhile:
             with pytest.raises(UserNotFoundError):
                 call()
 
-    def test_is_a_406_where_an_enrollment_is_changed(self, meanwhile, client):
-        make_course()
+    def test_is_a_406_where_an_enrollment_is_changed(self, course, meanwhile, client):
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)
         client.force_login(make_user("root", is_staff=True))
@@ -356,8 +350,7 @@ class TestAUserDeletedMeanwhile:
 
         assert response.status_code == 406
 
-    def test_is_told_from_an_enrollment_deleted_meanwhile(self, meanwhile):
-        make_course()
+    def test_is_told_from_an_enrollment_deleted_meanwhile(self, course, meanwhile):
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)
         meanwhile(CourseEnrollment.objects.filter(user=learner.pk).delete)
