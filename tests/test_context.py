@@ -19,7 +19,7 @@ from django_enrollments.context import (
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent
-from tests.factories import DAY, NOON, course_id_of, make_course, make_user, username
+from tests.factories import DAY, NOON, course_id_of, make_course, username
 
 
 class TestOneCall:
@@ -88,12 +88,10 @@ class TestOrigin:
         assert current_origin() == Origin()
 
     @pytest.mark.django_db
-    def test_of_an_actor_takes_instances_and_keys(self):
-        actor = make_user()
-
-        assert origin_of(actor=actor).actor_id == actor.pk
-        assert origin_of(actor=actor.pk).actor_id == actor.pk
-        assert origin_of(actor=str(actor.pk)).actor_id == actor.pk
+    def test_of_an_actor_takes_instances_and_keys(self, ada):
+        assert origin_of(actor=ada).actor_id == ada.pk
+        assert origin_of(actor=ada.pk).actor_id == ada.pk
+        assert origin_of(actor=str(ada.pk)).actor_id == ada.pk
         assert origin_of(actor=AnonymousUser()).actor_id is None
         assert origin_of().actor_id is None
 
@@ -126,8 +124,7 @@ class TestOrigin:
             origin_of(reason=reason)
 
     @pytest.mark.django_db
-    def test_a_long_reason_is_kept_whole(self):
-        make_user()
+    def test_a_long_reason_is_kept_whole(self, ada):
         reason = "why " * 5000
 
         with attributed(origin_of(reason=reason)):

@@ -96,8 +96,7 @@ class TestCourseEnrollmentSerializer:
         assert as_json(one_by_one) == as_json(many) == as_json(sent)
 
     @pytest.mark.rule("V1-SER-22")
-    def test_is_what_every_function_gives(self, courses):
-        ada = make_user("ada")
+    def test_is_what_every_function_gives(self, ada, courses):
         put(ada, courses[0])
         row = CourseEnrollment.objects.get()
 
@@ -278,8 +277,7 @@ class TestCourseEnrollmentsApiListSerializer:
 
 class TestCourseEnrollmentAllowedSerializer:
     @pytest.mark.rule("V1-SER-21")
-    def test_keys_are_in_order(self):
-        ada = make_user("ada")
+    def test_keys_are_in_order(self, ada):
         unused = CourseEnrollmentAllowed.objects.create(
             email="New@example.org", course_id="a-1", auto_enroll=True
         )

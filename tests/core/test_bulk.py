@@ -35,7 +35,6 @@ from tests.factories import (
     course_id_of,
     make_course,
     make_mode,
-    make_modes,
     make_user,
     make_users,
     username,
@@ -513,8 +512,7 @@ class TestStream:
         assert [*modes] == ["audit"] * 3 + ["honor"] * 3
 
     def test_has_an_error_for_each_row_after_a_mode_is_gone(self):
-        course = make_course()
-        make_modes(course, "audit", "honor")
+        course = make_course(modes=["audit", "honor"])
         names = names_of(make_users(6))
 
         results = api.bulk_enroll(COURSE_ID, names, mode="honor", stream=True)

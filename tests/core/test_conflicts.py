@@ -73,14 +73,13 @@ def meanwhile(settings):
 class TestEnrolling:
     @pytest.fixture
     def course(self, _in_and_out_of_a_transaction):
-        course = make_course(max_student_enrollments_allowed=1)
-        make_modes(course, "audit", "honor", "verified")
-        return course
+        return make_course(
+            max_student_enrollments_allowed=1, modes=["audit", "honor", "verified"]
+        )
 
     @pytest.mark.rule("V1-ENR-28", "B-06")
-    def test_who_is_enrolled_meanwhile_is_in(self, course, meanwhile):
-        learner = make_user()
-        meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
+    def test_who_is_enrolled_meanwhile_is_in(self, ada, course, meanwhile):
+        meanwhile(lambda: CourseEnrollment.enroll(ada, COURSE_ID))
 
         with pytest.raises(CourseEnrollmentExistsError) as refusal:
             api.add_enrollment(username("ada"), COURSE_ID, "honor")
@@ -89,38 +88,34 @@ class TestEnrolling:
         assert event_types() == ["created"]
 
     @pytest.mark.rule("V1-ATTR-02")
-    def test_nor_does_it_take_attributes(self, course, meanwhile):
-        learner = make_user()
-        meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
+    def test_nor_does_it_take_attributes(self, ada, course, meanwhile):
+        meanwhile(lambda: CourseEnrollment.enroll(ada, COURSE_ID))
 
-        EnrollmentsService().enroll(learner, course, "honor", attributes=[COLOR])
+        EnrollmentsService().enroll(ada, course, "honor", attributes=[COLOR])
 
         assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == []
 
     @pytest.mark.rule("B-06")
-    def test_the_service_gives_the_one_that_is_there(self, course, meanwhile):
-        learner = make_user()
-        meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
+    def test_the_service_gives_the_one_that_is_there(self, ada, course, meanwhile):
+        meanwhile(lambda: CourseEnrollment.enroll(ada, COURSE_ID))
 
-        row = EnrollmentsService().enroll(learner, course, "honor")
+        row = EnrollmentsService().enroll(ada, course, "honor")
 
-        assert row == row_of(learner, course)
+        assert row == row_of(ada, course)
         assert row.mode == "audit"
         assert event_types() == ["created"]
 
     @pytest.mark.rule("B-06")
-    def test_who_came_and_went_meanwhile_comes_back(self, course, meanwhile):
-        learner = make_user()
-
+    def test_who_came_and_went_meanwhile_comes_back(self, ada, course, meanwhile):
         def come_and_go():
-            CourseEnrollment.enroll(learner, COURSE_ID, "verified")
-            CourseEnrollment.unenroll(learner, COURSE_ID)
+            CourseEnrollment.enroll(ada, COURSE_ID, "verified")
+            CourseEnrollment.unenroll(ada, COURSE_ID)
 
         meanwhile(come_and_go)
 
         api.add_enrollment(username("ada"), COURSE_ID, "honor")
 
-        assert state_of(learner, course) == fold(user=learner) == ("honor", True)
+        assert state_of(ada, course) == fold(user=ada) == ("honor", True)
         assert event_types() == ["created", "deactivated", "activated", "mode_changed"]
 
     @pytest.mark.rule("B-15")
@@ -155,8 +150,7 @@ class TestEnrolling:
 class TestChanging:
     @pytest.fixture
     def learner(self, _in_and_out_of_a_transaction):
-        course = make_course()
-        make_modes(course, "audit", "honor", "verified")
+        make_course(modes=["audit", "honor", "verified"])
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)
         return learner
@@ -229,12 +223,11 @@ class TestBulk:
 class TestAUserDeletedMeanwhile:
     """Foreign keys are checked at commit, so there is no transaction around these."""
 
-    def test_is_told_and_nothing_is_left(self, course, meanwhile):
-        learner = make_user()
-        meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
+    def test_is_told_and_nothing_is_left(self, ada, course, meanwhile):
+        meanwhile(lambda: get_user_model().objects.filter(pk=ada.pk).delete())
 
         with pytest.raises(UserNotFoundError):
-            EnrollmentsService().enroll(learner, COURSE_ID)
+            EnrollmentsService().enroll(ada, COURSE_ID)
 
         assert not CourseEnrollment.objects.exists()
         assert event_types() == []
@@ -243,10 +236,9 @@ class TestAUserDeletedMeanwhile:
         "more", [{"enrollment_attributes": [COLOR]}, {"email_opt_in": True}]
     )
     def test_is_noticed_with_what_comes_with_an_enrollment(
-        self, course, meanwhile, more
+        self, ada, course, meanwhile, more
     ):
-        learner = make_user()
-        meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
+        meanwhile(lambda: get_user_model().objects.filter(pk=ada.pk).delete())
 
         with pytest.raises(UserNotFoundError):
             enroll_or_change(username("ada"), COURSE_ID, **more)
@@ -254,10 +246,9 @@ class TestAUserDeletedMeanwhile:
         assert not CourseEnrollment.objects.exists()
         assert event_types() == []
 
-    def test_is_a_406_over_http(self, course, meanwhile, client):
-        learner = make_user()
+    def test_is_a_406_over_http(self, ada, course, meanwhile, client):
         client.force_login(make_user("root", is_staff=True))
-        meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
+        meanwhile(lambda: get_user_model().objects.filter(pk=ada.pk).delete())
 
         response = client.post(
             "/api/enrollment/v1/enrollment",
@@ -272,13 +263,12 @@ class TestAUserDeletedMeanwhile:
 
         assert response.status_code == 406
 
-    def test_is_noticed_where_attributes_are_set(self, course, monkeypatch):
-        learner = make_user()
-        EnrollmentsService().enroll(learner, COURSE_ID)
+    def test_is_noticed_where_attributes_are_set(self, ada, course, monkeypatch):
+        EnrollmentsService().enroll(ada, COURSE_ID)
         write_transaction = data.write_transaction
 
         def delete_before(using):
-            get_user_model().objects.filter(pk=learner.pk).delete()
+            get_user_model().objects.filter(pk=ada.pk).delete()
             return write_transaction(using)
 
         monkeypatch.setattr(data, "write_transaction", delete_before)
@@ -332,11 +322,12 @@ class TestAUserDeletedMeanwhile:
             with pytest.raises(UserNotFoundError):
                 call()
 
-    def test_is_a_406_where_an_enrollment_is_changed(self, course, meanwhile, client):
-        learner = make_user()
-        CourseEnrollment.enroll(learner, COURSE_ID)
+    def test_is_a_406_where_an_enrollment_is_changed(
+        self, ada, course, meanwhile, client
+    ):
+        CourseEnrollment.enroll(ada, COURSE_ID)
         client.force_login(make_user("root", is_staff=True))
-        meanwhile(get_user_model().objects.filter(pk=learner.pk).delete)
+        meanwhile(get_user_model().objects.filter(pk=ada.pk).delete)
 
         response = client.post(
             "/api/enrollment/v1/enrollment",
@@ -350,10 +341,9 @@ class TestAUserDeletedMeanwhile:
 
         assert response.status_code == 406
 
-    def test_is_told_from_an_enrollment_deleted_meanwhile(self, course, meanwhile):
-        learner = make_user()
-        CourseEnrollment.enroll(learner, COURSE_ID)
-        meanwhile(CourseEnrollment.objects.filter(user=learner.pk).delete)
+    def test_is_told_from_an_enrollment_deleted_meanwhile(self, ada, course, meanwhile):
+        CourseEnrollment.enroll(ada, COURSE_ID)
+        meanwhile(CourseEnrollment.objects.filter(user=ada.pk).delete)
 
         with pytest.raises(EnrollmentNotFoundError):
             api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
@@ -388,8 +378,7 @@ def test_the_enterprise_backend_is_called_once_however_often_it_is_judged(
 ):
     settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.CountingEnterprise"
     CountingEnterprise.calls = 0
-    course = make_course()
-    make_modes(course, "audit", "honor", "verified")
+    course = make_course(modes=["audit", "honor", "verified"])
     learner = make_user()
     service = EnrollmentsService()
     service.enroll(learner, course, "audit")

@@ -134,8 +134,7 @@ class TestGetCourseEnrollmentDetails:
         assert api.get_course_enrollment_details("far-away") == stranger.COURSE
 
     @pytest.mark.rule("CACHE-01")
-    def test_with_and_without_expired_modes_are_kept_apart(self):
-        course = make_course()
+    def test_with_and_without_expired_modes_are_kept_apart(self, course):
         make_mode(course, "audit")
         make_mode(course, "verified", expiration_datetime=NOON)
         course_id = course_id_of(course)
@@ -169,8 +168,7 @@ class TestGetCourseEnrollmentDetails:
         assert slugs(course_id) == ["audit", "unseen"]
 
     @pytest.mark.rule("CACHE-02")
-    def test_turning_it_off_forgets_at_once(self, settings):
-        course = make_course()
+    def test_turning_it_off_forgets_at_once(self, course, settings):
         make_mode(course, "audit")
         course_id = course_id_of(course)
         slugs(course_id)
@@ -196,8 +194,7 @@ class TestGetCourseEnrollmentDetails:
             api.get_course_enrollment_details(course_id)
 
     @pytest.mark.rule("CACHE-07")
-    def test_validation_and_enrollments_never_use_it(self):
-        course = make_course()
+    def test_validation_and_enrollments_never_use_it(self, course):
         make_mode(course, "audit")
         make_user()
         course_id = course_id_of(course)
@@ -280,8 +277,7 @@ class TestSavingWhileReading:
         assert slugs(course_id) == ["honor"]
 
     @pytest.mark.rule("B-18")
-    def test_nor_what_the_same_call_read_before(self):
-        course = make_course()
+    def test_nor_what_the_same_call_read_before(self, course):
         course_id = course_id_of(course)
 
         with one_call():
@@ -313,8 +309,7 @@ class TestSavingWhileReading:
             slugs("django-101")
 
     @pytest.mark.rule("B-18")
-    def test_what_was_not_committed_is_not_kept(self):
-        course = make_course()
+    def test_what_was_not_committed_is_not_kept(self, course):
         course_id = course_id_of(course)
 
         with transaction.atomic():
@@ -325,8 +320,7 @@ class TestSavingWhileReading:
         assert slugs(course_id) == ["audit"]
 
     @pytest.mark.rule("B-18")
-    def test_a_transaction_sees_what_it_has_saved_itself(self):
-        course = make_course()
+    def test_a_transaction_sees_what_it_has_saved_itself(self, course):
         course_id = course_id_of(course)
         before = slugs(course_id)
 
@@ -435,8 +429,7 @@ class TestKeeping:
         assert self._is_kept(expired, include_expired=True)
 
     @pytest.mark.rule("B-18")
-    def test_dropping_forgets_both_kinds(self):
-        course = make_course()
+    def test_dropping_forgets_both_kinds(self, course):
         course_id = course_id_of(course)
         for include_expired in (False, True):
             slugs(course_id, include_expired=include_expired)
@@ -454,8 +447,7 @@ class TestKeeping:
 class TestCourseModeFilter:
     @pytest.mark.rule("MODE-19")
     def test_an_expired_mode_is_refused_though_the_cache_shows_it(self):
-        course = make_course()
-        make_modes(course, "audit", "verified")
+        course = make_course(modes=["audit", "verified"])
         course_id = course_id_of(course)
         slugs(course_id)
         CourseMode.objects.filter(mode_slug="verified").update(expiration_datetime=NOON)
