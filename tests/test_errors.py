@@ -9,10 +9,7 @@ import pickle
 import pytest
 
 from django_enrollments import errors
-from django_enrollments.errors import (
-    CourseEnrollmentError,
-    CourseEnrollmentExistsError,
-)
+from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
 
 CODES = {
     "CourseEnrollmentError": "enrollment_error",

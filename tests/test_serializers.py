@@ -135,13 +135,7 @@ class TestCourseEnrollmentSerializer:
     def test_names_are_those_of_the_contract(self):
         meta = CourseEnrollmentSerializer.Meta
 
-        assert meta.fields == (
-            "created",
-            "mode",
-            "is_active",
-            "course_details",
-            "user",
-        )
+        assert meta.fields == ("created", "mode", "is_active", "course_details", "user")
         assert meta.lookup_field == "username"
 
     @pytest.mark.rule("NAM-04")

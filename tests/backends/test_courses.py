@@ -9,11 +9,7 @@ import pytest
 from django.utils.timezone import override as override_time_zone
 
 from django_enrollments import api, datetimes
-from django_enrollments.backends.courses import (
-    NAMES,
-    CourseAdapter,
-    CourseFacts,
-)
+from django_enrollments.backends.courses import NAMES, CourseAdapter, CourseFacts
 from django_enrollments.context import one_call
 from django_enrollments.course_model import find_field
 from django_enrollments.errors import (

@@ -39,13 +39,7 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.watching import (
-    event_types,
-    fold,
-    listening,
-    nothing_written,
-    state_of,
-)
+from tests.watching import event_types, fold, listening, nothing_written, state_of
 
 pytestmark = pytest.mark.django_db
 

@@ -385,11 +385,7 @@ def test_the_enterprise_backend_is_called_once_however_often_it_is_judged(
     meanwhile(lambda: service.change_mode(learner, course, "verified"))
 
     changed = enroll_or_change(
-        username("ada"),
-        COURSE_ID,
-        mode="honor",
-        enterprise_uuid="one",
-        by=program(),
+        username("ada"), COURSE_ID, mode="honor", enterprise_uuid="one", by=program()
     )
 
     assert changed["mode"] == "honor"

@@ -21,11 +21,7 @@ from django_enrollments import api, data
 from django_enrollments.context import one_call
 from django_enrollments.core import course_details_cache
 from django_enrollments.errors import CourseModeNotFoundError, CourseNotFoundError
-from django_enrollments.models import (
-    CourseMode,
-    get_course_adapter,
-    get_course_model,
-)
+from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
 from tests.factories import (
     DAY,
     NOON,

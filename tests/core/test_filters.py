@@ -16,13 +16,7 @@ from django_enrollments.errors import (
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
 from tests.factories import NOON, make_course, make_user, make_users, username
-from tests.watching import (
-    event_types,
-    nothing_written,
-    refused,
-    state_of,
-    veto,
-)
+from tests.watching import event_types, nothing_written, refused, state_of, veto
 
 pytestmark = pytest.mark.django_db
 

@@ -15,12 +15,7 @@ from django_enrollments.models import (
     CourseEnrollment,
     UserRetirementStatus,
 )
-from tests.factories import (
-    is_default_host,
-    make_course,
-    make_user,
-    username,
-)
+from tests.factories import is_default_host, make_course, make_user, username
 from tests.http import ENROLLMENT, ROOT, ask, client_of, get, put
 
 pytestmark = pytest.mark.django_db
