@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 import uuid
 from contextlib import contextmanager, suppress
@@ -362,6 +363,23 @@ class TestSignals:
         assert event.time.tzinfo == timezone.utc
         with pytest.raises(dataclasses.FrozenInstanceError):
             event.reason = "changed"
+
+    def test_have_a_record_that_json_can_hold(self, course, commit):
+        learner, actor = make_users(2)
+
+        with listening() as heard, commit():
+            EnrollmentsService().enroll(
+                learner, course, actor=actor, source="shop", at=NOON
+            )
+
+        event = heard[0][1]["event"]
+        plain = event.to_dict()
+        assert json.loads(json.dumps(plain)) == plain
+        assert plain.keys() == {field.name for field in dataclasses.fields(EventRecord)}
+        assert uuid.UUID(plain["event_id"]) == event.event_id
+        assert (plain["time"], plain["source"]) == ("2026-03-04T12:00:00Z", "shop")
+        keys = [str(plain["user_id"]), str(plain["actor_id"])]
+        assert keys == [str(learner.pk), str(actor.pk)]
 
     @pytest.mark.rule("EVT-08")
     def test_are_sent_in_order_one_for_each_event(self, ada, course, commit):
