@@ -14,7 +14,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.contrib.auth import get_permission_codename, get_user_model
+from django.contrib.auth import get_user_model
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +26,7 @@ from django_enrollments.core.transactions import (
 )
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
+from django_enrollments.policies import can_view_users
 from django_enrollments.text import is_storable
 from django_enrollments.users import email_field
 
@@ -76,17 +77,6 @@ def _writing(request: HttpRequest) -> Iterator[None]:
         return
     with transaction.atomic(using=write_alias()), writing_call():
         yield
-
-
-def _may_view_users(request: HttpRequest) -> bool:
-    options = get_user_model()._meta
-    # In Django's admin, the permission to change a user includes viewing it.
-    return any(
-        request.user.has_perm(
-            f"{options.app_label}.{get_permission_codename(action, options)}"
-        )
-        for action in ("view", "change")
-    )
 
 
 class BaseAdmin(ModelAdmin):
@@ -158,7 +148,7 @@ class BaseAdmin(ModelAdmin):
         found = list(super().get_search_fields(request))
         if self.user_key:
             names = [get_user_model().USERNAME_FIELD, email_field()]
-            if not _may_view_users(request):
+            if not can_view_users(request.user):
                 names = [name for name in names if name != email_field()]
             found += [f"{self.user_key}__{name}" for name in names if name]
         if self.course_key:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from rest_framework.response import Response
 
 from django_enrollments import api
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.course_details_cache import may_be_personal
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.views.base import (
     EnrollmentAPIView,
-    Requester,
     includes_expired,
+    requester_of,
 )
 from django_enrollments.wire import Describing, refusing
 
@@ -62,7 +62,7 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
             request: The request; ``?mode=`` asks for a mode, the default otherwise.
             course_id: The course id.
         """
-        requester = Requester(request)
+        requester = requester_of(request)
         mode = request.query_params.get("mode") or None
         with (
             refusing(Describing(requester.username, course_id, mode)),

@@ -20,8 +20,12 @@ from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
 from django_enrollments.text import clean_address
-from django_enrollments.views.base import EnrollmentAPIView, body_of, refused
-from django_enrollments.views.guards import IsGlobalStaff
+from django_enrollments.views.base import (
+    EnrollmentAPIView,
+    IsGlobalStaff,
+    body_of,
+    refused,
+)
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -19,8 +19,7 @@ from django_enrollments.models import CourseEnrollment
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.users import find_names
-from django_enrollments.views.base import EnrollmentAPIView
-from django_enrollments.views.guards import IsGlobalStaff
+from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
 from django_enrollments.wire import Refused
 
 if TYPE_CHECKING:

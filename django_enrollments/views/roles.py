@@ -17,19 +17,19 @@ from django_enrollments.authentication import (
     EnrollmentCrossDomainSessionAuth,
 )
 from django_enrollments.backends.loading import get_retirement_backend
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import EnrollmentApiLoadError, UserNotFoundError
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.text import MAX_USERNAME, is_storable
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
+    CanRetireUser,
     EnrollmentAPIView,
-    Requester,
     body_of,
     refused,
+    requester_of,
 )
-from django_enrollments.views.guards import CanRetireUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
             request: The request; ``?course_id=`` keeps the roles on exactly that
                 course.
         """
-        requester = Requester(request)
+        requester = requester_of(request)
         try:
             roles = _told_roles(api.get_user_roles(requester.username))
         except Exception as error:
@@ -71,8 +71,7 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
         course_id = request.query_params.get("course_id")
         if course_id:
             roles = [role for role in roles if role["course_id"] == course_id]
-        is_staff = bool(getattr(requester.user, "is_staff", False))
-        return Response({"roles": roles, "is_staff": is_staff})
+        return Response({"roles": roles, "is_staff": requester.is_global_staff})
 
 
 def _told_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:

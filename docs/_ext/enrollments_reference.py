@@ -6,7 +6,6 @@ They produce reStructuredText. Use them in an ``eval-rst`` block.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.apps import apps
@@ -14,9 +13,10 @@ from django.core.management import load_command_class
 from django.db import models
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-from django_enrollments.conf import SPECS, Settings
+from django_enrollments.conf import SETTINGS
 from django_enrollments.wire import ANSWERS
 
 if TYPE_CHECKING:
@@ -83,27 +83,26 @@ def literal(value: object) -> str:
 
 
 class SettingsDirective(WrittenDirective):
-    """Write one ``confval`` per setting, from ``conf.SPECS``."""
+    """Write one ``confval`` per setting, from ``conf.SETTINGS``."""
 
     def lines(self) -> Iterator[str]:
         """Yield the entries."""
-        for name, spec in SPECS.items():
+        analyzer = ModuleAnalyzer.for_module(f"{APP}.conf")
+        comments = analyzer.find_attr_docs()
+        docs = {name: "\n".join(comments["Settings", name]) for name in SETTINGS}
+        for name, setting in SETTINGS.items():
             yield f".. confval:: {name}"
-            yield f"   :type: {spec.expected}"
-            yield f"   :default: {literal(spec.default)}"
+            yield f"   :type: {setting.expected}"
+            yield f"   :default: {literal(setting.default)}"
             yield ""
-            yield from indented(self._summary(name))
+            yield from indented(docs[name])
             yield ""
-            if spec.safe != spec.default:
+            if setting.safe != setting.default:
                 yield (
                     "   While the value has the wrong type, "
-                    f"{self._safe(spec.safe)} is used."
+                    f"{self._safe(setting.safe)} is used."
                 )
                 yield ""
-
-    @staticmethod
-    def _summary(name: str) -> str:
-        return inspect.getdoc(getattr(Settings, name)) or ""
 
     @staticmethod
     def _safe(value: object) -> str:
