@@ -196,9 +196,7 @@ def list_active_rows(
         using: Database alias.
     """
     rows = CourseEnrollment.objects.using(using).filter(user=user.pk).active()
-    of_each = course_id_of_each()
-    course_id = F(of_each) if isinstance(of_each, str) else of_each
-    rows = rows.annotate(enrollments_course_id=course_id).order_by("pk")
+    rows = rows.annotate(enrollments_course_id=course_id_of_each()).order_by("pk")
     found: list[Any] = list(rows)
     for row in found:
         row.remember_user(user)
