@@ -104,7 +104,6 @@ class DataAPI(Protocol):
     ) -> list[EnrollmentDict]: ...
 
 
-#: The names of these functions.
 DATA_FUNCTIONS = tuple(name for name in vars(DataAPI) if not name.startswith("_"))
 
 
