@@ -706,6 +706,8 @@ class TestFailure:
     def test_to_get_a_lock_fails_one_batch_after_as_many_tries(
         self, course, settings, monkeypatch
     ):
+        if connection.vendor == "mysql":
+            pytest.skip("There, a lock wait time-out is a conflict, retried for a row.")
         names = names_of(make_users(9))
         tries = []
 
