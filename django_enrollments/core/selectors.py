@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,7 @@ from django.db.models.lookups import IsNull
 from django_enrollments.context import read_alias
 from django_enrollments.core.course_info import CourseOffer
 from django_enrollments.core.modes import MODE_COLUMNS, Mode
-from django_enrollments.course_model import (
-    all_courses,
-    course_key_is_id,
-    find_field,
-)
+from django_enrollments.course_model import all_courses, find_field
 from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
@@ -36,7 +32,7 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.text import MAX_TEXT, is_storable
-from django_enrollments.users import find_users_by_email
+from django_enrollments.users import find_user_keys, find_users_by_email
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -116,12 +112,7 @@ def enrollment_entry(
     """
     Return an enrollment as it is on the wire (V1-SER-01).
 
-    Args:
-        created: When the row was made, as the database gave it.
-        mode: Mode slug.
-        is_active: Whether the learner is in the course.
-        details: The course as it is on the wire; ``None`` when it is deleted.
-        username: The learner's name.
+    ``details`` are the course as it is on the wire, ``None`` when it is deleted.
     """
     return {
         "created": to_iso(created),
@@ -187,9 +178,9 @@ def search_enrollments(
     *,
     course_id: str | None = None,
     course_id_parts: Collection[str] | None = None,
-    learners: Collection[Any] | None = None,
+    usernames: Collection[str] | None = None,
     emails: Collection[str] | None = None,
-    using: str | None = None,
+    as_columns: bool = False,
 ) -> CourseEnrollmentQuerySet:
     """
     Return the enrollments, active or not, that meet every condition (V1-ADM-03…08).
@@ -200,56 +191,63 @@ def search_enrollments(
         course_id: The id of their course; ``None`` is any.
         course_id_parts: Texts of which the id of their course contains one, whatever
             its case; ``None`` is any course, an empty collection none.
-        learners: Keys of users of whom their learner is one; ``None`` is any learner,
-            an empty collection none.
+        usernames: Names of which their learner has one; ``None`` is any learner, an
+            empty collection none.
         emails: Addresses of which their learner has one, in any spelling; ``None`` is
             any learner, an empty collection none.
-        using: Database alias; ``None`` lets the router choose.
+        as_columns: Whether to return no instances, but creation, primary key, mode,
+            activation, the learner's name and the course id of each.
     """
-    enrollments = CourseEnrollment.objects.using(using)
+    courses: type[Model] = get_course_model()
+    enrollments = _in_courses_that_exist(courses)
+    if as_columns:
+        users = get_user_model()
+        enrollments = _as_listed(
+            courses, get_course_adapter().course_id, users, users.USERNAME_FIELD
+        )
     if course_id is not None:
         enrollments = enrollments.of_course_id(course_id)
-    if course_id_parts is None:
-        enrollments = _in_courses_that_exist(enrollments)
-    else:
+    if course_id_parts is not None:
         enrollments = _in_courses_with(enrollments, course_id_parts)
-    if learners is not None:
-        enrollments = enrollments.filter(user__in=learners)
+    if usernames is not None:
+        # Databases find the rows of keys sooner than those of names.
+        enrollments = enrollments.filter(user__in=find_user_keys(usernames))
     if emails is not None:
         enrollments = _of_emails(enrollments, emails)
     return enrollments
 
 
-def _in_courses_that_exist(
-    enrollments: CourseEnrollmentQuerySet,
-) -> CourseEnrollmentQuerySet:
+# Django takes longer to build these than databases take to find a page, so they are
+# built once, as the ``queryset`` of a view is.
+
+
+@lru_cache(maxsize=8)
+def _in_courses_that_exist(courses: type[Model]) -> CourseEnrollmentQuerySet:
+    """Return all enrollments but those of deleted courses."""
     # Asked by Exists(), MariaDB would begin with the courses and sort all enrollments,
     # where a page needs a hundred of each.
-    key = Subquery(_course_of_each().values("pk"))
-    return enrollments.filter(IsNull(key, False))
+    key = _row_of("course", courses).values("pk")
+    return CourseEnrollment.objects.filter(IsNull(Subquery(key), False))
 
 
-def course_id_of_each() -> str | Subquery:
-    """Return a column or an expression of the course id of each enrollment."""
-    if course_key_is_id():
-        return "course"
-    return Subquery(_course_of_each().values(get_course_adapter().course_id))
-
-
-def username_of_each() -> Subquery:
-    """
-    Return an expression of the learner's name of each enrollment.
-
-    A join would let MariaDB begin with the users and sort all enrollments.
-    """
-    users: QuerySet[Any] = (
-        QuerySet(get_user_model()).filter(pk=OuterRef("user")).order_by()
+@lru_cache(maxsize=8)
+def _as_listed(
+    courses: type[Model], course_id_path: str, users: type[Model], username_field: str
+) -> Any:
+    """Return the same as columns, in the order that ``search_enrollments`` names."""
+    # A join would let MariaDB begin with the users and sort all enrollments.
+    username = Subquery(_row_of("user", users).values(username_field))
+    course_id: str | Subquery = "course"
+    if course_id_path not in {"pk", courses._meta.pk.name}:
+        course_id = Subquery(_row_of("course", courses).values(course_id_path))
+    return _in_courses_that_exist(courses).values_list(
+        "created", "pk", "mode", "is_active", username, course_id
     )
-    return Subquery(users.values(get_user_model().USERNAME_FIELD))
 
 
-def _course_of_each() -> QuerySet[Any]:
-    return all_courses().filter(pk=OuterRef("course")).order_by()
+def _row_of(name: str, model: type[Model]) -> QuerySet[Any]:
+    """Return the row that a foreign key of an enrollment leads to, for a subquery."""
+    return QuerySet(model).filter(pk=OuterRef(name)).order_by()
 
 
 class _Searchable(Func):
