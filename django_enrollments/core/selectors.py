@@ -60,7 +60,7 @@ _COURSE_NAMES = (
 _MODES = "django_enrollments_coursemode_set"
 
 #: The most keys in one ``IN``; SQLite allows 32,766 parameters.
-_KEYS_PER_QUERY = 5_000
+_MOST_KEYS = 5_000
 
 
 def serialize(
@@ -130,9 +130,9 @@ def _read_courses(keys: Collection[Any]) -> dict[Any, CourseOffer]:
     adapter = get_course_adapter()
     read = _as_instances if adapter.needs_instance(_COURSE_NAMES) else _as_columns
     unread = list(keys)
-    for start in range(0, len(unread), _KEYS_PER_QUERY):
+    for start in range(0, len(unread), _MOST_KEYS):
         courses = all_courses(read_alias()).order_by(f"{_MODES}__pk")
-        courses = courses.filter(pk__in=unread[start : start + _KEYS_PER_QUERY])
+        courses = courses.filter(pk__in=unread[start : start + _MOST_KEYS])
         # A course comes once for each of its modes, or once without one.
         for key, read_facts, columns in read(courses, adapter):
             if key not in facts:
@@ -199,55 +199,65 @@ def search_enrollments(
             activation, the learner's name and the course id of each.
     """
     courses: type[Model] = get_course_model()
-    enrollments = _in_courses_that_exist(courses)
-    if as_columns:
-        users = get_user_model()
-        enrollments = _as_listed(
-            courses, get_course_adapter().course_id, users, users.USERNAME_FIELD
-        )
+    users: type[Model] = get_user_model()
+    enrollments: CourseEnrollmentQuerySet = _unfiltered(
+        courses,
+        get_course_adapter().course_id,
+        users,
+        get_user_model().USERNAME_FIELD,
+        as_columns=as_columns,
+    )
     if course_id is not None:
         enrollments = enrollments.of_course_id(course_id)
     if course_id_parts is not None:
-        enrollments = _in_courses_with(enrollments, course_id_parts)
+        found: Any = _courses_with(course_id_parts)
+        if usernames is emails is None:
+            # MariaDB would look for the courses of a subquery among all enrollments.
+            few = list(found[:_MOST_KEYS])
+            found = few if len(few) < _MOST_KEYS else found
+        enrollments = enrollments.filter(course__in=found)
     if usernames is not None:
         # Databases find the rows of keys sooner than those of names.
         enrollments = enrollments.filter(user__in=find_user_keys(usernames))
     if emails is not None:
-        enrollments = _of_emails(enrollments, emails)
+        # A database alone does not tell which addresses are the same.
+        users_found = find_users_by_email(emails, enrollments.db)
+        keys = [user.pk for some in users_found.values() for user in some]
+        enrollments = enrollments.filter(user__in=keys)
     return enrollments
 
 
-# Django takes longer to build these than databases take to find a page, so they are
-# built once, as the ``queryset`` of a view is.
-
-
-@lru_cache(maxsize=8)
-def _in_courses_that_exist(courses: type[Model]) -> CourseEnrollmentQuerySet:
-    """Return all enrollments but those of deleted courses."""
-    # Asked by Exists(), MariaDB would begin with the courses and sort all enrollments,
-    # where a page needs a hundred of each.
-    key = _row_of("course", courses).values("pk")
-    return CourseEnrollment.objects.filter(IsNull(Subquery(key), False))
-
-
-@lru_cache(maxsize=8)
-def _as_listed(
-    courses: type[Model], course_id_path: str, users: type[Model], username_field: str
+@lru_cache(maxsize=16)
+def _unfiltered(
+    courses: type[Model],
+    course_id_path: str,
+    users: type[Model],
+    username_field: str,
+    *,
+    as_columns: bool,
 ) -> Any:
-    """Return the same as columns, in the order that ``search_enrollments`` names."""
-    # A join would let MariaDB begin with the users and sort all enrollments.
-    username = Subquery(_row_of("user", users).values(username_field))
+    """
+    Return all enrollments, as ``search_enrollments`` describes them.
+
+    Django takes longer to build this than a database takes to find a page, so it is
+    built once, as the ``queryset`` of a view is.
+    """
+    # For Exists() or a join, MariaDB would begin with the other table and sort all
+    # enrollments, where a page needs a hundred.
+    course: QuerySet[Any] = QuerySet(courses).filter(pk=OuterRef("course")).order_by()
+    enrollments = CourseEnrollment.objects.filter(
+        IsNull(Subquery(course.values("pk")), False)
+    )
+    if not as_columns:
+        return enrollments
+    user: QuerySet[Any] = QuerySet(users).filter(pk=OuterRef("user")).order_by()
+    username = Subquery(user.values(username_field))
     course_id: str | Subquery = "course"
     if course_id_path not in {"pk", courses._meta.pk.name}:
-        course_id = Subquery(_row_of("course", courses).values(course_id_path))
-    return _in_courses_that_exist(courses).values_list(
+        course_id = Subquery(course.values(course_id_path))
+    return enrollments.values_list(
         "created", "pk", "mode", "is_active", username, course_id
     )
-
-
-def _row_of(name: str, model: type[Model]) -> QuerySet[Any]:
-    """Return the row that a foreign key of an enrollment leads to, for a subquery."""
-    return QuerySet(model).filter(pk=OuterRef(name)).order_by()
 
 
 class _Searchable(Func):
@@ -276,26 +286,13 @@ def searchable(model: type[Model], path: str, prefix: str = "") -> F | Func:
     return _Searchable(column) if is_text else column
 
 
-def _in_courses_with(
-    enrollments: CourseEnrollmentQuerySet, parts: Collection[str]
-) -> CourseEnrollmentQuerySet:
-    path = get_course_adapter().course_id
+def _courses_with(parts: Collection[str]) -> Any:
+    """Return the keys of courses whose id contains one of some texts."""
+    keys = all_courses(read_alias()).order_by().values_list("pk", flat=True)
     # No id contains a longer text, and SQLite fails at much longer ones.
     possible = [part for part in parts if part and is_storable(part, MAX_TEXT)]
     if not possible:
-        return enrollments.none()
+        return keys.none()
+    course_id = searchable(get_course_model(), get_course_adapter().course_id)
     wanted = reduce(or_, (Q(enrollments_id__icontains=part) for part in possible))
-    courses = get_course_model()._base_manager.alias(
-        enrollments_id=searchable(get_course_model(), path)
-    )
-    courses = courses.filter(wanted).order_by()
-    return enrollments.filter(course__in=courses.values("pk"))
-
-
-def _of_emails(
-    enrollments: CourseEnrollmentQuerySet, emails: Collection[str]
-) -> CourseEnrollmentQuerySet:
-    # A database alone does not tell which addresses are the same.
-    found = find_users_by_email(emails, enrollments.db)
-    keys = [user.pk for users in found.values() for user in users]
-    return enrollments.filter(user__in=keys)
+    return keys.alias(enrollments_id=course_id).filter(wanted)
