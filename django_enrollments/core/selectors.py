@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import (
-    CharField,
     F,
-    Func,
     OuterRef,
     Prefetch,
     Q,
     QuerySet,
     Subquery,
-    TextField,
     prefetch_related_objects,
 )
 from django.db.models.lookups import IsNull
@@ -24,13 +21,15 @@ from django.db.models.lookups import IsNull
 from django_enrollments.context import read_alias
 from django_enrollments.core.course_info import CourseOffer
 from django_enrollments.core.modes import MODE_COLUMNS, Mode
-from django_enrollments.course_model import all_courses, find_field
+from django_enrollments.course_model import all_courses, course_key_is_id
 from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
+    EnrollmentEvent,
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.models.fields import searchable
 from django_enrollments.text import MAX_TEXT, is_storable
 from django_enrollments.users import find_user_keys, find_users_by_email
 
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from django_enrollments.backends.courses import CourseAdapter, CourseFacts
     from django_enrollments.context import Call
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+    from django_enrollments.payloads import EnrollmentDict
 
 
 #: What a course dictionary needs to know of a course.
@@ -65,7 +65,7 @@ _MOST_KEYS = 5_000
 
 def serialize(
     enrollments: Iterable[CourseEnrollment], call: Call, *, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return enrollments as dictionaries, in their order (V1-SER-01).
 
@@ -108,7 +108,7 @@ def serialize(
 
 def enrollment_entry(
     created: Any, mode: str, is_active: bool, details: Any, username: str
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Return an enrollment as it is on the wire (V1-SER-01).
 
@@ -172,6 +172,43 @@ def _as_columns(
     for key, *values in courses.values_list("pk", *paths.values(), *modes):
         facts, mode = values[: len(paths)], values[len(paths) :]
         yield key, partial(read_facts, facts), mode
+
+
+def list_active_rows(
+    user: Any, using: str
+) -> tuple[list[CourseEnrollment], dict[Any, str]]:
+    """
+    Return a learner's active enrollments in order, and course ids by primary key.
+
+    Args:
+        user: The learner, whom each enrollment remembers.
+        using: Database alias.
+    """
+    rows = CourseEnrollment.objects.using(using).filter(user=user.pk).active()
+    rows = rows.annotate(enrollments_course_id=_course_id_of_each()).order_by("pk")
+    found: list[Any] = list(rows)
+    for row in found:
+        row.remember_user(user)
+    orphans = [row for row in found if row.enrollments_course_id is None]
+    course_ids = {row.course_id: str(row.enrollments_course_id) for row in found}
+    return found, course_ids | last_known_ids(orphans, using)
+
+
+def last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any, str]:
+    """
+    Return the ids of deleted courses, from the history, by primary key.
+
+    Args:
+        orphans: Enrollments of deleted courses.
+        using: Database alias.
+    """
+    ids = {row.course_id: str(row.course_id) for row in orphans}
+    if orphans:
+        keys = {row.pk: row.course_id for row in orphans}
+        events = EnrollmentEvent.objects.using(using).filter(enrollment__in=keys)
+        recorded = events.order_by("pk").values_list("enrollment", "course_id")
+        ids.update((keys[enrollment], course_id) for enrollment, course_id in recorded)
+    return ids
 
 
 def search_enrollments(
@@ -244,46 +281,28 @@ def _unfiltered(
     """
     # For Exists() or a join, MariaDB would begin with the other table and sort all
     # enrollments, where a page needs a hundred.
-    course: QuerySet[Any] = QuerySet(courses).filter(pk=OuterRef("course")).order_by()
     enrollments = CourseEnrollment.objects.filter(
-        IsNull(Subquery(course.values("pk")), False)
+        IsNull(_value_of("course", courses, "pk"), False)
     )
     if not as_columns:
         return enrollments
-    user: QuerySet[Any] = QuerySet(users).filter(pk=OuterRef("user")).order_by()
-    username = Subquery(user.values(username_field))
-    course_id: str | Subquery = "course"
-    if course_id_path not in {"pk", courses._meta.pk.name}:
-        course_id = Subquery(course.values(course_id_path))
+    username = _value_of("user", users, username_field)
     return enrollments.values_list(
-        "created", "pk", "mode", "is_active", username, course_id
+        "created", "pk", "mode", "is_active", username, _course_id_of_each()
     )
 
 
-class _Searchable(Func):
-    """A text that ``LIKE`` can search, whatever the collation of its column."""
-
-    output_field = CharField()
-    template = "%(expressions)s"
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the text with a deterministic collation; others have no ``LIKE``."""
-        template = '(%(expressions)s) COLLATE "default"'
-        return self.as_sql(compiler, connection, template=template, **context)
+def _course_id_of_each() -> F | Subquery:
+    """Return an expression of the course id of each enrollment."""
+    if course_key_is_id():
+        return F("course")
+    return _value_of("course", get_course_model(), get_course_adapter().course_id)
 
 
-def searchable(model: type[Model], path: str, prefix: str = "") -> F | Func:
-    """
-    Return an expression of a column, for lookups such as ``icontains``.
-
-    Args:
-        model: The model where the path starts.
-        path: The path of the column.
-        prefix: The path from the model that is queried to ``model``, with ``__``.
-    """
-    column = F(f"{prefix}{path}")
-    is_text = isinstance(find_field(model, path), CharField | TextField)
-    return _Searchable(column) if is_text else column
+def _value_of(key: str, model: type[Model], path: str) -> Subquery:
+    """Return an expression of a value of the row that a foreign key leads to."""
+    rows: QuerySet[Any] = QuerySet(model).filter(pk=OuterRef(key)).order_by()
+    return Subquery(rows.values(path))
 
 
 def _courses_with(parts: Collection[str]) -> Any:
