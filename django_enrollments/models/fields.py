@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether a database with the vendor ``mysql`` is MariaDB."""
+    return bool(getattr(connection, "mysql_is_mariadb", False))
+
+
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic at run time.
     """
     Text that is told apart to the letter on every database.
@@ -29,9 +34,8 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
             # Both compare characters and trailing spaces.
-            is_mariadb = getattr(connection, "mysql_is_mariadb", False)
             parameters["collation"] = (
-                "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+                "utf8mb4_nopad_bin" if is_mariadb(connection) else "utf8mb4_0900_bin"
             )
         return parameters
 
