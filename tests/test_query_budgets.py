@@ -601,7 +601,7 @@ ENDPOINTS = [
     ("cleo", f"GET course/{COURSE_ID}/eligibility", None, 7),
     ("boss", "GET enrollments/", None, 3),
     ("boss", "GET enrollments/?username={ada},{bea}", None, 4),
-    ("boss", "GET enrollments/?course_ids=edX", None, 3),
+    ("boss", "GET enrollments/?course_ids=edX", None, 4),
     ("ada", "GET roles/", None, 4),
     ("boss", "GET enrollment_allowed/?email=ada@example.org", None, 3),
 ]
