@@ -1,4 +1,4 @@
-"""What stands in the place of the shipped course: a host's model, by its adapter."""
+"""The course model of the project, and the adapter that reads it."""
 
 from __future__ import annotations
 
@@ -102,6 +102,5 @@ def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
 def _concrete_field(model: type[Model], name: str) -> Field[Any, Any] | None:
     if name == "pk":
         return model._meta.pk
-    return next(
-        (field for field in model._meta.concrete_fields if field.name == name), None
-    )
+    fields = model._meta.concrete_fields
+    return next((one for one in fields if name in {one.name, one.attname}), None)

@@ -60,6 +60,10 @@ def for_database(at: datetime) -> datetime:
     return timezone.make_naive(at, timezone.get_default_timezone())
 
 
+@overload
+def to_iso(value: datetime | date) -> str: ...
+@overload
+def to_iso(value: datetime | date | None) -> str | None: ...
 def to_iso(value: datetime | date | None) -> str | None:
     """
     Return the ISO 8601 text of a moment in UTC, ending in ``Z`` (V1-SER-02).

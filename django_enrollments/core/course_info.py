@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Call
+    from django_enrollments.payloads import CourseDict
 
 
 @dataclass
@@ -85,7 +86,7 @@ class CourseOffer:
         selectable = usable_modes(self.modes(), at=at, only_selectable=True)
         return default_slug([mode.slug for mode in selectable])
 
-    def as_data(self, *, at: datetime, include_expired: bool = False) -> dict[str, Any]:
+    def as_data(self, *, at: datetime, include_expired: bool = False) -> CourseDict:
         """
         Return the course as it is on the wire (V1-SER-05).
 
@@ -98,7 +99,7 @@ class CourseOffer:
         )
 
 
-def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> dict[str, Any]:
+def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> CourseDict:
     """
     Return a course as it is on the wire (V1-SER-05…11).
 
