@@ -14,7 +14,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError as error:
         raise SystemExit(
-            "Django is not installed here; `make demo` installs what is needed."
+            "Django is not installed here; `make demo` installs it."
         ) from error
     execute_from_command_line(sys.argv)
 

@@ -211,7 +211,7 @@ def read(folder: Path) -> Dataset:
         module, term, student, day, last_day = row
         code = f"{module}-{term}"
         if code not in presentations:
-            raise DataError(f"{where}: courses.csv knows nothing of {code}.")
+            raise DataError(f"{where}: courses.csv does not have {code}.")
         registration = Registration(
             presentations[code],
             _number(student, where),
