@@ -3,8 +3,8 @@ Runs the samples of the README and the documentation.
 
 The language and the first line of a fenced block decide:
 
-- ``python``: The code is run. With ``>>>`` prompts, its output is compared. A first line
-  such as ``# school/filters.py`` writes that file of the project, and
+- ``python``: The code is run. With ``>>>`` prompts, its output is compared. A first
+  line such as ``# school/filters.py`` writes that file of the project, and
   ``# school/settings.py, at the end`` appends to it.
 - ``text`` with a caption: The file with that name is written.
 - ``console``: The commands are run. With prompts, their output is compared.
