@@ -218,8 +218,5 @@ def attributed(origin: Origin) -> AbstractContextManager[object]:
 
 
 def current_origin() -> Origin:
-    """
-    Return the origin that :func:`attributed` has set, by default with the source
-    ``api``.
-    """
+    """Return the origin that :func:`attributed` has set, or the default origin."""
     return _origin.get() or Origin()
