@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Func
+from django.db.models import F, Func
+from django.db.models.lookups import Exact
 
 from django_enrollments.text import normalize_email
 
@@ -34,6 +35,15 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic
         return parameters
 
 
+#: A text that is compared to the letter, by vendor of the database.
+TO_THE_LETTER = {
+    "sqlite": "%(expressions)s COLLATE BINARY",
+    "postgresql": '%(expressions)s COLLATE "C"',
+    # Bytes have no collation.
+    "mysql": "CAST(%(expressions)s AS BINARY)",
+}
+
+
 class ToTheLetter(Func):
     """
     A text that is compared by case, accents and trailing spaces on every database.
@@ -42,17 +52,24 @@ class ToTheLetter(Func):
     """
 
     output_field = models.CharField()
-    template = '%(expressions)s COLLATE "C"'
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the text with SQLite's own binary collation."""
-        template = "%(expressions)s COLLATE BINARY"
-        return self.as_sql(compiler, connection, template=template, **context)
+    def as_sql(  # type: ignore[override]  # Nothing else is passed.
+        self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
+    ) -> Any:
+        """Return the text with the binary collation of the database."""
+        template = TO_THE_LETTER[connection.vendor]
+        return super().as_sql(compiler, connection, template=template, **context)
 
-    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the bytes of the text; they have no collation."""
-        template = "CAST(%(expressions)s AS BINARY)"
-        return self.as_sql(compiler, connection, template=template, **context)
+
+def to_the_letter(path: str, text: str) -> Exact[str]:
+    """
+    Return a condition that a column holds a text, whatever its collation.
+
+    Args:
+        path: The path of the column.
+        text: The text.
+    """
+    return Exact(ToTheLetter(F(path)), text)
 
 
 class LowercaseCharField(ExactCharField):

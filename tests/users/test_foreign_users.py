@@ -29,9 +29,10 @@ from django_enrollments.permissions import (
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
     decide,
-    granted_courses,
+    decide_on,
     has_perm,
 )
+from django_enrollments.policies import Requester
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.views.base import (
@@ -156,7 +157,7 @@ class TestPermissions:
         assert not has_perm(foreign, perm)
         assert not has_perm(foreign, perm, course)
         assert not has_perm(SimpleLazyObject(lambda: foreign), perm, course)
-        assert granted_courses(foreign, perm, [course]) == []
+        assert [one.granted for one in decide_on(foreign, perm, [course])] == [False]
         first, second = decide([foreign, ada], perm, course)
         assert (first.granted, second.granted) == (False, has_perm(ada, perm, course))
         roles = CourseRoleBackend()
@@ -168,7 +169,7 @@ class TestPermissions:
         lazy = SimpleLazyObject(lambda: ada)
 
         assert has_perm(lazy, CREATE_ENROLLMENT)
-        assert granted_courses(lazy, VIEW_ENROLLMENT_DATA, [course]) == [course]
+        assert Requester(lazy).visible_courses([course]) == [course]
 
 
 class TestHTTP:
