@@ -35,7 +35,7 @@ from tests.factories import (
     make_user,
     username,
 )
-from tests.stranger import data as stranger
+from tests.swapped import data as other_data
 from tests.watching import event_types, nothing_written, refused, row_of, state_of
 
 pytestmark = pytest.mark.django_db
@@ -70,8 +70,8 @@ def state(enrollment):
 class TestDataLayer:
     @pytest.fixture(autouse=True)
     def _other_data_layer(self, settings):
-        settings.ENROLLMENTS_DATA_API = "tests.stranger.data"
-        stranger.CALLS.clear()
+        settings.ENROLLMENTS_DATA_API = "tests.swapped.data"
+        other_data.CALLS.clear()
 
     @pytest.mark.rule("API-01")
     @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ class TestDataLayer:
             "nowhere",
             ".",
             "a b",
-            "tests.stranger.broken",
+            "tests.swapped.broken",
         ],
     )
     def test_that_cannot_be_imported_is_reported_by_its_path(self, settings, path):
@@ -108,26 +108,26 @@ class TestDataLayer:
         verified = api.get_verified_enrollments("someone", include_inactive=True)
 
         assert [one["mode"] for one in verified] == ["verified"]
-        assert stranger.CALLS == [("get_course_enrollments", "someone", True)]
+        assert other_data.CALLS == [("get_course_enrollments", "someone", True)]
 
     @pytest.mark.rule("DATA-14")
     def test_gives_the_course_before_it_creates(self):
         added = api.add_enrollment("new", "far-away", enrollment_attributes=[COLOR])
 
-        assert added == stranger.ENROLLMENT
-        assert [call[0] for call in stranger.CALLS] == [
+        assert added == other_data.ENROLLMENT
+        assert [call[0] for call in other_data.CALLS] == [
             "get_course_enrollment_info",
             "create_course_enrollment",
             "add_or_update_enrollment_attr",
         ]
-        assert stranger.CALLS[1][1:] == ("new", "far-away", "audit", True)
+        assert other_data.CALLS[1][1:] == ("new", "far-away", "audit", True)
 
     @pytest.mark.rule("DATA-14")
     def test_updates(self):
         updated = api.update_enrollment("someone", "far-away", is_active=False)
 
-        assert updated == stranger.ENROLLMENT
-        assert stranger.CALLS == [
+        assert updated == other_data.ENROLLMENT
+        assert other_data.CALLS == [
             ("update_course_enrollment", "someone", "far-away", None, False)
         ]
         with pytest.raises(EnrollmentNotFoundError):
@@ -135,11 +135,11 @@ class TestDataLayer:
 
     @pytest.mark.rule("DATA-14", "API-18")
     def test_is_behind_the_other_functions(self):
-        assert api.get_enrollment("someone", "far-away") == stranger.ENROLLMENT
+        assert api.get_enrollment("someone", "far-away") == other_data.ENROLLMENT
         assert api.get_enrollment_attributes("someone", "far-away")[0]["value"] == "1"
         assert api.get_user_roles("someone") == {"role"}
-        assert api.serialize_enrollments([]) == [stranger.ENROLLMENT]
-        assert api.get_course_enrollment_details("far-away") == stranger.COURSE
+        assert api.serialize_enrollments([]) == [other_data.ENROLLMENT]
+        assert api.get_course_enrollment_details("far-away") == other_data.COURSE
         # Courses that it alone knows have the orgs of their ids.
         assert api.unenroll_user_from_all_courses("someone") == ["a", "x"]
         api.set_enrollment_attributes("someone", "far-away", [])

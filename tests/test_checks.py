@@ -254,7 +254,7 @@ class TestCheckPaths:
         assert name in found.msg
         assert repr(path) in found.msg
 
-    def test_e002_tells_what_the_module_raised(
+    def test_e002_shows_the_error_of_the_module(
         self, settings, name, tmp_path, monkeypatch
     ):
         (tmp_path / "failing_module.py").write_text("1 / 0")
@@ -341,7 +341,7 @@ class TestCheckExtras:
         monkeypatch.setitem(sys.modules, library, None)
         return f"{self.AUTHENTICATION}.{kind}", extra
 
-    def test_e008_tells_what_to_install(self, settings, missing):
+    def test_e008_shows_the_extra_to_install(self, settings, missing):
         path, extra = missing
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [path]
 
@@ -462,10 +462,10 @@ class TestCheckCourseAdapter:
         found = checks.check_course_adapter()
 
         assert ids(found) == ["E004"] * 3
-        told = " ".join(one.msg for one in found)
-        assert f"{HERE}.AdapterToNowhere.org is 'organisation'" in told
-        assert ".start is 'course_id__start'" in told
-        assert ".end is 7" in told
+        messages = " ".join(one.msg for one in found)
+        assert f"{HERE}.AdapterToNowhere.org is 'organisation'" in messages
+        assert ".start is 'course_id__start'" in messages
+        assert ".end is 7" in messages
 
     @pytest.mark.parametrize(
         "adapter",
@@ -490,9 +490,9 @@ class TestCheckCourseAdapter:
         settings.ENROLLMENTS_COURSE_MODEL = "admin.LogEntry"
         self.use(settings, AdapterOfAuthor)
 
-        told = {one.msg.partition(" is ")[0] for one in checks.check_course_adapter()}
+        found = {one.msg.partition(" is ")[0] for one in checks.check_course_adapter()}
 
-        names = {name.rpartition(".")[2] for name in told}
+        names = {name.rpartition(".")[2] for name in found}
         assert names >= {"course_id", "org", "end"}
         assert not names & {"display_name", "start"}
 

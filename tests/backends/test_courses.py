@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
-ADAPTERS = "tests.stranger.adapters"
+ADAPTERS = "tests.swapped.adapters"
 
 
 def use(settings, default_host, other_host):
@@ -141,9 +141,9 @@ class TestAdapterOfMethods:
         self, ada, course, at, is_open
     ):
         with one_call(at):
-            told = api.explain_enrollment(username("ada"), COURSE_ID)
+            explained = api.explain_enrollment(username("ada"), COURSE_ID)
 
-        assert told["allowed"] is is_open
+        assert explained["allowed"] is is_open
 
     def test_has_seats(self, course):
         ada, bob = make_users(2)
@@ -404,8 +404,8 @@ class TestWithoutTimeZones:
         EnrollmentsService().enroll(ada, COURSE_ID, at=NOON - timedelta(seconds=1))
         with pytest.raises(CourseEnrollmentClosedError):
             EnrollmentsService().enroll(bob, COURSE_ID, at=NOON)
-        told = api.explain_enrollment(bob.get_username(), COURSE_ID)
-        assert told["reasons"][0]["code"] == "enrollment_ended"
+        explained = api.explain_enrollment(bob.get_username(), COURSE_ID)
+        assert explained["reasons"][0]["code"] == "enrollment_ended"
 
     def test_bulk_enrolling_invites(self, course):
         (result,) = api.bulk_enroll(COURSE_ID, emails=["new@example.org"])

@@ -1,4 +1,4 @@
-"""A change is one whole transaction, repeated when others were quicker (B-07)."""
+"""A change is one transaction, repeated after a conflict."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ autocommit = pytest.mark.django_db(transaction=True)
 
 
 def only_on(*vendors):
-    """Skip a test elsewhere, saying so."""
+    """Skip a test on other databases, with the reason."""
     reason = f"{connection.vendor} is none of: {', '.join(vendors)}"
     return pytest.mark.skipif(connection.vendor not in vendors, reason=reason)
 
 
 def refusing(times, *, error=None):
-    """Make an attempt that others get in the way of so many times; it keeps a log."""
+    """Make an attempt that has so many conflicts; it keeps a log."""
 
     def attempt(lock):
         attempt.locks.append(lock)
@@ -99,13 +99,13 @@ def in_another_thread(pool, work):
 
 
 def move(row, mode):
-    """Change a row as anybody else's statement would."""
+    """Change a row as a statement of another process would."""
     CourseEnrollment.objects.filter(pk=row.pk).update(mode=mode)
 
 
 class TestUntilSettled:
     @autocommit
-    def test_tries_until_nobody_is_in_the_way(self):
+    def test_repeats_until_there_is_no_conflict(self):
         attempts = [refusing(times) for times in (0, 1, ATTEMPTS - 1)]
 
         answers = [until_settled(attempt, using=USING) for attempt in attempts]
@@ -118,7 +118,7 @@ class TestUntilSettled:
         ]
 
     @autocommit
-    def test_gives_up_in_the_end_and_says_why(self):
+    def test_raises_after_the_last_attempt(self):
         attempt = refusing(ATTEMPTS)
 
         with pytest.raises(CourseEnrollmentError, match="Too many changes") as failure:
@@ -153,17 +153,17 @@ class TestUntilSettled:
         assert len(attempt.locks) == 1
 
     @autocommit
-    def test_tells_the_attempt_that_it_repeats(self):
-        told = []
+    def test_marks_repeated_attempts(self):
+        repeated = []
 
         def attempt(_lock):
-            told.append(bool(_retries.get()))
-            if len(told) < 3:
+            repeated.append(bool(_retries.get()))
+            if len(repeated) < 3:
                 raise Conflict
 
         until_settled(attempt, using=USING)
 
-        assert told == [False, True, True]
+        assert repeated == [False, True, True]
         assert not _retries.get()
 
     @autocommit
@@ -247,9 +247,9 @@ class TestUntilSettled:
         with ThreadPoolExecutor(2) as pool:
             one = in_another_thread(pool, partial(within, crossed(first, second)))
             other = in_another_thread(pool, partial(within, crossed(second, first)))
-            told = {one.result(), other.result()}
+            results = {one.result(), other.result()}
 
-        assert told == {"ended", "fine"}
+        assert results == {"ended", "fine"}
         assert len(log) == 2
 
     @only_on("mysql")
@@ -444,7 +444,7 @@ class TestWholeTransaction:
         assert CourseEnrollment.objects.get(mode="honor") == bob
 
     @autocommit
-    def test_asks_the_database_nothing_where_nothing_is_written(
+    def test_sends_no_statement_where_nothing_is_written(
         self, django_assert_num_queries
     ):
         with django_assert_num_queries(0), lazy_transaction(USING):
@@ -536,7 +536,7 @@ class TestInsertAll:
         assert CourseAccessRole.objects.count() == 2
 
     @pytest.mark.django_db
-    def test_asks_the_database_nothing_for_no_rows(self, django_assert_num_queries):
+    def test_sends_no_statement_for_no_rows(self, django_assert_num_queries):
         with django_assert_num_queries(0):
             inserted = insert_all([], using=USING)
 

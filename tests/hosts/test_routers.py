@@ -67,7 +67,7 @@ class ReplicaRouter:
 
 
 class KnownRelationsRouter(ReplicaRouter):
-    """Also says that what was read from either belongs together."""
+    """Also allows relations between rows of the two databases."""
 
     def allow_relation(self, obj1, obj2, **hints):
         return True
