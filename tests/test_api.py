@@ -103,7 +103,7 @@ class TestDataLayer:
         assert api.get_enrollments("someone") == []
 
     @pytest.mark.rule("DATA-14")
-    def test_lists_what_verified_enrollments_are_picked_from(self):
+    def test_lists_enrollments_to_choose_by_mode(self):
         verified = api.get_verified_enrollments("someone", include_inactive=True)
 
         assert [one["mode"] for one in verified] == ["verified"]
@@ -295,7 +295,7 @@ class TestAddEnrollment:
         assert row_of(ada, course).events.get().enterprise_uuid == "acme"
 
     @pytest.mark.rule("API-22")
-    def test_returns_what_is_read_afterwards(self, ada):
+    def test_returns_the_enrollment_as_it_is_read(self, ada):
         course = make_course(
             enrollment_start=NOON - DAY, end=NOON + DAY, display_name="Round trips"
         )

@@ -373,7 +373,7 @@ class TestUserKeys:
         "key",
         [None, True, False, 1.0, b"1", "", "nobody", "\x00", "1\x00", [], {}, object()],
     )
-    def test_are_none_for_what_is_no_key(self, key):
+    def test_are_none_for_invalid_keys(self, key):
         assert identifiers.find_user_key(key) is None
 
     def test_are_none_for_a_number_that_no_column_holds(self):

@@ -454,7 +454,7 @@ class TestAttributes:
 
 class TestUnenrollUserFromAllCourses:
     @pytest.mark.rule("DATA-09", "V1-UNENR-07", "V1-UNENR-10", "SEED-DIFF-06")
-    def test_deactivates_what_is_active_without_asking_filters(self, settings):
+    def test_deactivates_active_ones_without_filters(self, settings):
         learner, other = make_users(2)
         for course_id in ("b", "a", "gone"):
             make_course(course_id)

@@ -384,7 +384,7 @@ class TestUnenroll:
         with nothing_written():
             assert not service.unenroll(learner, course).is_active
 
-    def test_refuses_what_does_not_exist(self, ada, course):
+    def test_refuses_unknown_arguments(self, ada, course):
         for user, where, error in (
             (ada, course, EnrollmentNotFoundError),
             ("nobody", course, UserNotFoundError),
@@ -447,7 +447,7 @@ class TestChangeMode:
 
         assert state_of(ada, course) == ("verified", True)
 
-    def test_refuses_what_does_not_exist(self, ada, course):
+    def test_refuses_unknown_arguments(self, ada, course):
         for user, where, mode, error in (
             (ada, "unknown", "audit", CourseNotFoundError),
             (ada, course, "unknown", CourseModeNotFoundError),
@@ -526,7 +526,7 @@ class TestBulkEnroll:
 
 
 class TestExplain:
-    def test_explains_what_enroll_would_do(self, ada):
+    def test_explains_the_result_of_enroll(self, ada):
         shut = make_course("shut", enrollment_end=NOON)
 
         explained = service.explain(ada.pk, "shut")

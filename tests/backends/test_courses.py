@@ -114,7 +114,7 @@ class TestAdapterOfMethods:
         use(settings, "MethodAdapter", "MethodSeminarAdapter")
         settings.TIME_ZONE = "UTC"
 
-    def test_shows_what_the_methods_return(self, course):
+    def test_shows_values_of_the_methods(self, course):
         details = api.get_course_enrollment_details(COURSE_ID)
 
         assert details["course_name"] == f"Computed {COURSE_ID}"

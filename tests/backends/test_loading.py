@@ -120,7 +120,7 @@ class TestFindRetiringUser:
         assert self.find("ada lovelace") is None
 
     @pytest.mark.parametrize("name", ["", "a\x00b", "\ud800", None, 7, ["ada"]])
-    def test_finds_no_user_by_what_is_no_name(self, name):
+    def test_finds_no_user_by_invalid_names(self, name):
         assert self.find(name) is None
 
 

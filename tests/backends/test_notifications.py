@@ -174,7 +174,7 @@ class TestEnrollmentNotificationSender:
             ("nowhere.Backend", ImproperlyConfigured, "NOTIFICATION_BACKEND"),
         ],
     )
-    def test_raises_what_the_backend_raises(
+    def test_raises_errors_of_the_backend(
         self, ada, requested, settings, backend, error, match
     ):
         settings.ENROLLMENTS_NOTIFICATION_BACKEND = backend

@@ -157,7 +157,7 @@ class TestDetails:
 
     @pytest.mark.rule("CACHE-06")
     @pytest.mark.parametrize("course_id", ["", "not valid", None, [], {}])
-    def test_is_refused_for_what_is_no_course_id(self, course_id):
+    def test_is_refused_for_invalid_course_ids(self, course_id):
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details(course_id)
 

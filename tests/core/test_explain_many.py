@@ -1,4 +1,4 @@
-"""Whether a learner may enroll in each of many courses (contract §5)."""
+"""Whether a learner may enroll in each of many courses."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class TestRenameCourseId:
             ("old", get_course_model()(pk="5")),
         ],
     )
-    def test_refuses_what_is_no_course_id(self, ada, old, new):
+    def test_refuses_invalid_course_ids(self, ada, old, new):
         grant(ada, "", org="org")
         grant(ada, "old")
         before = roles()
@@ -293,6 +293,6 @@ class TestCommand:
         assert roles() == {(ada.pk, "", "new", "staff")}
 
     @pytest.mark.parametrize("ids", [("", "new"), ("old", ""), ("old", "a b")])
-    def test_refuses_what_is_no_course_id(self, ids):
+    def test_refuses_invalid_course_ids(self, ids):
         with pytest.raises(CommandError, match="no course id"):
             call_command("rename_course_id", *ids)

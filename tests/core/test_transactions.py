@@ -182,7 +182,7 @@ class TestUntilSettled:
         assert log == [0, 1, 2]
 
     @autocommit
-    def test_repeats_by_itself_what_is_done_after_the_commit(self):
+    def test_repeats_work_after_the_commit_by_itself(self):
         later = refusing(3)
 
         def do_later():
@@ -216,7 +216,7 @@ class TestUntilSettled:
 
     @only_on("postgresql", "mysql")
     @autocommit
-    def test_repeats_what_a_deadlock_ended(self):
+    def test_repeats_a_transaction_after_a_deadlock(self):
         first, second, log, crossed = make_crossing()
 
         with ThreadPoolExecutor(2) as pool:
@@ -254,7 +254,7 @@ class TestUntilSettled:
 
     @only_on("mysql")
     @autocommit
-    def test_repeats_what_waited_too_long_for_a_lock(self):
+    def test_repeats_a_transaction_after_a_lock_timeout(self):
         row = make_row()
         held, gone = Event(), Event()
 
@@ -287,7 +287,7 @@ class TestUntilSettled:
 
     @only_on("postgresql")
     @autocommit
-    def test_repeats_at_read_committed_what_a_snapshot_was_too_old_for(self):
+    def test_repeats_at_read_committed_after_an_old_snapshot(self):
         row = make_row()
         levels = []
 

@@ -1,4 +1,4 @@
-"""Courses whose id is their primary key, which is no text (contract §4)."""
+"""Courses whose id is their primary key, which is no text."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class TestHTTP:
                 assert client_of(boss).get(f"{ROOT}{path}").status_code < 500, path
         assert not CourseEnrollment.objects.exists()
 
-    def test_an_invitation_lets_in(self, course):
+    def test_an_invitation_opens_a_course(self, course):
         course.by_invitation = True
         course.save()
         ada = make_user("ada")
