@@ -17,9 +17,9 @@ from django_enrollments.core.invitations import (
     withdraw,
 )
 from django_enrollments.identifiers import find_course_id
-from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
 from django_enrollments.text import clean_address
+from django_enrollments.users import email_of
 from django_enrollments.views.base import (
     EnrollmentAPIView,
     IsGlobalStaff,
