@@ -42,7 +42,7 @@ class Work:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestEach:
+class TestIsolateFailures:
     def test_works_on_all_together(self):
         work = Work(error=DataError())
 
@@ -126,7 +126,7 @@ class TestEach:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestPatiently:
+class TestRetryWhileUnavailable:
     def test_tries_again_until_it_works(self):
         tries = []
 

@@ -389,7 +389,7 @@ class TestWriteTransaction:
         assert not [one for one in captured.captured_queries if "LEVEL" in one["sql"]]
 
 
-class TestWholeTransaction:
+class TestLazyTransaction:
     @autocommit
     def test_begins_with_the_first_write_and_ends_with_the_block(self):
         row = make_row()
