@@ -1,5 +1,5 @@
 """
-Runs what the README and the documentation tell people to type.
+Run the commands and code of the README and the documentation.
 
 A fenced block is taken by its language and its first line:
 
@@ -10,7 +10,7 @@ A fenced block is taken by its language and its first line:
 - ``console``: its commands are run and, where they have prompts, their output compared.
 - ``json`` with a URL as its caption: what the running site answers there.
 
-In expected output, ``...`` stands for anything. All blocks of a page build on each
+In expected output, ``...`` matches anything. All blocks of a page build on each
 other. The how-to pages run inside the default test host; where a page describes a
 whole project, that project is made in a folder of its own.
 """
@@ -53,8 +53,8 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"# (?P<path>[\w/]+\.py)(?P<added>, at the end)?\n")
-#: What tests cannot do without a network, or do otherwise.
-_PASSED_OVER = re.compile(r"make |.*pip install|python -m venv|.*activate")
+#: Commands that need a network, or that tests do in another way.
+_SKIPPED = re.compile(r"make |.*pip install|python -m venv|.*activate")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def read_commands(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each command of a console block with its output; none without prompts."""
+    """Yield each command of a block with its output, ``None`` without prompts."""
     if not text.startswith("$ "):
         yield from ((command, None) for command in text.splitlines())
         return
@@ -117,16 +117,16 @@ def run_python(block: Block, page: str, names: dict[str, Any]):
     session = doctest.DocTestParser().get_doctest(
         block.text, names, page, page, block.line
     )
-    said = io.StringIO()
+    output = io.StringIO()
     runner = doctest.DocTestRunner(optionflags=FLAGS)
-    failed, tried = runner.run(session, out=said.write, clear_globs=False)
+    failed, tried = runner.run(session, out=output.write, clear_globs=False)
     names.update(session.globs)
     assert tried
-    assert not failed, said.getvalue()
+    assert not failed, output.getvalue()
 
 
 def open_databases(databases: dict[str, Any]):
-    """Connect by settings that a running process cannot take over any more."""
+    """Connect with settings that a running process cannot adopt."""
     for connection in ConnectionHandler(databases).all():
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -134,7 +134,7 @@ def open_databases(databases: dict[str, Any]):
 
 
 class Reader:
-    """Does what a how-to page says, inside the test host."""
+    """Follows a how-to page, in the test host."""
 
     def __init__(self, page: str, folder: Path, settings):
         self.page = page
@@ -179,17 +179,17 @@ class Reader:
     def run_commands(self, block: Block):
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
-            said = io.StringIO()
+            output = io.StringIO()
             if words[0] == "cat":
-                said.write((self.folder / words[1]).read_text(encoding="utf-8"))
+                output.write((self.folder / words[1]).read_text(encoding="utf-8"))
             else:
                 assert words[:2] == ["python", "manage.py"], command
                 try:
-                    call_command(*words[2:], stdout=said, stderr=said)
+                    call_command(*words[2:], stdout=output, stderr=output)
                 except CommandError as error:
                     # As manage.py prints it.
-                    said.write(f"{type(error).__name__}: {error}\n")
-            assert_output(wanted, said.getvalue(), f"{self.page}: {command}")
+                    output.write(f"{type(error).__name__}: {error}\n")
+            assert_output(wanted, output.getvalue(), f"{self.page}: {command}")
 
     def forget(self):
         for name in self.modules:
@@ -197,7 +197,7 @@ class Reader:
 
 
 class Project:
-    """Does what a page says in a folder of its own, as a reader would."""
+    """Follows a page in a folder of its own, as a reader would."""
 
     def __init__(self, page: str, folder: Path):
         self.page = page
@@ -224,7 +224,7 @@ class Project:
             if block.language == "console":
                 self.run_commands(block)
             elif block.language == "json" and "http" in block.caption:
-                self.ask_site(block)
+                self.request_page(block)
         if session:
             self.run_session(session)
 
@@ -237,13 +237,13 @@ class Project:
     def run_commands(self, block: Block):
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
-            if _PASSED_OVER.match(command):
+            if _SKIPPED.match(command):
                 continue
             if words[0] == "cd":
                 self.folder = self.folder / words[1]
             elif "runserver" in words:
                 self.start_server()
-            elif words[-1] != "shell":  # What is typed there comes next.
+            elif words[-1] != "shell":  # The next block is typed there.
                 done = self.run(*words)
                 assert_output(wanted, done, f"{self.page}: {command}")
 
@@ -258,7 +258,7 @@ class Project:
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0 or done.stdout, f"{words} failed without a word"
+        assert done.returncode == 0 or done.stdout, f"{words} failed without output"
         return done.stdout
 
     def run_session(self, blocks: list[Block]):
@@ -296,14 +296,14 @@ class Project:
             stderr=subprocess.DEVNULL,
         )
 
-    def ask_site(self, block: Block):
+    def request_page(self, block: Block):
         url = block.caption.replace(":8000", f":{self.port}")
-        # As a browser asks.
+        # The header of a browser.
         request = Request(url, headers={"Accept": "text/html,*/*;q=0.8"})  # noqa: S310
         for _ in range(100):
             try:
-                with urlopen(request, timeout=20) as answer:  # noqa: S310 - ourselves.
-                    got = json.load(answer)
+                with urlopen(request, timeout=20) as response:  # noqa: S310 - ourselves.
+                    got = json.load(response)
                 break
             except URLError as error:
                 if not isinstance(error.reason, ConnectionRefusedError):
