@@ -22,7 +22,6 @@ from tests.processes.calls import (
 )
 from tests.processes.checks import tally
 from tests.processes.concurrent import IN_TRANSACTION, at_once, by
-from tests.processes.controlled import Controlled, pause
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,23 +99,6 @@ class TestFullCourse:
             api.add_enrollment(ada.get_username(), course_id_of(course))
 
         assert held == [False]
-
-    def test_is_not_waited_for_again_by_who_has_found_it_sold_out(self):
-        if connection.vendor == "sqlite":
-            pytest.skip("SQLite has no row locks.")
-        course = make_course(max_student_enrollments_allowed=0)
-        first, second = self._calls(course)
-        process = Controlled(
-            partial(in_turn, [first, pause, partial(without_waiting, second)])
-        )
-        assert process.has_paused()
-
-        with transaction.atomic():
-            list(type(course).objects.select_for_update().filter(pk=course.pk))
-            process.go_on()
-            answer = process.answer()
-
-        assert answer.unwrap() == ["course_full", "fine", "course_full"]
 
     def test_enrolls_as_soon_as_there_is_a_seat(self):
         course = make_course(max_student_enrollments_allowed=0)

@@ -15,14 +15,15 @@ from django.utils import timezone
 
 from django_enrollments import api, data
 from django_enrollments.backends.permissions import CourseRoleBackend
+from django_enrollments.data import DATA_FUNCTIONS
 from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
-from django_enrollments.importing import DATA_FUNCTIONS
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
     get_course_adapter,
 )
-from django_enrollments.permissions import VIEW_ENROLLMENT_DATA, granted_courses
+from django_enrollments.permissions import VIEW_ENROLLMENT_DATA
+from django_enrollments.policies import Requester
 from tests.factories import (
     HOUR,
     course_id_of,
@@ -389,15 +390,15 @@ class TestGrantedCourses:
         for number in roles:
             give_role(bea, courses[number])
 
-        found = granted_courses(bea, VIEW_ENROLLMENT_DATA, reversed(courses))
+        found = Requester(bea).visible_courses(reversed(courses))
 
         assert found == [courses[number] for number in reversed(granted)]
 
     def test_are_all_for_global_staff(self, boss, courses):
-        assert granted_courses(boss, VIEW_ENROLLMENT_DATA, courses) == courses
+        assert Requester(boss).visible_courses(courses) == courses
 
     def test_take_no_statement_without_courses(self, bea):
         with CaptureQueriesContext(connection) as captured:
-            assert granted_courses(bea, VIEW_ENROLLMENT_DATA, []) == []
+            assert Requester(bea).visible_courses([]) == []
 
         assert not [query for query in captured if "role" in query["sql"]]
