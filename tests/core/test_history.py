@@ -48,7 +48,7 @@ from tests.watching import (
 pytestmark = pytest.mark.django_db
 
 ADA = username("ada")
-KEY = uuid.uuid4()
+KEY = uuid.UUID(int=7)
 MODES = ("audit", "honor", "verified")
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 

@@ -64,7 +64,7 @@ NO_OBJECTS: list[bytes] = [
     b'{} // {"mode": "audit"}', b"\x00", text(GOOD) + b"\x00", b'{"mode": "a\x01b"}',
     b"\xef\xbb\xbf" + text(GOOD), b'{"mode": "\xff\xfe"}', b'{"mode": "\xed\xa0\x80"}',
     json.dumps(GOOD).encode("utf-16"), json.dumps(GOOD).encode("utf-32"),
-    b'{"mode": "\xd8\x00"}', gzip.compress(text(GOOD)), deep(100_000).encode(),
+    b'{"mode": "\xd8\x00"}', gzip.compress(text(GOOD), mtime=0), deep(100_000).encode(),
     b"[" * 100_000, deep(50_000, '{"a":', "}", "1").encode(), deep(960).encode(),
     b'{"mode": ' + b"9" * 5_000 + b"}", b'{"mode": "' + b"x" * 3_000_000 + b'"}',
     text({str(number): number for number in range(20_000)}),
