@@ -20,12 +20,14 @@ import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.http import SimpleCookie
+from rest_framework.parsers import JSONParser
 
 from django_enrollments.models import (
     CourseEnrollmentAllowed,
     UserRetirementStatus,
     get_course_model,
 )
+from django_enrollments.views import EnrollmentListView
 from tests.factories import make_course, make_modes, make_user, username
 from tests.http import ENROLLMENT, ROOT, client_of, put, wish
 from tests.sampling import spread
@@ -655,6 +657,25 @@ class TestBody:
         with nothing_changed():
             for name in names:
                 assert_no_failure(boss.call(name, CONTENT_LENGTH=length), name)
+
+    def test_too_deep_to_be_shown_is_shown_as_dots(self, rf):
+        """A parser of the host may accept what this Python cannot print."""
+        value: list[Any] = []
+        for _ in range(100_000):
+            value = [value]
+
+        class Parser(JSONParser):
+            def parse(self, *args, **kwargs):
+                return wish("") | {"course_details": {"course_id": value}}
+
+        class View(EnrollmentListView):
+            authentication_classes = permission_classes = throttle_classes = []
+            parser_classes = [Parser]
+
+        response = View.as_view()(rf.post(ENROLLMENT, {}, JSON))
+
+        assert response.status_code == 400
+        assert response.data == {"message": "No course '...' found for enrollment"}
 
     def test_that_is_good_is_still_accepted(self, ada):
         body = GOOD | {
