@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
 
-from django_enrollments import api, urls, wire
+from django_enrollments import api, urls
 from django_enrollments.errors import (
     CohortNotFoundError,
     CourseEnrollmentError,
@@ -35,6 +35,7 @@ from django_enrollments.views import (
     EnrollmentListView,
 )
 from django_enrollments.views import enrollments as enrollment_views
+from django_enrollments.views.errors import ERROR_RESPONSES
 from tests.example import MANAGE, ROOT
 from tests.factories import (
     DAY,
@@ -733,7 +734,7 @@ class TestAnswers:
 
         assert proven | without_route == described
 
-    @pytest.mark.parametrize("row", wire.ANSWERS, ids=lambda row: row[0].__name__)
+    @pytest.mark.parametrize("row", ERROR_RESPONSES, ids=lambda row: row[0].__name__)
     def test_to_every_refusal_of_the_rules_are_described(
         self, world: World, description: Description, row: Any
     ) -> None:

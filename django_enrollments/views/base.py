@@ -7,21 +7,14 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.core.exceptions import (
-    RequestDataTooBig,
-    TooManyFieldsSent,
-    TooManyFilesSent,
-    ValidationError,
-)
+from django.core.exceptions import TooManyFieldsSent, ValidationError
 from django.db import DataError
 from django.http import UnreadablePostError
-from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from rest_framework.exceptions import (
     AuthenticationFailed,
     MethodNotAllowed,
     NotAuthenticated,
-    ParseError,
     Throttled,
 )
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -37,7 +30,6 @@ from django_enrollments.authentication import (
     SessionAuthenticationAllowInactiveUser,
     make_authenticators,
 )
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import non_atomic
 from django_enrollments.identifiers import find_username
@@ -50,18 +42,16 @@ from django_enrollments.permissions import (
 )
 from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.views.audit import write_audit_line
-from django_enrollments.wire import (
+from django_enrollments.views.errors import (
     CarefulJSONParser,
     JSONOnly,
     Refused,
-    RequestTooLarge,
-    Unavailable,
-    message,
+    as_api_exception,
+    untranslated,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from django.http import HttpRequest
     from rest_framework.authentication import BaseAuthentication
@@ -279,24 +269,11 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         return exception_handler
 
     def handle_exception(self, exc: Exception) -> Response:
-        """
-        Answer what was raised.
-
-        Args:
-            exc: What was raised.
-        """
-        if isinstance(exc, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
-            exc = RequestTooLarge()
-        elif isinstance(exc, UnreadablePostError):
-            # The client hung up while sending it; a proxy may hear the answer.
-            exc = ParseError("The request could not be read.")
-        elif isinstance(exc, CollaboratorNotLoaded):
-            logger.error("A request is refused.", exc_info=exc)
-            exc = Unavailable()
+        """Return the response to an exception."""
         if isinstance(exc, Refused):
             return Response(exc.body, status=exc.status)
         with untranslated():
-            return super().handle_exception(exc)
+            return super().handle_exception(as_api_exception(exc))
 
 
 class Requester:
@@ -345,46 +322,3 @@ class Requester:
     def may_deactivate(self) -> bool:
         """Whether they may take others out of courses."""
         return self.has_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
-
-
-def untranslated() -> AbstractContextManager[None]:
-    """Have texts of Django and DRF said as they are written, whatever the language."""
-    return translation.override(None)
-
-
-def body_of(request: Request) -> dict[str, Any]:
-    """
-    Return the fields of a request's body; what is no object has none.
-
-    Args:
-        request: The request.
-
-    Raises:
-        ParseError: It is not what its type says.
-        UnsupportedMediaType: No parser reads its type.
-    """
-    with untranslated():
-        data = request.data
-    return data if isinstance(data, dict) else {}
-
-
-def refused(code: int, text: str, *values: object) -> Refused:
-    """
-    Return a refusal with a message, to be raised (V1-ERR-01).
-
-    Args:
-        code: HTTP status.
-        text: What the client is told, with a ``{}`` for each value.
-        values: Values from the request.
-    """
-    return Refused(code, message(text, *values))
-
-
-def includes_expired(request: Request) -> bool:
-    """
-    Return whether a request asks for expired modes too (V1-CRS-02).
-
-    Args:
-        request: The request; any value but an empty one asks, "0" and "false" too.
-    """
-    return bool(request.query_params.get("include_expired"))

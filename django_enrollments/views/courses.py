@@ -10,12 +10,13 @@ from django_enrollments import api
 from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.course_details_cache import may_be_personal
-from django_enrollments.views.base import (
-    EnrollmentAPIView,
-    Requester,
-    includes_expired,
+from django_enrollments.views.base import EnrollmentAPIView, Requester
+from django_enrollments.views.errors import DESCRIBING, refusing
+from django_enrollments.views.inputs import (
+    CourseQuerySerializer,
+    EligibilityQuerySerializer,
+    validated,
 )
-from django_enrollments.wire import Describing, refusing
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -44,9 +45,10 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
                 modes too.
             course_id: The course id.
         """
-        with refusing(Describing(course_id=course_id)):
+        query = validated(CourseQuerySerializer(data=request.query_params))
+        with refusing(DESCRIBING, course_id=course_id):
             details = api.get_course_enrollment_details(
-                course_id, include_expired=includes_expired(request)
+                course_id, include_expired=query["include_expired"]
             )
         return Response(details)
 
@@ -63,10 +65,12 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
             course_id: The course id.
         """
         requester = Requester(request)
-        mode = request.query_params.get("mode") or None
+        query = validated(EligibilityQuerySerializer(data=request.query_params))
+        mode = query.get("mode") or None
+        username = requester.username
         with (
-            refusing(Describing(requester.username, course_id, mode)),
+            refusing(DESCRIBING, username=username, course_id=course_id, mode=mode),
             attributed(origin_of(actor=requester.user, source="rest")),
         ):
-            explained = api.explain_enrollment(requester.username, course_id, mode)
+            explained = api.explain_enrollment(username, course_id, mode)
         return Response(explained)

@@ -25,7 +25,7 @@ from django_enrollments.permissions import (
     granted_course_ids,
     granted_courses,
 )
-from django_enrollments.text import MAX_TEXT, is_storable
+from django_enrollments.text import MAX_TEXT
 from django_enrollments.users import (
     choose_user,
     find_user,
@@ -36,17 +36,23 @@ from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
     Requester,
-    body_of,
-    includes_expired,
-    refused,
 )
-from django_enrollments.wire import (
-    Enrolling,
-    Listing,
+from django_enrollments.views.errors import (
+    ENROLLING,
+    LISTING,
+    RETRIEVING,
     Refused,
-    Retrieving,
+    refused,
     refusing,
-    told,
+    safe_text,
+)
+from django_enrollments.views.inputs import (
+    CourseQuerySerializer,
+    EnrollmentChangeSerializer,
+    EnrollmentTargetSerializer,
+    LearnerQuerySerializer,
+    body_of,
+    validated,
 )
 
 if TYPE_CHECKING:
@@ -86,9 +92,10 @@ class EnrollmentView(EnrollmentAPIView):
         elif not requester.may_view:
             # The same for all, so that it tells nothing of anybody (V1-GET-02).
             raise Refused(404)
-        with refusing(Retrieving(username, course_id)):
+        query = validated(CourseQuerySerializer(data=request.query_params))
+        with refusing(RETRIEVING, username=username, course_id=course_id):
             enrollment = api.get_enrollment(
-                username, course_id, include_expired=includes_expired(request)
+                username, course_id, include_expired=query["include_expired"]
             )
         return Response(enrollment)
 
@@ -112,13 +119,14 @@ class EnrollmentListView(EnrollmentAPIView):
                 modes too.
         """
         requester = Requester(request)
-        username = request.query_params.get("user", requester.username)
-        include_expired = includes_expired(request)
+        query = validated(LearnerQuerySerializer(data=request.query_params))
+        username = query.get("user", requester.username)
+        include_expired = query["include_expired"]
         if requester.is_called(username):
             username = requester.username
         elif not requester.may_view:
             return Response(_listed_for_team(requester, username, include_expired))
-        with refusing(Listing(username)):
+        with refusing(LISTING, username=username):
             listed = api.get_enrollments(username, include_expired=include_expired)
         return Response(listed)
 
@@ -134,37 +142,37 @@ class EnrollmentListView(EnrollmentAPIView):
         """
         requester = Requester(request)
         body = body_of(request)
-        course_id = _course_id_of(body)
+        target = validated(EnrollmentTargetSerializer(data=body))
+        course_id = target["course_details"]["course_id"]
         learner = _learner_of(body, requester)
         mode = _mode_of(body, requester)
         user = _user_of(learner, requester)
         if user is None:
             raise refused(406, "The user {} does not exist.", learner)
         with _audited(requester, user, course_id, body) as seen:
-            is_active = _flag_of(
-                body, "is_active", "'{}' is an invalid enrollment activation status."
-            )
-            force = _flag_of(
-                body, "force_enrollment", "'{}' is an invalid force enrollment status."
-            )
-            effects = _side_effects_of(body)
+            change = validated(EnrollmentChangeSerializer(data=body))
+            is_forced = change.pop("force_enrollment", None) and requester.may_force
             with (
-                refusing(Enrolling(learner, course_id, mode, effects["cohort"])),
+                refusing(
+                    ENROLLING,
+                    username=learner,
+                    course_id=course_id,
+                    mode=mode,
+                    cohort=change.get("cohort"),
+                ),
                 attributed(origin_of(actor=requester.user, source="rest")),
             ):
                 enrollment = api.enroll_or_update(
                     learner,
                     course_id,
                     mode=mode,
-                    is_active=is_active,
-                    enrollment_attributes=body.get("enrollment_attributes"),
-                    force_enrollment=force is True and requester.may_force,
+                    force_enrollment=bool(is_forced),
                     may_enroll=user == requester.user or requester.may_create,
                     may_choose_mode=_may_choose(mode, requester),
                     may_change=requester.may_create,
                     may_change_to_expired=requester.has_key,
                     may_deactivate=requester.may_deactivate,
-                    **effects,
+                    **change,
                 )
             seen.update(enrollment)
         return Response(enrollment)
@@ -196,9 +204,9 @@ def _audited(
                 write_audit_line(
                     "enrollment_change_requested",
                     course_id=course_id,
-                    requested_mode=told(body.get("mode"))[:MAX_TEXT],
+                    requested_mode=safe_text(body.get("mode"))[:MAX_TEXT],
                     actual_mode=actual and actual["mode"],
-                    requested_activation=told(body.get("is_active"))[:MAX_TEXT],
+                    requested_activation=safe_text(body.get("is_active"))[:MAX_TEXT],
                     actual_activation=actual and actual["is_active"],
                     user_id=user.pk,
                 )
@@ -250,18 +258,6 @@ def _courses_of(course_ids: Collection[str]) -> QuerySet[Any]:
     return adapter.get_queryset().filter(**{f"{adapter.course_id}__in": course_ids})
 
 
-def _course_id_of(body: Mapping[str, Any]) -> str:
-    """Return the course id of a request (V1-POST-02…04)."""
-    details = body.get("course_details")
-    given = details.get("course_id") if isinstance(details, dict) else None
-    if not given:
-        raise refused(400, "Course ID must be specified to create a new enrollment.")
-    course_id = find_course_id(given) if isinstance(given, str) else None
-    if course_id is None:
-        raise refused(400, "No course '{}' found for enrollment", given)
-    return course_id
-
-
 def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
     Return the name of who is to be enrolled; of others, it need not exist yet.
@@ -305,7 +301,7 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """Return the mode of a request; not everybody may pick any (V1-POST-15…18)."""
     mode = body.get("mode")
     if isinstance(mode, list | dict):
-        mode = told(mode)
+        mode = safe_text(mode)
     if not (_may_choose(mode, requester) or _may_act(body, requester)):
         raise refused(
             403,
@@ -328,41 +324,3 @@ def _user_of(learner: object, requester: Requester) -> Any | None:
     if isinstance(learner, str) and len(learner) <= _LONGEST_NAME:
         return find_user(learner)
     return None
-
-
-def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
-    """Return a flag of a request; only JSON's own booleans are ones (V1-POST-19…21)."""
-    flag = body.get(name)
-    if flag is not None and not isinstance(flag, bool):
-        raise refused(400, text, flag)
-    return flag
-
-
-def _side_effects_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what else a request wants to happen (V1-SIDE)."""
-    customer = "'{}' is an invalid enterprise customer."
-    return {
-        "cohort": _text_of(
-            body, "cohort", "An error occured while adding to cohort [{}]"
-        ),
-        "email_opt_in": _flag_of(
-            body, "email_opt_in", "'{}' is an invalid email opt-in status."
-        ),
-        "enterprise_uuid": _text_of(body, "enterprise_uuid", customer),
-        "linked_enterprise_customer": _text_of(
-            body, "linked_enterprise_customer", customer
-        ),
-        "enterprise_course_consent": _flag_of(
-            body,
-            "enterprise_course_consent",
-            "'{}' is an invalid enterprise consent status.",
-        ),
-    }
-
-
-def _text_of(body: Mapping[str, Any], name: str, text: str) -> str | None:
-    """Return a text of a request, one that can be stored."""
-    value: str | None = body.get(name)
-    if value is not None and not is_storable(value, MAX_TEXT):
-        raise refused(400, text, value)
-    return value

@@ -25,8 +25,8 @@ from django_enrollments.selects import Prepared, Slot, is_plain_path, read_colum
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.users import find_names
 from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.views.errors import Refused
 from django_enrollments.views.guards import IsGlobalStaff
-from django_enrollments.wire import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 HERE = __name__
 KEY = {"X-Edx-Api-Key": "secret"}
 AUDIT = "django_enrollments.views.audit"
-WIRE = "django_enrollments.wire"
+WIRE = "django_enrollments.views.errors"
 CUSTOMER = "f1e5a0c4-customer"
 ATTRIBUTE = {"namespace": "host", "name": "color", "value": "red"}
 

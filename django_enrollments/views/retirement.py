@@ -1,0 +1,87 @@
+"""Retirement of users, who leave all their courses at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from rest_framework import status
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+
+from django_enrollments import api
+from django_enrollments.backends.loading import get_retirement_backend
+from django_enrollments.collaborators import CollaboratorNotLoaded
+from django_enrollments.context import attributed, origin_of
+from django_enrollments.core.transactions import deciding
+from django_enrollments.errors import EnrollmentApiLoadError
+from django_enrollments.text import MAX_USERNAME, is_storable
+from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.views.guards import CanRetireUser
+from django_enrollments.views.inputs import (
+    RetirementRequestSerializer,
+    body_of,
+    first_error,
+)
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+logger = logging.getLogger(__name__)
+
+
+class UnenrollmentView(EnrollmentAPIView):
+    """
+    Unenrolls a user who asked for retirement from every course (V1-UNENR).
+
+    Its errors are bare JSON strings, and no throttle slows a retirement down.
+    """
+
+    permission_classes = [IsAuthenticated, CanRetireUser]
+    throttle_classes = []
+
+    @deciding()
+    def post(self, request: Request) -> Response:
+        """
+        Take somebody out of all courses, or of none if anything fails.
+
+        Args:
+            request: The request, with the ``username`` they had when they asked.
+
+        Returns:
+            The ids of the courses left; nothing at all when there were none.
+        """
+        wanted = RetirementRequestSerializer(data=body_of(request))
+        if not wanted.is_valid():
+            return Response(first_error(wanted), status=status.HTTP_404_NOT_FOUND)
+        try:
+            user = _find_retiring_user(wanted.validated_data["username"])
+            if user is None:
+                return Response(
+                    "No retirement request status for username.",
+                    status=status.HTTP_404_NOT_FOUND,
+                )
+            with attributed(origin_of(actor=request.user, source="retirement")):
+                left = api.leave_all_courses(user.get_username())
+        except Exception as error:
+            # Nothing of what went wrong leaves the host (B-11).
+            logger.exception("A user could not be taken out of all courses.")
+            is_refused = isinstance(
+                error, CollaboratorNotLoaded | EnrollmentApiLoadError
+            )
+            return Response(
+                "An error occurred while unenrolling the user.",
+                status=status.HTTP_400_BAD_REQUEST
+                if is_refused
+                else status.HTTP_500_INTERNAL_SERVER_ERROR,
+            )
+        if not left:
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(left)
+
+
+def _find_retiring_user(username: object) -> Any | None:
+    # A text that no database can hold is no username, whatever the backend.
+    if not isinstance(username, str) or not is_storable(username, MAX_USERNAME):
+        return None
+    return get_retirement_backend().find_retiring_user(username)
