@@ -213,12 +213,15 @@ def create_course_enrollment(
             [user],
             offer,
             mode=mode,
-            terms=lifecycle.Terms(access=not force_enrollment, offered_mode=False),
-            origin=current_origin(),
-            at=call.at,
-            using=using,
+            terms=lifecycle.Terms(
+                current_origin(),
+                call.at,
+                using,
+                access=not force_enrollment,
+                offered_mode=False,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+            ),
             is_active=is_active,
-            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
         )
         try:
             enrollment = outcome.unwrap()
@@ -273,9 +276,7 @@ def update_course_enrollment(
             offer,
             mode=mode,
             is_active=is_active,
-            origin=current_origin(),
-            at=call.at,
-            using=using,
+            terms=lifecycle.Terms(current_origin(), call.at, using),
         )
         return enrollment_data(row, offer, call)
 
@@ -356,9 +357,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         outcomes = lifecycle.deactivate(
             rows,
             course_ids,
-            origin=_retirement_origin(),
-            at=call.at,
-            using=using,
+            terms=lifecycle.Terms(_retirement_origin(), call.at, using),
         )
         return sorted(
             course_ids[row.course_id]

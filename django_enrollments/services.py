@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Origin
-    from django_enrollments.core.plans import Outcome
+    from django_enrollments.core.changes import Change
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
 #: How many courses are read at once.
@@ -291,11 +290,8 @@ class EnrollmentsService:
             (outcome,) = lifecycle.deactivate(
                 [row],
                 {row.course_id: offer.course_id},
-                origin=origin,
-                at=call.at,
-                using=using,
+                terms=lifecycle.Terms(origin, call.at, using, skip_refund=skip_refund),
                 course=offer.course,
-                skip_refund=skip_refund,
             )
         return outcome.unwrap()
 
@@ -350,9 +346,7 @@ class EnrollmentsService:
                 offer,
                 mode=mode,
                 is_active=None,
-                origin=origin,
-                at=call.at,
-                using=using,
+                terms=lifecycle.Terms(origin, call.at, using),
             )
 
     def is_enrolled(self, user: Any, course: Any) -> bool:
@@ -543,7 +537,7 @@ def _enroll(
     enterprise_uuid: str | None,
     origin: Origin,
     at: datetime | None,
-) -> Outcome:
+) -> Change:
     """
     Enroll a learner by the learner's rules.
 
@@ -553,8 +547,6 @@ def _enroll(
         InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
     """
     using = begin_writing()
-    if over_capacity and not origin.reason:
-        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
     cleaned = None if attributes is None else clean_attributes(attributes)
     with one_call(at) as call:
         offer = get_offer(course, call, using)
@@ -564,15 +556,15 @@ def _enroll(
             offer,
             mode=mode,
             terms=lifecycle.Terms(
+                origin,
+                call.at,
+                using,
                 access=force is not True,
                 seats=over_capacity is not True,
                 if_active=if_active,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+                attributes=cleaned,
             ),
-            origin=origin,
-            at=call.at,
-            using=using,
-            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-            attributes=cleaned,
         )
     return outcome
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_enrollments.context import one_call
 from django_enrollments.core import invitations, lifecycle
+from django_enrollments.core.changes import Terms
 from django_enrollments.core.course_info import CourseOffer, get_offer
 from django_enrollments.core.eligibility import judge_mode
 from django_enrollments.core.isolation import each, patiently
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Call, Origin
-    from django_enrollments.core.plans import Outcome
+    from django_enrollments.core.changes import Change
 
 #: How many rows are decided and committed together.
 ROWS_PER_BATCH = 500
@@ -203,7 +204,7 @@ class _Batch:
     def settle(
         self,
         first: Mapping[Any, int],
-        outcomes: Mapping[Any, Outcome | CourseEnrollmentError],
+        outcomes: Mapping[Any, Change | CourseEnrollmentError],
     ) -> None:
         """Store the outcome of each learner as the result of the row."""
         for key, position in first.items():
@@ -314,23 +315,16 @@ def _resolve_emails(batch: _Batch, positions: Sequence[int]) -> None:
 
 
 def _enroll_known(batch: _Batch) -> None:
-    terms = batch.terms
-    origin = terms.origin
-    if terms.over_capacity and not origin.reason:
-        # Not of invitations, for which seats count.
-        origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
+    terms = Terms(
+        batch.terms.origin,
+        batch.at,
+        batch.using,
+        access=batch.terms.force is not True,
+        seats=batch.terms.over_capacity is not True,
+        if_active="change_mode",
+    )
     enroll = partial(
-        lifecycle.enroll,
-        offer=batch.offer,
-        mode=terms.mode,
-        terms=lifecycle.Terms(
-            access=terms.force is not True,
-            seats=terms.over_capacity is not True,
-            if_active="change_mode",
-        ),
-        origin=origin,
-        at=batch.at,
-        using=batch.using,
+        lifecycle.enroll, offer=batch.offer, mode=batch.terms.mode, terms=terms
     )
     first = batch.firsts()
     users = [batch.users[position] for position in first.values()]
@@ -348,11 +342,13 @@ def _unenroll_known(batch: _Batch) -> None:
     deactivate = partial(
         lifecycle.deactivate,
         course_ids={batch.offer.key: batch.offer.course_id},
-        origin=batch.terms.origin,
-        at=batch.at,
-        using=batch.using,
+        terms=Terms(
+            batch.terms.origin,
+            batch.at,
+            batch.using,
+            skip_refund=batch.terms.skip_refund,
+        ),
         course=batch.offer.course,
-        skip_refund=batch.terms.skip_refund,
     )
     # Filters are asked in the order of the rows.
     ordered = {key: found[key] for key in first if key in found}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -11,10 +11,10 @@ from django.db.models import Case, Value, When
 
 from django_enrollments.conf import conf
 from django_enrollments.core.attributes import replace_attributes
+from django_enrollments.core.changes import pending
 from django_enrollments.core.eligibility import course_full
-from django_enrollments.core.history import describe, record
+from django_enrollments.core.history import record
 from django_enrollments.core.inserts import insert_columns
-from django_enrollments.core.plans import pending
 from django_enrollments.core.seats import (
     find_seated,
     has_got_limit,
@@ -30,99 +30,54 @@ from django_enrollments.errors import UserNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
-    from django_enrollments.context import Origin
+    from django_enrollments.core.changes import Change, Status, Terms
     from django_enrollments.core.course_info import CourseOffer
-    from django_enrollments.core.history import Change
-    from django_enrollments.core.plans import Plan, Status
+
+#: Rows to change, as primary keys by the mode and activation that were read.
+_AsRead = dict[tuple[str, bool], list[Any]]
 
 
-@dataclass(frozen=True)
-class Writing:
-    """
-    What all changes of one write have in common.
-
-    Attributes:
-        origin: Who changes, from where and why.
-        at: When, aware.
-        using: Database alias to write to.
-        enterprise_uuid: The enterprise customer behind it, or ``""``.
-        skip_refund: Whether receivers are to skip the refunds.
-        attributes: What :func:`~.attributes.clean_attributes` returned, for every
-            enrollment that changes; ``None`` touches nothing.
-    """
-
-    origin: Origin
-    at: datetime
-    using: str
-    enterprise_uuid: str = ""
-    skip_refund: bool = False
-    attributes: Sequence[Mapping[str, str]] | None = None
-
-
-def write_all(
-    plans: Sequence[Plan], seats_of: CourseOffer | None, writing: Writing
-) -> None:
+def write(changes: Sequence[Change], offer: CourseOffer | None, terms: Terms) -> None:
     """
     Allot seats and write in one transaction.
 
     Args:
-        plans: Plans that are pending, of distinct enrollments.
-        seats_of: The course whose seats are asked for; ``None`` asks for none.
-        writing: What the changes have in common.
+        changes: Pending changes of distinct enrollments.
+        offer: The course whose seats are needed; ``None`` needs none.
+        terms: Their terms.
 
     Raises:
-        Conflict: Something is no longer as it was when the plans were made.
-        UserNotFoundError: A user has been deleted meanwhile.
+        Conflict: Something has changed since the changes were planned.
+        UserNotFoundError: A user has been deleted since.
     """
-    if not plans:
+    if not changes:
         return
-    using = writing.using
-    if seats_of is None:
-        _write_in_transaction(plans, None, writing)
-        return
-    needing = _needing_seats(plans)
-    is_full = bool(needing) and is_still_sold_out(seats_of, using=using)
-    if is_full or not _write_in_transaction(plans, seats_of, writing):
-        remember_sold_out(seats_of, using=using)
-        _turn_away(needing, seats_of, left=0, using=using)
-        write_all(pending(plans), None, writing)
-
-
-def _write_in_transaction(
-    plans: Sequence[Plan], seats_of: CourseOffer | None, writing: Writing
-) -> bool:
-    """
-    Allot seats and write, unless the course is full.
-
-    Returns:
-        Whether it was not. If it was, nothing has been written or refused.
-    """
-    using = writing.using
+    using = terms.using
+    needing = [change for change in changes if change.activates] if offer else []
+    is_full = bool(offer and needing and is_still_sold_out(offer, using=using))
     try:
-        with write_transaction(using, reads_first=False):
-            if seats_of and not _allot_seats(plans, seats_of, using=using):
-                # Others get the lock before anything more is asked or committed.
-                transaction.set_rollback(True, using)
-                return False
-            granted = pending(plans)
-            if granted:
-                _write(granted, writing)
+        if not is_full:
+            with write_transaction(using, reads_first=False):
+                is_full = bool(offer and needing and not _allot(needing, offer, using))
+                if is_full:
+                    # The lock is released before anything else is read or written.
+                    transaction.set_rollback(True, using)
+                elif allotted := pending(changes):
+                    _write_rows(allotted, terms)
     except IntegrityError as error:
-        check_users([plan.change.user for plan in plans], using=using)
+        check_users([change.user for change in changes], using=using)
         raise Conflict from error
-    return True
+    if is_full and offer:
+        remember_sold_out(offer, using=using)
+        _refuse_without_seat(needing, offer, left=0, using=using)
+        write(pending(changes), None, terms)
 
 
 def check_users(users: Sequence[Any], *, using: str) -> None:
     """
     Check that users have not been deleted since they were read.
-
-    Args:
-        users: Users as they were read.
-        using: Database alias.
 
     Raises:
         UserNotFoundError: One of them has been.
@@ -133,26 +88,14 @@ def check_users(users: Sequence[Any], *, using: str) -> None:
         raise UserNotFoundError("The user has been deleted.")
 
 
-def _needing_seats(plans: Sequence[Plan]) -> list[Plan]:
-    return [plan for plan in plans if plan.change.activates]
-
-
-def _allot_seats(plans: Sequence[Plan], offer: CourseOffer, *, using: str) -> bool:
-    """
-    Return the free seats to those who need one, first come first served.
-
-    Returns:
-        Whether there was one. If not, nothing has been refused yet.
-    """
-    needing = _needing_seats(plans)
-    if not needing or _has_no_limit(offer, using=using):
+def _allot(needing: Sequence[Change], offer: CourseOffer, using: str) -> bool:
+    """Refuse the changes beyond the last seat; return whether there was a seat."""
+    if _has_no_limit(offer, using=using):
         return True
     left = lock_seats(offer, using=using).left
-    if left is not None and left < len(needing):
-        if left == 0:
-            return False
-        _turn_away(needing, offer, left=left, using=using)
-    return True
+    if left is not None and 0 < left < len(needing):
+        _refuse_without_seat(needing, offer, left=left, using=using)
+    return left != 0
 
 
 def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
@@ -160,8 +103,8 @@ def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
     Return whether the seats of a course are not limited.
 
     That was read before, and no lock proves it: to enroll in a course without a limit
-    locks nothing. So where code of the host's has been asked since, which may have
-    taken its time, it is read once more.
+    locks nothing. So where code of the host has run since, which may have taken its
+    time, it is read once more.
     """
     if offer.facts.max_student_enrollments_allowed is not None:
         return False
@@ -172,69 +115,45 @@ def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
     return was_quick or not has_got_limit(offer, using=using)
 
 
-def _turn_away(
-    needing: Sequence[Plan], offer: CourseOffer, *, left: int, using: str
+def _refuse_without_seat(
+    needing: Sequence[Change], offer: CourseOffer, *, left: int, using: str
 ) -> None:
-    """Refuse those who get none of the seats that are left."""
-    keys = [plan.change.user.pk for plan in needing]
-    outside = outside_the_count(offer, keys, using=using)
-    losing = [plan for plan in needing if plan.change.user.pk not in outside][left:]
-    if find_seated(offer, [plan.change.user.pk for plan in losing], using=using):
-        # Somebody else has let them in since they were read (B-14).
+    """Refuse the changes that get none of the seats that are left."""
+    keys = [change.user.pk for change in needing]
+    exempt = outside_the_count(offer, keys, using=using)
+    losing = [change for change in needing if change.user.pk not in exempt][left:]
+    if find_seated(offer, [change.user.pk for change in losing], using=using):
+        # They have been enrolled since they were read (B-14).
         raise Conflict
-    for plan in losing:
-        plan.refuse(course_full(offer))
+    for change in losing:
+        change.refusal = course_full(offer)
 
 
-def _write(plans: Sequence[Plan], writing: Writing) -> None:
+def _write_rows(changes: Sequence[Change], terms: Terms) -> None:
     """Write rows in their final state, their attributes, invitations and history."""
-    using, at = writing.using, for_database(writing.at)
-    described = [describe(plan.change) for plan in plans]
-    targets: dict[tuple[str | None, bool], dict[tuple[str, bool], list[Any]]] = {}
-    for plan in plans:
-        planned = plan.change
-        plan.outcome.status = _status(planned)
-        row = planned.enrollment
-        if row is not None:
-            # Deactivation keeps the mode, so all deactivations share one statement.
-            leaves = planned.deactivates and not planned.changes_mode
-            target = (None if leaves else planned.mode, planned.is_active)
-            as_read = targets.setdefault(target, {})
-            as_read.setdefault((row.mode, row.is_active), []).append(row.pk)
-    replaced = [plan.replaced.pk for plan in plans if plan.replaced]
+    using, at = terms.using, for_database(terms.at)
+    replaced = [change.replaced.pk for change in changes if change.replaced]
     if replaced:
         # Its history stays.
         CourseEnrollment.objects.using(using).filter(pk__in=replaced).delete()
-    new = _insert([plan.change for plan in plans if plan.change.creates], at, using)
-    for (mode, is_active), as_read in targets.items():
-        _update_as_read(as_read, mode=mode, is_active=is_active, at=at, using=using)
-    rows = [plan.change.enrollment or next(new) for plan in plans]
-    if writing.attributes is not None:
-        for row in rows:
-            replace_attributes(row, writing.attributes, using=using)
-    _use_up_invitations(plans, using=using)
-    for plan, row in zip(plans, rows, strict=True):
-        row.mode, row.is_active = plan.change.mode, plan.change.is_active
-        row.modified = at
-        row.remember_user(plan.change.user)
-        plan.outcome.enrollment = row
-    record(
-        [
-            (row, plan.change, events)
-            for row, plan, events in zip(rows, plans, described, strict=True)
-        ],
-        origin=writing.origin,
-        at=writing.at,
-        using=using,
-        enterprise_uuid=writing.enterprise_uuid,
-        skip_refund=writing.skip_refund,
-    )
+    _insert([change for change in changes if change.creates], at, using)
+    _update([change for change in changes if not change.creates], at, using)
+    for change in changes:
+        row = change.enrollment
+        assert row is not None  # noqa: S101 - inserted or read.
+        change.status = _status(change)
+        row.mode, row.is_active, row.modified = change.mode, change.is_active, at
+        row.remember_user(change.user)
+        if terms.attributes is not None:
+            replace_attributes(row, terms.attributes, using=using)
+    _use_up_invitations([change for change in changes if change.invitation], using)
+    record(changes, terms)
 
 
-def _insert(
-    changes: Sequence[Change], at: datetime, using: str
-) -> Iterator[CourseEnrollment]:
-    """Insert the rows of those who have none, and give them in the same order."""
+def _insert(changes: Sequence[Change], at: Any, using: str) -> None:
+    """Insert the rows of changes that have none."""
+    if not changes:
+        return
     users = [change.user.pk for change in changes]
     columns: dict[str, list[Any]] = {
         "user_id": users,
@@ -254,57 +173,56 @@ def _insert(
         keys = dict(stored.values_list("user", "pk"))
     columns["id"] = [keys[user] for user in users]
     names = [field.attname for field in CourseEnrollment._meta.concrete_fields]
-    return (
-        CourseEnrollment.from_db(using, names, values)
-        for values in zip(*(columns[name] for name in names), strict=True)
-    )
+    rows = zip(*(columns[name] for name in names), strict=True)
+    for change, row in zip(changes, rows, strict=True):
+        change.enrollment = CourseEnrollment.from_db(using, names, row)
 
 
-def _update_as_read(
-    as_read: Mapping[tuple[str, bool], Sequence[Any]],
-    *,
-    mode: str | None,
-    is_active: bool,
-    at: datetime,
-    using: str,
-) -> None:
+def _update(changes: Sequence[Change], at: Any, using: str) -> None:
     """
-    Bring rows into one new state in one statement, which proves the old ones.
-
-    Args:
-        as_read: Primary keys by the mode and activation that were read.
-        mode: The new mode; ``None`` leaves each row its own.
-        is_active: The new activation.
-        at: When, as the database takes it.
-        using: Database alias.
+    Update existing rows, one statement for each new state, which proves the old ones.
 
     Raises:
-        Conflict: A row is no longer as it was read.
+        Conflict: A row has changed since it was read.
     """
-    values: dict[str, Any] = {"is_active": is_active, "modified": at}
-    if mode is not None:
-        values["mode"] = mode
-    unchanged = [
-        {"id": [*keys], "mode": old_mode, "is_active": was_active}
-        for (old_mode, was_active), keys in as_read.items()
-    ]
-    updated = update_rows(CourseEnrollment, values, unchanged, using=using)
-    if updated != sum(map(len, as_read.values())):
-        raise Conflict
+    targets: dict[tuple[str | None, bool], _AsRead] = defaultdict(dict)
+    for change in changes:
+        row, before = change.enrollment, change.before
+        assert row is not None and before is not None  # noqa: S101, PT018 - not new.
+        # Deactivation keeps the mode, so all deactivations share one statement.
+        keeps_mode = change.deactivates and not change.changes_mode
+        target = (None if keeps_mode else change.mode, change.is_active)
+        targets[target].setdefault(before, []).append(row.pk)
+    for (mode, is_active), as_read in targets.items():
+        values = {"is_active": is_active, "modified": at}
+        if mode is not None:
+            values["mode"] = mode
+        unchanged = [
+            {"id": keys, "mode": old_mode, "is_active": was_active}
+            for (old_mode, was_active), keys in as_read.items()
+        ]
+        updated = update_rows(CourseEnrollment, values, unchanged, using=using)
+        if updated != sum(map(len, as_read.values())):
+            raise Conflict
 
 
-def _status(planned: Change) -> Status:
-    if planned.creates:
+def _status(change: Change) -> Status:
+    if change.creates:
         return "created"
-    if planned.activates:
+    if change.activates:
         return "reactivated"
-    return "deactivated" if planned.deactivates else "mode_changed"
+    return "deactivated" if change.deactivates else "mode_changed"
 
 
-def _use_up_invitations(plans: Sequence[Plan], *, using: str) -> None:
-    """Link invitations to those who enroll by them; each lets one person in."""
+def _use_up_invitations(changes: Sequence[Change], using: str) -> None:
+    """
+    Link invitations to the users who enroll by them; each admits one user.
+
+    Raises:
+        Conflict: One of them has been used or deleted since it was read.
+    """
     users = {
-        plan.invitation.pk: plan.change.user.pk for plan in plans if plan.invitation
+        change.invitation.pk: change.user.pk for change in changes if change.invitation
     }
     if not users:
         return

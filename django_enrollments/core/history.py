@@ -1,10 +1,9 @@
-"""Writes what happened in the transaction of the change, announces it after commit."""
+"""Writes the events of changes in their transaction, and sends signals after commit."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,10 @@ from django_enrollments.text import MAX_TEXT, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from django.dispatch import Signal
 
-    from django_enrollments.context import Origin
+    from django_enrollments.core.changes import Change, Terms
 
 _SIGNALS: dict[str, Signal] = {
     "created": enrollment_created,
@@ -40,59 +38,7 @@ _SIGNALS: dict[str, Signal] = {
     "mode_changed": enrollment_mode_changed,
 }
 
-
-@dataclass
-class Change:
-    """
-    From one state of an enrollment to another, in one step.
-
-    Attributes:
-        user: The learner.
-        course_key: Primary key of the course.
-        course_id: The course id as text.
-        enrollment: The row, still in its old state; ``None`` until one is made.
-        mode: Mode slug afterwards.
-        is_active: Whether it is active afterwards.
-    """
-
-    user: Any
-    course_key: Any
-    course_id: str
-    enrollment: CourseEnrollment | None
-    mode: str
-    is_active: bool
-
-    @property
-    def creates(self) -> bool:
-        """Whether there was no row before."""
-        return self.enrollment is None
-
-    @property
-    def activates(self) -> bool:
-        """Whether a seat is needed that was not needed before."""
-        return self.is_active and not (self.enrollment and self.enrollment.is_active)
-
-    @property
-    def deactivates(self) -> bool:
-        """Whether the learner leaves."""
-        return bool(
-            self.enrollment and self.enrollment.is_active and not self.is_active
-        )
-
-    @property
-    def changes_mode(self) -> bool:
-        """Whether a row that was there gets another mode."""
-        return self.enrollment is not None and self.enrollment.mode != self.mode
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing would be different afterwards."""
-        row = self.enrollment
-        return (
-            row is not None
-            and row.mode == self.mode
-            and row.is_active == self.is_active
-        )
+_FIELDS = [field.name for field in fields(EventRecord)]
 
 
 def clean_enterprise_uuid(value: object) -> str:
@@ -113,103 +59,48 @@ def clean_enterprise_uuid(value: object) -> str:
     return "" if text == "None" else text
 
 
-def describe(change: Change) -> list[dict[str, Any]]:
+def record(changes: Sequence[Change], terms: Terms) -> None:
     """
-    Return the fields that tell the events of a change apart, in order.
-
-    Each event changes one thing: first the activation, then the mode.
+    Write one event for each thing that changed, and send their signals after commit.
 
     Args:
-        change: A change whose row is still in its old state.
+        changes: Changes whose rows are in their new state.
+        terms: Their terms.
     """
-    row = change.enrollment
-    if row is None:
-        created = {
-            "type": "created",
-            "mode_before": None,
-            "mode_after": change.mode,
-            "active_before": None,
-            "active_after": change.is_active,
-        }
-        return [created]
-    events: list[dict[str, Any]] = []
-    if row.is_active != change.is_active:
-        switched = {
-            "type": "activated" if change.is_active else "deactivated",
-            "mode_before": row.mode,
-            "mode_after": row.mode,
-            "active_before": row.is_active,
-            "active_after": change.is_active,
-        }
-        events.append(switched)
-    if row.mode != change.mode:
-        moved = {
-            "type": "mode_changed",
-            "mode_before": row.mode,
-            "mode_after": change.mode,
-            "active_before": change.is_active,
-            "active_after": change.is_active,
-        }
-        events.append(moved)
-    return events
-
-
-def record(
-    described: Sequence[tuple[CourseEnrollment, Change, list[dict[str, Any]]]],
-    *,
-    origin: Origin,
-    at: datetime,
-    using: str,
-    enterprise_uuid: str = "",
-    skip_refund: bool = False,
-) -> None:
-    """
-    Write one event per thing that changed, and announce them after commit.
-
-    Args:
-        described: The rows in their new state, their changes, and what
-            :func:`describe` said of each before.
-        origin: Who made the changes, from where and why.
-        at: When, aware.
-        using: Database alias of the transaction under way.
-        enterprise_uuid: The enterprise customer behind the changes, or ``""``.
-        skip_refund: Whether receivers are to skip the refunds.
-    """
-    time = for_database(at)
-    told = [
+    origin = terms.origin
+    events = [
         (
-            enrollment,
+            change.enrollment,
             EventRecord(
                 event_id=uuid.uuid4(),
-                time=at,
+                time=terms.at,
                 user_id=change.user.pk,
                 username=str(change.user.get_username()),
                 course_id=change.course_id,
                 actor_id=origin.actor_id,
                 source=origin.source,
                 reason=origin.reason,
-                enterprise_uuid=enterprise_uuid,
-                **fields,
+                enterprise_uuid=terms.enterprise_uuid,
+                **values,
             ),
         )
-        for enrollment, change, events in described
-        for fields in events
+        for change in changes
+        for values in change.list_events()
     ]
     columns: dict[str, list[Any]] = {
-        field.name: [getattr(event, field.name) for _, event in told]
-        for field in dataclass_fields(EventRecord)
+        name: [getattr(event, name) for _, event in events] for name in _FIELDS
     }
-    columns["enrollment"] = [enrollment.pk for enrollment, _ in told]
-    columns["time"] = [time] * len(told)
-    insert_columns(EnrollmentEvent, columns, using=using)
-    announce = partial(_announce, told, skip_refund=skip_refund)
-    transaction.on_commit(announce, using=using, robust=True)
+    columns["enrollment"] = [row.pk for row, _ in events if row]
+    columns["time"] = [for_database(terms.at)] * len(events)
+    insert_columns(EnrollmentEvent, columns, using=terms.using)
+    send = partial(_send_signals, events, skip_refund=terms.skip_refund)
+    transaction.on_commit(send, using=terms.using, robust=True)
 
 
-def _announce(
-    told: Sequence[tuple[CourseEnrollment, EventRecord]], *, skip_refund: bool
+def _send_signals(
+    events: Sequence[tuple[CourseEnrollment | None, EventRecord]], *, skip_refund: bool
 ) -> None:
-    for enrollment, event in told:
+    for enrollment, event in events:
         extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
         # send_robust logs what a receiver raises and goes on with the next one.
         with between_calls(), unjudged():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, connections, transaction
 
 from django_enrollments.context import Origin, between_calls, one_call
-from django_enrollments.core import invitations, lifecycle
+from django_enrollments.core import lifecycle
 from django_enrollments.core.course_info import get_offer
 from django_enrollments.core.transactions import (
     begin_writing,
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.models.invitations import CourseEnrollmentAllowedQuerySet
+
+
+logger = logging.getLogger(__name__)
 
 
 def list_invitations(address: str) -> list[CourseEnrollmentAllowed]:
@@ -90,8 +93,8 @@ def invite(
         return None
     if auto_enroll:
         # An account that is saved just now may not have seen the invitation.
-        look_again = partial(invitations.redeem_for_addresses, [email], course_id)
-        invitations.after_commit(look_again, using=using)
+        look_again = partial(redeem_for_addresses, [email], course_id)
+        after_commit(look_again, using=using)
     return invitation
 
 
@@ -120,9 +123,6 @@ def withdraw(address: object, course_id: str) -> bool:
     ]
     deleted, _ = invitations.filter(pk__in=keys).delete() if keys else (0, {})
     return deleted > 0
-
-
-logger = logging.getLogger(__name__)
 
 
 def waiting_invitations() -> CourseEnrollmentAllowedQuerySet:
@@ -249,13 +249,11 @@ def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
         rows = CourseEnrollment.objects.using(using)
         if rows.of_course_key(offer.key).filter(user=user.pk).exists():
             return
+        origin = Origin(invitation.actor_id, "invitation", invitation.reason)
         (outcome,) = lifecycle.enroll(
             [user],
             offer,
             mode=invitation.mode or None,
-            terms=lifecycle.Terms(if_active="keep"),
-            origin=Origin(invitation.actor_id, "invitation", invitation.reason),
-            at=call.at,
-            using=using,
+            terms=lifecycle.Terms(origin, call.at, using, if_active="keep"),
         )
         outcome.unwrap()

@@ -9,7 +9,6 @@ kin on :class:`~django_enrollments.models.CourseEnrollment`, and the rules live 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -168,8 +167,6 @@ class EnrollmentShortcuts:
         if user._state.adding:
             user.save()
         origin = _origin(actor, reason, source)
-        if over_capacity and not origin.reason:
-            origin = replace(origin, reason=lifecycle.OVER_CAPACITY)
         with one_call() as call:
             offer = _offer_or_stand_in(course_id, call, using, must_exist=check_access)
             (outcome,) = lifecycle.enroll(
@@ -177,15 +174,15 @@ class EnrollmentShortcuts:
                 offer,
                 mode=mode,
                 terms=lifecycle.Terms(
+                    origin,
+                    call.at,
+                    using,
                     access=check_access and not can_upgrade,
                     offered_mode=False,
                     seats=over_capacity is not True,
                     if_active="refuse" if check_access else "change_mode",
+                    enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
                 ),
-                origin=origin,
-                at=call.at,
-                using=using,
-                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
             )
         return outcome.unwrap()
 
@@ -313,11 +310,13 @@ class EnrollmentShortcuts:
                 offer,
                 mode=None,
                 terms=lifecycle.Terms(
-                    access=False, offered_mode=False, if_active="keep"
+                    current_origin(),
+                    call.at,
+                    using,
+                    access=False,
+                    offered_mode=False,
+                    if_active="keep",
                 ),
-                origin=current_origin(),
-                at=call.at,
-                using=using,
                 is_active=False,
             )
         return outcome.unwrap()
@@ -466,11 +465,13 @@ def _change_row(
             _offer_of(row, call, using),
             mode=mode,
             is_active=is_active,
-            origin=origin,
-            at=call.at,
-            using=using,
-            enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-            skip_refund=skip_refund,
+            terms=lifecycle.Terms(
+                origin,
+                call.at,
+                using,
+                enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
+                skip_refund=skip_refund,
+            ),
         )
 
 
