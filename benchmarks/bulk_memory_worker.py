@@ -30,7 +30,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from django_enrollments import api
-from django_enrollments.core.inserts import insert_columns
+from django_enrollments.core.sql import insert_columns
 from django_enrollments.models import (
     Course,
     CourseEnrollment,

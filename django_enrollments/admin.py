@@ -35,9 +35,9 @@ from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.invitations import after_commit, redeem_for_addresses
 from django_enrollments.core.modes import MAX_SLUG
 from django_enrollments.core.transactions import (
-    begin_writing,
     non_atomic,
     write_alias,
+    writing_call,
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
@@ -103,8 +103,7 @@ def _writing(request: HttpRequest) -> Iterator[None]:
     if not request.POST:
         yield
         return
-    with transaction.atomic(using=write_alias()):
-        begin_writing()
+    with transaction.atomic(using=write_alias()), writing_call():
         yield
 
 

@@ -36,15 +36,14 @@ from django_enrollments.core.modes import (
     unavailable_text,
 )
 from django_enrollments.core.transactions import (
-    begin_writing,
     conflict_on_integrity_error,
-    deciding,
     judged_by,
+    lazy_transaction,
     unjudged,
     until_settled,
-    whole_transaction,
     write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.errors import (
     CourseEnrollmentExistsError,
@@ -186,7 +185,7 @@ def _expired_too(include_expired: bool) -> dict[str, bool]:
     return {"include_expired": True} if include_expired else {}
 
 
-@deciding()
+@writing_call()
 def add_enrollment(
     username: str,
     course_id: str,
@@ -297,9 +296,9 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
     """Put an enrollment and what comes with it, if anything, into one transaction."""
     if not has_more:
         return write()
-    using = begin_writing()
+    using = write_alias()
     # Another data layer may put transactions of its own around a part of it.
-    one_transaction = whole_transaction if _is_ours(_data_api()) else write_transaction
+    one_transaction = lazy_transaction if _is_ours(_data_api()) else write_transaction
 
     def attempt(_lock: bool) -> T:
         with conflict_on_integrity_error(), one_transaction(using):
@@ -308,7 +307,7 @@ def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
     return until_settled(attempt, using=using)
 
 
-@deciding()
+@writing_call()
 def update_enrollment(
     username: str,
     course_id: str,
@@ -374,7 +373,7 @@ def update_enrollment(
     return enrollment
 
 
-@deciding()
+@writing_call()
 def enroll_or_update(
     username: str,
     course_id: str,
@@ -598,8 +597,11 @@ def _with_effects(
         enrollment = write()
         state = ("mode", "is_active")
         if existing is None or any(existing[key] != enrollment[key] for key in state):
-            using = begin_writing()
-            with one_call() as call, write_transaction(using), unjudged():
+            with (
+                writing_call() as (call, using),
+                write_transaction(using),
+                unjudged(),
+            ):
                 offer = get_offer(course_id, call, using)
                 effects.store(get_user(username, using), offer)
         return enrollment
@@ -660,7 +662,7 @@ def get_course_enrollment_details(
         )
 
 
-@deciding()
+@writing_call()
 def set_enrollment_attributes(
     username: str, course_id: str, attributes: Sequence[dict[str, Any]]
 ) -> None:
@@ -734,7 +736,7 @@ def validate_course_mode(
         raise CourseModeNotFoundError(text, info)
 
 
-@deciding()
+@writing_call()
 def unenroll_user_from_all_courses(username: str) -> list[str]:
     """
     Take a learner out of every course, all or none (API-18).
@@ -753,7 +755,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     return sorted(set(get_course_adapter().orgs_of(left)))
 
 
-@deciding()
+@writing_call()
 def leave_all_courses(username: str) -> list[str]:
     """
     Do what :func:`unenroll_user_from_all_courses` does, and give the courses.
@@ -1003,7 +1005,7 @@ def rename_course_id(old: object, new: object) -> dict[str, int]:
         raise CourseNotFoundError(f"{new!r} is no course id.")
     if old_id == new_id:
         return {"roles": 0, "invitations": 0}
-    using = begin_writing()
-    moved = renaming.rename_course_id(old_id, new_id, using=using)
+    with writing_call() as (_, using):
+        moved = renaming.rename_course_id(old_id, new_id, using=using)
     after_commit(course_details_cache.drop_details, using=using)
     return moved

@@ -42,7 +42,6 @@ from django.db.migrations import CreateModel
 from django.db.migrations.exceptions import CircularDependencyError
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import CharField, Field, Model, TextField
-from django.db.models.constants import LOOKUP_SEP
 from rest_framework.settings import api_settings
 
 from django_enrollments.collaborators import (
@@ -443,7 +442,7 @@ def _find_field(model: type[Model], path: object) -> Field[Any, Any] | None:
     """Return the field at the end of a path that queries can follow, or ``None``."""
     field: Any = None
     following: Any = model
-    for part in path.split(LOOKUP_SEP) if isinstance(path, str) else ():
+    for part in path.split("__") if isinstance(path, str) else ():
         if following is None:
             return None
         try:
@@ -459,7 +458,7 @@ def _find_field(model: type[Model], path: object) -> Field[Any, Any] | None:
 
 def _is_unique_text(model: type[Model], source: object) -> bool:
     """Return whether a source is one unique text column of the course itself."""
-    if not isinstance(source, str) or LOOKUP_SEP in source:
+    if not isinstance(source, str) or "__" in source:
         return False
     field = _find_field(model, source)
     if not isinstance(field, CharField | TextField):

@@ -1,11 +1,14 @@
 """
-What one call from outside has in common: its moment, its origin, what it has read.
+What the parts of one call have in common: moment, origin, database and readings.
 
-A call starts at a door, in ``api``, ``data`` or the service object. Everything it
-leads to shares one clock reading, one answer to "who did this, from where and why",
-and one reading of each course. Rules take ``at`` and ``origin`` as arguments; only
-code whose signature belongs to hosts (permission backends, a replaced data layer)
-needs :func:`moment`.
+A call starts at an entry point: a view, ``api``, ``data``, the service object or a
+command. Everything it leads to shares one reading of the clock, one origin and one
+reading of each course. Rules take them as arguments; only code with signatures of the
+host (permission backends, a replaced data layer) needs :func:`moment`.
+
+Note [Decide on the primary]: a replica may be behind, so what is read to decide a write
+is read where it will be written: from ``Call.using``. Code with signatures of its own
+asks :func:`read_alias`. What is only shown is read where the router says.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.auth import get_user_model
 
@@ -26,7 +29,10 @@ from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
+
+T = TypeVar("T")
 
 #: What this app itself writes as the ``source`` of an event; hosts add their own.
 SOURCES = (
@@ -103,37 +109,53 @@ class Call:
     One call from outside.
 
     Attributes:
-        at: When it happens.
+        at: The moment of the call, aware.
+        using: Database alias from which everything is read; ``None`` lets the router
+            choose. See Note [Decide on the primary].
         readings: What has been read for it so far.
     """
 
     at: datetime
+    using: str | None = None
     readings: dict[Any, Any] = field(default_factory=dict)
 
 
 _call: ContextVar[Call | None] = ContextVar("enrollments_call", default=None)
 _origin: ContextVar[Origin | None] = ContextVar("enrollments_origin", default=None)
-_read_alias: ContextVar[str | None] = ContextVar("enrollments_read_alias", default=None)
 
 
 @contextmanager
-def one_call(at: datetime | None = None) -> Iterator[Call]:
+def assigned(variable: ContextVar[T], value: T) -> Iterator[T]:
+    """Assign a value to a context variable for the length of a block."""
+    token = variable.set(value)
+    try:
+        yield value
+    finally:
+        variable.reset(token)
+
+
+@contextmanager
+def one_call(at: datetime | None = None, *, using: str | None = None) -> Iterator[Call]:
     """
-    Join the call that is under way, or begin one now.
+    Join the call that is under way, or begin one.
 
     Args:
         at: The moment of a call that begins here; the clock is read when ``None``. A
             given moment always begins a call of its own.
+        using: Database alias from which everything in the block is read; ``None`` is
+            that of the call under way.
     """
-    call = _call.get()
-    if call is not None and at is None:
-        yield call
+    outer = _call.get()
+    if outer is None or at is not None:
+        moment = datetimes.as_moment(at) or datetimes.now()
+        call = Call(moment, using or (outer.using if outer else None))
+    elif using in (None, outer.using):
+        yield outer
         return
-    token = _call.set(Call(datetimes.as_moment(at) or datetimes.now()))
-    try:
-        yield _call.get()  # type: ignore[misc]  # It has just been set.
-    finally:
-        _call.reset(token)
+    else:
+        call = Call(outer.at, using, outer.readings)
+    with assigned(_call, call):
+        yield call
 
 
 def forget_readings() -> None:
@@ -143,51 +165,24 @@ def forget_readings() -> None:
         call.readings.clear()
 
 
-@contextmanager
-def between_calls() -> Iterator[None]:
+def between_calls() -> AbstractContextManager[object]:
     """
     Leave the call that is under way, for code that begins calls of its own.
 
-    Receivers of signals act after the call's changes, so neither its moment nor what
-    it has read holds for them.
+    Receivers of signals run after the changes of the call, so neither its moment nor
+    its readings hold for them.
     """
-    token, read_token = _call.set(None), _read_alias.set(None)
-    try:
-        yield
-    finally:
-        _read_alias.reset(read_token)
-        _call.reset(token)
-
-
-@contextmanager
-def reading_from(using: str) -> Iterator[None]:
-    """
-    Read everything from one database, whatever the router says.
-
-    Note [Decide on the primary]: a replica may be behind, so what is read to decide a
-    write is read where it will be written. Whoever decides says so here, for code with
-    signatures of its own is asked as well: permission backends, filters, a replaced
-    data layer. What is only shown goes by the router.
-
-    Args:
-        using: Database alias.
-    """
-    token = _read_alias.set(using)
-    try:
-        yield
-    finally:
-        _read_alias.reset(token)
+    return assigned(_call, None)
 
 
 def read_alias() -> str | None:
     """
-    Return the database alias that a reading must come from, if it must from one.
+    Return the database alias that must be read from, as ``QuerySet.using()`` takes it.
 
-    Returns:
-        An alias as ``QuerySet.using()`` takes it, where ``None`` lets the router
-        choose. See Note [Decide on the primary].
+    ``None`` lets the router choose. See Note [Decide on the primary].
     """
-    return _read_alias.get()
+    call = _call.get()
+    return call.using if call else None
 
 
 def moment() -> datetime:
@@ -196,21 +191,16 @@ def moment() -> datetime:
     return call.at if call else datetimes.now()
 
 
-@contextmanager
-def attributed(origin: Origin) -> Iterator[None]:
+def attributed(origin: Origin) -> AbstractContextManager[object]:
     """
-    Attribute every change made inside to ``origin``.
+    Attribute every change in a block to an origin.
 
-    Doors use it around ``api`` calls, whose signatures know nothing of actors.
+    Entry points use it around ``api`` calls, whose signatures have no actor.
 
     Args:
-        origin: Who, from where and why.
+        origin: The actor, source and reason.
     """
-    token = _origin.set(origin)
-    try:
-        yield
-    finally:
-        _origin.reset(token)
+    return assigned(_origin, origin)
 
 
 def current_origin() -> Origin:

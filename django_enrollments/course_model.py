@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import CharField, QuerySet, TextField
-from django.db.models.constants import LOOKUP_SEP
 
 from django_enrollments.collaborators import load_instance
 from django_enrollments.conf import conf
@@ -87,7 +86,7 @@ def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
         model: Where the path starts.
         path: Names joined by ``__``; every part but the last is a foreign key.
     """
-    *keys, last = path.split(LOOKUP_SEP)
+    *keys, last = path.split("__")
     for key in keys:
         field = _concrete_field(model, key)
         related = field and field.related_model

@@ -12,7 +12,6 @@ import logging
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import get_user_model
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from django_enrollments.context import (
@@ -36,18 +35,15 @@ from django_enrollments.core.course_info import (
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import apply_filters, get_filters
-from django_enrollments.core.selectors import (
-    enrollment_entry,
-    own_enrollments,
-    serialize,
-    serialize_own,
-)
+from django_enrollments.core.selectors import enrollment_entry, serialize
+from django_enrollments.core.sql import select_instances
 from django_enrollments.core.transactions import (
-    begin_writing,
     conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
+    write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.course_model import course_key_is_id
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
@@ -58,11 +54,6 @@ from django_enrollments.models import (
     EnrollmentEvent,
     get_course_adapter,
     get_course_model,
-)
-from django_enrollments.selects import (
-    is_plainly_stored,
-    select_instances,
-    select_with,
 )
 from django_enrollments.users import (
     find_stored_name,
@@ -103,23 +94,21 @@ def get_course_enrollments(
     name = find_stored_name(username)
     if name is None:
         return []
-    only_active = not include_inactive
+    enrollments = CourseEnrollment.objects.using(read_alias()).of_stored_username(name)
+    if not include_inactive:
+        enrollments = enrollments.active()
+    if in_courses is not None:
+        enrollments = enrollments.filter(course__in=in_courses)
     with one_call() as call:
-        has_filters = bool(get_filters())
-        if has_filters or in_courses is not None:
-            enrollments = own_enrollments(read_alias(), name, only_active=only_active)
-            if in_courses is not None:
-                enrollments = enrollments.filter(course__in=in_courses)
-            if has_filters:
-                user = find_user(username)
-                if user is None:
-                    return []
-                shown = apply_filters("queryset", user=user, queryset=enrollments)
-                enrollments = shown["queryset"]
-            enrollments = enrollments.order_by("created", "pk")
-            listed = serialize(enrollments, call, include_expired=include_expired)
-        else:
-            listed = serialize_own(name, call, include_expired, only_active=only_active)
+        if get_filters():
+            user = find_user(username)
+            if user is None:
+                return []
+            shown = apply_filters("queryset", user=user, queryset=enrollments)
+            enrollments = shown["queryset"]
+        listed = serialize(
+            enrollments.order_by("created", "pk"), call, include_expired=include_expired
+        )
         return [
             enrollment
             for enrollment in _without_orphans(listed)
@@ -144,8 +133,13 @@ def get_course_enrollment(
     name, text = find_stored_name(username), find_course_id(course_id)
     if name is None or text is None:
         return None
+    enrollments = CourseEnrollment.objects.using(read_alias()).of_stored_username(name)
     with one_call() as call:
-        listed = serialize_own(name, call, include_expired, course_id=text)
+        listed = serialize(
+            enrollments.of_course_id(text).order_by(),
+            call,
+            include_expired=include_expired,
+        )
         wanted = (str(name), text)
         for enrollment in listed:
             details = enrollment["course_details"]
@@ -204,9 +198,8 @@ def create_course_enrollment(
         EnrollmentNotAllowed: A filter or permission backend vetoed.
         CourseEnrollmentError: An argument has the wrong type.
     """
-    using = begin_writing()
     is_active = True if is_active is None else _checked_flag(is_active)
-    with one_call() as call:
+    with writing_call() as (call, using):
         user = get_user(username, using)
         offer = get_offer(course_id, call, using)
         (outcome,) = lifecycle.enroll(
@@ -260,10 +253,9 @@ def update_course_enrollment(
         EnrollmentNotAllowed: A filter vetoed.
         CourseEnrollmentError: An argument has the wrong type.
     """
-    using = begin_writing()
     if is_active is not None:
         _checked_flag(is_active)
-    with one_call() as call:
+    with writing_call() as (call, using):
         row = _find_row(username, course_id, using)
         if row is None:
             get_user(username, using)
@@ -281,6 +273,7 @@ def update_course_enrollment(
         return enrollment_data(row, offer, call)
 
 
+@writing_call()
 def add_or_update_enrollment_attr(
     username: str, course_id: str, attributes: Sequence[dict[str, Any]]
 ) -> None:
@@ -297,7 +290,7 @@ def add_or_update_enrollment_attr(
         UserNotFoundError: No user has this name.
     """
     cleaned = clean_attributes(attributes)
-    using = begin_writing()
+    using = write_alias()
 
     def attempt(_lock: bool) -> None:
         row = _find_row(username, course_id, using)
@@ -348,8 +341,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
     Raises:
         UserNotFoundError: No user has this name.
     """
-    using = begin_writing()
-    with one_call() as call:
+    with writing_call() as (call, using):
         user = get_user(username, using)
         rows, course_ids = _active_rows(user, using)
         for row in rows:
@@ -460,21 +452,12 @@ def _find_row(
     text, name = find_course_id(course_id), find_stored_name(username, using)
     if text is None or name is None:
         return None
-    users = get_user_model()
-    rows: Iterable[CourseEnrollment]
-    if course_key_is_id() and is_plainly_stored(users, users.USERNAME_FIELD):
-        named = {users.USERNAME_FIELD: name}
-        rows = select_with(
-            CourseEnrollment, "user", {"course": text}, named, using=using
-        )
-        # A collation may also find what merely looks like the course.
-        rows = [row for row in rows if str(row.course_id) == text]
-    else:
-        enrollments = CourseEnrollment.objects.using(using or read_alias())
-        enrollments = enrollments.in_course(course_id).of_stored_username(name)
-        rows = enrollments.select_related("user").order_by()
-    # The same is true of the name.
-    return next((row for row in rows if row.username == str(name)), None)
+    enrollments = CourseEnrollment.objects.using(using or read_alias())
+    rows = enrollments.of_stored_username(name).of_course_id(text).order_by()
+    # A collation may also find a name that merely looks alike.
+    return next(
+        (row for row in rows.select_related("user") if row.username == str(name)), None
+    )
 
 
 def _retirement_origin() -> Any:

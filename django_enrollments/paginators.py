@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.db.models import Q
@@ -16,8 +16,6 @@ from rest_framework.pagination import CursorPagination
 from django_enrollments.datetimes import as_moment, for_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.views import APIView
@@ -83,10 +81,6 @@ class Position:
             raise ValueError(cursor)
         return cls(created, key, to_newer=match[1] == "p")
 
-    def place(self) -> Place:
-        """Return it as the project's databases take it."""
-        return Place(for_database(self.created), self.key, self.to_newer)
-
     def turned_back(self) -> Position:
         """Return the cursor of the previous page, which begins with the row here."""
         step = 1 if self.to_newer else -1
@@ -94,34 +88,13 @@ class Position:
         return Position(self.created, key, to_newer=not self.to_newer)
 
 
-class Place(NamedTuple):
-    """
-    A position as databases take it.
-
-    Attributes:
-        created: When the row at this place was made, or where that is to be.
-        key: Its primary key, or where that is to be.
-        to_newer: As a position has it.
-    """
-
-    created: Any
-    key: Any
-    to_newer: bool
-
-
-def arrange(rows: QuerySetT, place: Place | None) -> QuerySetT:
-    """
-    Put enrollments in order, from a place on.
-
-    Args:
-        rows: A queryset of them.
-        place: Where to begin; ``None`` for the newest.
-    """
-    if place is None:
+def _arrange(rows: QuerySetT, position: Position | None) -> QuerySetT:
+    """Put enrollments in order, from a position on; ``None`` is the newest."""
+    if position is None:
         return rows.order_by(*_NEWEST_FIRST)
-    created, key, to_newer = place
+    created, key = for_database(position.created), position.key
     # One range of the index on both columns, with its first moment cut to size.
-    if to_newer:
+    if position.to_newer:
         after = Q(created__gt=created) | Q(pk__gt=key)
         return rows.filter(Q(created__gte=created) & after).order_by("created", "id")
     after = Q(created__lt=created) | Q(pk__lt=key)
@@ -152,27 +125,10 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         Return the rows of a page.
 
         Args:
-            queryset: Instances.
+            queryset: Instances, or columns of which ``created`` and the primary key
+                come first.
             request: The request, with ``?cursor=`` and ``?page_size=``.
             view: The view that is asked.
-
-        Raises:
-            NotFound: The cursor is none of ours.
-        """
-        return self.read_page(
-            request, lambda place, count: list(arrange(queryset, place)[:count])
-        )
-
-    def read_page(
-        self, request: Request, read: Callable[[Place | None, int], list[Any]]
-    ) -> list[Any]:
-        """
-        Read the rows of a page.
-
-        Args:
-            request: The request, with ``?cursor=`` and ``?page_size=``.
-            read: What gives so many rows from a place on, or from the first; instances,
-                or columns of which ``created`` and the primary key come first.
 
         Raises:
             NotFound: The cursor is none of ours.
@@ -181,8 +137,7 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         position = self._find_position(request)
         to_newer = position is not None and position.to_newer
         size = self.get_page_size(request) or self.page_size
-        place = None if position is None else position.place()
-        found = read(place, size + 1)
+        found = list(_arrange(queryset, position)[: size + 1])
         page, goes_on = found[:size], len(found) > size
         if to_newer:
             page.reverse()

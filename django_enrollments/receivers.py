@@ -14,7 +14,6 @@ from django.db import connections, transaction
 
 from django_enrollments.core.course_details_cache import drop_details
 from django_enrollments.core.invitations import after_commit, redeem_for_user
-from django_enrollments.core.transactions import begin_writing
 from django_enrollments.users import email_field
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ def enroll_invited(
     # Not before: it may not have been loaded.
     if not getattr(instance, "is_active", True):
         return
-    begin_writing()
     redeem_for_user(instance)
     if using is not None and connections[using].in_atomic_block:
         look_again = partial(redeem_for_user, instance)

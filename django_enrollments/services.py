@@ -23,15 +23,15 @@ from django_enrollments.core.course_info import (
     orphan_offer,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
-from django_enrollments.core.joins import join_outer
 from django_enrollments.core.modes import proctored_modes
 from django_enrollments.core.selectors import searchable
 from django_enrollments.core.transactions import (
-    begin_writing,
     conflict_on_integrity_error,
     lock_enrollment,
     until_settled,
+    write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.identifiers import find_course_id
@@ -177,6 +177,7 @@ class EnrollmentsService:
         )
         return outcome.unwrap()
 
+    @writing_call()
     def ensure_enrolled(
         self,
         user: Any,
@@ -228,7 +229,7 @@ class EnrollmentsService:
             InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
             TypeError: The actor is no user, nor the primary key of one.
         """
-        using = begin_writing()
+        using = write_alias()
 
         def attempt(_lock: bool) -> CourseEnrollment:
             outcome = _enroll(
@@ -283,9 +284,8 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter vetoed.
             TypeError: The actor is no user, nor the primary key of one.
         """
-        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
-        with one_call(at) as call:
+        with writing_call(at) as (call, using):
             row, offer = _get_row(user, course, call, using)
             (outcome,) = lifecycle.deactivate(
                 [row],
@@ -331,9 +331,8 @@ class EnrollmentsService:
             EnrollmentNotAllowed: A filter vetoed.
             TypeError: The actor is no user, nor the primary key of one.
         """
-        using = begin_writing()
         origin = origin_of(actor=actor, source=source, reason=reason)
-        with one_call(at) as call:
+        with writing_call(at) as (call, using):
             offer = get_offer(course, call, using)
             refusal = eligibility.judge_mode(
                 mode, offer, at=call.at, include_expired=include_expired
@@ -546,9 +545,8 @@ def _enroll(
         CourseNotFoundError: There is no such course.
         InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
     """
-    using = begin_writing()
     cleaned = None if attributes is None else clean_attributes(attributes)
-    with one_call(at) as call:
+    with writing_call(at) as (call, using):
         offer = get_offer(course, call, using)
         learner = get_user_by_key(user, using)
         (outcome,) = lifecycle.enroll(
@@ -600,10 +598,9 @@ def _search(
     }
     enrollments = enrollments.alias(**columns)
     found = reduce(or_, (Q(**{f"{name}__icontains": text}) for name in columns))
-    # As a bare condition on an inner join, PostgreSQL would look through all users
-    # before it looks at the course.
-    is_found = Case(When(found, then=Value(True)), default=Value(False))
-    return join_outer(enrollments.filter(is_found), "user")
+    # As a bare condition on the join, PostgreSQL would look through all users before it
+    # looks at the course.
+    return enrollments.filter(Case(When(found, then=Value(True)), default=Value(False)))
 
 
 def _get_row(

@@ -12,7 +12,6 @@ from django.db.models.functions import Lower
 from django_enrollments.context import read_alias
 from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
 from django_enrollments.identifiers import find_user_key, find_username
-from django_enrollments.selects import select_from
 from django_enrollments.text import (
     clean_address,
     fold_email,
@@ -114,8 +113,7 @@ def find_users_by_name(
     wanted = _find_usernames(usernames)
     if not wanted:
         return {}
-    named = {get_user_model().USERNAME_FIELD: [*{*chain(*wanted.values())}]}
-    users = select_from(_users(using), named, using=using)
+    users = _users(using).filter(**_named(wanted)).order_by()
     by_name = {str(user.get_username()): user for user in users}
     return _found(wanted, by_name)
 
@@ -134,10 +132,13 @@ def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     if not wanted:
         return {}
     field = get_user_model().USERNAME_FIELD
-    named = {f"{field}__in": [*{*chain(*wanted.values())}]}
-    users = _users().filter(**named).order_by().values_list("pk", field)
+    users = _users().filter(**_named(wanted)).order_by().values_list("pk", field)
     by_name = {str(name): (key, str(name)) for key, name in users}
     return dict(_found(wanted, by_name).values())
+
+
+def _named(wanted: Mapping[Any, list[Any]]) -> dict[str, Any]:
+    return {f"{get_user_model().USERNAME_FIELD}__in": {*chain(*wanted.values())}}
 
 
 def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:

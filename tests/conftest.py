@@ -14,11 +14,7 @@ from tests.groundwork import Groundwork
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     """Begin every test with nothing remembered of the one before."""
-    # Once Django is set up.
-    from django_enrollments.core import seats
-
     cache.clear()
-    seats._sold_out.clear()
 
 
 def pytest_report_header() -> str:

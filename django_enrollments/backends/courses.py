@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from django.db.models.constants import LOOKUP_SEP
-
 from django_enrollments.context import read_alias
 from django_enrollments.course_model import all_courses, get_course_model
 from django_enrollments.datetimes import as_moment
-from django_enrollments.selects import select_from
 from django_enrollments.text import org_of, run_of
 
 if TYPE_CHECKING:
@@ -157,11 +154,7 @@ class CourseAdapter:
     def related(self) -> list[str]:
         """List the foreign keys that the paths go through, for ``select_related``."""
         return sorted(
-            {
-                path.rpartition(LOOKUP_SEP)[0]
-                for path in self.paths().values()
-                if LOOKUP_SEP in path
-            }
+            {path.rpartition("__")[0] for path in self.paths().values() if "__" in path}
         )
 
     def find_course(self, course_id: str, using: str | None = None) -> Any | None:
@@ -185,8 +178,8 @@ class CourseAdapter:
             using: Database alias; ``None`` lets the router choose.
         """
         courses = self._with_related(self.get_queryset())
-        path = self.paths(["course_id"])["course_id"]
-        found = select_from(courses, {path: [*course_ids]}, using=using)
+        courses = courses.using(using or read_alias()).order_by()
+        found = courses.filter(**{f"{self.course_id}__in": course_ids})
         # A case-insensitive collation also finds ids that merely look alike.
         return [one for one in found if self.course_id_of(one) in course_ids]
 
@@ -210,8 +203,8 @@ class CourseAdapter:
             keys: Primary keys, whatever :meth:`get_queryset` says of their courses.
             using: Database alias; ``None`` lets the router choose.
         """
-        courses = self._with_related(all_courses())
-        return select_from(courses, {courses.model._meta.pk.name: [*keys]}, using=using)
+        courses = self._with_related(all_courses(using or read_alias()))
+        return list(courses.filter(pk__in=keys).order_by())
 
     def _with_related(self, courses: QuerySet[Any]) -> QuerySet[Any]:
         related = self.related()
@@ -298,7 +291,7 @@ class CourseAdapter:
 
 def _follow(instance: Any, path: str) -> Any:
     """Follow a ``__`` path; a null on the way gives ``None``."""
-    for part in path.split(LOOKUP_SEP):
+    for part in path.split("__"):
         if instance is None:
             return None
         instance = getattr(instance, part)

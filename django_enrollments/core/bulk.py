@@ -14,8 +14,9 @@ from django_enrollments.core.course_info import CourseOffer, get_offer
 from django_enrollments.core.eligibility import judge_mode
 from django_enrollments.core.isolation import each, patiently
 from django_enrollments.core.transactions import (
-    begin_writing,
     insert_all,
+    write_alias,
+    writing_call,
 )
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import (
@@ -109,11 +110,10 @@ def run(
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
     """
-    using = begin_writing()
     if terms.action not in ACTIONS:
         raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
-    patiently(partial(_check, terms, at, using), using=using)
-    return _work_through(iter(rows), terms, at, using)
+    patiently(partial(_check, terms, at), using=write_alias())
+    return _work_through(iter(rows), terms, at)
 
 
 def run_all(
@@ -137,9 +137,9 @@ def run_all(
         return [*run(rows, terms)]
 
 
-def _check(terms: BulkTerms, at: datetime | None, using: str) -> None:
+def _check(terms: BulkTerms, at: datetime | None) -> None:
     """Raise what all rows would be refused for."""
-    with one_call(at) as call:
+    with writing_call(at) as (call, using):
         offer = get_offer(terms.course, call, using)
         if terms.mode is not None and terms.action == "enroll":
             refusal = judge_mode(terms.mode, offer, at=call.at)
@@ -148,20 +148,20 @@ def _check(terms: BulkTerms, at: datetime | None, using: str) -> None:
 
 
 def _work_through(
-    rows: Iterator[Row], terms: BulkTerms, at: datetime | None, using: str
+    rows: Iterator[Row], terms: BulkTerms, at: datetime | None
 ) -> Iterator[dict[str, Any]]:
     is_first = True
 
     def work(some: Sequence[Row]) -> list[dict[str, Any]]:
         # Not around the yield, for what the caller does there is no part of the call.
-        with one_call(at) as call:
+        with writing_call(at) as (call, using):
             if not is_first:
                 # Rows may take their time, and a course may get a limit meanwhile.
                 call.readings.clear()
             return _work_off(some, terms, call, using)
 
     while chunk := list(islice(rows, ROWS_PER_BATCH)):
-        results = each(work, chunk, using=using)
+        results = each(work, chunk, using=write_alias())
         is_first = False
         for row, result in zip(chunk, results, strict=True):
             if isinstance(result, CourseEnrollmentError):

@@ -14,17 +14,14 @@ from django_enrollments.core.attributes import replace_attributes
 from django_enrollments.core.changes import pending
 from django_enrollments.core.eligibility import course_full
 from django_enrollments.core.history import record
-from django_enrollments.core.inserts import insert_columns
 from django_enrollments.core.seats import (
     find_seated,
     has_got_limit,
-    is_still_sold_out,
     lock_seats,
     outside_the_count,
-    remember_sold_out,
 )
+from django_enrollments.core.sql import insert_columns, update_rows
 from django_enrollments.core.transactions import Conflict, write_transaction
-from django_enrollments.core.updates import update_rows
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import UserNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
@@ -56,21 +53,19 @@ def write(changes: Sequence[Change], offer: CourseOffer | None, terms: Terms) ->
         return
     using = terms.using
     needing = [change for change in changes if change.activates] if offer else []
-    is_full = bool(offer and needing and is_still_sold_out(offer, using=using))
+    is_full = False
     try:
-        if not is_full:
-            with write_transaction(using, reads_first=False):
-                is_full = bool(offer and needing and not _allot(needing, offer, using))
-                if is_full:
-                    # The lock is released before anything else is read or written.
-                    transaction.set_rollback(True, using)
-                elif allotted := pending(changes):
-                    _write_rows(allotted, terms)
+        with write_transaction(using, reads_first=False):
+            is_full = bool(offer and needing and not _allot(needing, offer, using))
+            if is_full:
+                # The lock is released before anything else is read or written.
+                transaction.set_rollback(True, using)
+            elif allotted := pending(changes):
+                _write_rows(allotted, terms)
     except IntegrityError as error:
         check_users([change.user for change in changes], using=using)
         raise Conflict from error
     if is_full and offer:
-        remember_sold_out(offer, using=using)
         _refuse_without_seat(needing, offer, left=0, using=using)
         write(pending(changes), None, terms)
 
@@ -163,7 +158,7 @@ def _insert(changes: Sequence[Change], at: Any, using: str) -> None:
         "created": [at] * len(changes),
         "modified": [at] * len(changes),
     }
-    keys = dict(
+    keys: dict[Any, Any] = dict(
         insert_columns(CourseEnrollment, columns, using=using, returning=("user", "id"))
     )
     if len(keys) < len(changes):

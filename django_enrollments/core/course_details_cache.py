@@ -34,7 +34,7 @@ from django.utils.translation import get_language
 
 from django_enrollments.backends.courses import CourseAdapter
 from django_enrollments.conf import conf
-from django_enrollments.context import read_alias, reading_from
+from django_enrollments.context import one_call, read_alias
 from django_enrollments.core.transactions import is_in_transaction
 from django_enrollments.models import get_course_adapter, get_course_model
 
@@ -126,7 +126,7 @@ def cached_details(
         stored_version, details = found.get(key, (None, None))
     if details is not None and stored_version == version:
         return details
-    with reading_from(using):
+    with one_call(using=using):
         details = read()
     seconds = _lifetime(details, include_expired=include_expired, at=at)
     # Without a version, reading from the cache has failed.

@@ -15,11 +15,11 @@ from django_enrollments.core.modes import (
     default_slug,
     usable_modes,
 )
+from django_enrollments.core.sql import select_rows
 from django_enrollments.datetimes import to_iso
 from django_enrollments.errors import CourseNotFoundError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
-from django_enrollments.selects import select_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from django_enrollments.context import between_calls
-from django_enrollments.core.inserts import insert_columns
+from django_enrollments.core.sql import insert_columns
 from django_enrollments.core.transactions import unjudged
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, transaction
 
-from django_enrollments.context import Origin, between_calls, one_call
+from django_enrollments.context import Origin, between_calls
 from django_enrollments.core import lifecycle
 from django_enrollments.core.course_info import get_offer
 from django_enrollments.core.transactions import (
-    begin_writing,
-    deciding,
     unjudged,
     until_settled,
     write_alias,
     write_transaction,
+    writing_call,
 )
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError
@@ -52,6 +51,7 @@ def list_invitations(address: str) -> list[CourseEnrollmentAllowed]:
     return [invitation for invitation in found if invitation.email == email]
 
 
+@writing_call()
 def invite(
     email: str,
     course_id: str,
@@ -73,7 +73,7 @@ def invite(
     Returns:
         The invitation; ``None`` when it was there already, even if only just now.
     """
-    using = begin_writing()
+    using = write_alias()
     invitation = CourseEnrollmentAllowed(
         email=email,
         course_id=course_id,
@@ -98,6 +98,7 @@ def invite(
     return invitation
 
 
+@writing_call()
 def withdraw(address: object, course_id: str) -> bool:
     """
     Take an invitation back, used or not (V1-CEA-07, V1-CEA-13).
@@ -112,7 +113,7 @@ def withdraw(address: object, course_id: str) -> bool:
     if not isinstance(address, str) or not is_storable(address):
         return False
     email = normalize_email(address)
-    using = begin_writing()
+    using = write_alias()
     invitations = CourseEnrollmentAllowed.objects.using(using).order_by()
     keys = [
         key
@@ -244,7 +245,7 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
 
 
 def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
-    with deciding(), one_call() as call:
+    with writing_call() as (call, _):
         offer = get_offer(invitation.course_id, call, using)
         rows = CourseEnrollment.objects.using(using)
         if rows.of_course_key(offer.key).filter(user=user.pk).exists():

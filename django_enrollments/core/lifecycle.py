@@ -23,12 +23,12 @@ from django_enrollments.core.eligibility import (
 )
 from django_enrollments.core.hooks import apply_filters, get_filters
 from django_enrollments.core.modes import is_mode_slug
+from django_enrollments.core.sql import select_instances
 from django_enrollments.core.transactions import prove_judgement, until_settled
 from django_enrollments.errors import EnrollmentNotAllowed, EnrollmentNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.models.invitations import email_of
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
-from django_enrollments.selects import select_instances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

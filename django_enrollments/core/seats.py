@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models
-from django.db.models import Count, F
-from django.db.models.constants import LOOKUP_SEP
-from django.db.models.expressions import RawSQL
+from django.db import connections
+from django.db.models import Count, F, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from django_enrollments.context import read_alias
 from django_enrollments.core.transactions import (
@@ -24,24 +22,15 @@ from django_enrollments.models import (
     get_course_adapter,
 )
 from django_enrollments.models.fields import ToTheLetter
-from django_enrollments.selects import where_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import QuerySet
+    from django.db.models.expressions import Combinable
 
     from django_enrollments.core.course_info import CourseOffer
-
-#: How long a course that was found full is looked at before it is locked.
-SOLD_OUT_SECONDS = 10
-
-#: Most courses that are known for it.
-_MOST_SOLD_OUT = 1_000
-
-#: When this process last found a course full, by alias and primary key.
-_sold_out: dict[tuple[str, Any], float] = {}
 
 
 @dataclass(frozen=True)
@@ -151,49 +140,12 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     raise Conflict
 
 
-def remember_sold_out(offer: CourseOffer, *, using: str) -> None:
-    """
-    Remember for a moment that a course has been found full.
-
-    Args:
-        offer: The course.
-        using: Database alias.
-    """
-    if len(_sold_out) >= _MOST_SOLD_OUT:
-        _sold_out.clear()
-    _sold_out[using, offer.key] = time.monotonic()
-
-
-def is_still_sold_out(offer: CourseOffer, *, using: str) -> bool:
-    """
-    Return whether a course that was full a moment ago is full now, without a lock.
-
-    To be turned away takes no lock, only to be let in does. Everybody who wants the
-    last seats and gets none would queue for it otherwise. This process must have found
-    the course full of late, lest everybody else pay for a look that tells nothing.
-
-    Args:
-        offer: The course.
-        using: Database alias.
-    """
-    connection = connections[using]
-    since = _sold_out.get((using, offer.key))
-    if since is None or time.monotonic() - since > SOLD_OUT_SECONDS:
-        return False
-    if not connection.get_autocommit() or _needs_locking_reads(connection):
-        # What a transaction sees may be out of date.
-        return False
-    seats = _prepare_count(offer, using=using)()
-    return seats is not None and seats.are_full
-
-
 def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     """
-    Count the seats and keep everybody else from taking one until commit.
+    Lock the seats of a course until commit, and count them.
 
     Lock and count are two statements: a count within the locking statement would see
-    the state from before it waited. The count is put together before the lock is there,
-    since Django takes longer for that than databases do to count.
+    the state from before it waited.
 
     Args:
         offer: A course with a capacity.
@@ -202,99 +154,47 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     Raises:
         Conflict: The course has been deleted since it was read.
     """
-    count = _prepare_count(offer, using=using)
+    # What can be built before others wait for the lock is built here.
+    course = all_courses(using).filter(pk=offer.key)
+    path = get_course_adapter().max_student_enrollments_allowed
+    taken: Any = _count_of(offer)
+    holders: Any = ()
+    if _needs_locking_reads(connections[using]):
+        # They lock rows, so they can neither count nor follow a path.
+        holders = CourseEnrollment.objects.using(using).order_by()
+        holders = holders.holding_seats(offer.key, offer.course_id)
+        holders = holders.select_for_update().values_list("pk")
+        course, taken = course.select_for_update(), Value(0)
+        path = None if isinstance(path, str) and "__" in path else path
+    known = Value(offer.facts.max_student_enrollments_allowed)
+    # The capacity may have been lowered since the course was read.
+    found = course.values_list(taken, F(path) if isinstance(path, str) else known)
     if connections[using].vendor == "sqlite":
         take_sqlite_write_lock(using)
     else:
         lock_row(all_courses(using).filter(pk=offer.key))
-    seats = count()
-    if seats is None:
-        raise Conflict
-    return seats
+    held = len(holders)
+    for count, capacity in found:
+        return Seats(capacity, held + count)
+    raise Conflict
 
 
-def _prepare_count(offer: CourseOffer, *, using: str) -> Callable[[], Seats | None]:
+def _count_of(offer: CourseOffer) -> Combinable:
     """
-    Return a function that counts the seats and reads the capacity again.
+    Return an expression of the number of seats taken in a course.
 
-    An operator may have lowered it since the course was read. The function returns
-    ``None`` where the course has been deleted.
+    It is what ``CourseEnrollmentQuerySet.holding_seats`` counts. But others wait for
+    this count, and databases are quicker to count all learners, and then those of the
+    few staff members, than to look for each learner among the staff.
     """
-    courses = all_courses(using).filter(pk=offer.key)
-    known = offer.facts.max_student_enrollments_allowed
-    path = get_course_adapter().max_student_enrollments_allowed
-    if _needs_locking_reads(connections[using]):
-        holders = CourseEnrollment.objects.using(using).order_by()
-        holders = holders.holding_seats(offer.key, offer.course_id)
-        list_holders = _prepare(holders.select_for_update().values_list("pk"))
-        own = path if isinstance(path, str) and LOOKUP_SEP not in path else None
-        locked = courses.select_for_update().values_list(own or "pk")
-        list_capacities = _prepare(locked)
-
-        def count_locked() -> Seats | None:
-            taken = len(list_holders())
-            for (capacity,) in list_capacities():
-                return Seats(capacity if own else known, taken)
-            return None
-
-        return count_locked
-    taken_now = _count_of(offer, connections[using])
-    columns = (taken_now, path) if isinstance(path, str) else (taken_now,)
-    list_both = _prepare(courses.values_list(*columns))
-
-    def count() -> Seats | None:
-        for taken, *capacity in list_both():
-            return Seats(capacity[0] if capacity else known, taken)
-        return None
-
-    return count
+    learners = CourseEnrollment.objects.of_course_key(offer.key).active().order_by()
+    staff = CourseAccessRole.objects.outside_the_count(offer.course_id).order_by()
+    return _counted(learners) - _counted(learners.filter(user__in=staff.values("user")))
 
 
-def _count_of(offer: CourseOffer, connection: BaseDatabaseWrapper) -> RawSQL:
-    """
-    Return the count of those who hold seats: of all in the course but its staff.
-
-    It is what ``CourseEnrollmentQuerySet.holding_seats`` counts. But everybody else
-    waits for this count, and asking of each learner whether they are staff takes longer
-    than counting all and then, beginning with the staff, who are few, them.
-    """
-    quote = connection.ops.quote_name
-    enrollments = quote(CourseEnrollment._meta.db_table)
-    roles = quote(CourseAccessRole._meta.db_table)
-    within, inside = where_sql(
-        CourseEnrollment, {"course": offer.key, "is_active": True}, connection
-    )
-    if isinstance(offer.key, str):
-        # Those of a deleted course whose id only looks alike take no seat.
-        column = quote(CourseEnrollment._meta.get_field("course").column)
-        letters = {"sqlite": "{} COLLATE BINARY", "mysql": "CAST({} AS BINARY)"}
-        letter = letters.get(connection.vendor, '{} COLLATE "C"').format(column)
-        within, inside = f"{within} AND {letter} = %s", [*inside, offer.key]
-    is_staff = {
-        "course_id": offer.course_id,
-        "role": sorted(CourseAccessRole.OUTSIDE_THE_COUNT),
-    }
-    of_staff, staff = where_sql(CourseAccessRole, is_staff, connection)
-    # Only names are put into it; values are parameters.
-    count = f"SELECT COUNT(*) FROM {enrollments} WHERE {within}"  # noqa: S608
-    members = f"SELECT user_id FROM {roles} WHERE {of_staff}"  # noqa: S608
-    sql = f"({count}) - ({count} AND user_id IN ({members}))"
-    parameters = [*inside, *inside, *staff]
-    return RawSQL(sql, parameters, models.IntegerField())  # noqa: S611 - As above.
-
-
-def _prepare(rows: QuerySet[Any, Any]) -> Callable[[], list[Sequence[Any]]]:
-    """Put the statement of a query together, and give what executes it."""
-    compiler = rows.query.get_compiler(rows.db)
-    statement = compiler.as_sql()
-    converters = compiler.get_converters([column for column, *_ in compiler.select])
-
-    def execute() -> list[Sequence[Any]]:
-        with connections[rows.db].cursor() as cursor:
-            cursor.execute(*statement)
-            return [*compiler.apply_converters(cursor.fetchall(), converters)]
-
-    return execute
+def _counted(learners: QuerySet[Any]) -> Coalesce:
+    counted = learners.values("is_active").annotate(enrollments_count=Count("*"))
+    return Coalesce(Subquery(counted.values("enrollments_count")), 0)
 
 
 def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:

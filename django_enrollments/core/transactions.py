@@ -1,20 +1,20 @@
 """
-How a change becomes one whole transaction, however many are at it at once.
+One whole transaction for each change, however many processes make changes at once.
 
 Note [Decide first, write once]: a change is decided from plain reads, then written in
 one short transaction whose statements prove that what was read still holds: a unique
 constraint for a new row, the old values in the ``WHERE`` of an update, a lock for
 seats. A proof that fails is a :class:`Conflict`: everything is rolled back, read and
-decided anew. No lock is held while deciding, and SQLite, which refuses a transaction
-that reads first and writes later, always sees the write first.
+decided again. No lock is held while deciding, and SQLite, which refuses a transaction
+that reads first and writes later, always gets the write first.
 
 Note [Above READ COMMITTED]: a host may have its transactions keep the snapshot they
 begin with. What such a one reads after waiting for a lock may be out of date, and only
 PostgreSQL's refusal to write over a change it does not see, or a locking read of
 MariaDB, makes up for it. So on PostgreSQL a row is locked by writing it, whatever the
-level of who locks it: a lock alone would leave no trace for a snapshot to trip over. A
-transaction that is refused so is repeated in READ COMMITTED if it was begun here; if
-it was begun by the caller, so must the repetition be.
+level of the transaction: a lock alone would leave no trace that a snapshot conflicts
+with. A transaction that is refused for it is retried in READ COMMITTED if it was begun
+here; if it was begun by the caller, so must the retry be.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import django
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, QuerySet
 
-from django_enrollments.context import forget_readings, reading_from
+from django_enrollments.context import Call, assigned, forget_readings, one_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id, find_username
 from django_enrollments.models import CourseEnrollment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -45,10 +46,10 @@ T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=Model)
 ViewT = TypeVar("ViewT", bound="Callable[..., object]")
 
-#: How often a change is decided anew before the caller is told to try again.
+#: How often a change is attempted before the caller gets an error.
 ATTEMPTS = 12
 
-#: Longest pause before deciding anew, in seconds per attempt made so far.
+#: Longest pause before the next attempt, in seconds per attempt made so far.
 PAUSE_SECONDS = 0.01
 
 #: What SQLite allows in one statement since version 3.32.
@@ -64,13 +65,25 @@ _MYSQL_CONFLICTS = frozenset({1020, 1205, 1213})
 #: Serialization failure and deadlock.
 _POSTGRESQL_CONFLICTS = frozenset({"40001", "40P01"})
 
+#: The key of a call's readings under which it remembers SQLite's write lock.
+_WRITE_LOCK = "write lock"
+
+#: The attempts before the one under way, whose transaction begins here.
+_retries: ContextVar[int | None] = ContextVar("enrollments_retries", default=None)
+#: Whether that transaction is open: what happens in it is retried with it.
+_is_within: ContextVar[bool] = ContextVar("enrollments_is_within", default=False)
+#: The transaction that begins with the first write of a block, where there is one.
+_lazy: ContextVar[_LazyTransaction | None] = ContextVar(
+    "enrollments_lazy", default=None
+)
+
 
 class Conflict(Exception):  # noqa: N818 - an event, not an error for callers.
-    """Somebody else changed what a decision rests on; it must be made anew."""
+    """What a decision was based on has changed; it must be made again."""
 
 
 class Overtaken(Conflict):
-    """An enrollment is no longer as the permission to change it was judged."""
+    """An enrollment has changed since the permission to change it was checked."""
 
 
 def write_alias() -> str:
@@ -106,50 +119,39 @@ def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return connection.connection is not None and not connection.get_autocommit()
 
 
-def begin_writing() -> str:
+@contextmanager
+def writing_call(at: datetime | None = None) -> Iterator[tuple[Call, str]]:
     """
-    Return that alias, and prepare it for reading what is about to be changed.
+    Join the call that is under way, or begin one, to read and write in one database.
 
-    Within a transaction of the caller's, SQLite's write lock is taken first, once: to
-    read first would fail at once as soon as somebody else has written.
+    Within a transaction of the caller's, SQLite's write lock is taken first: to read
+    first would fail as soon as another process has written.
+
+    Args:
+        at: As :func:`~django_enrollments.context.one_call` takes it.
+
+    Returns:
+        The call, and the alias that enrollments are written to and read from.
     """
     using = write_alias()
     connection: Any = connections[using]
-    if connection.vendor == "sqlite" and connection.in_atomic_block:
-        # Each transaction begins with a list of its own.
-        hooks = connection.run_on_commit
-        # Only this process can write to a database in its memory.
-        is_alone = connection.is_in_memory_db()
-        if not is_alone and _writers.get(connection) is not hooks:
+    with one_call(at, using=using) as call:
+        if (
+            connection.vendor == "sqlite"
+            and connection.in_atomic_block
+            # Only this process can write to a database in its memory.
+            and not connection.is_in_memory_db()
+            and _WRITE_LOCK not in call.readings
+        ):
             take_sqlite_write_lock(using)
-            _writers[connection] = hooks
-    return using
+            call.readings[_WRITE_LOCK] = True
+        yield call, using
 
 
-#: By connection to SQLite, what is to run on commit of the last transaction of a
-#: caller's that has the write lock.
-_writers: WeakKeyDictionary[BaseDatabaseWrapper, object] = WeakKeyDictionary()
-
-
-@contextmanager
-def deciding() -> Iterator[None]:
-    """Read from where enrollments are written; decorates functions that write them."""
-    # See Note [Decide on the primary] in ``calls``.
-    with reading_from(begin_writing()):
-        yield
-
-
-#: How many attempts came before the one under way, whose transaction begins here.
-_repetitions: ContextVar[int | None] = ContextVar(
-    "enrollments_repetitions", default=None
-)
-#: Whether that transaction is open: what happens in it is repeated with it.
-_is_within: ContextVar[bool] = ContextVar("enrollments_is_within", default=False)
-
-
-def is_repeated() -> bool:
-    """Return whether the attempt repeats a transaction that was begun here."""
-    return bool(_repetitions.get())
+def begin_writing() -> str:
+    """Return the alias that enrollments are written to, ready to be read from."""
+    with writing_call() as (_, using):
+        return using
 
 
 @contextmanager
@@ -158,89 +160,77 @@ def write_transaction(using: str, *, reads_first: bool = True) -> Iterator[None]
     Open a transaction in which to write.
 
     SQLite begins transactions as readers and refuses to make a reader a writer once
-    somebody else has written, so the write lock is taken first.
+    another process has written, so the write lock is taken first.
 
     Args:
         using: Database alias.
         reads_first: Whether anything is read in it before the first write.
     """
-    whole = _whole.get()
-    if whole is not None:
-        whole.begin()
-    is_within = _is_repeated_with_the_attempt(using)
-    with _transaction(using), _setting(_is_within, is_within):
+    lazy = _lazy.get()
+    if lazy is not None:
+        lazy.begin()
+    is_within = _is_retried_with_attempt(using)
+    # The block alone is within: receivers of signals run at commit.
+    with _atomic(using), assigned(_is_within, is_within):
         if connections[using].vendor == "sqlite" and reads_first:
             take_sqlite_write_lock(using)
         yield
 
 
 @contextmanager
-def whole_transaction(using: str) -> Iterator[None]:
-    """
-    Make one transaction of a block, begun no earlier than by its first write.
-
-    What is decided before that, by filters and backends that may take their time, is
-    decided outside as ever; see Note [Decide first, write once].
-
-    Args:
-        using: Database alias. Nothing in the block may open a transaction of its own
-            around one :func:`write_transaction` and not around the others.
-    """
-    with ExitStack() as transactions:
-        whole = _Whole(using, transactions, within=_whole.get())
-        is_within = _is_repeated_with_the_attempt(using)
-        with _setting(_whole, whole), _setting(_is_within, is_within):
-            yield
-
-
-class _Whole:
-    """A transaction that begins when it is told to and ends with a block."""
-
-    def __init__(
-        self, using: str, transactions: ExitStack, *, within: _Whole | None
-    ) -> None:
-        self._using = using
-        self._transactions = transactions
-        self._within = within
-        self._has_begun = False
-
-    def begin(self) -> None:
-        if not self._has_begun:
-            if self._within is not None:
-                self._within.begin()
-            self._has_begun = True
-            self._transactions.enter_context(_transaction(self._using))
-
-
-#: The transaction of the block under way, where it has one.
-_whole: ContextVar[_Whole | None] = ContextVar("enrollments_whole", default=None)
-
-
-@contextmanager
-def _transaction(using: str) -> Iterator[None]:
+def _atomic(using: str) -> Iterator[None]:
     connection = connections[using]
     is_outermost = connection.get_autocommit()
     with transaction.atomic(using=using):
-        if connection.vendor == "postgresql" and is_outermost and is_repeated():
+        if connection.vendor == "postgresql" and is_outermost and _retries.get():
             # See Note [Above READ COMMITTED].
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         yield
 
 
-def _is_repeated_with_the_attempt(using: str) -> bool:
-    """Return whether a transaction that begins now is repeated with the attempt."""
+def _is_retried_with_attempt(using: str) -> bool:
+    """Return whether a transaction that begins now is retried with the attempt."""
     is_outermost = connections[using].get_autocommit()
-    return _is_within.get() or (is_outermost and _repetitions.get() is not None)
+    return _is_within.get() or (is_outermost and _retries.get() is not None)
 
 
 @contextmanager
-def _setting(variable: ContextVar[T], value: T) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
+def lazy_transaction(using: str) -> Iterator[None]:
+    """
+    Make one transaction of a block, begun no earlier than by its first write.
+
+    What is decided before the write, by filters and backends that may take their time,
+    is decided outside of it; see Note [Decide first, write once].
+
+    Args:
+        using: Database alias. Nothing in the block may open a transaction of its own
+            around one :func:`write_transaction` and not around the others.
+    """
+    is_within = _is_retried_with_attempt(using)
+    with ExitStack() as stack:
+        lazy = _LazyTransaction(using, stack, _lazy.get())
+        with assigned(_lazy, lazy), assigned(_is_within, is_within):
+            yield
+
+
+class _LazyTransaction:
+    """A transaction that begins on request and ends with a stack."""
+
+    def __init__(
+        self, using: str, stack: ExitStack, outer: _LazyTransaction | None
+    ) -> None:
+        self._using = using
+        self._stack = stack
+        self._outer = outer
+        self._has_begun = False
+
+    def begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            if self._outer is not None:
+                self._outer.begin()
+            self._stack.enter_context(_atomic(self._using))
 
 
 def take_sqlite_write_lock(using: str) -> None:
@@ -310,7 +300,7 @@ def conflict_on_integrity_error() -> Iterator[None]:
 
 def lock_row(row: QuerySet[Any]) -> None:
     """
-    Keep everybody else from locking or changing a row until commit.
+    Keep other transactions from locking or changing a row until commit.
 
     Args:
         row: A queryset of one row, whose database has row locks, in a transaction.
@@ -331,7 +321,7 @@ def lock_row(row: QuerySet[Any]) -> None:
 
 def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
     """
-    Keep everybody else from changing an enrollment until commit.
+    Keep other transactions from changing an enrollment until commit.
 
     Args:
         enrollment: The saved row.
@@ -345,19 +335,18 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
         lock_row(rows.filter(pk=enrollment.pk))
 
 
-#: Username, course id and state of the enrollment that a change was judged by, where
-#: the state is mode and activation, or ``None`` without an enrollment.
+#: Username, course id and state of the enrollment that a permission was checked for,
+#: where the state is mode and activation, or ``None`` without an enrollment.
 _judged: ContextVar[tuple[str | None, str | None, Any] | None] = ContextVar(
     "enrollments_judged", default=None
 )
 
 
-@contextmanager
 def judged_by(
     username: object, course_id: object, enrollment: Mapping[str, Any] | None
-) -> Iterator[None]:
+) -> AbstractContextManager[object]:
     """
-    Have every change of an enrollment prove that it still is as it was judged.
+    Have each change of an enrollment prove that it still is as it was checked.
 
     Args:
         username: The learner's username.
@@ -366,22 +355,19 @@ def judged_by(
     """
     state = enrollment and (enrollment["mode"], enrollment["is_active"])
     judged = (find_username(username), find_course_id(course_id), state)
-    with _setting(_judged, judged):
-        yield
+    return assigned(_judged, judged)
 
 
-@contextmanager
-def unjudged() -> Iterator[None]:
+def unjudged() -> AbstractContextManager[object]:
     """Leave :func:`judged_by`, for code of hosts that may change enrollments."""
-    with _setting(_judged, None):
-        yield
+    return assigned(_judged, None)
 
 
 def prove_judgement(
     user: Any, course_id: str, enrollment: CourseEnrollment | None
 ) -> None:
     """
-    Compare an enrollment about to be changed with the one that was judged.
+    Compare an enrollment about to be changed with the one that was checked.
 
     The write itself proves that it does not change any more until then.
 
@@ -406,11 +392,11 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
     Call ``attempt`` until it meets no conflict.
 
     Args:
-        attempt: Decides and writes; its argument tells whether to lock the rows it
-            reads, which attempts within somebody else's transaction must in the end,
-            to see beyond that transaction's snapshot. The second one need not yet:
-            MariaDB leaves a share of a row's lock to all who tried to insert it twice,
-            and each of them would wait for the others to lock it alone.
+        attempt: Decides and writes. Its argument is whether to lock the rows that it
+            reads, which attempts within a transaction of the caller's need in the end,
+            to see beyond the snapshot of that transaction. The second attempt does not
+            lock yet: MariaDB leaves a share of a row's lock to all transactions that
+            tried to insert it twice, and each would wait for the others.
         using: Database alias it writes to.
 
     Returns:
@@ -418,9 +404,9 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
 
     Raises:
         CourseEnrollmentError: Conflicts did not end.
-        Conflict: This is part of a larger attempt, which is to be repeated as a whole.
+        Conflict: This is part of a larger attempt, which is retried as a whole.
         OperationalError: The database failed otherwise, or ended a transaction that
-            was begun by the caller, who alone can repeat it.
+            was begun by the caller, and that only the caller can retry.
     """
     if _is_within.get():
         return attempt(False)
@@ -428,22 +414,19 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
     is_ours = connection.get_autocommit()
     conflict: Exception
     for number in range(ATTEMPTS):
-        token = _repetitions.set(number if is_ours else _repetitions.get())
+        retries = number if is_ours else _retries.get()
         try:
-            # See Note [Decide on the primary] in ``calls``.
-            with reading_from(using):
+            with assigned(_retries, retries), one_call(using=using):
                 return attempt(number > 1 and not is_ours)
         except Conflict as error:
             if isinstance(error, Overtaken) and _judged.get():
-                # It is judged anew by the attempt around this one.
+                # The attempt around this one checks the permission again.
                 raise
             conflict = error
         except OperationalError as error:
             if not (is_ours and _is_conflict(connection, error)):
                 raise
             conflict = error
-        finally:
-            _repetitions.reset(token)
         forget_readings()
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.

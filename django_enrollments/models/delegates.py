@@ -456,9 +456,9 @@ def _change_row(
 ) -> CourseEnrollment:
     from django_enrollments.core import lifecycle
     from django_enrollments.core.history import clean_enterprise_uuid
-    from django_enrollments.core.transactions import begin_writing
+    from django_enrollments.core.transactions import write_alias
 
-    using = begin_writing()
+    using = write_alias()
     with one_call() as call:
         return lifecycle.change(
             row,

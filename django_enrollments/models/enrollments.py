@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Count, Exists, F, OuterRef
-from django.db.models.base import ModelState
-from django.db.models.signals import post_init, pre_init
 from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
@@ -24,13 +22,7 @@ from django_enrollments.identifiers import find_course, find_course_id, find_use
 from django_enrollments.models.delegates import EnrollmentShortcuts
 from django_enrollments.models.fields import ExactCharField, ToTheLetter
 from django_enrollments.models.roles import CourseAccessRole
-from django_enrollments.selects import Slot
 from django_enrollments.text import MAX_TEXT
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from typing_extensions import Self
 
 
 def default_mode() -> str:
@@ -58,12 +50,12 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         text = find_course_id(course_id)
         return self.none() if text is None else self.of_course_id(text)
 
-    def of_course_id(self, course_id: str | Slot) -> CourseEnrollmentQuerySet:
+    def of_course_id(self, course_id: str) -> CourseEnrollmentQuerySet:
         """
         Keep those of one course.
 
         Args:
-            course_id: A valid course id, or where it is to be.
+            course_id: A valid course id.
         """
         # Where the key is the id, no join is needed and enrollments of a deleted
         # course are found too.
@@ -73,12 +65,9 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         enrollments = self.filter(**{path: course_id})
         if course_id_is_text():
             # A collation may also find ids that only look alike.
-            text = course_id
-            if isinstance(course_id, Slot):
-                text = Slot(course_id.name, models.CharField())
             enrollments = enrollments.alias(
                 enrollments_course_id=ToTheLetter(F(path))
-            ).filter(enrollments_course_id=text)
+            ).filter(enrollments_course_id=course_id)
         return enrollments
 
     def of_course_key(self, course_key: Any) -> CourseEnrollmentQuerySet:
@@ -113,7 +102,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Keep those of one learner, or of a look-alike too, as above.
 
         Args:
-            name: The name as ``identifiers.find_username`` returns it, or its slot.
+            name: The name as ``identifiers.find_username`` returns it.
         """
         return self.filter(**{f"user__{get_user_model().USERNAME_FIELD}": name})
 
@@ -203,19 +192,6 @@ class _Counts(dict[str, int]):
         return 0
 
 
-#: Before anybody wraps it.
-_DJANGOS_INIT = models.Model.__init__
-
-
-def _is_watched(model: type[models.Model]) -> bool:
-    """Return whether anybody wants to hear of the instances that are made."""
-    is_plain = model.__init__ is _DJANGOS_INIT
-    if is_plain and not pre_init.receivers and not post_init.receivers:
-        return False
-    listened = pre_init.has_listeners(model) or post_init.has_listeners(model)
-    return listened or not is_plain
-
-
 CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
 
 
@@ -280,37 +256,6 @@ class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
             # Serves "all enrollments, newest first", page by page.
             models.Index(fields=("created", "id"), name="enrollments_created_idx"),
         )
-
-    @classmethod
-    def from_db(
-        cls,
-        db: str | None,
-        field_names: Collection[str],
-        values: Collection[Any],
-        *,
-        fetch_mode: Any = None,
-    ) -> Self:
-        """
-        Make the instance of a row, as Django does, in a third of the time.
-
-        Lists are long: half of what a row costs would be spent on its instance.
-
-        Args:
-            db: Database alias the row was read from.
-            field_names: Names of the columns that were read.
-            values: What they hold.
-            fetch_mode: What becomes of columns that were not, from Django 6.1 on.
-        """
-        if len(values) != len(cls._meta.concrete_fields) or _is_watched(cls):
-            options = {} if fetch_mode is None else {"fetch_mode": fetch_mode}
-            return super().from_db(db, field_names, values, **options)
-        enrollment = cls.__new__(cls)
-        state = enrollment._state = ModelState()
-        state.adding, state.db = False, db
-        if fetch_mode is not None:
-            vars(state)["fetch_mode"] = fetch_mode
-        vars(enrollment).update(zip(field_names, values, strict=True))
-        return enrollment
 
     def __str__(self) -> str:
         """Return the keys; names are personal."""

@@ -16,7 +16,7 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.conf import conf
 from django_enrollments.context import attributed, origin_of
-from django_enrollments.core.transactions import deciding
+from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
@@ -130,7 +130,7 @@ class EnrollmentListView(EnrollmentAPIView):
             listed = api.get_enrollments(username, include_expired=include_expired)
         return Response(listed)
 
-    @deciding()
+    @writing_call()
     def post(self, request: Request) -> Response:
         """
         Enroll somebody, or change their enrollment.

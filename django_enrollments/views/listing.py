@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib.auth import get_user_model
 from rest_framework import status
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 
-from django_enrollments.core.joins import join_outer
-from django_enrollments.core.selectors import search_enrollments
-from django_enrollments.course_model import find_field
+from django_enrollments.core.selectors import (
+    course_id_of_each,
+    search_enrollments,
+    username_of_each,
+)
 from django_enrollments.datetimes import to_iso
 from django_enrollments.forms import CourseEnrollmentsApiListForm
-from django_enrollments.models import CourseEnrollment, get_course_adapter
-from django_enrollments.paginators import (
-    CourseEnrollmentsApiListPagination,
-    Place,
-    arrange,
-)
-from django_enrollments.selects import Prepared, Slot, is_plain_path, read_columns
+from django_enrollments.models import CourseEnrollment
+from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.users import find_names
 from django_enrollments.views.base import EnrollmentAPIView
@@ -86,16 +81,17 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         """
         if not self._is_ours():
             return super().list(request, *args, **kwargs)
-        given = self._filters()
-        names: Mapping[Any, str] | None = None
-        if given.keys() <= {"course_id"}:
-            read = partial(_read_prepared, given.get("course_id"))
-        else:
-            enrollments, names = _search(given)
-            username = _username_path() if names is None else "user"
-            read = partial(_read_found, enrollments, username)
+        enrollments, names = _search(self._filters())
+        columns = enrollments.values_list(
+            "created",
+            "pk",
+            "mode",
+            "is_active",
+            "user" if names else username_of_each(),
+            course_id_of_each(),
+        )
         paginator = cast("CourseEnrollmentsApiListPagination", self.paginator)
-        rows = paginator.read_page(request, read)
+        rows = paginator.paginate_queryset(columns, request, self)
         listed = [
             {
                 "created": to_iso(created),
@@ -147,73 +143,3 @@ def _search(
         emails=given.get("email"),
     )
     return enrollments, names
-
-
-def _read_found(
-    enrollments: CourseEnrollmentQuerySet,
-    username_path: str,
-    place: Place | None,
-    count: int,
-) -> list[tuple[Any, ...]]:
-    found = _page(enrollments, username_path, _course_id_path(), place, count)
-    return read_columns(found)
-
-
-def _read_prepared(
-    course_id: str | None, place: Place | None, count: int
-) -> list[tuple[Any, ...]]:
-    """Read what needs no more than a course and a place, which most pages do not."""
-    paths = _username_path(), _course_id_path()
-    is_plain = all(is_plain_path(CourseEnrollment, path) for path in paths)
-    prepare = _prepare if is_plain else _prepare.__wrapped__
-    prepared = prepare(
-        CourseEnrollment.objects.db,
-        *paths,
-        in_course=course_id is not None,
-        to_newer=None if place is None else place.to_newer,
-        count=count,
-    )
-    values = {} if place is None else place._asdict()
-    return prepared.read(course_id=course_id, **values)
-
-
-@lru_cache(maxsize=64)
-def _prepare(
-    using: str,
-    username_path: str,
-    course_id_path: str,
-    *,
-    in_course: bool,
-    to_newer: bool | None,
-    count: int,
-) -> Prepared:
-    own = CourseEnrollment._meta
-    course_id, place = None, None
-    if in_course:
-        field: Any = find_field(CourseEnrollment, course_id_path)
-        course_id = Slot("course_id", field)
-    if to_newer is not None:
-        created = Slot("created", own.get_field("created"))
-        place = Place(created, Slot("key", own.pk), to_newer)
-    enrollments = search_enrollments(course_id=course_id, using=using)
-    return Prepared(_page(enrollments, username_path, course_id_path, place, count))
-
-
-def _page(
-    enrollments: CourseEnrollmentQuerySet,
-    username_path: str,
-    course_id_path: str,
-    place: Place | None,
-    count: int,
-) -> QuerySet[Any, Any]:
-    columns = ("created", "pk", "mode", "is_active", username_path, course_id_path)
-    rows = join_outer(enrollments.values_list(*columns), "user", "course")
-    return arrange(rows, place)[:count]
-
-
-def _username_path() -> str:
-    return f"user__{get_user_model().USERNAME_FIELD}"
-
-
-def _course_id_path() -> str:
-    return f"course__{get_course_adapter().course_id}"

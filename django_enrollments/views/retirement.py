@@ -13,7 +13,7 @@ from django_enrollments import api
 from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
-from django_enrollments.core.transactions import deciding
+from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import EnrollmentApiLoadError
 from django_enrollments.text import MAX_USERNAME, is_storable
 from django_enrollments.views.base import EnrollmentAPIView
@@ -40,7 +40,7 @@ class UnenrollmentView(EnrollmentAPIView):
     permission_classes = [IsAuthenticated, CanRetireUser]
     throttle_classes = []
 
-    @deciding()
+    @writing_call()
     def post(self, request: Request) -> Response:
         """
         Take somebody out of all courses, or of none if anything fails.

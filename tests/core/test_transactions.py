@@ -22,11 +22,11 @@ from django_enrollments import api
 from django_enrollments.core.transactions import (
     ATTEMPTS,
     Conflict,
+    _retries,
     insert_all,
-    is_repeated,
+    lazy_transaction,
     lock_enrollment,
     until_settled,
-    whole_transaction,
     write_alias,
     write_transaction,
 )
@@ -164,14 +164,14 @@ class TestUntilSettled:
         told = []
 
         def attempt(_lock: bool) -> None:
-            told.append(is_repeated())
+            told.append(bool(_retries.get()))
             if len(told) < 3:
                 raise Conflict
 
         until_settled(attempt, using=USING)
 
         assert told == [False, True, True]
-        assert not is_repeated()
+        assert not _retries.get()
 
     @autocommit
     def test_repeats_a_part_only_with_the_whole(self) -> None:
@@ -274,8 +274,8 @@ class TestUntilSettled:
         attempts = []
 
         def attempt(_lock: bool) -> None:
-            attempts.append(is_repeated())
-            if is_repeated():
+            attempts.append(bool(_retries.get()))
+            if _retries.get():
                 gone.set()
             with transaction.atomic():
                 move(row, "verified")
@@ -303,7 +303,7 @@ class TestUntilSettled:
                 cursor.execute("SHOW transaction_isolation")
                 levels.append(cursor.fetchone()[0])
                 row.refresh_from_db()
-                if not is_repeated():
+                if not _retries.get():
                     with ThreadPoolExecutor(1) as pool:
                         in_another_thread(pool, partial(move, row, "honor")).result()
                 move(row, "verified")
@@ -420,7 +420,7 @@ class TestWholeTransaction:
     def test_begins_with_the_first_write_and_ends_with_the_block(self) -> None:
         row = make_row()
 
-        with whole_transaction(USING):
+        with lazy_transaction(USING):
             before = connection.in_atomic_block
             with write_transaction(USING):
                 move(row, "honor")
@@ -434,10 +434,10 @@ class TestWholeTransaction:
         ada, bob = make_row("ada"), make_row("bob")
 
         def change() -> None:
-            with whole_transaction(USING):
+            with lazy_transaction(USING):
                 with write_transaction(USING):
                     move(ada, "honor")
-                with whole_transaction(USING), write_transaction(USING):
+                with lazy_transaction(USING), write_transaction(USING):
                     move(bob, "honor")
                 raise Conflict
 
@@ -452,11 +452,11 @@ class TestWholeTransaction:
         ada, bob = make_row("ada"), make_row("bob")
 
         def change(row: CourseEnrollment) -> None:
-            with whole_transaction(USING), write_transaction(USING):
+            with lazy_transaction(USING), write_transaction(USING):
                 move(row, "honor")
                 raise Conflict
 
-        with whole_transaction(USING):
+        with lazy_transaction(USING):
             with pytest.raises(Conflict):
                 change(ada)
             with write_transaction(USING):
@@ -468,7 +468,7 @@ class TestWholeTransaction:
     def test_asks_the_database_nothing_where_nothing_is_written(
         self, django_assert_num_queries: Any
     ) -> None:
-        with django_assert_num_queries(0), whole_transaction(USING):
+        with django_assert_num_queries(0), lazy_transaction(USING):
             pass
 
     @autocommit
@@ -477,7 +477,7 @@ class TestWholeTransaction:
         part = refusing(2)
 
         def attempt(_lock: bool) -> None:
-            with whole_transaction(USING):
+            with lazy_transaction(USING):
                 with write_transaction(USING):
                     move(row, f"mode{len(part.locks)}")
                 until_settled(part, using=USING)

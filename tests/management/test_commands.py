@@ -24,7 +24,6 @@ from django.test.utils import CaptureQueriesContext
 
 from django_enrollments import errors
 from django_enrollments.core import bulk
-from django_enrollments.core.transactions import begin_writing
 from django_enrollments.datetimes import now, to_iso
 from django_enrollments.management import progress
 from django_enrollments.management import rows as rows_module
@@ -354,8 +353,6 @@ class TestBulkEnroll(TestBulkEnrollBase):
         make_course("django-101")
         rows = [f"django-101,{user.get_username()}" for user in make_users(60)]
         self.file.write_text("\n".join(["course,username", *rows[:20]]))
-        # Once in a transaction.
-        begin_writing()
         with CaptureQueriesContext(connection) as few:
             run("bulk_enroll", str(self.file))
         self.file.write_text("\n".join(["course,username", *rows]))

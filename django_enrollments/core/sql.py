@@ -1,0 +1,240 @@
+"""
+The statements on this app's own tables that every change and every list runs.
+
+Django takes several times as long to build such a statement as a database takes to run
+it, and every change runs the same few. So they are put together here, from the names of
+fields; Django's fields prepare the values and convert what comes back. Tables of hosts
+(users, courses) are read by the ORM only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import connections, router
+from django.db.models import Value
+
+from django_enrollments.context import read_alias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import Model
+
+    Row = tuple[Any, ...]
+
+ModelT = TypeVar("ModelT", bound="Model")
+
+#: The most parameters in one statement of SQLite, since version 3.32 and before.
+SQLITE_PARAMETERS = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
+
+#: The most rows in one statement, whose text must fit into a packet of MariaDB.
+_ROWS_PER_STATEMENT = 5_000
+
+
+def select_rows(
+    model: type[Model],
+    names: Sequence[str],
+    where: Mapping[str, Any],
+    *,
+    using: str | None = None,
+    in_order: bool = False,
+) -> list[Row]:
+    """
+    Return some columns of the rows that meet a condition.
+
+    Args:
+        model: A model of this app.
+        names: Names of the fields to read.
+        where: By field name, the value that a row must have, a list of values of which
+            it must have one, or ``None`` for null.
+        using: Database alias; ``None`` lets the router choose.
+        in_order: Whether the rows come by primary key; in any order otherwise.
+    """
+    connection = connections[using or read_alias() or router.db_for_read(model)]
+    condition, parameters = _condition(model, where, connection)
+    columns = _columns(model, names, connection)
+    table = connection.ops.quote_name(model._meta.db_table)
+    # Only names are put into it, here and below; values are parameters.
+    sql = f"SELECT {columns} FROM {table} WHERE {condition}"  # noqa: S608
+    if in_order:
+        sql += f" ORDER BY {_columns(model, ['pk'], connection)}"
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return _converted(cursor.fetchall(), model, names, connection)
+
+
+def select_instances(
+    model: type[ModelT], where: Mapping[str, Any], *, using: str
+) -> list[ModelT]:
+    """
+    Return the rows that meet a condition as instances, in any order.
+
+    Args:
+        model: A model of this app.
+        where: As :func:`select_rows` takes it.
+        using: Database alias.
+    """
+    names = [field.attname for field in model._meta.concrete_fields]
+    rows = select_rows(model, names, where, using=using)
+    return [model.from_db(using, names, row) for row in rows]
+
+
+def insert_columns(
+    model: type[Model],
+    columns: Mapping[str, Sequence[Any]],
+    *,
+    using: str,
+    returning: Sequence[str] = (),
+) -> list[Row]:
+    """
+    Insert rows that are given column by column.
+
+    ``bulk_create`` prepares each value of each instance; here a value that all rows
+    have in common is prepared once.
+
+    Args:
+        model: A model of this app; what its fields do in ``pre_save`` is not done.
+        columns: Values by field name, equally many of each.
+        using: Database alias.
+        returning: Names of the fields to return of every new row.
+
+    Returns:
+        The values of these fields, the rows in any order; nothing where the database
+        does not return them (MySQL).
+    """
+    connection = connections[using]
+    prepared = [
+        _prepared(model._meta.get_field(name), values, connection)
+        for name, values in columns.items()
+    ]
+    rows = [*zip(*prepared, strict=True)]
+    size = _ROWS_PER_STATEMENT
+    if connection.vendor == "sqlite":
+        size = min(size, SQLITE_PARAMETERS // len(columns))
+    table = connection.ops.quote_name(model._meta.db_table)
+    written, marks = _columns(model, columns, connection), f"({_marks(len(columns))})"
+    returns = returning and connection.features.can_return_rows_from_bulk_insert
+    returned: list[Row] = []
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            sql = f"INSERT INTO {table} ({written}) VALUES "  # noqa: S608
+            sql += ", ".join([marks] * len(some))
+            if returns:
+                sql += f" RETURNING {_columns(model, returning, connection)}"
+            cursor.execute(sql, [*chain.from_iterable(some)])
+            if returns:
+                returned += cursor.fetchall()
+    return _converted(returned, model, returning, connection)
+
+
+def update_rows(
+    model: type[Model],
+    values: Mapping[str, Any],
+    where: Sequence[Mapping[str, Any]],
+    *,
+    using: str,
+) -> int:
+    """
+    Write values to the rows that meet one of several conditions.
+
+    Args:
+        model: A model of this app.
+        values: New values by field name.
+        where: Conditions as :func:`select_rows` takes them, at least one.
+        using: Database alias.
+
+    Returns:
+        The number of rows that met a condition.
+    """
+    connection = connections[using]
+    changes, parameters = [], list[Any]()
+    for name, value in values.items():
+        changes.append(f"{_columns(model, [name], connection)} = %s")
+        parameters += _prepared(model._meta.get_field(name), [value], connection)
+    conditions = []
+    for one in where:
+        condition, more = _condition(model, one, connection)
+        conditions.append(f"({condition})")
+        parameters += more
+    table = connection.ops.quote_name(model._meta.db_table)
+    sql = f"UPDATE {table} SET {', '.join(changes)} WHERE {' OR '.join(conditions)}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return int(cursor.rowcount)
+
+
+def _columns(
+    model: type[Model], names: Iterable[str], connection: BaseDatabaseWrapper
+) -> str:
+    return ", ".join(
+        connection.ops.quote_name(_field(model, name).attname) for name in names
+    )
+
+
+def _field(model: type[Model], name: str) -> Any:
+    """Return a field; no model of this app calls a column other than its field."""
+    return model._meta.pk if name == "pk" else model._meta.get_field(name)
+
+
+def _marks(count: int) -> str:
+    return ", ".join(["%s"] * count)
+
+
+def _condition(
+    model: type[Model], where: Mapping[str, Any], connection: BaseDatabaseWrapper
+) -> tuple[str, list[Any]]:
+    """Return a condition in SQL, and its parameters."""
+    conditions, parameters = [], list[Any]()
+    for name, value in where.items():
+        field = _field(model, name)
+        column = connection.ops.quote_name(field.attname)
+        if value is None:
+            conditions.append(f"{column} IS NULL")
+        elif isinstance(value, list):
+            # No value is among none.
+            conditions.append(f"{column} IN ({_marks(len(value)) or 'NULL'})")
+            parameters += [field.get_db_prep_value(one, connection) for one in value]
+        else:
+            conditions.append(f"{column} = %s")
+            parameters.append(field.get_db_prep_value(value, connection))
+    return " AND ".join(conditions), parameters
+
+
+def _prepared(
+    field: Any, values: Sequence[Any], connection: BaseDatabaseWrapper
+) -> list[Any]:
+    """Return the values of one column as the database takes them."""
+    if values and values.count(values[0]) == len(values):
+        return [field.get_db_prep_save(values[0], connection)] * len(values)
+    return [field.get_db_prep_save(value, connection) for value in values]
+
+
+def _converted(
+    rows: Sequence[Row],
+    model: type[Model],
+    names: Sequence[str],
+    connection: BaseDatabaseWrapper,
+) -> list[Row]:
+    """Return rows as Django converts what it selects, column by column."""
+    if not rows:
+        return []
+    columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
+    for position, name in enumerate(names):
+        field = _field(model, name)
+        while field.is_relation:
+            field = field.related_model._meta.pk
+        selected = Value(None, output_field=field)
+        converters: list[Callable[..., Any]] = [
+            *connection.ops.get_db_converters(selected),
+            *field.get_db_converters(connection),
+        ]
+        for convert in converters:
+            columns[position] = [
+                convert(value, selected, connection) for value in columns[position]
+            ]
+    return [*zip(*columns, strict=True)]
