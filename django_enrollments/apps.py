@@ -106,4 +106,4 @@ def register_service() -> None:
 def describe_api() -> None:
     """Describe the REST API to drf-spectacular where it is used (extra openapi)."""
     if django_apps.is_installed("drf_spectacular"):
-        import_module("django_enrollments.openapi")
+        import_module("django_enrollments.schema")

@@ -1131,7 +1131,7 @@ class TestWithoutTheExtra:
             "    'rest_framework', 'django_enrollments'], SECRET_KEY='x')\n"
             "django.setup()\n"
             "import django_enrollments.urls\n"
-            "assert 'django_enrollments.openapi' not in sys.modules\n"
+            "assert 'django_enrollments.schema' not in sys.modules\n"
         )
 
         done = subprocess.run(  # noqa: S603 - our own code.

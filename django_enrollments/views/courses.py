@@ -38,12 +38,14 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
 
     def get(self, request: Request, course_id: str) -> Response:
         """
-        Describe a course.
+        Return a course with its modes.
 
-        Args:
-            request: The request; ``?include_expired=`` with any value lists expired
-                modes too.
-            course_id: The course id.
+        Open to everybody, logged in or not.
+
+        Responses:
+            200: The course.
+            400: No course has this id.
+            404: The path has no valid course id; the site decides the body.
         """
         query = validated(CourseQuerySerializer(data=request.query_params))
         with refusing(DESCRIBING, course_id=course_id):
@@ -58,11 +60,15 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
 
     def get(self, request: Request, course_id: str) -> Response:
         """
-        Run the rules that enrolling would run; nothing is written.
+        Explain whether the requester may enroll in a course.
 
-        Args:
-            request: The request; ``?mode=`` asks for a mode, the default otherwise.
-            course_id: The course id.
+        Runs the rules that enrolling would run, and lists every one that refuses.
+        Nothing is written.
+
+        Responses:
+            200: An explanation, whether it allows or not.
+            400: No course has this id.
+            404: The path has no valid course id; the site decides the body.
         """
         requester = Requester(request)
         query = validated(EligibilityQuerySerializer(data=request.query_params))

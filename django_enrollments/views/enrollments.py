@@ -75,16 +75,17 @@ class EnrollmentView(EnrollmentAPIView):
         self, request: Request, course_id: str, username: str | None = None
     ) -> Response:
         """
-        Return an enrollment, active or not.
+        Return an enrollment, of the requester where the path names no learner.
 
-        Args:
-            request: The request; ``?include_expired=`` with any value lists expired
-                modes too.
-            course_id: The course id.
-            username: The learner; the requester when the URL names none.
+        Active or not. Only staff and programs with an API key see that of others. The
+        response sets the cookie with the CSRF token.
 
-        Returns:
-            The enrollment; an answer without any body when there is none (V1-GET-05).
+        Responses:
+            200: The enrollment. **An empty body when there is none.**
+            400: The data layer refused.
+            404: The path has no valid course id or username; the site decides the
+                body. Or the requester may not see the enrollments of this learner: an
+                empty body, whether or not the learner exists.
         """
         requester = Requester(request)
         if username is None or requester.is_called(username):
@@ -109,14 +110,16 @@ class EnrollmentListView(EnrollmentAPIView):
     @method_decorator(ensure_csrf_cookie)
     def get(self, request: Request) -> Response:
         """
-        List the active enrollments of the requester, or of ``?user=``.
+        List a learner's active enrollments, oldest first.
 
-        Of others, a requester sees those in courses where they are on the team, and
-        nothing tells whether there are more.
+        Staff and programs with an API key see those of others; members of a course
+        team see those in their courses. Everybody else gets an empty list, whether or
+        not there is such a user. The response sets the cookie with the CSRF token.
 
-        Args:
-            request: The request; ``?include_expired=`` with any value lists expired
-                modes too.
+        Responses:
+            200: The enrollments, possibly none.
+            400: The data layer refused.
+            403: A filter of the site vetoed.
         """
         requester = Requester(request)
         query = validated(LearnerQuerySerializer(data=request.query_params))
@@ -133,13 +136,26 @@ class EnrollmentListView(EnrollmentAPIView):
     @writing_call()
     def post(self, request: Request) -> Response:
         """
-        Enroll somebody, or change their enrollment.
+        Enroll a learner, or change an enrollment.
 
-        Checks run in the order of V1-POST-01; the first that refuses answers.
+        A learner can enroll and come back; the same request twice has the same
+        response. Leaving and changing the mode are for staff and programs with an API
+        key, who may also act for others. A learner who asks for either gets the
+        enrollment as it is.
 
-        Args:
-            request: The request, with the wish as a JSON object.
+        Responses:
+            200: The enrollment afterwards: new, changed, or as it was.
+            400: The request is malformed, the course is unknown, the address is
+                invalid, the mode is not on offer, or enrolling was refused.
+            403: The requester may not choose this mode, a filter or the site's
+                permissions vetoed, or the CSRF token is missing.
+            404: The requester may not act for others, whether or not there is such a
+                user or address.
+            406: No user has this name or address.
+            409: Several active users have this address, or several inactive ones and no
+                active one.
         """
+        # Checks run in the order of V1-POST-01; the first that refuses responds.
         requester = Requester(request)
         body = body_of(request)
         target = validated(EnrollmentTargetSerializer(data=body))

@@ -83,7 +83,7 @@ class AnyAddressField(serializers.EmailField):
 
 
 class AnyListField(serializers.ListField):
-    """The same of a list."""
+    """The same of a list; the rules check attributes once the mode is known."""
 
     def run_validation(self, data: Any = empty) -> Any:
         """Return the value as it was sent."""
@@ -147,7 +147,7 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class FormBooleanField(StrictBooleanField):
-    """A boolean of JSON, or one of its usual texts in a form."""
+    """A boolean of JSON; in a form (context ``is_form``), one of its usual texts."""
 
     def to_internal_value(self, data: Any) -> bool:
         """Return the boolean."""
@@ -206,7 +206,7 @@ class WantedCourseSerializer(serializers.Serializer[None]):
 
 
 class AttributeSerializer(serializers.Serializer[None]):
-    """An attribute of an enrollment; the rules check it once the mode is known."""
+    """An attribute that the site stores with an enrollment."""
 
     namespace = serializers.CharField(max_length=MAX_TEXT, min_length=1)
     name = serializers.CharField(max_length=MAX_TEXT, min_length=1)
@@ -277,11 +277,7 @@ class WithdrawalRequestSerializer(serializers.Serializer[None]):
 
 
 class InvitationRequestSerializer(WithdrawalRequestSerializer):
-    """
-    A new invitation.
-
-    Context: ``is_form``, whether the request is a form.
-    """
+    """A new invitation."""
 
     email = AddressField(max_length=MAX_TEXT)
     auto_enroll = FormBooleanField(

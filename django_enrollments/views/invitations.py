@@ -40,10 +40,12 @@ class EnrollmentAllowedView(EnrollmentAPIView):
 
     def get(self, request: Request) -> Response:
         """
-        List the invitations of an address, or of the requester's own.
+        List the invitations of an address.
 
-        Args:
-            request: The request; ``?email=`` names the address.
+        For staff. Used ones too, whatever the case of the address.
+
+        Responses:
+            200: The invitations, possibly none.
         """
         query = validated(InvitationsQuerySerializer(data=request.query_params))
         invitations = list_invitations(query.get("email") or email_of(request.user))
@@ -53,9 +55,13 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         """
         Invite an address to a course.
 
-        Args:
-            request: The request, with ``email``, ``course_id`` and, if the address is
-                to be enrolled once it has an account, ``auto_enroll``.
+        For staff. The course need not exist yet.
+
+        Responses:
+            201: The invitation.
+            400: The address or the course id is missing or invalid, `auto_enroll` is
+                no boolean, or the body is malformed.
+            409: The invitation exists already, and stays as it is.
         """
         body = self._body(request)
         is_form = isinstance(request.data, QueryDict)
@@ -84,8 +90,13 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         """
         Withdraw an invitation.
 
-        Args:
-            request: The request, with ``email`` and ``course_id`` in its body.
+        For staff. A learner who has enrolled by it stays enrolled.
+
+        Responses:
+            204: The invitation is deleted.
+            400: The address or the course id is missing or invalid, or the body is
+                malformed.
+            404: The invitation does not exist.
         """
         values = validated(WithdrawalRequestSerializer(data=self._body(request)))
         email, course_id = values["email"], values["course_id"]

@@ -43,13 +43,16 @@ class UnenrollmentView(EnrollmentAPIView):
     @writing_call()
     def post(self, request: Request) -> Response:
         """
-        Take somebody out of all courses, or of none if anything fails.
+        Unenroll a user who is being retired from all courses.
 
-        Args:
-            request: The request, with the ``username`` they had when they asked.
+        From every course, or from none if anything fails. For accounts that may retire
+        users. Never throttled.
 
-        Returns:
-            The ids of the courses left; nothing at all when there were none.
+        Responses:
+            200: The ids of the courses left.
+            204: There were no courses to leave.
+            404: `username` is missing, or no user with an open request had this name.
+            500: Unenrolling failed, and nothing has changed.
         """
         wanted = RetirementRequestSerializer(data=body_of(request))
         if not wanted.is_valid():

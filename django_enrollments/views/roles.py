@@ -40,11 +40,13 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
     @method_decorator(ensure_csrf_cookie)
     def get(self, request: Request) -> Response:
         """
-        List the roles of the requester, sorted, each once.
+        List the requester's course and organization roles.
 
-        Args:
-            request: The request; ``?course_id=`` keeps the roles on exactly that
-                course.
+        Sorted, each once. A role on a whole organization has no course.
+
+        Responses:
+            200: The roles, possibly none.
+            400: The roles could not be read.
         """
         requester = Requester(request)
         try:
