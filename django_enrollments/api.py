@@ -13,22 +13,13 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from django_enrollments.collaborators import (
-    DATA_API,
-    DATA_FUNCTIONS,
-    CollaboratorNotLoaded,
-    load,
-)
 from django_enrollments.conf import conf
 from django_enrollments.context import current_origin, one_call, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
 from django_enrollments.core.attributes import (
     clean_attributes,
-    missing_attributes,
 )
 from django_enrollments.core.course_info import find_offer, get_offer
-from django_enrollments.core.history import clean_enterprise_uuid
-from django_enrollments.core.hooks import SideEffects
 from django_enrollments.core.invitations import after_commit
 from django_enrollments.core.modes import (
     default_slug,
@@ -37,24 +28,25 @@ from django_enrollments.core.modes import (
 )
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
-    judged_by,
     lazy_transaction,
-    unjudged,
     until_settled,
     write_alias,
     write_transaction,
     writing_call,
 )
 from django_enrollments.errors import (
-    CourseEnrollmentExistsError,
-    CourseEnrollmentNotUpdatableError,
     CourseModeNotFoundError,
     CourseNotFoundError,
     EnrollmentApiLoadError,
-    EnrollmentNotAllowed,
     EnrollmentNotFoundError,
 )
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
+from django_enrollments.importing import (
+    DATA_API,
+    DATA_FUNCTIONS,
+    CollaboratorNotLoaded,
+    load,
+)
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -70,14 +62,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-#: Refusals that force lifts; a veto has the code of a permission that was not granted.
-_LIFTED_BY_FORCE = {
-    "enrollment_not_started",
-    "enrollment_ended",
-    "invitation_only",
-    "not_allowed",
-}
 
 
 def _data_api() -> Any:
@@ -261,7 +245,8 @@ def add_enrollment(
                 )
             return enrollment
 
-        return _as_a_whole(write, enrollment_attributes is not None)
+        has_more = enrollment_attributes is not None
+        return write_as_a_whole(write) if has_more else write()
 
 
 def _mode_to_enroll_in(
@@ -292,10 +277,15 @@ def _mode_to_enroll_in(
     return chosen
 
 
-def _as_a_whole(write: Callable[[], T], has_more: bool) -> T:
-    """Put an enrollment and what comes with it, if anything, into one transaction."""
-    if not has_more:
-        return write()
+def write_as_a_whole(write: Callable[[], T]) -> T:
+    """
+    Call a function in one transaction, which its first write begins.
+
+    A conflict rolls it back and calls the function again.
+
+    Args:
+        write: Changes an enrollment, and stores more with it.
+    """
     using = write_alias()
     # Another data layer may put transactions of its own around a part of it.
     one_transaction = lazy_transaction if _is_ours(_data_api()) else write_transaction
@@ -368,265 +358,10 @@ def update_enrollment(
                 )
             return enrollment
 
-        enrollment = _as_a_whole(write, enrollment_attributes is not None)
+        has_more = enrollment_attributes is not None
+        enrollment = write_as_a_whole(write) if has_more else write()
     logger.info("Finished an enrollment update in course %s.", told)
     return enrollment
-
-
-@writing_call()
-def enroll_or_update(
-    username: str,
-    course_id: str,
-    mode: str | None = None,
-    is_active: bool | None = None,
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
-    *,
-    cohort: str | None = None,
-    email_opt_in: bool | None = None,
-    enterprise_uuid: str | None = None,
-    linked_enterprise_customer: str | None = None,
-    enterprise_course_consent: bool | None = None,
-    force_enrollment: bool = False,
-    may_enroll: bool = True,
-    may_choose_mode: bool = True,
-    may_change: bool = False,
-    may_change_to_expired: bool = False,
-    may_deactivate: bool = False,
-) -> dict[str, Any]:
-    """
-    Bring an enrollment into the state asked for, as far as the asker may (V1-ENR).
-
-    A learner can only enroll. A requester with more permissions changes the mode or
-    activation of an existing enrollment without a check of access. An active learner
-    with nothing to change keeps the enrollment as it is (B-05, B-14), and nothing else
-    is stored.
-
-    Attributes, cohort and e-mail choice are stored with the enrollment or not at all
-    (B-07). The enterprise backend is called before, for it may use a network; whatever
-    can be known to refuse the enrollment has been asked by then.
-
-    Args:
-        username: What ``user.get_username()`` gives.
-        course_id: The course id.
-        mode: Mode slug; ``None`` for the default, or for that of the enrollment.
-        is_active: Whether the learner is in the course afterwards; ``None`` is yes
-            for who enrolls, and leaves an enrollment that is changed as it is.
-        enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
-            that replace all attributes; ``None`` touches none.
-        cohort: The cohort that the learner is put into; ``None`` for none.
-        email_opt_in: Whether the learner wants mail of the course's organisation;
-            ``None`` leaves what they chose before.
-        enterprise_uuid: The enterprise customer behind it, if any.
-        linked_enterprise_customer: The customer that the learner is linked to, if any.
-        enterprise_course_consent: Whether the learner consents to sharing data with
-            the customer; ``None`` is unsaid.
-        force_enrollment: Whether enrolling lifts window and invitations and counts
-            expired modes as offered; it changes nothing else (V1-FORCE).
-        may_enroll: Whether the asker may enroll this learner.
-        may_choose_mode: Whether the asker may enroll in this mode (V1-POST-15). It is
-            not needed to deactivate an enrollment in the mode that it has.
-        may_change: Whether the asker may change the mode of what is there, or
-            activate it.
-        may_change_to_expired: Whether expired modes count as offered for that; for
-            enrolling they do not (V1-ENR-18, V1-ENR-24).
-        may_deactivate: Whether the asker may take the learner out of the course.
-
-    Returns:
-        The enrollment dictionary.
-
-    Raises:
-        CourseEnrollmentNotUpdatableError: It would be deactivated in a mode that it
-            does not have (V1-ENR-10), or changed to one whose required attributes the
-            list lacks (V1-ATTR-05).
-        CourseModeNotFoundError: The course does not offer the mode now.
-        CourseNotFoundError: No course has this id.
-        UserNotFoundError: No user has this name.
-        EnrollmentNotFoundError: The asker may only change, and there is nothing.
-        CourseEnrollmentClosedError: The learner may not enroll now.
-        CourseEnrollmentFullError: No seat is left.
-        EnrollmentNotAllowed: A filter or permission backend vetoed, or the learner
-            would be enrolled in a mode that the asker may not choose.
-        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
-        CohortNotFoundError: The course has no such cohort.
-        CourseEnrollmentError: The enterprise backend failed.
-        EnrollmentApiLoadError: The data layer cannot be imported.
-    """
-    effects = SideEffects(
-        cohort=cohort,
-        email_opt_in=email_opt_in,
-        enterprise_uuid=clean_enterprise_uuid(enterprise_uuid),
-        linked_enterprise_customer=(
-            clean_enterprise_uuid(linked_enterprise_customer) or None
-        ),
-        enterprise_course_consent=enterprise_course_consent,
-    )
-    may_update = may_change or may_deactivate
-
-    def decide(existing: dict[str, Any] | None) -> dict[str, Any]:
-        # That of a deleted course is no one's to change; enrolling tells why.
-        if may_update and existing and existing["course_details"] is not None:
-            moves = mode is not None and mode != existing["mode"]
-            leaves = existing["is_active"] and is_active is False
-            joins = not existing["is_active"] and is_active is True
-            if moves and leaves:
-                raise CourseEnrollmentNotUpdatableError(
-                    f"Enrollment mode mismatch: active mode={existing['mode']}, "
-                    f"requested mode={mode}. Won't deactivate."
-                )
-            if (leaves and may_deactivate) or ((moves or joins) and may_change):
-                _check_required_attributes(mode, enrollment_attributes)
-                if effects.tells_enterprise and not leaves:
-                    if mode is not None:
-                        validate_course_mode(
-                            course_id, mode, is_active, may_change_to_expired
-                        )
-                    _tell_enterprise(username, course_id, effects)
-                return _with_effects(
-                    partial(
-                        update_enrollment,
-                        username,
-                        course_id,
-                        mode=mode,
-                        is_active=is_active,
-                        enrollment_attributes=enrollment_attributes,
-                        include_expired=may_change_to_expired,
-                    ),
-                    username,
-                    course_id,
-                    existing,
-                    effects,
-                )
-        if not may_enroll:
-            if existing:
-                return existing
-            raise EnrollmentNotFoundError(
-                f"Course Enrollment not found for user {username} in course {course_id}"
-            )
-        stays = _stays(existing, mode, is_active)
-        if mode is not None and not (may_choose_mode or stays):
-            raise EnrollmentNotAllowed(
-                "User does not have permission to create enrollment with mode "
-                f"[{mode}]."
-            )
-        if effects.tells_enterprise and not stays:
-            if enrollment_attributes is not None:
-                clean_attributes(enrollment_attributes)
-            if mode is not None:
-                validate_course_mode(course_id, mode, is_active, force_enrollment)
-            lifted = {"mode_unavailable"}
-            lifted |= _LIFTED_BY_FORCE if force_enrollment else set()
-            lifted |= {"course_full"} if is_active is False else set()
-            explained = explain_enrollment(username, course_id, mode)
-            if lifted.issuperset(reason["code"] for reason in explained["reasons"]):
-                _tell_enterprise(username, course_id, effects)
-        try:
-            return _with_effects(
-                partial(
-                    add_enrollment,
-                    username,
-                    course_id,
-                    mode=mode,
-                    is_active=is_active is not False,
-                    enrollment_attributes=enrollment_attributes,
-                    enterprise_uuid=effects.enterprise_uuid,
-                    force_enrollment=force_enrollment,
-                    include_expired=force_enrollment,
-                ),
-                username,
-                course_id,
-                existing,
-                effects,
-            )
-        except CourseEnrollmentExistsError as error:
-            kept: dict[str, Any] = error.enrollment
-            return kept
-
-    def attempt(_lock: bool) -> dict[str, Any]:
-        with one_call():
-            existing = None
-            if may_update or effects.is_stored or effects.tells_enterprise:
-                existing = get_enrollment(username, course_id)
-            if not may_update:
-                return decide(existing)
-            with judged_by(username, course_id, existing):
-                return decide(existing)
-
-    return until_settled(attempt, using=write_alias())
-
-
-def _stays(
-    existing: dict[str, Any] | None, mode: str | None, is_active: bool | None
-) -> bool:
-    """Return whether enrolling would leave what is there as it is (B-05, B-14)."""
-    if existing is None:
-        return False
-    asks_for_less = is_active is False and mode in (None, existing["mode"])
-    return bool(existing["is_active"]) or asks_for_less
-
-
-def _tell_enterprise(username: str, course_id: str, effects: SideEffects) -> None:
-    with one_call() as call:
-        offer = get_offer(course_id, call)
-        effects.tell_enterprise(get_user(username), offer)
-
-
-def _with_effects(
-    write: Callable[[], dict[str, Any]],
-    username: str,
-    course_id: str,
-    existing: dict[str, Any] | None,
-    effects: SideEffects,
-) -> dict[str, Any]:
-    """
-    Change an enrollment and store what comes with the change, as a whole.
-
-    Args:
-        write: Changes it.
-        username: What ``user.get_username()`` gives.
-        course_id: The course id.
-        existing: How it was before, as far as it is known.
-        effects: What is stored if it is not as it was afterwards.
-
-    Returns:
-        What ``write`` returned.
-    """
-    if not effects.is_stored:
-        return write()
-
-    def write_all() -> dict[str, Any]:
-        enrollment = write()
-        state = ("mode", "is_active")
-        if existing is None or any(existing[key] != enrollment[key] for key in state):
-            with (
-                writing_call() as (call, using),
-                write_transaction(using),
-                unjudged(),
-            ):
-                offer = get_offer(course_id, call, using)
-                effects.store(get_user(username, using), offer)
-        return enrollment
-
-    return _as_a_whole(write_all, True)
-
-
-def _check_required_attributes(
-    mode: str | None, attributes: Sequence[dict[str, Any]] | None
-) -> None:
-    """
-    Check a list of attributes for what a mode requires; no list is as good as a whole.
-
-    Raises:
-        CourseEnrollmentNotUpdatableError: The list lacks something (V1-ATTR-05).
-        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
-    """
-    if mode is None or not attributes:
-        return
-    if missing_attributes(mode, clean_attributes(attributes)):
-        required = list(conf.ENROLLMENTS_REQUIRED_ATTRIBUTES[mode])
-        raise CourseEnrollmentNotUpdatableError(
-            f"Missing enrollment attributes: requested mode={mode} "
-            f"required attributes={required}"
-        )
 
 
 def get_course_enrollment_details(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
 from django.apps import apps as django_apps
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_delete, post_save
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.collaborators import CollaboratorNotLoaded, load
-from django_enrollments.conf import conf
+from django_enrollments.conf import SETTINGS, conf
+from django_enrollments.importing import CollaboratorNotLoaded, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +37,9 @@ class EnrollmentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Make the swappable setting exist before any model is loaded."""
+        """Complete the swappable setting before any model is loaded."""
         super().__init__(*args, **kwargs)
-        conf.complete_swappable_setting()
+        complete_swappable_setting()
 
     def ready(self) -> None:
         """Connect receivers, register checks, hand out the service (SVC-09)."""
@@ -45,6 +47,26 @@ class EnrollmentsConfig(AppConfig):
         register_checks()
         register_service()
         describe_api()
+
+
+def complete_swappable_setting() -> None:
+    """
+    Write the default of ``ENROLLMENTS_COURSE_MODEL`` where the host sets none.
+
+    Django reads the setting of a swappable model itself, and has no default for it.
+
+    Raises:
+        ImproperlyConfigured: The value is no label of a model; Django would fail on it
+            before any system check runs.
+    """
+    setting = SETTINGS["ENROLLMENTS_COURSE_MODEL"]
+    label = setting.raw
+    if not (isinstance(label, str) and re.fullmatch(r"\w+\.\w+", label)):
+        raise ImproperlyConfigured(
+            f"{setting.name} must be 'app_label.ModelName', not {label!r}."
+        )
+    if not hasattr(settings, setting.name):
+        setattr(settings, setting.name, label)
 
 
 def connect_receivers() -> None:

@@ -22,9 +22,13 @@ from rest_framework.authentication import (
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.settings import api_settings
 
-from django_enrollments.collaborators import FAULTS, CollaboratorNotLoaded, load
 from django_enrollments.conf import conf
-from django_enrollments.extras import import_from_extra
+from django_enrollments.importing import (
+    FAULTS,
+    CollaboratorNotLoaded,
+    import_from_extra,
+    load,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -44,15 +44,15 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import CharField, Field, Model, TextField
 from rest_framework.settings import api_settings
 
-from django_enrollments.collaborators import (
+from django_enrollments.conf import SETTINGS, Setting, conf
+from django_enrollments.importing import (
     DATA_API,
     DATA_FUNCTIONS,
     FAULTS,
-    METHODS,
-    import_path,
+    CollaboratorNotLoaded,
+    ExtraMissing,
+    load,
 )
-from django_enrollments.conf import SPECS, conf
-from django_enrollments.extras import ExtraMissing
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ AppConfigs = Sequence[AppConfig] | None
 
 _APP = "django_enrollments"
 _DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
-_AUTHENTICATION = "ENROLLMENTS_AUTHENTICATION_CLASSES"
 _API_KEYS = "ENROLLMENTS_API_KEYS"
 _LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
@@ -71,9 +70,9 @@ _LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 def check_names(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
     """Report every ``ENROLLMENTS_…`` setting that does not exist (W001)."""
     found: list[CheckMessage] = []
-    for name in conf.names_set_by_host():
-        if name not in SPECS:
-            (nearest,) = get_close_matches(name, SPECS, n=1, cutoff=0)
+    for name in sorted(dir(settings)):
+        if name.startswith("ENROLLMENTS_") and name not in SETTINGS:
+            (nearest,) = get_close_matches(name, SETTINGS, n=1, cutoff=0)
             message = f"{name} is no setting of django_enrollments and does nothing."
             hint = f"Did you mean {nearest}?"
             found.append(Warning(message, hint=hint, id="django_enrollments.W001"))
@@ -83,34 +82,32 @@ def check_names(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMess
 def check_types(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
     """Report every setting whose value has the wrong type (E001)."""
     found: list[CheckMessage] = []
-    for name, spec in SPECS.items():
-        value = conf.raw(name)
-        if not spec.accepts(value):
-            # Keys are secrets, and what checks print ends up in logs.
+    for name, setting in SETTINGS.items():
+        value = setting.raw
+        if not setting.is_valid(value):
+            # Keys are secrets, and logs contain the output of checks.
             kind = type(value).__name__
             shown = f"a {kind} (hidden)" if name == _API_KEYS else repr(value)
-            message = f"{name} must be {spec.expected}, not {shown}."
-            hint = f"Write {name} = {spec.default!r}, for example."
+            message = f"{name} must be {setting.expected}, not {shown}."
+            hint = f"Write {name} = {setting.default!r}, for example."
             found.append(Error(message, hint=hint, id="django_enrollments.E001"))
     return found
 
 
 def check_paths(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """Report dotted paths that do not import (E002) or do not fit (E007)."""
+    """Report dotted paths to missing (E002) or unusable objects (E006, E007)."""
     found: list[CheckMessage] = []
-    for name in SPECS:
-        for path in _dotted_paths(name):
+    for setting in SETTINGS.values():
+        for path in _dotted_paths(setting):
             try:
-                target = import_path(name, path)
-            except FAULTS as error:
-                message = f"{name} names {path!r}, which cannot be imported: {error}"
-                kind = "package.module"
-                if name != DATA_API:
-                    kind += ".Name"
-                hint = f"Write a path like '{kind}' that Python can import here."
-                found.append(Error(message, hint=hint, id="django_enrollments.E002"))
+                target = load(setting.name, path, instantiate=bool(setting.method))
+            except CollaboratorNotLoaded as error:
+                # E008 reports a missing extra.
+                if not isinstance(error.__cause__, ExtraMissing):
+                    found.append(_report(setting, error))
             else:
-                found += _check_target(name, path, target)
+                if setting.name == DATA_API:
+                    found += _check_data_api(path, target)
     return found
 
 
@@ -152,19 +149,22 @@ def check_databases(
 
 def check_extras(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
     """
-    Report classes that authenticate and lack their extra (E008).
+    Report authentication classes whose extra is missing (E008).
 
-    Those that Django REST framework uses by default count too: our classes may be
-    among them, for the host's own views as well.
+    The defaults of Django REST framework count too: our classes may be among them, for
+    the host's own views as well.
     """
     found: list[CheckMessage] = []
     for name, kind in _authentication_classes():
-        missing = _missing_extra(kind)
-        if missing:
-            where = f"{kind.__module__}.{kind.__qualname__}"
-            message = f"{name} names {where!r}, which cannot be used: {missing}"
-            hint = f"Run {missing.remedy}, or take the class out."
+        try:
+            kind()
+        except ExtraMissing as missing:
+            path = f"{kind.__module__}.{kind.__qualname__}"
+            message = f"{name} names {path!r}, which cannot be used: {missing}"
+            hint = f"Run {missing.remedy}, or remove the class."
             found.append(Error(message, hint=hint, id="django_enrollments.E008"))
+        except FAULTS:  # E007 reports it, or it is not ours.
+            continue
     return found
 
 
@@ -331,75 +331,44 @@ DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
 )
 
 
-def _dotted_paths(name: str) -> Iterator[str]:
+def _dotted_paths(setting: Setting[Any]) -> Iterator[str]:
     """Yield the dotted paths in a setting; none where its type is wrong."""
-    value = conf.raw(name)
-    if SPECS[name].dotted and SPECS[name].accepts(value):
+    value = setting.raw
+    if setting.method is not None and setting.is_valid(value):
         for path in value if isinstance(value, list | tuple) else [value]:
             if isinstance(path, str):
                 yield path
 
 
-def _check_target(name: str, path: str, target: Any) -> list[CheckMessage]:
-    """Report what a path leads to when it cannot do its job (E006, E007)."""
-    if name == DATA_API:
-        missing = [one for one in DATA_FUNCTIONS if not _has(target, one)]
-        if not missing:
-            return []
-        message = f"{name} names {path!r}, which lacks {', '.join(missing)}."
-        hint = "Define them as in django_enrollments.data, or import them from there."
-        return [Error(message, hint=hint, id="django_enrollments.E006")]
-    if name in METHODS:
-        fault = _fault_of_class(target, METHODS[name])
-        if fault is None:
-            return []
-        message = f"{name} names {path!r}, {fault}."
-        hint = f"Name a class with {METHODS[name]}() that needs no arguments to make."
-    elif callable(target):
+def _report(setting: Setting[Any], error: CollaboratorNotLoaded) -> CheckMessage:
+    if error.found is None:
+        kind = "package.module" + ("" if setting.name == DATA_API else ".Name")
+        hint = f"Write a path like '{kind}' that Python can import here."
+        return Error(str(error), hint=hint, id="django_enrollments.E002")
+    hint = "Name a function."
+    if setting.method:
+        hint = f"Name a class with {setting.method}() that takes no arguments."
+    return Error(str(error), hint=hint, id="django_enrollments.E007")
+
+
+def _check_data_api(path: str, module: Any) -> list[CheckMessage]:
+    missing = [name for name in DATA_FUNCTIONS if not _has(module, name)]
+    if not missing:
         return []
-    else:
-        message = f"{name} names {path!r}, which cannot be called."
-        hint = "Name a function."
-    return [Error(message, hint=hint, id="django_enrollments.E007")]
-
-
-def _fault_of_class(target: Any, method: str) -> str | None:
-    """Return why no backend can be made of this, or ``None``."""
-    if not isinstance(target, type):
-        return "which is no class"
-    if not _has(target, method):
-        return f"a class without {method}()"
-    try:
-        target()
-    except ExtraMissing:
-        # E008 tells.
-        return None
-    except FAULTS as error:
-        return f"which cannot be made: {error}"
-    return None
+    message = f"{DATA_API} names {path!r}, which lacks {', '.join(missing)}."
+    hint = "Define them as in django_enrollments.data, or import them from there."
+    return [Error(message, hint=hint, id="django_enrollments.E006")]
 
 
 def _authentication_classes() -> Iterator[tuple[str, Any]]:
-    """Yield each class that may authenticate, with the setting that names it."""
-    for path in _dotted_paths(_AUTHENTICATION):
-        with suppress(*FAULTS):  # E002 tells.
-            yield _AUTHENTICATION, import_path(_AUTHENTICATION, path)
-    with suppress(Exception):  # Django REST framework tells, when it is used.
+    """Yield each authentication class, with the setting that names it."""
+    setting = SETTINGS["ENROLLMENTS_AUTHENTICATION_CLASSES"]
+    for path in _dotted_paths(setting):
+        with suppress(CollaboratorNotLoaded):  # E002 reports it.
+            yield setting.name, load(setting.name, path)
+    with suppress(Exception):  # Django REST framework raises, when it is used.
         for kind in api_settings.DEFAULT_AUTHENTICATION_CLASSES:
             yield "DEFAULT_AUTHENTICATION_CLASSES of REST_FRAMEWORK", kind
-
-
-def _missing_extra(kind: Any) -> ExtraMissing | None:
-    """Return what making an instance of a class says about an extra, if it does."""
-    if not isinstance(kind, type):
-        return None
-    try:
-        kind()
-    except ExtraMissing as missing:
-        return missing
-    except FAULTS:  # E007 tells, or it is none of ours.
-        return None
-    return None
 
 
 def _creates(operation: Operation, app_label: str, label: str) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps as django_apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import CharField, QuerySet, TextField
 
-from django_enrollments.collaborators import load_instance
 from django_enrollments.conf import conf
+from django_enrollments.importing import load_backend
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model
@@ -57,8 +57,8 @@ def get_course_adapter() -> CourseAdapter:
     Raises:
         ImproperlyConfigured: It cannot be loaded.
     """
-    path = conf.ENROLLMENTS_COURSE_ADAPTER
-    return cast("CourseAdapter", load_instance("ENROLLMENTS_COURSE_ADAPTER", path))
+    adapter: CourseAdapter = load_backend("ENROLLMENTS_COURSE_ADAPTER")
+    return adapter
 
 
 def course_key_is_id() -> bool:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 
-from django_enrollments.collaborators import CollaboratorNotLoaded, load_instance
 from django_enrollments.conf import conf
 from django_enrollments.identifiers import find_course, find_courses
+from django_enrollments.importing import CollaboratorNotLoaded, load_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -123,6 +123,18 @@ def account_of(user: Any) -> Any:
     from django.contrib.auth.models import AnonymousUser
 
     return AnonymousUser()
+
+
+def is_global_staff(user: Any) -> bool:
+    """
+    Return whether a user is global staff by the shipped rules: ``is_staff`` is set.
+
+    A superuser without that flag is not (V1-AUTH-17). User models may lack the flag.
+
+    Args:
+        user: An instance of any user model, or an anonymous user.
+    """
+    return bool(getattr(user, "is_staff", False))
 
 
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:

@@ -598,7 +598,7 @@ class EnrollmentViewExtension(extensions.OpenApiViewExtension):
         """Return the view with a schema of this module."""
         view: type[APIView] = self.target
         known = {"OPTIONS", *OPERATIONS.get(described_view(view), ("", ()))[1]}
-        if set(view(**self.target_callback.initkwargs).allowed_methods) - known:
+        if set(view().allowed_methods) - known:
             return view
         return type(view.__name__, (view,), {"schema": OperationSchema()})
 

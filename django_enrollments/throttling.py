@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 from django.core.files import locks
 from rest_framework.throttling import UserRateThrottle
 
-from django_enrollments.api_keys import has_valid_key
 from django_enrollments.conf import conf
 from django_enrollments.core.course_details_cache import sparing_transaction
 from django_enrollments.permissions import account_of
+from django_enrollments.policies import has_valid_api_key, throttle_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,9 +106,9 @@ class EnrollmentUserThrottle(UserRateThrottle):
         Returns:
             Whether it may pass; if not, it was not counted.
         """
-        self.scope = "staff" if _is_staff(account_of(request.user)) else "user"
+        self.scope = throttle_scope(request.user)
         limit, seconds = self.parse_rate(self.get_rate())
-        if limit is None or seconds is None or has_valid_key(request):
+        if limit is None or seconds is None or has_valid_api_key(request.headers):
             return True
         self.limit, self.duration = limit, seconds
         self.key = self.get_cache_key(request, view)
@@ -163,14 +163,6 @@ class EnrollmentUserThrottle(UserRateThrottle):
         # Newest first; the rate may have been lowered since they were counted.
         oldest: float = self.history[self.limit - 1]
         return self.duration - (self.now - oldest)
-
-
-def _is_staff(user: Any) -> bool:
-    """Return whether a user has the rate of staff (V1-THR-02)."""
-    return bool(
-        user.is_authenticated
-        and (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
-    )
 
 
 @contextmanager

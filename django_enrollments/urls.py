@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.urls import path, re_path, register_converter
 
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.identifiers import (
     find_course_id,
     find_course_id_text,
     find_stored_course_id,
     is_username,
 )
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.views import (
     CourseEnrollmentsApiListView,
     EnrollmentAllowedView,

@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 
+from tests import factories
 from tests.groundwork import Groundwork
 
 
@@ -34,3 +35,15 @@ def rows_made() -> dict[Any, Any]:
 def ground(rows_made: dict[Any, Any]) -> Groundwork:
     """Lay rows down that are made once for the tests of a module."""
     return Groundwork(rows_made)
+
+
+@pytest.fixture
+def ada(db: None) -> Any:
+    """Make a user."""
+    return factories.make_user()
+
+
+@pytest.fixture
+def course(db: None) -> Any:
+    """Make a course without modes, which offers the default mode."""
+    return factories.make_course()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import django
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from django_enrollments.models import CourseMode, get_course_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: The moment "now" for tests that pass one in.
 NOON = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)
@@ -79,9 +82,29 @@ def make_users(count: int, prefix: str = "learner") -> list[Any]:
 
 
 def make_course(
-    course_id: str = "course-v1:edX+DemoX+Demo_Course", **facts: Any
+    course_id: str = "course-v1:edX+DemoX+Demo_Course",
+    *,
+    modes: Iterable[str] = (),
+    expired: Iterable[str] = (),
+    **facts: Any,
 ) -> Any:
-    """Make a course from the names that adapters map, as far as the host has them."""
+    """
+    Make a course.
+
+    Args:
+        course_id: The id, in whichever field the host has it.
+        modes: Slugs of plain modes that the course offers.
+        expired: Slugs of modes that expired at ``NOON``.
+        facts: Fields, by the names that adapters map, as far as the host has them.
+    """
+    course = _make_bare_course(course_id, facts)
+    make_modes(course, *modes)
+    for slug in expired:
+        make_mode(course, slug, expiration_datetime=NOON)
+    return course
+
+
+def _make_bare_course(course_id: str, facts: dict[str, Any]) -> Any:
     model = get_course_model()
     if is_default_host():
         return model.objects.create(id=course_id, **facts)
@@ -112,3 +135,9 @@ def make_modes(course: Any, *slugs: str) -> list[CourseMode]:
 def course_id_of(course: Any) -> str:
     """Return the course id as text, whichever field holds it."""
     return str(course.id if is_default_host() else course.slug)
+
+
+def close(course: Any) -> None:
+    """Let the enrollment window of a stored course end in the past."""
+    name = "enrollment_end" if is_default_host() else "registration_closes_at"
+    type(course).objects.filter(pk=course.pk).update(**{name: NOON - DAY})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from django_enrollments.models import CourseEnrollment
 from tests.factories import course_id_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django.http import HttpResponse
 
 ROOT = "/api/enrollment/v1/"
@@ -72,3 +75,9 @@ def iso(moment: datetime) -> str:
     """Return the text of a moment on the wire."""
     text = moment.astimezone(timezone.utc).isoformat()
     return text.replace("+00:00", "Z")
+
+
+def list_statements(captured: Iterable[dict[str, str]]) -> list[str]:
+    """Return captured SQL, without savepoints and the write lock of SQLite."""
+    control = re.compile(r'SAVEPOINT|RELEASE|ROLLBACK|UPDATE .* WHERE "id" = 0$')
+    return [query["sql"] for query in captured if not control.match(query["sql"])]

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.core import checks as django_checks
 from django.db import connection
 
 from django_enrollments import checks
 from django_enrollments.apps import register_service
 from django_enrollments.backends.courses import CourseAdapter
-from django_enrollments.conf import SPECS, conf
+from django_enrollments.conf import SETTINGS
 from django_enrollments.models import CourseMode, get_course_adapter
 from django_enrollments.services import EnrollmentsService
 from tests.factories import NOON, make_course, make_mode
@@ -22,10 +23,13 @@ HERE = "tests.test_checks"
 
 #: Settings that hold dotted paths, and whether each holds a list of them.
 DOTTED = {
-    name: isinstance(spec.default, list) or name == "ENROLLMENTS_AUTHENTICATION_CLASSES"
-    for name, spec in SPECS.items()
-    if spec.dotted
+    name: isinstance(one.default, list) or name == "ENROLLMENTS_AUTHENTICATION_CLASSES"
+    for name, one in SETTINGS.items()
+    if one.method is not None
 }
+
+#: The methods that classes need, by the setting that names them.
+METHODS = {name: one.method for name, one in SETTINGS.items() if one.method}
 
 #: What no setting takes.
 WRONG = object()
@@ -184,14 +188,14 @@ class TestCheckNames:
         assert meant in found.hint
 
     def test_w001_is_silent_about_names_that_exist(self, settings):
-        for name, spec in SPECS.items():
-            setattr(settings, name, spec.default)
+        for name, setting in SETTINGS.items():
+            setattr(settings, name, setting.default)
 
         assert checks.check_names() == []
 
 
 class TestCheckTypes:
-    @pytest.mark.parametrize("name", sorted(SPECS))
+    @pytest.mark.parametrize("name", sorted(SETTINGS))
     def test_e001_names_setting_and_value(self, settings, name):
         setattr(settings, name, WRONG)
 
@@ -280,7 +284,7 @@ class TestCheckPaths:
 
 
 class TestCheckWhatPathsNameLacks:
-    @pytest.mark.parametrize("name", sorted(checks.METHODS))
+    @pytest.mark.parametrize("name", sorted(METHODS))
     @pytest.mark.parametrize("thing", ["Idle", "Demanding", "not_a_class"])
     def test_e007_refuses_what_cannot_do_the_job(self, settings, name, thing):
         path = f"{HERE}.{thing}"
@@ -291,7 +295,7 @@ class TestCheckWhatPathsNameLacks:
         assert found.id == "django_enrollments.E007"
         assert name in found.msg
         assert repr(path) in found.msg
-        assert f"{checks.METHODS[name]}()" in found.hint
+        assert f"{METHODS[name]}()" in found.hint
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -562,8 +566,12 @@ class TestReady:
         assert ids(checks.check_course_model()) == ["E003"]
 
     def test_knows_every_setting_of_the_contract(self):
-        assert conf.names_set_by_host()
-        assert {*conf.names_set_by_host()} <= {*SPECS}
+        names = {
+            name for name in dir(django_settings) if name.startswith("ENROLLMENTS_")
+        }
+
+        assert names
+        assert names <= {*SETTINGS}
 
 
 class TestLearningBaseUrl:

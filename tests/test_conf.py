@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -13,7 +14,7 @@ from django_enrollments.conf import (
     DEFAULT_COURSE_ID_PATTERN,
     MISCONFIGURED,
     OPEN_EDX_COURSE_ID_PATTERN,
-    SPECS,
+    SETTINGS,
     Settings,
     conf,
     refuse_everything,
@@ -150,28 +151,25 @@ class TestSettings:
             # Django reads this setting by itself wherever it is.
             monkey = {"ENROLLMENTS_COURSE_MODEL", "ENROLLMENTS_COURSE_ADAPTER"}
             if name in monkey:
-                assert SPECS[name].default == DEFAULTS[name]
+                assert SETTINGS[name].default == DEFAULTS[name]
                 return
         elif name != "ENROLLMENTS_COURSE_MODEL" and hasattr(settings, name):
             delattr(settings, name)
 
         assert getattr(conf, name) == DEFAULTS[name]
 
-    def test_contract_2_every_name_has_a_typed_documented_property(self) -> None:
-        properties = {
-            name for name in vars(Settings) if name.startswith("ENROLLMENTS_")
-        }
-
-        assert properties == set(SPECS)
-        assert set(SPECS) == {
+    def test_contract_2_names_every_setting(self) -> None:
+        assert set(SETTINGS) == {
             *DEFAULTS,
             "ENROLLMENTS_COURSE_ID_PATTERN",
             "ENROLLMENTS_USERNAME_PATTERN",
         }
-        for name in properties:
-            described = getattr(Settings, name)
-            assert described.__doc__, name
-            assert described.fget.__annotations__["return"], name
+
+    @pytest.mark.parametrize("name", SETTINGS)
+    def test_contract_2_every_setting_is_documented(self, name: str) -> None:
+        source = inspect.getsource(Settings)
+
+        assert re.search(rf"    #: .+\n    {name}\b", source)
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -183,7 +181,7 @@ class TestSettings:
         setattr(settings, name, value)
 
         assert getattr(conf, name) == value
-        assert conf.raw(name) == value
+        assert SETTINGS[name].raw == value
 
     @pytest.mark.parametrize(
         ("name", "value", "safe"),
@@ -199,8 +197,8 @@ class TestSettings:
         setattr(settings, name, value)
 
         assert getattr(conf, name) == safe
-        assert conf.raw(name) == value
-        assert SPECS[name].expected
+        assert SETTINGS[name].raw == value
+        assert SETTINGS[name].expected
 
     def test_contract_2_attributes_required_in_the_wrong_type_are_never_met(
         self, settings: Any
@@ -209,16 +207,42 @@ class TestSettings:
 
         assert missing_attributes("verified", [])
 
-    @pytest.mark.parametrize("name", SPECS)
+    @pytest.mark.parametrize("name", SETTINGS)
     def test_every_default_and_safe_value_has_the_right_type(self, name: str) -> None:
-        assert SPECS[name].accepts(SPECS[name].default)
-        assert SPECS[name].accepts(SPECS[name].safe)
+        assert SETTINGS[name].is_valid(SETTINGS[name].default)
+        assert SETTINGS[name].is_valid(SETTINGS[name].safe)
 
-    def test_names_that_the_host_sets_are_listed(self, settings: Any) -> None:
-        settings.ENROLLMENTS_INVITE_ONYL = True
+    def test_a_value_is_validated_once(self, settings: Any, monkeypatch: Any) -> None:
+        validated = []
+        setting = SETTINGS["ENROLLMENTS_DEFAULT_MODE"]
+        monkeypatch.setattr(setting, "is_valid", lambda one: not validated.append(one))
+        settings.ENROLLMENTS_DEFAULT_MODE = "executive"
 
-        assert "ENROLLMENTS_INVITE_ONYL" in conf.names_set_by_host()
-        assert conf.names_set_by_host() == sorted(conf.names_set_by_host())
+        assert [conf.ENROLLMENTS_DEFAULT_MODE for _ in range(3)] == ["executive"] * 3
+        assert validated == ["executive"]
+
+    @pytest.mark.parametrize("value", [["audit"], ("audit",)])
+    def test_a_wrong_value_after_a_right_one_is_replaced(
+        self, settings: Any, value: Any
+    ) -> None:
+        settings.ENROLLMENTS_SELF_SERVICE_MODES = value
+        assert value == conf.ENROLLMENTS_SELF_SERVICE_MODES
+
+        settings.ENROLLMENTS_SELF_SERVICE_MODES = "audit"
+
+        assert conf.ENROLLMENTS_SELF_SERVICE_MODES == []
+
+    def test_a_list_that_changes_in_place_is_validated_again(
+        self, settings: Any
+    ) -> None:
+        settings.ENROLLMENTS_SELF_SERVICE_MODES = modes = ["audit"]
+        assert conf.ENROLLMENTS_SELF_SERVICE_MODES == ["audit"]
+
+        modes.append("honor")
+        assert conf.ENROLLMENTS_SELF_SERVICE_MODES == ["audit", "honor"]
+
+        modes.append(5)
+        assert conf.ENROLLMENTS_SELF_SERVICE_MODES == []
 
     def test_what_stands_in_for_a_filter_refuses(self) -> None:
         with pytest.raises(EnrollmentNotAllowed):

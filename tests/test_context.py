@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -24,11 +23,11 @@ from tests.factories import DAY, NOON, course_id_of, make_course, make_user, use
 
 
 class TestOneCall:
-    def test_has_the_moment_that_it_is_given(self) -> None:
+    def test_has_the_moment_that_it_is_given(self):
         with one_call(NOON) as call:
             assert call.at == moment() == NOON
 
-    def test_reads_the_clock_once_when_it_is_given_none(self) -> None:
+    def test_reads_the_clock_once_when_it_is_given_none(self):
         with one_call() as call:
             first = moment()
             second = moment()
@@ -36,11 +35,11 @@ class TestOneCall:
         assert call.at == first == second
         assert abs(datetime.now(timezone.utc) - first) < timedelta(minutes=1)
 
-    def test_is_joined_by_what_it_leads_to(self) -> None:
+    def test_is_joined_by_what_it_leads_to(self):
         with one_call(NOON) as outer, one_call() as inner:
             assert inner is outer
 
-    def test_a_given_moment_begins_one_of_its_own(self) -> None:
+    def test_a_given_moment_begins_one_of_its_own(self):
         with one_call(NOON) as outer:
             outer.readings["seen"] = 1
             with one_call(NOON - DAY) as inner:
@@ -48,26 +47,26 @@ class TestOneCall:
                 assert inner.readings == {}
             assert moment() == NOON
 
-    def test_takes_a_naive_moment_as_the_projects_own(self, settings: Any) -> None:
+    def test_takes_a_naive_moment_as_the_projects_own(self, settings):
         settings.TIME_ZONE = "UTC"
 
         with one_call(datetime(2026, 3, 4, 12)) as call:  # noqa: DTZ001 - is meant.
             assert call.at == NOON
 
-    def test_ends_when_it_fails(self) -> None:
+    def test_ends_when_it_fails(self):
         with pytest.raises(ZeroDivisionError), one_call(NOON):
             raise ZeroDivisionError
 
         assert moment() != NOON
 
-    def test_between_calls_there_is_none(self) -> None:
+    def test_between_calls_there_is_none(self):
         with one_call(NOON):
             with between_calls():
                 assert moment() != NOON
             assert moment() == NOON
 
     @pytest.mark.django_db
-    def test_a_course_is_read_once(self, django_assert_num_queries: Any) -> None:
+    def test_a_course_is_read_once(self, django_assert_num_queries):
         course_id = course_id_of(make_course())
 
         with one_call(), django_assert_num_queries(2):
@@ -76,10 +75,10 @@ class TestOneCall:
 
 
 class TestOrigin:
-    def test_is_a_plain_api_call_by_default(self) -> None:
+    def test_is_a_plain_api_call_by_default(self):
         assert current_origin() == Origin(actor_id=None, source="api", reason="")
 
-    def test_is_what_is_attributed_until_that_ends(self) -> None:
+    def test_is_what_is_attributed_until_that_ends(self):
         origin = Origin(5, "rest", "why")
 
         with attributed(origin):
@@ -89,7 +88,7 @@ class TestOrigin:
         assert current_origin() == Origin()
 
     @pytest.mark.django_db
-    def test_of_an_actor_takes_instances_and_keys(self) -> None:
+    def test_of_an_actor_takes_instances_and_keys(self):
         actor = make_user()
 
         assert origin_of(actor=actor).actor_id == actor.pk
@@ -99,15 +98,15 @@ class TestOrigin:
         assert origin_of().actor_id is None
 
     @pytest.mark.parametrize("actor", ["nobody", [], 1.5, object(), b"1", "\x00", True])
-    def test_of_what_is_no_actor_is_told(self, actor: Any) -> None:
+    def test_of_what_is_no_actor_is_told(self, actor):
         with pytest.raises(TypeError, match="actor"):
             origin_of(actor=actor)
 
     @pytest.mark.parametrize("source", context.SOURCES)
-    def test_contract_8_has_one_of_these_sources(self, source: str) -> None:
+    def test_contract_8_has_one_of_these_sources(self, source):
         assert origin_of(source=source).source == source
 
-    def test_contract_8_another_source_is_a_plain_word(self) -> None:
+    def test_contract_8_another_source_is_a_plain_word(self):
         assert context.SOURCES == (
             "api",
             "service",
@@ -122,12 +121,12 @@ class TestOrigin:
             origin_of(source="Else where")
 
     @pytest.mark.parametrize("reason", [None, 5, "\x00", "\ud800", b"why"])
-    def test_a_reason_is_a_text(self, reason: Any) -> None:
+    def test_a_reason_is_a_text(self, reason):
         with pytest.raises(CourseEnrollmentError, match="reason"):
             origin_of(reason=reason)
 
     @pytest.mark.django_db
-    def test_a_long_reason_is_kept_whole(self) -> None:
+    def test_a_long_reason_is_kept_whole(self):
         make_user()
         reason = "why " * 5000
 

@@ -1,4 +1,4 @@
-"""Every public callable takes a course, its id or a key object (contract §5)."""
+"""Every public callable takes a course, its id or an object whose text is the id."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import models, transaction
+from django.urls import NoReverseMatch, reverse
 
 from django_enrollments import api, data, permissions
 from django_enrollments.backends import permissions as shipped
@@ -29,7 +30,7 @@ from django_enrollments.services import EnrollmentsService
 from tests.factories import course_id_of, make_course, make_modes, make_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db
 
@@ -41,8 +42,8 @@ roles = shipped.CourseRoleBackend()
 django_auth = shipped.DjangoAuthBackend()
 attributes = [{"namespace": "a", "name": "b", "value": "c"}]
 
-#: By name, each public callable that takes a course: ``ada`` is in the course, ``bob``
-#: is not and is in its team.
+#: By name, each public callable that takes a course; ``ada`` is enrolled in it, and
+#: ``bob`` belongs to its staff.
 CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "api.get_enrollment": lambda c, ada, bob: api.get_enrollment(name(ada), c),
     "api.add_enrollment": lambda c, ada, bob: api.add_enrollment(name(bob), c),
@@ -68,9 +69,6 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ),
     "api.explain_enrollment": lambda c, ada, bob: api.explain_enrollment(name(bob), c),
     "api.bulk_enroll": lambda c, ada, bob: api.bulk_enroll(c, [name(bob)]),
-    "api.enroll_or_update": (
-        lambda c, ada, bob: api.enroll_or_update(name(ada), c, mode="honor")
-    ),
     "data.get_course_enrollment": (
         lambda c, ada, bob: data.get_course_enrollment(name(ada), c)
     ),
@@ -198,16 +196,16 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ),
 }
 
-#: Those with their own tests, and why.
+#: The other ones, with their tests.
 ELSEWHERE = {
     # The old id is a text that no course has any more.
     "api.rename_course_id": "tests/core/test_renaming.py",
     # A course id without its run.
-    "CourseEnrollment.is_enrolled_by_partial": "tests/models/test_models.py",
+    "CourseEnrollment.is_enrolled_by_partial": "tests/models/test_delegates.py",
     # The primary key and the text id, as the rules have read them.
     "CourseEnrollmentQuerySet.holding_seats": "tests/core/test_seats.py",
     "CourseEnrollmentQuerySet.of_course_key": "tests/core/test_look_alikes.py",
-    "CourseEnrollmentQuerySet.of_course_id": "tests/models/test_models.py",
+    "CourseEnrollmentQuerySet.of_course_id": "tests/core/test_look_alikes.py",
 }
 
 #: Where the public callables are: modules, and classes of hosts' code.
@@ -230,11 +228,11 @@ PLACES = (
 )
 
 
-def name(user: Any) -> str:
+def name(user):
     return str(user.get_username())
 
 
-def public_callables() -> Iterator[str]:
+def public_callables():
     """List the public callables with a parameter that is a course, or several."""
     for place in PLACES:
         prefix = place.__name__.rpartition(".")[2]
@@ -257,16 +255,16 @@ def public_callables() -> Iterator[str]:
 
 
 class Key:
-    """What only has a course id as its text."""
+    """An object whose text is a course id."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         self._text = text
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self._text
 
 
-def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
+def outcome(call, *arguments):
     """Return what a call returns or raises, in a form that can be compared."""
     with transaction.atomic():
         try:
@@ -277,7 +275,7 @@ def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def shape(value: Any) -> Any:
+def shape(value):
     """Return a result without what differs from call to call."""
     if isinstance(value, CourseEnrollment):
         return (value.user_id, value.course_id, value.mode, value.is_active)
@@ -290,14 +288,12 @@ def shape(value: Any) -> Any:
     return [shape(one) for one in value]
 
 
-def test_the_table_has_every_public_callable() -> None:
+def test_the_table_has_every_public_callable():
     assert {*CALLS, *ELSEWHERE} == {*public_callables()}
 
 
 @pytest.mark.parametrize("called", CALLS)
-def test_takes_a_course_in_every_form(
-    called: str, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_takes_a_course_in_every_form(called, settings, monkeypatch):
     settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
     settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
     call = CALLS[called]
@@ -322,11 +318,23 @@ def test_takes_a_course_in_every_form(
     monkeypatch.setattr(CourseMode, "__str__", lambda _: COURSE_ID)
     deleted = model.objects.get(pk=make_course("deleted").pk)
     deleted.delete()
-    for stranger in (
+    for other in (
         model(pk=course.pk),
         model(),
         deleted,
         CourseMode.objects.first(),
         make_user("cay"),
     ):
-        assert outcome(call, stranger, ada, bob) == unknown, stranger
+        assert outcome(call, other, ada, bob) == unknown, other
+
+
+def test_urls_take_a_course_or_its_id(ada, course):
+    for name in ("details", "eligibility", ""):
+        route = f"django_enrollments:courseenrollment{name}"
+
+        by_id = reverse(route, args=[course_id_of(course)])
+
+        assert reverse(route, args=[course]) == by_id
+        for other in (ada, get_course_model()(pk=course.pk)):
+            with pytest.raises(NoReverseMatch):
+                reverse(route, args=[other])

@@ -14,7 +14,6 @@ import socket
 import sqlite3
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -33,10 +32,6 @@ from tests.example import (
 )
 from tests.factories import is_default_host
 
-if TYPE_CHECKING:
-    import subprocess
-    from pathlib import Path
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -48,7 +43,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory):
     """Put a slice of the dataset into a folder."""
     folder = tmp_path_factory.mktemp("data")
     make_slice(folder)
@@ -56,9 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(
-    data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Demo, subprocess.CompletedProcess[str]]:
+def finished(data, tmp_path_factory):
     """Run the demo once, to its end."""
     demo = Demo(tmp_path_factory.mktemp("demo"))
     demo.data = data
@@ -66,7 +59,7 @@ def finished(
 
 
 @pytest.fixture
-def demo(tmp_path: Path, data: Path) -> Demo:
+def demo(tmp_path, data):
     """Make a demo that has not been run."""
     demo = Demo(tmp_path)
     demo.data = data
@@ -74,9 +67,7 @@ def demo(tmp_path: Path, data: Path) -> Demo:
 
 
 @pytest.fixture
-def used_demo(
-    demo: Demo, finished: tuple[Demo, subprocess.CompletedProcess[str]]
-) -> Demo:
+def used_demo(demo, finished):
     """Make a demo that has been run, for a test to do with as it likes."""
     source = sqlite3.connect(finished[0].database)
     target = sqlite3.connect(demo.database)

@@ -35,10 +35,10 @@ PLAIN = sorted(CODES.keys() - {"CourseEnrollmentExistsError"})
 
 class TestCourseEnrollmentError:
     @pytest.mark.parametrize("name", CODES)
-    def test_contract_5_every_class_has_its_code(self, name: str) -> None:
+    def test_contract_5_every_class_has_its_code(self, name):
         assert getattr(errors, name).code == CODES[name]
 
-    def test_contract_5_there_are_no_others(self) -> None:
+    def test_contract_5_there_are_no_others(self):
         classes = {
             name
             for name, value in vars(errors).items()
@@ -49,13 +49,13 @@ class TestCourseEnrollmentError:
         assert len(set(CODES.values())) == len(CODES)
 
     @pytest.mark.rule("ERRS-04", "ERRS-05")
-    def test_all_are_of_one_family(self) -> None:
+    def test_all_are_of_one_family(self):
         for name in CODES:
             assert issubclass(getattr(errors, name), CourseEnrollmentError)
 
     @pytest.mark.rule("ERRS-01")
     @pytest.mark.parametrize("name", PLAIN)
-    def test_says_its_message_and_carries_its_data(self, name: str) -> None:
+    def test_says_its_message_and_carries_its_data(self, name):
         error = getattr(errors, name)("Sorry.", {"more": 1})
 
         assert isinstance(error, CourseEnrollmentError)
@@ -64,11 +64,11 @@ class TestCourseEnrollmentError:
 
     @pytest.mark.rule("ERRS-01")
     @pytest.mark.parametrize("name", PLAIN)
-    def test_data_may_be_left_out(self, name: str) -> None:
+    def test_data_may_be_left_out(self, name):
         assert getattr(errors, name)("Sorry.").data is None
 
     @pytest.mark.parametrize("name", PLAIN)
-    def test_travels_between_processes(self, name: str) -> None:
+    def test_travels_between_processes(self, name):
         error = getattr(errors, name)("Sorry.", {"more": 1})
 
         pickled = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes.
@@ -80,7 +80,7 @@ class TestCourseEnrollmentError:
 
 class TestCourseEnrollmentExistsError:
     @pytest.mark.rule("ERRS-02")
-    def test_carries_the_enrollment(self) -> None:
+    def test_carries_the_enrollment(self):
         error = CourseEnrollmentExistsError("Already there.", {"mode": "audit"})
 
         assert isinstance(error, CourseEnrollmentError)
@@ -89,7 +89,7 @@ class TestCourseEnrollmentExistsError:
         assert error.data is None
         assert CourseEnrollmentExistsError.enrollment is None
 
-    def test_travels_between_processes(self) -> None:
+    def test_travels_between_processes(self):
         error = CourseEnrollmentExistsError("Already there.", {"mode": "audit"})
 
         twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes.

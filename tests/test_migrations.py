@@ -20,7 +20,7 @@ from tests.factories import (
 )
 
 
-def own_tables() -> set[str]:
+def own_tables():
     """List the tables of this app that the database has."""
     tables = connection.introspection.table_names()
     return {name for name in tables if name.startswith("django_enrollments_")}
@@ -28,10 +28,10 @@ def own_tables() -> set[str]:
 
 @pytest.mark.django_db
 class TestMakemigrations:
-    def test_nothing_is_left_to_make(self) -> None:
+    def test_nothing_is_left_to_make(self):
         call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
-    def test_the_first_needs_what_is_swapped(self) -> None:
+    def test_the_first_needs_what_is_swapped(self):
         loader = MigrationLoader(connection)
         own = [key for key in loader.disk_migrations if key[0] == "django_enrollments"]
 
@@ -48,7 +48,7 @@ class TestMakemigrations:
 
 @pytest.mark.django_db
 class TestSchema:
-    def test_every_model_has_its_table_and_a_swapped_one_has_none(self) -> None:
+    def test_every_model_has_its_table_and_a_swapped_one_has_none(self):
         models = apps.get_app_config("django_enrollments").get_models()
         expected = {model._meta.db_table for model in models if not model._meta.swapped}
 
@@ -56,7 +56,7 @@ class TestSchema:
         assert ("django_enrollments_course" in expected) is is_default_host()
 
     @pytest.mark.rule("MDL-01")
-    def test_no_constraint_ties_an_enrollment_to_its_course(self) -> None:
+    def test_no_constraint_ties_an_enrollment_to_its_course(self):
         with connection.cursor() as cursor:
             relations = connection.introspection.get_relations(
                 cursor, "django_enrollments_courseenrollment"
@@ -66,7 +66,7 @@ class TestSchema:
         # SQLite writes no foreign key where there is no constraint either.
         assert get_course_model()._meta.db_table not in tied_to
 
-    def test_names_of_indexes_fit_every_database(self) -> None:
+    def test_names_of_indexes_fit_every_database(self):
         for model in apps.get_app_config("django_enrollments").get_models():
             for index in model._meta.indexes:
                 assert len(index.name) <= 30, index.name
@@ -76,7 +76,7 @@ class TestSchema:
 
 @pytest.mark.django_db(transaction=True)
 class TestMigrate:
-    def test_goes_back_to_nothing_and_forth_again(self) -> None:
+    def test_goes_back_to_nothing_and_forth_again(self):
         before = own_tables()
         try:
             call_command("migrate", "django_enrollments", "zero", verbosity=0)

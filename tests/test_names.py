@@ -55,14 +55,14 @@ MODULES = {
 
 @pytest.mark.rule("NAM-01", "NAM-02", "NAM-05")
 @pytest.mark.parametrize("module", MODULES)
-def test_modules_have_their_names(module: str) -> None:
+def test_modules_have_their_names(module):
     found = import_module(f"django_enrollments.{module}")
 
     assert [name for name in MODULES[module].split() if not hasattr(found, name)] == []
 
 
 @pytest.mark.rule("NAM-05")
-def test_the_app_is_configured_by_its_class() -> None:
+def test_the_app_is_configured_by_its_class():
     config = apps.get_app_config("django_enrollments")
 
     assert type(config) is EnrollmentsConfig
@@ -73,7 +73,7 @@ def test_the_app_is_configured_by_its_class() -> None:
 
 
 @pytest.mark.rule("NAM-05")
-def test_the_form_the_paginator_and_the_service_have_their_names() -> None:
+def test_the_form_the_paginator_and_the_service_have_their_names():
     form, service = CourseEnrollmentsApiListForm, EnrollmentsService
 
     for name in ("course_id", "course_ids", "email", "username"):
@@ -89,5 +89,5 @@ def test_the_form_the_paginator_and_the_service_have_their_names() -> None:
 
 
 @pytest.mark.rule("NAM-06")
-def test_enrolling_has_a_permission_of_its_own() -> None:
+def test_enrolling_has_a_permission_of_its_own():
     assert ENROLL_IN_COURSE == "django_enrollments.enroll_in_course"

@@ -428,7 +428,7 @@ def into_a_full_course(world: World) -> Any:
 
 @proves("enroll", 400)
 def no_cohort(world: World) -> Any:
-    world.refuse("enroll_or_update", CohortNotFoundError("No such cohort."))
+    world.refuse("add_enrollment", CohortNotFoundError("No such cohort."))
     return world.send("enroll")
 
 
@@ -740,7 +740,7 @@ class TestAnswers:
     ) -> None:
         kind, status, _ = row
         course = api.get_course_enrollment_details(world.course_id)
-        world.refuse("enroll_or_update", kind("No.", course))
+        world.refuse("add_enrollment", kind("No.", course))
 
         response = world.send("enroll")
 

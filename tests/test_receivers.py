@@ -5,25 +5,17 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.cache import cache
 from django.core.serializers import deserialize, serialize
-from django.db import (
-    IntegrityError,
-    OperationalError,
-    connection,
-    models,
-    transaction,
-)
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.signals import post_save
 
 from django_enrollments import api
 from django_enrollments.apps import connect_receivers
 from django_enrollments.datetimes import now
-from django_enrollments.errors import CourseNotFoundError, EnrollmentNotAllowed
+from django_enrollments.errors import CourseNotFoundError
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
@@ -31,7 +23,6 @@ from django_enrollments.models import (
     EnrollmentEvent,
 )
 from django_enrollments.services import EnrollmentsService
-from django_enrollments.signals import enrollment_created
 from tests.concurrency.deeds import without_waiting
 from tests.factories import (
     DAY,
@@ -41,15 +32,13 @@ from tests.factories import (
     make_mode,
     make_user,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.watching import listening, veto
 
 ADDRESS = "ada@example.org"
 
 
-def invite(course: Any, email: str = ADDRESS, **fields: Any) -> CourseEnrollmentAllowed:
-    """Invite an address to a course, to be enrolled as soon as it appears."""
+def invite(course, email=ADDRESS, **fields):
+    """Invite an address to a course, to be enrolled as soon as its account appears."""
     course_id = course if isinstance(course, str) else course_id_of(course)
     fields.setdefault("auto_enroll", True)
     return CourseEnrollmentAllowed.objects.create(
@@ -57,105 +46,92 @@ def invite(course: Any, email: str = ADDRESS, **fields: Any) -> CourseEnrollment
     )
 
 
-def is_in(user: Any, course: Any) -> bool:
+def is_in(user, course):
     return EnrollmentsService().is_enrolled(user, course)
 
 
-def veto(action: str, **context: Any) -> None:
-    raise EnrollmentNotAllowed("Not today.")
+def change(user, update_fields=None, **values):
+    """Save a user with other values."""
+    for name, value in values.items():
+        setattr(user, name, value)
+    user.save(update_fields=update_fields)
+
+
+def within(is_within):
+    """Return a transaction, or a block without one."""
+    return transaction.atomic() if is_within else nullcontext()
+
+
+def fail(action, **context):
+    raise ConnectionError("ada@example.org")
+
+
+def fail_in_the_database(action, **context):
+    get_user_model().objects.create(pk=context["user"].pk)
+
+
+def veto_unless_open(action, course=None, **context):
+    if course_id_of(course) != "open":
+        veto(action)
+
+
+class FailingBackend:
+    """A permission backend that cannot be reached."""
+
+    def has_perm(self, user, perm, course=None):
+        raise ConnectionError(ADDRESS)
 
 
 @pytest.mark.django_db
-class TestAccountThatAppears:
+class TestNewAccount:
     @pytest.mark.rule("ACC-13")
-    def test_is_enrolled_by_its_invitations(self):
-        courses = [make_course("django-101"), make_course("edX/DemoX/2014T2")]
-        invitations = [invite(course) for course in courses]
+    def test_is_enrolled_by_its_invitations_with_a_history(self):
+        courses = [
+            make_course("django-101", modes=["honor", "verified"]),
+            make_course("edX/DemoX/2014T2", enrollment_end=now() - DAY),
+            make_course("invited", invitation_only=True),
+        ]
+        invitations = [invite(course, "ADA@Example.org") for course in courses]
 
-        ada = make_user("ada")
+        ada = make_user("ada", email="Ada@example.ORG")
 
         assert all(is_in(ada, course) for course in courses)
         for invitation in invitations:
             invitation.refresh_from_db()
             assert invitation.user == ada
-
-    @pytest.mark.rule("ACC-13")
-    def test_gets_the_default_mode_and_a_history(self):
-        course = make_course()
-        make_mode(course, "honor")
-        make_mode(course, "verified")
-        invite(course)
-
-        ada = make_user("ada")
-
-        event = EnrollmentEvent.objects.get()
-        assert CourseEnrollment.objects.get().mode == "honor"
+        event = EnrollmentEvent.objects.get(course_id="django-101")
+        assert event.mode_after == "honor"
         assert (event.type, event.source) == ("created", "invitation")
         assert (event.user_id, event.actor_id) == (ada.pk, None)
 
-    @pytest.mark.rule("ACC-13")
-    def test_ignores_the_case_of_the_address(self):
-        course = make_course()
-        invite(course, "ADA@Example.org")
-
-        ada = make_user("ada", email="Ada@example.ORG")
-
-        assert is_in(ada, course)
-
-    @pytest.mark.rule("ACC-13")
-    def test_comes_in_though_the_course_is_closed_to_others(self):
-        course = make_course(invitation_only=True, enrollment_end=now() - DAY)
-        invite(course)
-
-        assert is_in(make_user("ada"), course)
-
-    def test_is_enrolled_when_save_returns_and_announced_after_commit(
-        self, django_capture_on_commit_callbacks
+    def test_is_enrolled_by_save_and_announced_after_commit(
+        self, course, django_capture_on_commit_callbacks
     ):
-        course = make_course()
-        invite(course)
-        heard = []
-
-        def hear(event: Any, **payload: Any) -> None:
-            heard.append(event.type)
-
-        enrollment_created.connect(hear)
-        try:
-            with django_capture_on_commit_callbacks(execute=True):
-                assert is_in(make_user("ada"), course)
-                assert heard == []
-        finally:
-            enrollment_created.disconnect(hear)
-
-        assert heard == ["created"]
-
-    def test_is_left_alone_by_an_invitation_without_auto_enroll(self):
-        course = make_course()
-        invite(course, auto_enroll=False)
-
-        assert not is_in(make_user("ada"), course)
-
-    def test_is_left_alone_by_an_invitation_that_somebody_used(self):
-        course = make_course()
-        invite(course, user=make_user("bob"))
-
-        assert not is_in(make_user("ada"), course)
-
-    def test_is_left_alone_while_it_is_inactive(self):
-        course = make_course()
         invite(course)
 
-        assert not is_in(make_user("ada", is_active=False), course)
+        with listening() as heard, django_capture_on_commit_callbacks(execute=True):
+            assert is_in(make_user("ada"), course)
+            assert heard == []
 
-    def test_is_left_alone_without_an_address(self):
-        invite(make_course(), "")
+        assert [name for name, _ in heard] == ["created"]
 
-        make_user("ada", email="")
+    @pytest.mark.parametrize(
+        ("invitation", "account"),
+        [
+            ({"auto_enroll": False}, {}),
+            ({"user": "bob"}, {}),
+            ({}, {"is_active": False}),
+            ({"email": ""}, {"email": ""}),
+        ],
+    )
+    def test_is_not_enrolled_otherwise(self, course, invitation, account):
+        if "user" in invitation:
+            invitation = {"user": make_user("bob")}
+        invite(course, **invitation)
 
-        assert not CourseEnrollment.objects.exists()
+        assert not is_in(make_user("ada", **account), course)
 
-    def test_is_left_alone_when_a_fixture_is_loaded(self):
-        course = make_course()
+    def test_is_not_enrolled_when_a_fixture_is_loaded(self, course):
         fixture = serialize("json", [make_user("ada")])
         get_user_model().objects.all().delete()
         invite(course)
@@ -166,8 +142,8 @@ class TestAccountThatAppears:
         assert get_user_model().objects.count() == 1
         assert not CourseEnrollment.objects.exists()
 
-    def test_goes_when_the_hosts_save_is_rolled_back(self):
-        invite(make_course())
+    def test_takes_the_enrollment_with_it_when_it_is_rolled_back(self, course):
+        invite(course)
 
         with transaction.atomic():
             make_user("ada")
@@ -181,96 +157,67 @@ class TestAccountThatAppears:
     @pytest.mark.parametrize(
         "refusal", ["course_full", "not_allowed", "course_not_found"]
     )
-    def test_waits_invited_when_it_is_refused(self, refusal, settings, caplog):
-        course: Any = make_course(max_student_enrollments_allowed=0)
+    def test_stays_invited_where_it_is_refused(self, refusal, settings, caplog):
+        courses = {
+            "course_full": make_course("full", max_student_enrollments_allowed=0),
+            "not_allowed": make_course("vetoed"),
+            "course_not_found": "course-v1:edX+Later+2030",
+        }
+        invitation = invite(courses[refusal])
+        invite(make_course("open"))
         if refusal == "not_allowed":
-            settings.ENROLLMENTS_FILTERS = [veto]
-        if refusal == "course_not_found":
-            course = "course-v1:edX+Later+2030"
-        invitation = invite(course)
+            settings.ENROLLMENTS_FILTERS = [veto_unless_open]
 
         ada = make_user("ada")
 
         invitation.refresh_from_db()
         assert invitation.user is None
-        assert not CourseEnrollment.objects.exists()
+        assert is_in(ada, "open")
+        assert not is_in(ada, invitation.course_id)
         assert caplog.messages == [
             f"User {ada.pk}, invited to course {invitation.course_id}, "
             f"was not enrolled: {refusal}."
         ]
 
-    def test_a_refusal_does_not_stop_the_other_invitations(self):
-        full, open_ = (
-            make_course("full", max_student_enrollments_allowed=0),
-            make_course("open"),
-        )
-        invite(full)
-        invite(open_)
-
-        ada = make_user("ada")
-
-        assert (is_in(ada, full), is_in(ada, open_)) == (False, True)
-
 
 @pytest.mark.django_db
-class TestAccountThatChanges:
+class TestChangedAccount:
     @pytest.mark.rule("ACC-13")
-    def test_to_an_invited_address_is_enrolled(self):
-        course = make_course()
+    @pytest.mark.parametrize(
+        ("before", "values", "written", "expected"),
+        [
+            ({"name": "bob"}, {"email": ADDRESS}, None, True),
+            ({"name": "bob"}, {"email": ADDRESS}, ["email"], True),
+            ({"is_active": False}, {"is_active": True}, None, True),
+            ({"is_active": False}, {"is_active": True}, {"is_active"}, True),
+            (
+                {"name": "bob", "is_active": False},
+                {"email": ADDRESS, "is_active": True},
+                ["is_active"],
+                False,
+            ),
+            (
+                {"name": "bob", "is_active": False},
+                {"email": ADDRESS, "is_active": True},
+                ["email"],
+                False,
+            ),
+        ],
+    )
+    def test_is_enrolled_by_the_values_that_are_written(
+        self, course, before, values, written, expected
+    ):
         invite(course)
-        user = make_user("bob")
+        user = make_user(**before)
 
-        user.email = ADDRESS
-        user.save()
+        change(user, written, **values)
 
-        assert is_in(user, course)
-
-    @pytest.mark.rule("ACC-13")
-    def test_to_an_invited_address_alone_is_enrolled(self):
-        course = make_course()
-        invite(course)
-        user = make_user("bob")
-
-        user.email = ADDRESS
-        user.save(update_fields=["email"])
-
-        assert is_in(user, course)
-
-    @pytest.mark.rule("ACC-13")
-    @pytest.mark.parametrize("update_fields", [None, ["is_active"], {"is_active"}])
-    def test_to_active_is_enrolled(self, update_fields):
-        course = make_course()
-        invite(course)
-        user = make_user("ada", is_active=False)
-
-        user.is_active = True
-        user.save(update_fields=update_fields)
-
-        assert is_in(user, course)
-
-    def test_to_an_address_that_is_not_written_is_left_alone(self):
-        course = make_course()
-        invite(course)
-        user = make_user("bob", is_active=False)
-
-        user.email, user.is_active = ADDRESS, True
-        user.save(update_fields=["is_active"])
-
-        assert not is_in(user, course)
-
-    def test_to_active_that_is_not_written_is_left_alone(self):
-        course = make_course()
-        invite(course)
-        user = make_user("bob", is_active=False)
-
-        user.email, user.is_active = ADDRESS, True
-        user.save(update_fields=["email"])
-
-        assert not is_in(user, course)
+        assert is_in(user, course) is expected
+        change(user, written, **values)
+        assert EnrollmentEvent.objects.count() == expected
 
     @pytest.mark.rule("ACC-13")
-    def test_in_nothing_is_enrolled_by_an_invitation_that_still_waits(self):
-        course = make_course()
+    def test_is_enrolled_by_a_later_invitation(self, course):
         user = make_user("ada", email="Ada@example.org")
         invite(course)
 
@@ -279,98 +226,80 @@ class TestAccountThatChanges:
         assert is_in(user, course)
 
     @pytest.mark.rule("ACC-13")
-    def test_otherwise_is_not_put_back_into_a_course_it_left(self):
-        course = make_course()
+    def test_is_not_enrolled_again_in_a_course_it_left(self, course):
         user = make_user("ada")
         EnrollmentsService().enroll(user, course)
         EnrollmentsService().unenroll(user, course)
         invite(course)
 
-        user.set_password("another")
         user.save()
         get_user_model().objects.get(pk=user.pk).save()
 
         assert not is_in(user, course)
 
     @pytest.mark.rule("ACC-13")
-    def test_is_skipped_where_it_is_enrolled_already(self):
-        course = make_course()
+    def test_keeps_the_enrollment_that_it_has(self):
+        course = make_course(modes=["verified"])
         user = make_user("bob")
-        make_mode(course, "verified")
         EnrollmentsService().enroll(user, course, "verified")
         invitation = invite(course)
 
-        user.email = ADDRESS
-        user.save()
+        change(user, email=ADDRESS)
 
         invitation.refresh_from_db()
         assert invitation.user is None
         assert CourseEnrollment.objects.get().mode == "verified"
         assert EnrollmentEvent.objects.count() == 1
 
-    def test_twice_is_enrolled_once(self):
-        course = make_course()
-        user = make_user("bob")
-        invite(course)
-
-        user.email = ADDRESS
-        user.save()
-        user.save()
-
-        assert EnrollmentEvent.objects.count() == 1
-
-    def test_after_a_save_that_failed_is_looked_at_anew(self):
-        course = make_course()
+    def test_is_read_anew_after_a_save_that_failed(self, course):
         invite(course)
         user = make_user("bob")
         user.email = ADDRESS
         with pytest.raises(IntegrityError), transaction.atomic():
             user.save(force_insert=True)
 
-        user.email = "bob@example.org"
-        user.save()
+        change(user, email="bob@example.org")
 
         assert not is_in(user, course)
 
-
-@pytest.mark.django_db
-class TestOrdinarySave:
-    def test_costs_one_query_more(self, django_assert_num_queries):
-        user = make_user("ada")
-
-        with django_assert_num_queries(2):
-            user.save()
-
-    def test_costs_nothing_when_other_fields_are_written(
-        self, django_assert_num_queries
+    @pytest.mark.parametrize(
+        ("is_active", "only", "written", "queries"),
+        [
+            (True, None, None, 2),
+            (True, None, ["last_login"], 1),
+            (True, "last_login", None, 1),
+            (False, None, None, 1),
+        ],
+    )
+    def test_costs_a_query_only_where_it_may_be_enrolled(
+        self, django_assert_num_queries, is_active, only, written, queries
     ):
-        user = make_user("ada")
+        user = make_user("ada", is_active=is_active)
+        if only:
+            user = get_user_model().objects.only(only).get()
 
-        with django_assert_num_queries(1):
-            user.save(update_fields=["last_login"])
+        with django_assert_num_queries(queries):
+            user.save(update_fields=written)
 
-    def test_costs_nothing_while_the_account_is_inactive(
-        self, django_assert_num_queries
-    ):
+    @pytest.mark.rule("ACC-13")
+    def test_has_no_use_for_an_invitation_while_inactive(self, course):
+        closed = make_course("closed", invitation_only=True)
         user = make_user("ada", is_active=False)
+        invitation = invite(course)
+        invite(closed)
 
-        with django_assert_num_queries(1):
-            user.save()
+        EnrollmentsService().enroll(user, course)
 
-    def test_costs_nothing_when_what_matters_has_not_been_loaded(
-        self, django_assert_num_queries
-    ):
-        make_user("ada")
-        user = get_user_model().objects.only("last_login").get()
-
-        with django_assert_num_queries(1):
-            user.save()
+        invitation.refresh_from_db()
+        assert invitation.user is None
+        assert EnrollmentsService().explain(user, closed)["reasons"]
 
 
 @pytest.mark.django_db
-class TestUserModelOfAnotherKind:
-    def test_without_a_field_for_the_address_is_saved_as_ever(self, monkeypatch):
-        course = make_course()
+class TestUserModel:
+    def test_without_a_field_for_the_address_is_saved_as_ever(
+        self, course, monkeypatch
+    ):
         invite(course)
         monkeypatch.setattr(
             get_user_model(), "get_email_field_name", classmethod(lambda cls: "nowhere")
@@ -379,8 +308,7 @@ class TestUserModelOfAnotherKind:
         assert not is_in(make_user("ada"), course)
 
     @pytest.mark.rule("ACC-13")
-    def test_is_heard_through_a_proxy(self):
-        course = make_course()
+    def test_may_be_saved_through_a_proxy(self, course):
         invite(course)
         user_model = get_user_model()
 
@@ -391,17 +319,15 @@ class TestUserModelOfAnotherKind:
 
         try:
             connect_receivers()
-            user = Alumna.objects.get(pk=make_user("bob").pk)
-            user.email = ADDRESS
-            user.save()
+            change(Alumna.objects.get(pk=make_user("bob").pk), email=ADDRESS)
         finally:
             forget_model(Alumna)
 
-        assert is_in(user, course)
+        assert is_in(user_model.objects.get(), course)
 
 
-def forget_model(model: type[models.Model]) -> None:
-    """Let a model that was made for one test vanish again."""
+def forget_model(model):
+    """Remove a model that was made for one test."""
     post_save.disconnect(sender=model, dispatch_uid="django_enrollments.enroll_invited")
     registry = model._meta.apps
     del registry.all_models[model._meta.app_label][model._meta.model_name]
@@ -409,209 +335,35 @@ def forget_model(model: type[models.Model]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestCacheOfCourseDetails:
-    @pytest.fixture(autouse=True)
-    def _empty_cache(self):
-        cache.clear()
-        yield
-        cache.clear()
-
-    def slugs(self, course_id: str = "django-101") -> list[str]:
-        details = api.get_course_enrollment_details(course_id)
-        return [mode["slug"] for mode in details["course_modes"]]
-
-    @pytest.mark.rule("CACHE-03")
-    def test_spares_the_queries(self, django_assert_num_queries):
-        make_course("django-101")
-        self.slugs()
-
-        with django_assert_num_queries(0):
-            assert self.slugs() == ["audit"]
-
-    @pytest.mark.rule("B-18")
-    def test_shows_a_saved_course_at_once(self):
-        course = make_course("django-101")
-        self.slugs()
-
-        setattr(course, "display_name" if is_default_host() else "title", "New name")
-        course.save()
-
-        details = api.get_course_enrollment_details("django-101")
-        assert details["course_name"].endswith("New name")
-
-    @pytest.mark.rule("B-18")
-    def test_forgets_a_deleted_course_at_once(self):
-        course = make_course("django-101")
-        self.slugs()
-
-        course.delete()
-
-        with pytest.raises(CourseNotFoundError):
-            self.slugs()
-
-    @pytest.mark.rule("B-18")
-    @pytest.mark.skipif(
-        is_default_host(), reason="The id of a shipped course is its key."
+class TestFailingInvitation:
+    @pytest.mark.rule("ACC-13")
+    @pytest.mark.parametrize("is_within", [False, True])
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("FILTERS", fail),
+            ("FILTERS", fail_in_the_database),
+            ("PERMISSION_BACKENDS", f"{__name__}.FailingBackend"),
+        ],
     )
-    def test_forgets_the_id_that_a_course_had_before(self):
-        course = make_course("django-101")
-        self.slugs()
-
-        course.slug = "django-102"
-        course.save()
-
-        with pytest.raises(CourseNotFoundError):
-            self.slugs("django-101")
-        assert self.slugs("django-102") == ["audit"]
-
-    @pytest.mark.rule("B-18")
-    def test_shows_a_new_mode_at_once(self):
-        course = make_course("django-101")
-        self.slugs()
-
-        make_mode(course, "honor")
-
-        assert self.slugs() == ["honor"]
-
-    @pytest.mark.rule("B-18")
-    def test_shows_a_changed_mode_at_once(self):
-        mode = make_mode(make_course("django-101"), "honor")
-        self.slugs()
-
-        mode.mode_slug = "verified"
-        mode.save()
-
-        assert self.slugs() == ["verified"]
-
-    @pytest.mark.rule("B-18")
-    def test_forgets_a_deleted_mode_at_once(self):
-        mode = make_mode(make_course("django-101"), "honor")
-        self.slugs()
-
-        CourseMode.objects.get(pk=mode.pk).delete()
-
-        assert self.slugs() == ["audit"]
-
-    @pytest.mark.rule("B-18")
-    def test_forgets_the_course_that_a_mode_is_taken_from(self):
-        mode = make_mode(make_course("django-101"), "honor")
-        other = make_course("django-102")
-        self.slugs("django-101")
-        self.slugs("django-102")
-
-        mode.course = other
-        mode.save()
-
-        assert self.slugs("django-101") == ["audit"]
-        assert self.slugs("django-102") == ["honor"]
-
-    def test_a_fixture_of_modes_is_shown_at_once(self):
-        mode = make_mode(make_course("django-101"), "honor")
-        fixture = serialize("json", [mode])
-        CourseMode.objects.all().delete()
-        self.slugs()
-
-        for one in deserialize("json", fixture):
-            one.save()
-
-        assert self.slugs() == ["honor"]
-
-    def test_a_fixture_may_bring_modes_before_their_course(self):
-        course = make_course("django-101")
-        fixture = serialize("json", [make_mode(course, "honor")])
-        course.delete()
-
-        # As loaddata does.
-        with transaction.atomic(), connection.constraint_checks_disabled():
-            for one in deserialize("json", fixture):
-                one.save()
-            assert CourseMode.objects.exists()
-            transaction.set_rollback(True)
-
-
-@pytest.mark.django_db
-class TestInactiveAccount:
-    @pytest.mark.rule("ACC-13")
-    def test_uses_no_invitation_up(self):
-        course = make_course()
-        user = make_user("ada", is_active=False)
-        invitation = invite(course)
-
-        EnrollmentsService().enroll(user, course)
-
-        invitation.refresh_from_db()
-        assert invitation.user is None
-
-    @pytest.mark.rule("ACC-13")
-    def test_is_not_let_in_by_an_unused_invitation(self):
-        course = make_course(invitation_only=True)
-        user = make_user("ada", is_active=False)
-        invite(course)
-
-        assert EnrollmentsService().explain(user, course)["reasons"]
-
-
-def fail(action: str, **context: Any) -> None:
-    raise ConnectionError("ada@example.org")
-
-
-class FailingBackend:
-    """Has no connection to what grants."""
-
-    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
-        raise ConnectionError(ADDRESS)
-
-
-def fail_in_the_database(action: str, **context: Any) -> None:
-    get_user_model().objects.create(pk=context["user"].pk)
-
-
-@pytest.mark.django_db(transaction=True)
-class TestInvitationThatCannotBeRedeemed:
-    @pytest.mark.rule("ACC-13")
-    @pytest.mark.parametrize("is_within", [False, True])
-    @pytest.mark.parametrize("filter_", [fail, fail_in_the_database])
-    def test_costs_no_account_and_is_tried_at_the_next_save(
-        self, filter_, is_within, settings, caplog
+    def test_leaves_the_account_and_is_tried_again_at_the_next_save(
+        self, name, value, is_within, settings, caplog
     ):
-        course = make_course()
-        invite(course)
-        settings.ENROLLMENTS_FILTERS = [filter_]
+        course = make_course(invitation_only=True)
+        invitation = invite(course)
+        setattr(settings, f"ENROLLMENTS_{name}", [value])
 
-        with transaction.atomic() if is_within else nullcontext():
+        with within(is_within):
             ada = make_user("ada")
 
         assert get_user_model().objects.filter(pk=ada.pk).exists()
         assert not is_in(ada, course)
-        assert f"User {ada.pk}, invited to course" in caplog.text
-        assert ADDRESS not in caplog.text
-        settings.ENROLLMENTS_FILTERS = []
-
-        ada.save()
-
-        assert is_in(ada, course)
-
-    @pytest.mark.rule("ACC-13")
-    @pytest.mark.parametrize("is_within", [False, True])
-    def test_costs_no_account_where_a_permission_backend_fails(
-        self, is_within, settings, caplog
-    ):
-        course = make_course(invitation_only=True)
-        invitation = invite(course)
-        backends = [f"{__name__}.{FailingBackend.__name__}"]
-        settings.ENROLLMENTS_PERMISSION_BACKENDS = backends
-
-        with transaction.atomic() if is_within else nullcontext():
-            ada = make_user("ada")
-
-        assert get_user_model().objects.filter(pk=ada.pk).exists()
-        assert not is_in(ada, course)
-        text = f"course {course_id_of(course)}, was not enrolled: ConnectionError."
+        text = f"User {ada.pk}, invited to course {course_id_of(course)}, was not"
         assert text in caplog.text
         assert ADDRESS not in caplog.text
         invitation.refresh_from_db()
         assert invitation.user is None
-        del settings.ENROLLMENTS_PERMISSION_BACKENDS
+        delattr(settings, f"ENROLLMENTS_{name}")
 
         ada.save()
 
@@ -619,17 +371,17 @@ class TestInvitationThatCannotBeRedeemed:
 
     @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("is_within", [False, True])
-    def test_costs_no_account_where_a_lock_cannot_be_had(
+    def test_leaves_the_account_where_a_lock_cannot_be_had(
         self, is_within, settings, caplog, monkeypatch
     ):
         if is_within and connection.vendor == "sqlite":
-            pytest.skip("Who saves the account has SQLite's only lock already.")
+            pytest.skip("Saving the account has taken SQLite's only lock already.")
         monkeypatch.setattr("django_enrollments.core.transactions.ATTEMPTS", 2)
         course = make_course(max_student_enrollments_allowed=5)
         invite(course)
         is_held, is_released = threading.Event(), threading.Event()
 
-        def hold() -> None:
+        def hold():
             courses = type(course)._base_manager
             try:
                 with transaction.atomic():
@@ -641,14 +393,14 @@ class TestInvitationThatCannotBeRedeemed:
 
         holder = threading.Thread(target=hold)
 
-        def hold_from_here_on(action: str, **context: Any) -> None:
+        def hold_from_here_on(action, **context):
             if not is_held.is_set():
                 holder.start()
                 assert is_held.wait(10)
 
         settings.ENROLLMENTS_FILTERS = [hold_from_here_on]
         try:
-            with transaction.atomic() if is_within else nullcontext():
+            with within(is_within):
                 ada = without_waiting(partial(make_user, "ada"))
         finally:
             is_released.set()
@@ -668,10 +420,9 @@ class TestInvitationThatCannotBeRedeemed:
 
     @pytest.mark.rule("ACC-13")
     def test_does_not_hide_that_the_account_is_rolled_back(self, settings):
-        course = make_course()
-        invite(course)
+        invite(make_course())
 
-        def deadlock(action: str, **context: Any) -> None:
+        def deadlock(action, **context):
             # As MariaDB does, with all that the caller has written.
             with connection.cursor() as cursor:
                 cursor.execute("ROLLBACK")
@@ -694,12 +445,110 @@ class TestInvitationThatCannotBeRedeemed:
         assert is_in(ada, course)
 
 
+def slugs(course_id="django-101"):
+    """List the modes that the cached course details show."""
+    details = api.get_course_enrollment_details(course_id)
+    return [mode["slug"] for mode in details["course_modes"]]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCourseDetails:
+    @pytest.fixture
+    def course(self):
+        """Make a course whose details are cached."""
+        course = make_course("django-101")
+        slugs()
+        return course
+
+    @pytest.fixture
+    def mode(self):
+        """Make a mode that is shown by the cached details of its course."""
+        mode = make_mode(make_course("django-101"), "honor")
+        slugs()
+        return mode
+
+    @pytest.mark.rule("CACHE-03", "B-18")
+    def test_are_cached_until_the_course_is_saved(
+        self, course, django_assert_num_queries
+    ):
+        with django_assert_num_queries(0):
+            slugs()
+
+        setattr(course, "display_name" if is_default_host() else "title", "New name")
+        course.save()
+
+        details = api.get_course_enrollment_details("django-101")
+        assert details["course_name"].endswith("New name")
+
+    @pytest.mark.rule("B-18")
+    def test_are_dropped_with_the_course(self, course):
+        course.delete()
+
+        with pytest.raises(CourseNotFoundError):
+            slugs()
+
+    @pytest.mark.rule("B-18")
+    @pytest.mark.skipif(
+        is_default_host(), reason="The id of a shipped course is its key."
+    )
+    def test_are_dropped_under_the_id_that_the_course_had_before(self, course):
+        course.slug = "django-102"
+        course.save()
+
+        with pytest.raises(CourseNotFoundError):
+            slugs("django-101")
+        assert slugs("django-102") == ["audit"]
+
+    @pytest.mark.rule("B-18")
+    def test_show_a_mode_that_is_made_changed_and_deleted_at_once(self, course):
+        mode = make_mode(course, "honor")
+        assert slugs() == ["honor"]
+
+        mode.mode_slug = "verified"
+        mode.save()
+        assert slugs() == ["verified"]
+
+        CourseMode.objects.get(pk=mode.pk).delete()
+        assert slugs() == ["audit"]
+
+    @pytest.mark.rule("B-18")
+    def test_show_a_mode_that_moves_to_another_course_at_once(self, mode):
+        mode.course = make_course("django-102")
+        slugs("django-102")
+
+        mode.save()
+
+        assert slugs("django-101") == ["audit"]
+        assert slugs("django-102") == ["honor"]
+
+    def test_show_the_modes_of_a_fixture_at_once(self, mode):
+        fixture = serialize("json", [mode])
+        CourseMode.objects.all().delete()
+        slugs()
+
+        for one in deserialize("json", fixture):
+            one.save()
+
+        assert slugs() == ["honor"]
+
+    def test_may_be_loaded_after_their_modes(self, mode):
+        fixture = serialize("json", [mode])
+        mode.course.delete()
+
+        # As loaddata does.
+        with transaction.atomic(), connection.constraint_checks_disabled():
+            for one in deserialize("json", fixture):
+                one.save()
+            assert CourseMode.objects.exists()
+            transaction.set_rollback(True)
+
+
 @pytest.mark.django_db(transaction=True)
 class TestAutocommitOff:
-    """A host that manages its transactions itself can save what the app observes."""
+    """The transactions of a host that manages them itself."""
 
     @pytest.fixture(autouse=True)
-    def _manual(self) -> Iterator[None]:
+    def _manual(self):
         yield
         transaction.rollback()
         transaction.set_autocommit(True)
@@ -707,25 +556,23 @@ class TestAutocommitOff:
     @pytest.mark.rule("B-18")
     def test_shows_what_is_saved_and_what_is_committed(self):
         course = make_course("django-101")
-        api.get_course_enrollment_details("django-101")
+        slugs()
         transaction.set_autocommit(False)
 
         course.save()
         mode = make_mode(course, "honor")
-        within = api.get_course_enrollment_details("django-101")
+        during = slugs()
         transaction.commit()
         transaction.set_autocommit(True)
-        after = api.get_course_enrollment_details("django-101")
 
-        assert within == after
-        assert [one["slug"] for one in after["course_modes"]] == ["honor"]
+        assert during == slugs() == ["honor"]
         transaction.set_autocommit(False)
         mode.delete()
         course.delete()
         transaction.commit()
         transaction.set_autocommit(True)
         with pytest.raises(CourseNotFoundError):
-            api.get_course_enrollment_details("django-101")
+            slugs()
 
     @pytest.mark.rule("B-18")
     def test_shows_nothing_that_is_rolled_back(self):
@@ -733,21 +580,19 @@ class TestAutocommitOff:
         transaction.set_autocommit(False)
 
         make_mode(course, "honor")
-        api.get_course_enrollment_details("django-101")
+        slugs()
         transaction.rollback()
         transaction.set_autocommit(True)
 
-        details = api.get_course_enrollment_details("django-101")
-        assert [one["slug"] for one in details["course_modes"]] == ["audit"]
+        assert slugs() == ["audit"]
 
     @pytest.mark.rule("B-17")
-    def test_a_broken_cache_costs_no_course(self, settings):
+    def test_saves_a_course_in_spite_of_a_broken_cache(self, settings):
         backend = "django.core.cache.backends.db.DatabaseCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "missing"}}
         transaction.set_autocommit(False)
 
-        course = make_course("django-101")
-        make_mode(course, "honor")
+        course = make_course("django-101", modes=["honor"])
         transaction.commit()
 
         assert CourseMode.objects.filter(course=course).exists()
@@ -756,22 +601,15 @@ class TestAutocommitOff:
     def test_enrolls_a_saved_account_by_its_invitation(self):
         course = make_course()
         invite(course)
-        heard = []
-
-        def hear(event, **kwargs):
-            heard.append(event.type)
-
-        enrollment_created.connect(hear)
         transaction.set_autocommit(False)
-        try:
+
+        with listening() as heard:
             ada = make_user("ada")
             transaction.commit()
             transaction.set_autocommit(True)
-        finally:
-            enrollment_created.disconnect(hear)
 
         assert is_in(ada, course)
-        assert heard == ["created"]
+        assert [name for name, _ in heard] == ["created"]
 
     @pytest.mark.rule("ACC-13")
     def test_undoes_the_enrollment_with_the_account(self):
@@ -786,7 +624,7 @@ class TestAutocommitOff:
 
     @pytest.mark.rule("ACC-13")
     @pytest.mark.parametrize("filter_", [fail, fail_in_the_database])
-    def test_an_invitation_that_fails_costs_no_account(self, filter_, settings):
+    def test_saves_an_account_whose_invitation_fails(self, filter_, settings):
         course = make_course()
         invite(course)
         settings.ENROLLMENTS_FILTERS = [filter_]
@@ -802,9 +640,7 @@ class TestAutocommitOff:
 @pytest.mark.django_db
 class TestInvitationByBulk:
     def test_keeps_mode_actor_and_reason(self):
-        course = make_course()
-        make_mode(course, "audit")
-        make_mode(course, "verified")
+        course = make_course(modes=["audit", "verified"])
         actor = make_user("boss")
         api.bulk_enroll(
             course_id_of(course),
@@ -821,8 +657,7 @@ class TestInvitationByBulk:
         assert (event.actor_id, event.reason) == (actor.pk, "Class of 2026")
         assert event.source == "invitation"
 
-    def test_gives_its_terms_to_an_invitation_that_did_not_enroll_at_once(self):
-        course = make_course()
+    def test_changes_an_invitation_that_did_not_enroll_at_once(self, course):
         invitation = invite(course, auto_enroll=False)
 
         api.bulk_enroll(course_id_of(course), emails=[ADDRESS], reason="Late")
@@ -832,14 +667,12 @@ class TestInvitationByBulk:
         assert (invitation.auto_enroll, invitation.reason) == (True, "Late")
 
     def test_enrolls_an_account_that_appears_before_its_commit(
-        self, django_capture_on_commit_callbacks
+        self, course, django_capture_on_commit_callbacks
     ):
-        course = make_course()
-
         with django_capture_on_commit_callbacks(execute=True):
             api.bulk_enroll(course_id_of(course), emails=[ADDRESS])
-            bob = make_user("bob")
-            # Without a signal, as if seen too late.
-            get_user_model().objects.filter(pk=bob.pk).update(email=ADDRESS)
+            # Without a signal, as if it were seen too late.
+            users = get_user_model().objects.filter(pk=make_user("bob").pk)
+            users.update(email=ADDRESS)
 
         assert is_in(get_user_model().objects.get(email=ADDRESS), course)

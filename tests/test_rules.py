@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.pages import ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PAGE = ROOT / "docs" / "reference" / "rules.md"
 
@@ -38,7 +34,7 @@ ID = re.compile(rf"(?<![\w-])({FAMILIES})-(\d\d)(?:…(\d\d))?(?![\w-])")
 ROW = re.compile(rf"^\| ((?:{FAMILIES})-\d\d) \| (.*) \|$", re.MULTILINE)
 
 
-def ids_in(text: str) -> Iterator[str]:
+def ids_in(text):
     """
     Yield the ids that a text refers to, each one of a range.
 
@@ -50,9 +46,9 @@ def ids_in(text: str) -> Iterator[str]:
             yield f"{family}-{number:02}"
 
 
-def references() -> dict[str, set[str]]:
+def references():
     """Return the ids that the repository refers to, with the files that do."""
-    found: dict[str, set[str]] = {}
+    found = {}
     for folder, pattern in SOURCES.items():
         for path in sorted((ROOT / folder).rglob(pattern)):
             if path != PAGE:
@@ -65,7 +61,7 @@ def references() -> dict[str, set[str]]:
 MARK = re.compile(r"@pytest\.mark\.rule\(([^)]*)\)")
 
 
-def marked_rules() -> set[str]:
+def marked_rules():
     """Return the ids that tests are marked with."""
     return {
         one
@@ -76,7 +72,7 @@ def marked_rules() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def page() -> str:
+def page():
     return PAGE.read_text(encoding="utf-8")
 
 
@@ -92,7 +88,7 @@ class TestIds:
             ("test_acc_05_is_a_name", []),
         ],
     )
-    def test_are_found_in_text(self, text: str, ids: list[str]):
+    def test_are_found_in_text(self, text, ids):
         assert list(ids_in(text)) == ids
 
     def test_are_referred_to_in_code_and_tests(self):
@@ -105,7 +101,7 @@ class TestIds:
 
 
 class TestRulesPage:
-    def test_has_every_id_that_is_referred_to(self, page: str):
+    def test_has_every_id_that_is_referred_to(self, page):
         listed = {one for one, _ in ROW.findall(page)}
 
         missing = {
@@ -116,7 +112,7 @@ class TestRulesPage:
 
         assert missing == {}
 
-    def test_every_rule_that_is_offered_has_a_test(self, page: str):
+    def test_every_rule_that_is_offered_has_a_test(self, page):
         offered = {
             one
             for one, rule in ROW.findall(page)
@@ -125,20 +121,20 @@ class TestRulesPage:
 
         assert offered - marked_rules() == set()
 
-    def test_has_every_id_once(self, page: str):
+    def test_has_every_id_once(self, page):
         counts = Counter(one for one, _ in ROW.findall(page))
 
         assert counts
         assert [one for one, count in counts.items() if count > 1] == []
 
-    def test_has_no_row_that_is_not_an_id(self, page: str):
+    def test_has_no_row_that_is_not_an_id(self, page):
         rows = [line for line in page.splitlines() if line.startswith("|")]
         heads = [row for row in rows if row in {"| Id | Rule |", "| --- | --- |"}]
 
         assert len(rows) - len(heads) == len(ROW.findall(page))
 
-    def test_numbers_every_family_from_1_without_a_gap(self, page: str):
-        numbers: dict[str, list[int]] = {}
+    def test_numbers_every_family_from_1_without_a_gap(self, page):
+        numbers = {}
         for one, _ in ROW.findall(page):
             family, _, number = one.rpartition("-")
             numbers.setdefault(family, []).append(int(number))
@@ -147,12 +143,12 @@ class TestRulesPage:
             family: [*range(1, len(all_) + 1)] for family, all_ in numbers.items()
         } == {family: sorted(all_) for family, all_ in numbers.items()}
 
-    def test_refers_to_no_id_that_it_lacks(self, page: str):
+    def test_refers_to_no_id_that_it_lacks(self, page):
         listed = {one for one, _ in ROW.findall(page)}
 
         assert {*ids_in(page)} - listed == set()
 
-    def test_lists_what_is_not_offered(self, page: str):
+    def test_lists_what_is_not_offered(self, page):
         _, _, end = page.partition("(rules-not-offered)=")
         marked = [
             one for one, rule in ROW.findall(page) if rule.startswith("Not offered.")

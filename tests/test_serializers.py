@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from django.utils import timezone as django_timezone
@@ -43,7 +42,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def courses() -> list[Any]:
+def courses():
     """Courses with everything, with nothing, and with nothing but expired modes."""
     rich = make_course(
         "course-v1:edX+Rich+R",
@@ -75,14 +74,14 @@ def courses() -> list[Any]:
     return [rich, poor, late]
 
 
-def as_json(value: Any) -> str:
+def as_json(value):
     """Return JSON text, in which the order of keys counts."""
     return json.dumps(value)
 
 
 class TestCourseEnrollmentSerializer:
     @pytest.mark.rule("V1-SER-22")
-    def test_one_by_one_equals_all_at_once(self, courses: list[Any]) -> None:
+    def test_one_by_one_equals_all_at_once(self, courses):
         for name in ("ada", "bea"):
             user = make_user(name)
             for course in courses:
@@ -97,7 +96,7 @@ class TestCourseEnrollmentSerializer:
         assert as_json(one_by_one) == as_json(many) == as_json(sent)
 
     @pytest.mark.rule("V1-SER-22")
-    def test_is_what_every_function_gives(self, courses: list[Any]) -> None:
+    def test_is_what_every_function_gives(self, courses):
         ada = make_user("ada")
         put(ada, courses[0])
         row = CourseEnrollment.objects.get()
@@ -110,7 +109,7 @@ class TestCourseEnrollmentSerializer:
         assert shape == as_json(api.serialize_enrollments([row])[0])
 
     @pytest.mark.rule("V1-SER-19")
-    def test_of_a_deleted_course_has_no_details(self, courses: list[Any]) -> None:
+    def test_of_a_deleted_course_has_no_details(self, courses):
         put(make_user("ada"), courses[1])
         courses[1].delete()
         row = CourseEnrollment.objects.get()
@@ -121,7 +120,7 @@ class TestCourseEnrollmentSerializer:
         assert as_json([shape]) == as_json(data.serialize_enrollments([row]))
 
     @pytest.mark.rule("V1-SER-02")
-    def test_knows_one_time_zone(self, courses: list[Any], settings: Any) -> None:
+    def test_knows_one_time_zone(self, courses, settings):
         settings.TIME_ZONE = "Asia/Kathmandu"
         settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%Y"}
         put(make_user("ada"), courses[0])
@@ -134,7 +133,7 @@ class TestCourseEnrollmentSerializer:
         assert shape[0]["course_details"]["course_start"] == "2026-03-04T12:00:00Z"
 
     @pytest.mark.rule("NAM-04")
-    def test_names_are_those_of_the_contract(self) -> None:
+    def test_names_are_those_of_the_contract(self):
         meta = CourseEnrollmentSerializer.Meta
 
         assert meta.fields == (
@@ -147,14 +146,14 @@ class TestCourseEnrollmentSerializer:
         assert meta.lookup_field == "username"
 
     @pytest.mark.rule("NAM-04")
-    def test_get_username_gives_the_name(self, courses: list[Any]) -> None:
+    def test_get_username_gives_the_name(self, courses):
         put(make_user("ada"), courses[0])
 
         name = CourseEnrollmentSerializer().get_username(CourseEnrollment.objects.get())
 
         assert name == username("ada")
 
-    def test_takes_no_input(self) -> None:
+    def test_takes_no_input(self):
         serializer = CourseEnrollmentSerializer(data={"mode": "x", "is_active": False})
 
         assert serializer.is_valid()
@@ -164,9 +163,7 @@ class TestCourseEnrollmentSerializer:
 class TestCourseSerializer:
     @pytest.mark.rule("V1-SER-05")
     @pytest.mark.parametrize("include_expired", [False, True])
-    def test_equals_the_details(
-        self, courses: list[Any], include_expired: bool
-    ) -> None:
+    def test_equals_the_details(self, courses, include_expired):
         for course in courses:
             shape = CourseSerializer(course, include_expired=include_expired).data
 
@@ -175,7 +172,7 @@ class TestCourseSerializer:
             )
 
     @pytest.mark.rule("V1-SER-11", "NAM-04")
-    def test_methods_take_the_hosts_course(self, courses: list[Any]) -> None:
+    def test_methods_take_the_hosts_course(self, courses):
         rich, poor, late = courses
         serializer = CourseSerializer(include_expired=True)
 
@@ -187,10 +184,10 @@ class TestCourseSerializer:
         )
 
     @pytest.mark.rule("NAM-04")
-    def test_has_the_reference_name(self) -> None:
+    def test_has_the_reference_name(self):
         assert CourseSerializer.Meta.ref_name == "enrollment.Course"
 
-    def test_renders_as_json(self, courses: list[Any]) -> None:
+    def test_renders_as_json(self, courses):
         shape = CourseSerializer(courses[0]).data
 
         assert json.loads(JSONRenderer().render(shape)) == shape
@@ -198,7 +195,7 @@ class TestCourseSerializer:
 
 class TestModeSerializer:
     @pytest.mark.rule("V1-SER-12", "V1-SER-13", "V1-SER-14", "V1-SER-15", "V1-SER-16")
-    def test_keys_are_in_order(self, courses: list[Any]) -> None:
+    def test_keys_are_in_order(self, courses):
         mode = CourseMode.objects.get(mode_slug="verified")
 
         shape = ModeSerializer(mode).data
@@ -221,16 +218,14 @@ class TestStringListField:
     @pytest.mark.parametrize(
         ("stored", "numbers"), [("", []), ("1,2,3", [1, 2, 3]), ("10", [10])]
     )
-    def test_native_conversion_gives_a_list(
-        self, stored: str, numbers: list[int]
-    ) -> None:
+    def test_native_conversion_gives_a_list(self, stored, numbers):
         mode = CourseMode(suggested_prices=stored)
 
         assert StringListField().field_to_native(mode, "suggested_prices") == numbers
 
     @pytest.mark.rule("SEED-DIFF-05")
     @pytest.mark.parametrize(("stored", "sent"), [("", ""), ("1,2,3", [1, 2, 3])])
-    def test_on_the_wire_none_is_a_blank_text(self, stored: str, sent: Any) -> None:
+    def test_on_the_wire_none_is_a_blank_text(self, stored, sent):
         assert StringListField().to_representation(stored) == sent
 
 
@@ -248,7 +243,7 @@ class TestMomentField:
             (date(2026, 3, 4), "2026-03-04T06:00:00Z"),
         ],
     )
-    def test_gives_utc(self, value: Any, text: str, settings: Any) -> None:
+    def test_gives_utc(self, value, text, settings):
         settings.TIME_ZONE = "America/Chicago"
 
         assert MomentField().to_representation(value) == text
@@ -256,7 +251,7 @@ class TestMomentField:
 
 class TestCourseEnrollmentsApiListSerializer:
     @pytest.mark.rule("V1-SER-20")
-    def test_keys_are_in_order(self, courses: list[Any]) -> None:
+    def test_keys_are_in_order(self, courses):
         put(make_user("ada"), courses[0], "verified")
         row = CourseEnrollment.objects.get()
 
@@ -271,7 +266,7 @@ class TestCourseEnrollmentsApiListSerializer:
         ]
 
     @pytest.mark.rule("V1-SER-20")
-    def test_of_a_deleted_course_keeps_the_key(self, courses: list[Any]) -> None:
+    def test_of_a_deleted_course_keeps_the_key(self, courses):
         key = courses[0].pk
         put(make_user("ada"), courses[0])
         courses[0].delete()
@@ -283,7 +278,7 @@ class TestCourseEnrollmentsApiListSerializer:
 
 class TestCourseEnrollmentAllowedSerializer:
     @pytest.mark.rule("V1-SER-21")
-    def test_keys_are_in_order(self) -> None:
+    def test_keys_are_in_order(self):
         ada = make_user("ada")
         unused = CourseEnrollmentAllowed.objects.create(
             email="New@example.org", course_id="a-1", auto_enroll=True
@@ -304,7 +299,7 @@ class TestCourseEnrollmentAllowedSerializer:
         assert shapes[1]["user"] == ada.pk
 
     @pytest.mark.rule("NAM-04")
-    def test_names_are_those_of_the_contract(self) -> None:
+    def test_names_are_those_of_the_contract(self):
         meta = CourseEnrollmentAllowedSerializer.Meta
 
         assert "id" not in meta.fields

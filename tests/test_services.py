@@ -1,9 +1,8 @@
-"""The one object that host code holds (rules SVC, contract §5)."""
+"""The service object that host code calls."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -24,7 +23,6 @@ from django_enrollments.errors import (
 )
 from django_enrollments.models import (
     CourseEnrollment,
-    CourseEnrollmentAttribute,
     EnrollmentEvent,
     get_course_model,
 )
@@ -36,49 +34,46 @@ from tests.factories import (
     is_default_host,
     make_course,
     make_mode,
-    make_modes,
     make_user,
     make_users,
     username,
 )
-from tests.watching import event_types, nothing_written, state_of
+from tests.watching import event_types, nothing_written, refused, state_of, veto
 
 pytestmark = pytest.mark.django_db
+
+service = EnrollmentsService()
 
 COLOR = {"namespace": "host", "name": "color", "value": "red"}
 PROCTORED = ("verified", "masters", "professional", "executive-education")
 
-
-@pytest.fixture
-def service() -> EnrollmentsService:
-    return EnrollmentsService()
+NO_USERS = (None, "", "nobody", True, 1.5, [], {}, object(), "\x00", b"1")
 
 
-def missing_key() -> Any:
+class Key:
+    """An object whose text is a course id."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __str__(self):
+        return self.text
+
+
+def missing_key():
     """Return a primary key that no user has."""
     return 10**6 if is_default_host() else uuid.uuid4()
 
 
-def refuse(action: str, **context: Any) -> None:
-    """A filter that vetoes everything."""
-    raise EnrollmentNotAllowed("Not today.")
-
-
-class Key:
-    """Something whose text is a course id."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
+def no_rows():
+    """Return rows that must not be read."""
+    raise AssertionError("A row was read.")
+    yield
 
 
 class TestGetActiveEnrollmentsByCourse:
     @pytest.mark.rule("SVC-01")
-    def test_gives_a_queryset_of_the_active_ones(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_returns_a_queryset_of_the_active_ones(self):
         course, other = make_course("this"), make_course("other")
         stays, leaves = make_users(2)
         for one in (course, other):
@@ -91,81 +86,56 @@ class TestGetActiveEnrollmentsByCourse:
         assert isinstance(enrollments, QuerySet)
         assert [row.user for row in enrollments] == [stays]
         assert service.get_active_enrollments_by_course(Key("this")).count() == 1
-
-    @pytest.mark.rule("SVC-01")
-    def test_is_empty_for_an_unknown_course(self, service: EnrollmentsService) -> None:
         assert not service.get_active_enrollments_by_course("unknown").exists()
 
 
 class TestGetActiveEnrollmentsByCourseAndUser:
+    find = staticmethod(service.get_active_enrollments_by_course_and_user)
+
     @pytest.mark.rule("SVC-02", "SEED-DIFF-10")
-    def test_gives_the_one_active_enrollment(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        course = make_course()
-        enrollment = service.enroll(learner, course)
+    def test_returns_the_active_enrollment_or_none(self, ada, course):
+        course_id = course_id_of(course)
+        assert self.find(course_id, ada.pk) is None
+        enrollment = service.enroll(ada, course)
 
-        found = service.get_active_enrollments_by_course_and_user(
-            course_id_of(course), learner.pk
-        )
-
-        assert found == enrollment
-
-    @pytest.mark.rule("SVC-02")
-    def test_gives_none_when_absent_inactive_or_unknown(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
-        course, other = make_course("left"), make_course("other")
-        service.enroll(learner, course)
-        service.unenroll(learner, course)
-        find = service.get_active_enrollments_by_course_and_user
-
-        assert find("left", learner.pk) is None
-        assert find(course_id_of(other), learner.pk) is None
-        assert find("unknown", learner.pk) is None
+        assert self.find(course_id, ada.pk) == enrollment
+        assert self.find("unknown", ada.pk) is None
+        service.unenroll(ada, course)
+        assert self.find(course_id, ada.pk) is None
 
     @pytest.mark.rule("SVC-03")
-    @pytest.mark.parametrize("key", ["nobody", None, 1.5, [], "\x00", 10**30])
-    def test_a_user_that_does_not_exist_is_an_assertion(
-        self, service: EnrollmentsService, key: Any
-    ) -> None:
-        course_id = course_id_of(make_course())
-
+    @pytest.mark.parametrize(
+        "key", ["nobody", None, 1.5, [], "\x00", 10**30, missing_key()]
+    )
+    def test_asserts_that_the_user_exists(self, course, key):
         with pytest.raises(AssertionError):
-            service.get_active_enrollments_by_course_and_user(course_id, key)
-        with pytest.raises(AssertionError):
-            service.get_active_enrollments_by_course_and_user(course_id, missing_key())
+            self.find(course_id_of(course), key)
 
 
 class TestGetEnrollmentsCanTakeProctoredExams:
+    find = staticmethod(service.get_enrollments_can_take_proctored_exams)
+
     @pytest.fixture
-    def course(self, service: EnrollmentsService) -> Any:
+    def course_id(self):
         course = make_course(enable_proctored_exams=True, proctoring_provider="lenient")
+        course_id = course_id_of(course)
         for slug in (*PROCTORED, "honor", "audit", "credit", "no-id-professional"):
-            CourseEnrollment.enroll(make_user(slug), course_id_of(course), slug)
-        CourseEnrollment.enroll(make_user("gone"), course_id_of(course), "verified")
-        service.unenroll(get_user_model().objects.get(email="gone@example.org"), course)
-        return course
+            CourseEnrollment.enroll(make_user(slug), course_id, slug)
+        left = make_user("left")
+        CourseEnrollment.enroll(left, course_id, "verified")
+        service.unenroll(left, course)
+        return course_id
 
     @pytest.mark.rule("SVC-04")
-    def test_is_none_for_an_unknown_course_or_one_without_exams(
-        self, service: EnrollmentsService
-    ) -> None:
-        ask = service.get_enrollments_can_take_proctored_exams
+    def test_returns_none_without_exams_and_may_be_empty(self):
+        make_course("plain", enable_proctored_exams=False)
+        make_course("empty", enable_proctored_exams=True)
 
-        assert ask("unknown") is None
-        assert ask(course_id_of(make_course(enable_proctored_exams=False))) is None
-
-    @pytest.mark.rule("SVC-04")
-    def test_may_be_empty(self, service: EnrollmentsService) -> None:
-        course = make_course(enable_proctored_exams=True)
-
-        enrollments = service.get_enrollments_can_take_proctored_exams(
-            course_id_of(course)
-        )
-
-        assert isinstance(enrollments, QuerySet)
-        assert not enrollments.exists()
+        assert self.find("unknown") is None
+        assert self.find("plain") is None
+        empty = self.find("empty")
+        assert isinstance(empty, QuerySet)
+        assert not empty.exists()
 
     @pytest.mark.rule("SVC-05", "SEED-DIFF-14")
     @pytest.mark.parametrize(
@@ -177,22 +147,14 @@ class TestGetEnrollmentsCanTakeProctoredExams:
             ({"other": {"allow_honor_mode": True}}, []),
         ],
     )
-    def test_holds_proctored_modes_and_honor_where_allowed(
-        self,
-        service: EnrollmentsService,
-        course: Any,
-        settings: Any,
-        backends: Any,
-        honor: list[str],
-    ) -> None:
+    def test_has_proctored_modes_and_honor_where_allowed(
+        self, course_id, settings, backends, honor
+    ):
         settings.ENROLLMENTS_PROCTORING_BACKENDS = backends
 
-        enrollments = service.get_enrollments_can_take_proctored_exams(
-            course_id_of(course)
-        )
+        modes = [row.mode for row in self.find(course_id)]
 
-        assert enrollments is not None
-        assert sorted(row.mode for row in enrollments) == sorted([*PROCTORED, *honor])
+        assert sorted(modes) == sorted([*PROCTORED, *honor])
 
     @pytest.mark.rule("SVC-06")
     @pytest.mark.parametrize(
@@ -210,237 +172,151 @@ class TestGetEnrollmentsCanTakeProctoredExams:
             (None, sorted(PROCTORED)),
         ],
     )
-    def test_searches_usernames_and_addresses_in_any_case(
-        self, service: EnrollmentsService, course: Any, text: Any, found: list[str]
-    ) -> None:
-        enrollments = service.get_enrollments_can_take_proctored_exams(
-            course_id_of(course), text_search=text
-        )
+    def test_searches_usernames_and_addresses_in_any_case(self, course_id, text, found):
+        enrollments = self.find(course_id, text_search=text)
 
-        assert enrollments is not None
         assert sorted(row.mode for row in enrollments) == found
 
-    @pytest.mark.rule("SVC-07")
+    @pytest.mark.rule("SVC-07", "SVC-08")
     @pytest.mark.parametrize("text", [None, "example"])
-    def test_takes_one_query_with_the_users(
-        self,
-        service: EnrollmentsService,
-        course: Any,
-        text: str | None,
-        django_assert_num_queries: Any,
-    ) -> None:
-        enrollments = service.get_enrollments_can_take_proctored_exams(
-            course_id_of(course), text
-        )
+    def test_takes_one_query_ordered_by_user(
+        self, course_id, text, django_assert_num_queries
+    ):
+        enrollments = self.find(Key(course_id), text)
 
         with django_assert_num_queries(1):
-            assert enrollments is not None
             assert all(row.user.email for row in enrollments)
-
-    @pytest.mark.rule("SVC-08")
-    def test_is_ordered_by_user(self, service: EnrollmentsService, course: Any) -> None:
-        enrollments = service.get_enrollments_can_take_proctored_exams(
-            Key(course_id_of(course))
-        )
-
-        assert enrollments is not None
         keys = [row.user_id for row in enrollments]
-        # The database's own order of keys, whatever type they have.
-        model = get_user_model()
-        in_order = model.objects.filter(pk__in=keys).order_by("pk")
-        assert keys == list(in_order.values_list("pk", flat=True))
+        users = get_user_model().objects.filter(pk__in=keys).order_by("pk")
+        assert keys == list(users.values_list("pk", flat=True))
 
 
 class TestEnroll:
-    def test_takes_users_and_courses_in_any_form(
-        self, service: EnrollmentsService
-    ) -> None:
-        course = make_course()
-        for learner, user, where in zip(
-            make_users(4),
-            (lambda u: u, lambda u: u.pk, lambda u: str(u.pk), SimpleLazyObject),
-            (course, course_id_of(course), Key(course_id_of(course)), course),
-            strict=True,
-        ):
-            given = SimpleLazyObject(lambda one=learner: one)
-            given = given if user is SimpleLazyObject else user(learner)
+    def test_takes_users_and_courses_in_any_form(self, course):
+        course_id = course_id_of(course)
+        instance, key, text, lazy = make_users(4)
 
+        for learner, given, where in (
+            (instance, instance, course),
+            (key, key.pk, course_id),
+            (text, str(text.pk), Key(course_id)),
+            (lazy, SimpleLazyObject(lambda: lazy), course),
+        ):
             enrollment = service.enroll(given, where)
 
             assert isinstance(enrollment, CourseEnrollment)
             assert enrollment.user == learner
             assert state_of(learner, course) == ("audit", True)
 
-    def test_applies_the_learners_rules(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        closed = make_course("closed", enrollment_end=NOON)
-        invited = make_course("invited", invitation_only=True)
-        full = make_course("full", max_student_enrollments_allowed=0)
+    @pytest.mark.parametrize(
+        ("facts", "mode", "error"),
+        [
+            ({"enrollment_end": NOON}, None, CourseEnrollmentClosedError),
+            ({"invitation_only": True}, None, CourseEnrollmentClosedError),
+            (
+                {"max_student_enrollments_allowed": 0},
+                None,
+                CourseEnrollmentFullError,
+            ),
+            (
+                {"max_student_enrollments_allowed": 0},
+                "verified",
+                CourseModeNotFoundError,
+            ),
+        ],
+    )
+    def test_applies_the_learners_rules_unless_forced(self, ada, facts, mode, error):
+        course = make_course(**facts)
 
-        with nothing_written():
-            for course in (closed, invited):
-                with pytest.raises(CourseEnrollmentClosedError):
-                    service.enroll(learner, course)
-            with pytest.raises(CourseEnrollmentFullError):
-                service.enroll(learner, full)
-            with pytest.raises(CourseModeNotFoundError):
-                service.enroll(learner, full, "verified")
-
-    def test_force_lifts_window_and_invitations_not_seats(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
-        shut = make_course("shut", enrollment_end=NOON, invitation_only=True)
-        full = make_course("full", max_student_enrollments_allowed=0)
-
-        service.enroll(learner, shut, force=True)
-
-        assert state_of(learner, shut) == ("audit", True)
-        with pytest.raises(CourseEnrollmentFullError):
-            service.enroll(learner, full, force=True)
+        with refused(error):
+            service.enroll(ada, course, mode)
+        if error is CourseEnrollmentClosedError:
+            assert service.enroll(ada, course, force=True).is_active
+        else:
+            with refused(error):
+                service.enroll(ada, course, mode, force=True)
 
     @pytest.mark.rule("B-14")
-    def test_who_is_in_stays_as_they_are(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        course = make_course()
-        make_modes(course, "audit", "honor")
-        enrollment = service.enroll(learner, course)
+    def test_returns_an_active_enrollment_as_it_is(self, ada):
+        course = make_course(modes=["audit", "honor"])
+        enrollment = service.enroll(ada, course)
 
         with nothing_written():
-            again = service.enroll(learner, course, "honor", attributes=[COLOR])
+            again = service.enroll(ada, course, "honor", attributes=[COLOR])
 
         assert again == enrollment
         assert again.mode == "audit"
 
-    def test_contract_9_over_capacity_is_the_one_way_past_the_seats(
-        self, service: EnrollmentsService
-    ) -> None:
-        ada, bob = make_users(2)
+    def test_ignores_the_seats_over_capacity_only(self):
         course = make_course(max_student_enrollments_allowed=0)
+        reasons = ("", "a sponsor's wish")
 
-        service.enroll(ada, course, over_capacity=True)
-        service.enroll(bob, course, over_capacity=True, reason="a sponsor's wish")
+        for learner, reason in zip(make_users(2), reasons, strict=True):
+            service.enroll(learner, course, over_capacity=True, reason=reason)
 
-        reasons = EnrollmentEvent.objects.order_by("pk").values_list(
-            "reason", flat=True
-        )
-        assert list(reasons) == ["over_capacity", "a sponsor's wish"]
-
-    def test_writes_attributes_and_the_enterprise_customer(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
-        course = make_course()
-
-        enrollment = service.enroll(
-            learner, course, attributes=[COLOR], enterprise_uuid="acme"
-        )
-
-        attribute = enrollment.attributes.get()
-        assert (attribute.namespace, attribute.name, attribute.value) == (
-            "host",
-            "color",
-            "red",
-        )
-        assert enrollment.events.get().enterprise_uuid == "acme"
+        events = EnrollmentEvent.objects.order_by("pk")
+        assert [event.reason for event in events] == ["over_capacity", reasons[1]]
 
     @pytest.mark.rule("B-07")
-    def test_a_malformed_attribute_leaves_nothing_behind(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
-        course = make_course()
+    def test_writes_attributes_or_refuses_them_and_writes_nothing(self, ada, course):
+        with refused(InvalidEnrollmentAttribute):
+            service.enroll(ada, course, attributes=[{}])
 
-        with nothing_written(), pytest.raises(InvalidEnrollmentAttribute):
-            service.enroll(learner, course, attributes=[{}])
+        enrollment = service.enroll(ada, course, attributes=[COLOR])
 
-        assert not CourseEnrollmentAttribute.objects.exists()
+        attribute = enrollment.attributes.get()
+        assert {name: getattr(attribute, name) for name in COLOR} == COLOR
 
-    def test_remembers_actor_reason_source_and_moment(
-        self, service: EnrollmentsService
-    ) -> None:
+    def test_writes_actor_reason_source_and_moment_to_the_history(self, course):
         learner, actor = make_users(2)
-        course = make_course()
+        given = {"reason": "records", "source": "command", "enterprise_uuid": "acme"}
 
         enrollment = service.enroll(
-            learner,
-            course,
-            actor=actor,
-            reason="old records",
-            source="command",
-            at=NOON - 1000 * DAY,
+            learner, course, actor=actor, at=NOON - 1000 * DAY, **given
         )
 
         event = enrollment.events.get()
-        assert (event.actor_id, event.reason, event.source) == (
-            actor.pk,
-            "old records",
-            "command",
-        )
+        assert {name: getattr(event, name) for name in given} == given
+        assert event.actor_id == actor.pk
         assert event.time == enrollment.created == NOON - 1000 * DAY
 
-    def test_the_rules_are_those_of_the_given_moment(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
+    def test_applies_the_rules_of_the_moment_given(self, ada):
         course = make_course(enrollment_end=NOON)
         make_mode(course, "audit", expiration_datetime=NOON - DAY)
         make_mode(course, "honor")
 
         with pytest.raises(CourseEnrollmentClosedError):
-            service.enroll(learner, course, at=NOON)
+            service.enroll(ada, course, at=NOON)
         with pytest.raises(CourseModeNotFoundError):
-            service.enroll(learner, course, "audit", at=NOON - DAY / 2)
-        enrollment = service.enroll(learner, course, "audit", at=NOON - 2 * DAY)
+            service.enroll(ada, course, "audit", at=NOON - DAY / 2)
 
-        assert enrollment.is_active
+        assert service.enroll(ada, course, "audit", at=NOON - 2 * DAY).is_active
 
-    def test_its_source_is_service(self, service: EnrollmentsService) -> None:
-        enrollment = service.enroll(make_user(), make_course())
+    def test_refuses_an_unknown_user(self, course):
+        keys = [missing_key(), AnonymousUser(), get_user_model()()]
+        if is_default_host():
+            keys.append(make_user().pk + 0.5)
 
-        event = enrollment.events.get()
-        assert (event.source, event.actor_id, event.reason) == ("service", None, "")
-
-    @pytest.mark.parametrize(
-        "user", [None, "", "nobody", True, 1.5, [], {}, object(), "\x00", b"1"]
-    )
-    def test_an_unknown_user_is_told(
-        self, service: EnrollmentsService, user: Any
-    ) -> None:
-        course = make_course()
-
-        for given in (user, missing_key(), AnonymousUser(), get_user_model()()):
-            with nothing_written(), pytest.raises(UserNotFoundError):
+        for given in (*NO_USERS, *keys):
+            with refused(UserNotFoundError):
                 service.enroll(given, course)
 
-    def test_an_unknown_course_is_told(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-
+    def test_refuses_an_unknown_course(self, ada):
         for given in ("unknown", "not valid", None, [], get_course_model()()):
-            with nothing_written(), pytest.raises(CourseNotFoundError):
-                service.enroll(learner, given)
+            with refused(CourseNotFoundError):
+                service.enroll(ada, given)
 
-    def test_a_key_that_is_nearly_one_is_not_rounded(
-        self, service: EnrollmentsService
-    ) -> None:
-        if not is_default_host():
-            pytest.skip("UUIDs have no fractions.")
-        learner = make_user()
+    def test_is_refused_by_a_filter(self, ada, course, settings):
+        settings.ENROLLMENTS_FILTERS = [veto]
 
-        with pytest.raises(UserNotFoundError):
-            service.enroll(learner.pk + 0.5, make_course())
-
-    def test_a_filter_vetoes(self, service: EnrollmentsService, settings: Any) -> None:
-        settings.ENROLLMENTS_FILTERS = [refuse]
-
-        with pytest.raises(EnrollmentNotAllowed, match="Not today"):
-            service.enroll(make_user(), make_course())
+        with refused(EnrollmentNotAllowed, match="Not today"):
+            service.enroll(ada, course)
 
 
 class TestUnenroll:
-    def test_takes_a_learner_out(self, service: EnrollmentsService) -> None:
+    @pytest.mark.rule("B-05")
+    def test_deactivates_once(self, course):
         learner, actor = make_users(2)
-        course = make_course()
         service.enroll(learner, course)
 
         enrollment = service.unenroll(
@@ -450,145 +326,89 @@ class TestUnenroll:
         assert not enrollment.is_active
         assert state_of(learner, course) == ("audit", False)
         event = enrollment.events.get(type="deactivated")
-        assert (event.actor_id, event.reason, event.source, event.time) == (
-            actor.pk,
-            "asked",
-            "service",
-            NOON,
-        )
-
-    @pytest.mark.rule("B-05")
-    def test_who_is_out_stays_as_they_are(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        course = make_course()
-        service.enroll(learner, course)
-        service.unenroll(learner, course)
-
+        assert (event.actor_id, event.reason) == (actor.pk, "asked")
+        assert (event.source, event.time) == ("service", NOON)
         with nothing_written():
-            enrollment = service.unenroll(learner, course)
+            assert not service.unenroll(learner, course).is_active
 
-        assert not enrollment.is_active
+    def test_refuses_what_does_not_exist(self, ada, course):
+        for user, where, error in (
+            (ada, course, EnrollmentNotFoundError),
+            ("nobody", course, UserNotFoundError),
+            (ada, "unknown", CourseNotFoundError),
+        ):
+            with pytest.raises(error):
+                service.unenroll(user, where)
 
-    def test_who_was_never_in_is_told(self, service: EnrollmentsService) -> None:
-        with pytest.raises(EnrollmentNotFoundError):
-            service.unenroll(make_user(), make_course())
+    def test_is_refused_by_a_filter_that_gets_the_course(self, ada, course, settings):
+        enrollment = service.enroll(ada, course)
+        calls = []
 
-    def test_an_unknown_user_or_course_is_told(
-        self, service: EnrollmentsService
-    ) -> None:
-        with pytest.raises(UserNotFoundError):
-            service.unenroll("nobody", make_course())
-        with pytest.raises(CourseNotFoundError):
-            service.unenroll(make_user(), "unknown")
+        def refuse(action, **context):
+            calls.append((action, context))
+            veto(action, **context)
 
-    def test_a_filter_vetoes_and_is_shown_the_course(
-        self, service: EnrollmentsService, settings: Any
-    ) -> None:
-        learner = make_user()
-        course = make_course()
-        enrollment = service.enroll(learner, course)
-        shown: list[dict[str, Any]] = []
+        settings.ENROLLMENTS_FILTERS = [refuse]
 
-        def veto(action: str, **context: Any) -> None:
-            shown.append({"action": action, **context})
-            raise EnrollmentNotAllowed("Stay.")
+        with refused(EnrollmentNotAllowed, match="Not today"):
+            service.unenroll(ada, course)
 
-        settings.ENROLLMENTS_FILTERS = [veto]
-
-        with nothing_written(), pytest.raises(EnrollmentNotAllowed, match="Stay"):
-            service.unenroll(learner, course)
-
-        assert shown == [
-            {
-                "action": "unenroll",
-                "user": learner,
-                "course": course,
-                "enrollment": enrollment,
-                "source": "service",
-            }
-        ]
+        shown = {"user": ada, "course": course, "enrollment": enrollment}
+        assert calls == [("unenroll", {**shown, "source": "service"})]
 
     @pytest.mark.skipif(
         not is_default_host(), reason="here a deleted course's id leads nowhere"
     )
-    def test_a_deleted_course_can_be_left_by_its_id(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
+    def test_finds_a_deleted_course_by_its_id(self, ada):
         course = make_course("gone")
-        service.enroll(learner, course)
-        get_course_model().objects.filter(pk=course.pk).delete()
+        service.enroll(ada, course)
+        course.delete()
 
-        enrollment = service.unenroll(learner, "gone")
-
-        assert not enrollment.is_active
+        assert not service.unenroll(ada, "gone").is_active
         assert event_types(course_id="gone") == ["created", "deactivated"]
 
 
 class TestChangeMode:
-    def test_moves_an_enrollment_active_or_not(
-        self, service: EnrollmentsService
-    ) -> None:
-        stays, left = make_users(2)
-        course = make_course(enrollment_end=NOON)
-        make_modes(course, "audit", "verified")
-        for learner in (stays, left):
-            service.enroll(learner, course, force=True)
-        service.unenroll(left, course)
-
-        for learner in (stays, left):
-            service.change_mode(learner, course, "verified", reason="paid")
-
-        assert state_of(stays, course) == ("verified", True)
-        assert state_of(left, course) == ("verified", False)
-        moved = EnrollmentEvent.objects.filter(type="mode_changed")
-        assert {event.reason for event in moved} == {"paid"}
-
     @pytest.mark.rule("B-05")
-    def test_the_same_mode_changes_nothing(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        course = make_course()
-        service.enroll(learner, course)
+    @pytest.mark.parametrize("is_active", [True, False])
+    def test_changes_an_enrollment_active_or_not(self, ada, is_active):
+        course = make_course(enrollment_end=NOON, modes=["audit", "verified"])
+        service.enroll(ada, course, force=True)
+        if not is_active:
+            service.unenroll(ada, course)
 
+        service.change_mode(ada, course, "verified", reason="paid")
+
+        assert state_of(ada, course) == ("verified", is_active)
+        assert EnrollmentEvent.objects.get(type="mode_changed").reason == "paid"
         with nothing_written():
-            enrollment = service.change_mode(learner, course, "audit")
+            assert service.change_mode(ada, course, "verified").mode == "verified"
 
-        assert enrollment.mode == "audit"
-
-    def test_an_expired_mode_must_be_asked_for_as_such(
-        self, service: EnrollmentsService
-    ) -> None:
-        learner = make_user()
-        course = make_course()
-        make_mode(course, "audit")
-        make_mode(course, "verified", expiration_datetime=NOON)
-        service.enroll(learner, course)
+    def test_takes_an_expired_mode_only_if_included(self, ada):
+        course = make_course(modes=["audit"], expired=["verified"])
+        service.enroll(ada, course)
 
         with pytest.raises(CourseModeNotFoundError):
-            service.change_mode(learner, course, "verified")
-        service.change_mode(learner, course, "verified", include_expired=True)
+            service.change_mode(ada, course, "verified")
+        service.change_mode(ada, course, "verified", include_expired=True)
 
-        assert state_of(learner, course) == ("verified", True)
+        assert state_of(ada, course) == ("verified", True)
 
-    def test_what_is_unknown_is_told(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        course = make_course()
-
-        with pytest.raises(CourseNotFoundError):
-            service.change_mode(learner, "unknown", "audit")
-        with pytest.raises(CourseModeNotFoundError):
-            service.change_mode(learner, course, "unknown")
-        with pytest.raises(UserNotFoundError):
-            service.change_mode("nobody", course, "audit")
-        with pytest.raises(EnrollmentNotFoundError):
-            service.change_mode(learner, course, "audit")
+    def test_refuses_what_does_not_exist(self, ada, course):
+        for user, where, mode, error in (
+            (ada, "unknown", "audit", CourseNotFoundError),
+            (ada, course, "unknown", CourseModeNotFoundError),
+            ("nobody", course, "audit", UserNotFoundError),
+            (ada, course, "audit", EnrollmentNotFoundError),
+        ):
+            with pytest.raises(error):
+                service.change_mode(user, where, mode)
 
 
 class TestIsEnrolled:
     @pytest.mark.rule("MDL-10")
-    def test_only_who_is_active_is(self, service: EnrollmentsService) -> None:
+    def test_is_true_for_active_learners_only(self, course):
         stays, left, never = make_users(3)
-        course = make_course()
         for learner in (stays, left):
             service.enroll(learner, course)
         service.unenroll(left, course)
@@ -598,22 +418,15 @@ class TestIsEnrolled:
             assert service.is_enrolled(stays.pk, where)
             assert not service.is_enrolled(left, where)
             assert not service.is_enrolled(never, where)
-
-    @pytest.mark.rule("MDL-10")
-    def test_nobody_and_nowhere_are_a_no(self, service: EnrollmentsService) -> None:
-        learner = make_user()
-        course = make_course()
-
         for user in (AnonymousUser(), get_user_model()(), None, "nobody", []):
             assert not service.is_enrolled(user, course)
         for where in ("unknown", "not valid", None, get_course_model()()):
-            assert not service.is_enrolled(learner, where)
+            assert not service.is_enrolled(stays, where)
 
 
 class TestBulkEnroll:
-    def test_takes_users_in_any_form(self, service: EnrollmentsService) -> None:
+    def test_takes_users_in_any_form(self, course):
         instance, key, text, lazy = make_users(4)
-        course = make_course()
 
         results = service.bulk_enroll(
             course, [instance, key.pk, str(text.pk), SimpleLazyObject(lambda: lazy)]
@@ -625,35 +438,18 @@ class TestBulkEnroll:
         assert results[2]["identifier"] == str(text.pk)
         assert results[3]["identifier"] == lazy.get_username()
 
-    @pytest.mark.parametrize(
-        "stranger",
-        [
-            None,
-            [],
-            (1, []),
-            "nobody",
-            True,
-            1.5,
-            b"1",
-            AnonymousUser(),
-            pytest.param("unsaved", id="unsaved"),
-        ],
-    )
-    def test_a_bad_row_never_stops_a_good_one(
-        self, service: EnrollmentsService, stranger: Any
-    ) -> None:
+    def test_has_an_error_for_each_unknown_user(self, course):
         first, last = make_users(2)
-        course = make_course()
-        given = get_user_model()() if stranger == "unsaved" else stranger
+        unknown = [*NO_USERS, (1, []), AnonymousUser(), get_user_model()()]
 
-        results = service.bulk_enroll(course, [first, given, last])
+        results = service.bulk_enroll(course, [first, *unknown, last])
 
-        assert [one["status"] for one in results] == ["created", "error", "created"]
-        assert results[1]["code"] == "user_not_found"
+        statuses = [one["status"] for one in results]
+        assert statuses == ["created", *["error"] * len(unknown), "created"]
+        assert {one["code"] for one in results[1:-1]} == {"user_not_found"}
 
-    def test_unenrolls_too(self, service: EnrollmentsService) -> None:
+    def test_unenrolls_too(self, course):
         inside, outside = make_users(2)
-        course = make_course()
         service.enroll(inside, course)
 
         results = service.bulk_enroll(
@@ -664,95 +460,65 @@ class TestBulkEnroll:
         event = EnrollmentEvent.objects.get(type="deactivated")
         assert (event.source, event.reason) == ("bulk", "term is over")
 
-    def test_an_unknown_course_is_told_before_any_row(
-        self, service: EnrollmentsService
-    ) -> None:
-        def never() -> Any:
-            raise AssertionError("No row is read.")
-            yield
-
+    def test_refuses_an_unknown_course_or_mode_before_any_row(self, course):
         with pytest.raises(CourseNotFoundError):
-            service.bulk_enroll("unknown", never())
+            service.bulk_enroll("unknown", no_rows())
         with pytest.raises(CourseModeNotFoundError):
-            service.bulk_enroll(make_course(), never(), "verified")
+            service.bulk_enroll(course, no_rows(), "verified")
+
+    @pytest.mark.parametrize("users", ["bob", b"bob"])
+    def test_refuses_a_text_instead_of_users(self, course, users):
+        with refused(TypeError, match="users"):
+            service.bulk_enroll(course, users)
 
 
 class TestExplain:
-    def test_tells_what_enroll_would_do(self, service: EnrollmentsService) -> None:
-        learner = make_user()
+    def test_explains_what_enroll_would_do(self, ada):
         shut = make_course("shut", enrollment_end=NOON)
 
-        told = service.explain(learner.pk, "shut")
+        explained = service.explain(ada.pk, "shut")
 
-        assert not told["allowed"]
-        assert [reason["code"] for reason in told["reasons"]] == ["enrollment_ended"]
-        assert service.explain(learner, make_course("open"))["allowed"]
-        assert service.explain(learner, shut) == told
-
-    def test_what_is_unknown_is_told(self, service: EnrollmentsService) -> None:
+        assert not explained["allowed"]
+        assert [one["code"] for one in explained["reasons"]] == ["enrollment_ended"]
+        assert service.explain(ada, make_course("open"))["allowed"]
+        assert service.explain(ada, shut) == explained
         with pytest.raises(CourseNotFoundError):
             service.explain("nobody", "unknown")
         with pytest.raises(UserNotFoundError):
-            service.explain("nobody", make_course())
+            service.explain("nobody", shut)
 
 
-class TestWhoDidIt:
-    """The arguments that every change takes."""
-
+class TestOrigin:
     @pytest.mark.parametrize("actor", ["nobody", [], 1.5, object(), "\x00", 10**40])
-    def test_an_actor_that_can_be_no_user_is_told(
-        self, service: EnrollmentsService, actor: Any
-    ) -> None:
-        learner = make_user()
-        course = make_course()
+    def test_refuses_an_actor_that_can_be_no_user(self, ada, course, actor):
+        for given in (actor, course):
+            with refused(TypeError, match="actor"):
+                service.enroll(ada, course, actor=given)
+            with refused(TypeError, match="actor"):
+                service.bulk_enroll(course, [ada], actor=given)
 
-        with nothing_written(), pytest.raises(TypeError, match="actor"):
-            service.enroll(learner, course, actor=actor)
-        with nothing_written(), pytest.raises(TypeError, match="actor"):
-            service.bulk_enroll(course, [learner], actor=actor)
+    def test_has_the_key_of_an_actor_or_none(self, course):
+        first, second, third, actor = make_users(4)
 
-    def test_a_course_is_no_actor(self, service: EnrollmentsService) -> None:
-        course = make_course()
-
-        with pytest.raises(TypeError, match="actor"):
-            service.enroll(make_user(), course, actor=course)
-
-    def test_an_anonymous_actor_is_nobody(self, service: EnrollmentsService) -> None:
-        enrollment = service.enroll(make_user(), make_course(), actor=AnonymousUser())
-
-        assert enrollment.events.get().actor_id is None
-
-    def test_the_key_of_an_actor_may_be_text(self, service: EnrollmentsService) -> None:
-        learner, actor = make_users(2)
-
-        enrollment = service.enroll(learner, make_course(), actor=str(actor.pk))
-
-        assert enrollment.events.get().actor_id == actor.pk
+        for learner, given, key in (
+            (first, AnonymousUser(), None),
+            (second, str(actor.pk), actor.pk),
+            (third, None, None),
+        ):
+            event = service.enroll(learner, course, actor=given).events.get()
+            assert (event.actor_id, event.source, event.reason) == (key, "service", "")
 
     @pytest.mark.parametrize("reason", [None, 5, "\x00", "\ud800"])
-    def test_a_reason_must_be_a_text(
-        self, service: EnrollmentsService, reason: Any
-    ) -> None:
-        learner = make_user()
+    def test_refuses_a_reason_that_is_no_text(self, ada, course, reason):
+        with refused(CourseEnrollmentError, match="reason"):
+            service.enroll(ada, course, reason=reason)
 
-        with nothing_written(), pytest.raises(CourseEnrollmentError, match="reason"):
-            service.enroll(learner, make_course(), reason=reason)
-
-    @pytest.mark.parametrize("users", ["bob", b"bob"])
-    def test_one_string_is_no_list_of_users(
-        self, service: EnrollmentsService, users: Any
-    ) -> None:
-        with nothing_written(), pytest.raises(TypeError, match="users"):
-            service.bulk_enroll(make_course(), users)
-
-    def test_a_source_must_be_a_plain_word(self, service: EnrollmentsService) -> None:
+    def test_refuses_a_source_that_is_no_plain_word(self, ada, course):
         with pytest.raises(ValueError, match="'Else where' is no source"):
-            service.enroll(make_user(), make_course(), source="Else where")
+            service.enroll(ada, course, source="Else where")
 
-    def test_the_name_is_that_of_the_user_model(
-        self, service: EnrollmentsService
-    ) -> None:
-        enrollment = service.enroll(make_user("ada"), make_course())
+    def test_has_the_name_of_the_user_model(self, ada, course):
+        enrollment = service.enroll(ada, course)
 
+        assert enrollment.username == enrollment.events.get().username
         assert enrollment.username == username("ada")
-        assert enrollment.events.get().username == username("ada")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from django_enrollments import signals
+from django_enrollments.errors import EnrollmentNotAllowed
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
@@ -47,6 +50,15 @@ def nothing_written() -> Iterator[None]:
     before = stored()
     yield
     assert stored() == before
+
+
+@contextmanager
+def refused(
+    error: type[Exception], match: str | None = None
+) -> Iterator[pytest.ExceptionInfo[Any]]:
+    """Assert that a block raises an error and writes nothing."""
+    with nothing_written(), pytest.raises(error, match=match) as refusal:
+        yield refusal
 
 
 @contextmanager
@@ -93,3 +105,8 @@ def fold(**filters: Any) -> tuple[str, bool] | None:
         assert before == (state or (None, None)), event.type
         state = (event.mode_after, event.active_after)
     return state
+
+
+def veto(action: str, **context: Any) -> None:
+    """Refuse every change, as a filter of the host."""
+    raise EnrollmentNotAllowed("Not today.")

@@ -1,54 +1,55 @@
 """
-Gives the backends that the settings name, and says what each of them must offer.
+The backends that settings name: a protocol and a function that returns it for each.
 
-Instances are kept by dotted path, so a changed setting is heard at once. A backend
-that is ``None`` is inert: its finder gives ``None`` and nothing happens.
+Instances are kept by dotted path, so a changed setting counts at once. Without a path
+in the setting there is no backend and nothing happens. Each function raises
+``importing.CollaboratorNotLoaded``, an ``ImproperlyConfigured``,
+where the backend cannot be loaded; the next call tries again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from django_enrollments.collaborators import load_instance
-from django_enrollments.conf import conf
+from django_enrollments.importing import load_backend
 
 if TYPE_CHECKING:
     from django_enrollments.backends.notifications import NotificationData
 
 
 class NotificationBackend(Protocol):
-    """What ``ENROLLMENTS_NOTIFICATION_BACKEND`` names."""
+    """The class that ``ENROLLMENTS_NOTIFICATION_BACKEND`` names."""
 
     def send(self, notification_data: NotificationData) -> None:
         """
         Send a notification to its users.
 
-        Never called within a transaction of this app, so it may use a network; it
-        raises when somebody could not be told.
+        Never called within a transaction of this app, so it may use a network. It
+        raises any exception when a user could not be notified.
 
         Args:
-            notification_data: Whom to tell what; also readable as a mapping.
+            notification_data: The recipients and the message; also a mapping.
         """
 
 
 class RetirementBackend(Protocol):
-    """What ``ENROLLMENTS_RETIREMENT_BACKEND`` names."""
+    """The class that ``ENROLLMENTS_RETIREMENT_BACKEND`` names."""
 
     def find_retiring_user(self, username: str) -> Any | None:
         """
         Return the user who asked to be retired under this name, or ``None``.
 
         Args:
-            username: The name they had when they asked, case and all.
+            username: The name at the time of the request, with its case.
         """
 
 
 class EmailOptInBackend(Protocol):
-    """What ``ENROLLMENTS_EMAIL_OPT_IN_BACKEND`` names."""
+    """The class that ``ENROLLMENTS_EMAIL_OPT_IN_BACKEND`` names."""
 
     def set_opt_in(self, user: Any, org: str, opted_in: bool) -> None:
         """
-        Note whether a learner wants mail from an organisation.
+        Store whether a learner wants mail from an organisation.
 
         Called within the transaction of the enrollment; it may not use a network.
 
@@ -60,11 +61,11 @@ class EmailOptInBackend(Protocol):
 
 
 class CohortBackend(Protocol):
-    """What ``ENROLLMENTS_COHORT_BACKEND`` names."""
+    """The class that ``ENROLLMENTS_COHORT_BACKEND`` names."""
 
     def add_user(self, course: Any, cohort_name: str, user: Any) -> None:
         """
-        Put a learner into a cohort of a course; nothing happens when they are in it.
+        Add a learner to a cohort of a course; a member stays in it.
 
         Called within the transaction of the enrollment; it may not use a network.
 
@@ -79,7 +80,7 @@ class CohortBackend(Protocol):
 
 
 class EnterpriseBackend(Protocol):
-    """What ``ENROLLMENTS_ENTERPRISE_BACKEND`` names."""
+    """The class that ``ENROLLMENTS_ENTERPRISE_BACKEND`` names."""
 
     def record_enrollment(
         self,
@@ -106,64 +107,30 @@ class EnterpriseBackend(Protocol):
 
 
 def get_notification_backend() -> NotificationBackend:
-    """
-    Return the backend that delivers notifications.
-
-    Raises:
-        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
-    """
-    path = conf.ENROLLMENTS_NOTIFICATION_BACKEND
-    found = load_instance("ENROLLMENTS_NOTIFICATION_BACKEND", path)
-    return cast("NotificationBackend", found)
+    """Return the backend that delivers notifications."""
+    backend: NotificationBackend = load_backend("ENROLLMENTS_NOTIFICATION_BACKEND")
+    return backend
 
 
 def get_retirement_backend() -> RetirementBackend:
-    """
-    Return the backend that knows who asked to be retired.
-
-    Raises:
-        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
-    """
-    path = conf.ENROLLMENTS_RETIREMENT_BACKEND
-    found = load_instance("ENROLLMENTS_RETIREMENT_BACKEND", path)
-    return cast("RetirementBackend", found)
+    """Return the backend that finds users who asked to be retired."""
+    backend: RetirementBackend = load_backend("ENROLLMENTS_RETIREMENT_BACKEND")
+    return backend
 
 
 def get_email_opt_in_backend() -> EmailOptInBackend:
-    """
-    Return the backend that stores a learner's e-mail choice.
-
-    Raises:
-        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
-    """
-    path = conf.ENROLLMENTS_EMAIL_OPT_IN_BACKEND
-    found = load_instance("ENROLLMENTS_EMAIL_OPT_IN_BACKEND", path)
-    return cast("EmailOptInBackend", found)
+    """Return the backend that stores choices about e-mail."""
+    backend: EmailOptInBackend = load_backend("ENROLLMENTS_EMAIL_OPT_IN_BACKEND")
+    return backend
 
 
 def find_cohort_backend() -> CohortBackend | None:
-    """
-    Return the backend that knows cohorts, or ``None`` when the host has none.
-
-    Raises:
-        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
-    """
-    path = conf.ENROLLMENTS_COHORT_BACKEND
-    if path is None:
-        return None
-    return cast("CohortBackend", load_instance("ENROLLMENTS_COHORT_BACKEND", path))
+    """Return the backend of cohorts, ``None`` without one."""
+    backend: CohortBackend | None = load_backend("ENROLLMENTS_COHORT_BACKEND")
+    return backend
 
 
 def find_enterprise_backend() -> EnterpriseBackend | None:
-    """
-    Return the backend that records enterprise enrollments, or ``None`` without one.
-
-    Raises:
-        CollaboratorNotLoaded: It cannot be loaded; an ``ImproperlyConfigured``.
-    """
-    path = conf.ENROLLMENTS_ENTERPRISE_BACKEND
-    if path is None:
-        return None
-    return cast(
-        "EnterpriseBackend", load_instance("ENROLLMENTS_ENTERPRISE_BACKEND", path)
-    )
+    """Return the backend of enterprise customers, ``None`` without one."""
+    backend: EnterpriseBackend | None = load_backend("ENROLLMENTS_ENTERPRISE_BACKEND")
+    return backend

@@ -26,6 +26,7 @@ from django_enrollments.permissions import (
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
     account_of,
+    is_global_staff,
 )
 
 if TYPE_CHECKING:
@@ -310,13 +311,3 @@ def _teams(
         and role in team
         and (course_ids is None or course_id in course_ids)
     }
-
-
-def is_global_staff(user: Any) -> bool:
-    """
-    Return whether a user is global staff: exactly ``is_staff`` (V1-AUTH-17).
-
-    Args:
-        user: An instance of any user model, or an anonymous user.
-    """
-    return bool(getattr(user, "is_staff", False))

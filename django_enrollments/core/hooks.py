@@ -14,10 +14,10 @@ from django_enrollments.backends.loading import (
     find_enterprise_backend,
     get_email_opt_in_backend,
 )
-from django_enrollments.collaborators import CollaboratorNotLoaded, load
 from django_enrollments.conf import conf, refuse_everything
 from django_enrollments.core.transactions import unjudged
 from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.importing import CollaboratorNotLoaded, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

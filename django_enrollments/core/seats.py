@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
-from django.db.models import Count, F, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Value
 
 from django_enrollments.context import read_alias
+from django_enrollments.core.sql import count_seats
 from django_enrollments.core.transactions import (
     Conflict,
     lock_row,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models import QuerySet
-    from django.db.models.expressions import Combinable
 
     from django_enrollments.core.course_info import CourseOffer
 
@@ -155,9 +153,9 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
         Conflict: The course has been deleted since it was read.
     """
     # What can be built before others wait for the lock is built here.
-    course = all_courses(using).filter(pk=offer.key)
+    course = all_courses(using).filter(pk=offer.key).order_by()
     path = get_course_adapter().max_student_enrollments_allowed
-    taken: Any = _count_of(offer)
+    taken: Any = count_seats(offer.key, offer.course_id, using=using)
     holders: Any = ()
     if _needs_locking_reads(connections[using]):
         # They lock rows, so they can neither count nor follow a path.
@@ -177,24 +175,6 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
     for count, capacity in found:
         return Seats(capacity, held + count)
     raise Conflict
-
-
-def _count_of(offer: CourseOffer) -> Combinable:
-    """
-    Return an expression of the number of seats taken in a course.
-
-    It is what ``CourseEnrollmentQuerySet.holding_seats`` counts. But others wait for
-    this count, and databases are quicker to count all learners, and then those of the
-    few staff members, than to look for each learner among the staff.
-    """
-    learners = CourseEnrollment.objects.of_course_key(offer.key).active().order_by()
-    staff = CourseAccessRole.objects.outside_the_count(offer.course_id).order_by()
-    return _counted(learners) - _counted(learners.filter(user__in=staff.values("user")))
-
-
-def _counted(learners: QuerySet[Any]) -> Coalesce:
-    counted = learners.values("is_active").annotate(enrollments_count=Count("*"))
-    return Coalesce(Subquery(counted.values("enrollments_count")), 0)
 
 
 def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:

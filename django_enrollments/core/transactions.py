@@ -148,12 +148,6 @@ def writing_call(at: datetime | None = None) -> Iterator[tuple[Call, str]]:
         yield call, using
 
 
-def begin_writing() -> str:
-    """Return the alias that enrollments are written to, ready to be read from."""
-    with writing_call() as (_, using):
-        return using
-
-
 @contextmanager
 def write_transaction(using: str, *, reads_first: bool = True) -> Iterator[None]:
     """

@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
                 "ordering": ("user_id", "course_id"),
             },
             bases=(
-                django_enrollments.models.delegates.EnrollmentShortcuts,
+                django_enrollments.models.delegates.EnrollmentMethods,
                 models.Model,
             ),
         ),

@@ -14,6 +14,7 @@ from model_utils.models import TimeStampedModel
 from django_enrollments.conf import conf
 from django_enrollments.course_model import course_id_is_text, get_course_adapter
 from django_enrollments.identifiers import find_course_id
+from django_enrollments.models.delegates import model_methods
 from django_enrollments.models.fields import LowercaseCharField, ToTheLetter
 from django_enrollments.text import MAX_TEXT, org_of
 
@@ -223,6 +224,6 @@ class CourseMode(models.Model):
         Returns:
             Instances in creation order; an unsaved one for the default mode.
         """
-        from django_enrollments.models import delegates
-
-        return delegates.modes_for_course(course_id, include_expired, only_selectable)
+        return model_methods.modes_for_course(
+            course_id, include_expired, only_selectable
+        )

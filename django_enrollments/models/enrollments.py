@@ -19,7 +19,7 @@ from django_enrollments.course_model import (
     get_course_model,
 )
 from django_enrollments.identifiers import find_course, find_course_id, find_username
-from django_enrollments.models.delegates import EnrollmentShortcuts
+from django_enrollments.models.delegates import EnrollmentMethods
 from django_enrollments.models.fields import ExactCharField, ToTheLetter
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.text import MAX_TEXT
@@ -195,7 +195,7 @@ class _Counts(dict[str, int]):
 CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
 
 
-class CourseEnrollment(EnrollmentShortcuts, TimeStampedModel):
+class CourseEnrollment(EnrollmentMethods, TimeStampedModel):
     """
     A learner's place in a course.
 

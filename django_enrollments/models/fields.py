@@ -34,6 +34,15 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic
         return parameters
 
 
+#: A text that is compared to the letter, by vendor of the database.
+TO_THE_LETTER = {
+    "sqlite": "%(expressions)s COLLATE BINARY",
+    "postgresql": '%(expressions)s COLLATE "C"',
+    # Bytes have no collation.
+    "mysql": "CAST(%(expressions)s AS BINARY)",
+}
+
+
 class ToTheLetter(Func):
     """
     A text that is compared by case, accents and trailing spaces on every database.
@@ -42,17 +51,13 @@ class ToTheLetter(Func):
     """
 
     output_field = models.CharField()
-    template = '%(expressions)s COLLATE "C"'
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the text with SQLite's own binary collation."""
-        template = "%(expressions)s COLLATE BINARY"
-        return self.as_sql(compiler, connection, template=template, **context)
-
-    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the bytes of the text; they have no collation."""
-        template = "CAST(%(expressions)s AS BINARY)"
-        return self.as_sql(compiler, connection, template=template, **context)
+    def as_sql(  # type: ignore[override]  # Nothing else is passed.
+        self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
+    ) -> Any:
+        """Return the text with the binary collation of the database."""
+        template = TO_THE_LETTER[connection.vendor]
+        return super().as_sql(compiler, connection, template=template, **context)
 
 
 class LowercaseCharField(ExactCharField):

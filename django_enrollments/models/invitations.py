@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
 from django_enrollments.identifiers import find_course_id
+from django_enrollments.models.delegates import model_methods
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
 from django_enrollments.text import MAX_TEXT, clean_address, normalize_email
 
@@ -193,6 +194,4 @@ class CourseEnrollmentAllowed(models.Model):
         Raises:
             CourseEnrollmentError: Conflicts with other changes did not end.
         """
-        from django_enrollments.models import delegates
-
-        return delegates.retire_invitations(email)
+        return model_methods.retire_invitations(email)

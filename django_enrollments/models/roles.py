@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.models.fields import ExactCharField
+from django_enrollments.permissions import is_global_staff
 from django_enrollments.text import MAX_TEXT
 
 
@@ -115,7 +116,7 @@ class CourseAccessRole(models.Model):
         """
         if not user.is_authenticated or not user.is_active:
             return False
-        if getattr(user, "is_staff", False):
+        if is_global_staff(user):
             return True
         roles = {role}
         if role in {cls.STAFF, "beta_testers"}:

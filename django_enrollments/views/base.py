@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.exceptions import TooManyFieldsSent, ValidationError
@@ -24,7 +23,6 @@ from rest_framework.request import WrappedAttributeError
 from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
-from django_enrollments.api_keys import has_valid_key
 from django_enrollments.authentication import (
     ConfiguredClasses,
     SessionAuthenticationAllowInactiveUser,
@@ -32,14 +30,8 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import non_atomic
-from django_enrollments.identifiers import find_username
-from django_enrollments.permissions import (
-    CREATE_ENROLLMENT,
-    DEACTIVATE_ENROLLMENT,
-    VIEW_ENROLLMENT_DATA,
-    account_of,
-    has_perm,
-)
+from django_enrollments.permissions import account_of
+from django_enrollments.policies import Requester, has_valid_api_key
 from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.errors import (
@@ -86,7 +78,7 @@ class ApiKeyPermissionMixIn:
         Args:
             request: The request.
         """
-        granted = has_valid_key(request)
+        granted = has_valid_api_key(request.headers)
         if granted:
             write_audit_line(
                 "ApiKeyHeaderPermission used",
@@ -110,6 +102,41 @@ class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
         is_known = account_of(request.user).is_authenticated
         # Asked of those who are logged in too, for what their key does is logged.
         return self.has_api_key_permissions(request) or bool(is_known)
+
+
+class IsGlobalStaff(BasePermission):
+    """
+    Grants access to users who may read, or change, the data of every learner.
+
+    An API key is not enough (V1-AUTH-05, V1-AUTH-07).
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """
+        Return whether the user has the permission that the method needs.
+
+        Args:
+            request: An authenticated request.
+            view: The view.
+        """
+        user = Requester(request.user)
+        if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
+            return user.can_enroll_others
+        return user.can_view_others
+
+
+class CanRetireUser(BasePermission):
+    """Grants access to users who may retire users (V1-AUTH-18)."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """
+        Return whether the user may unenroll a user from all courses.
+
+        Args:
+            request: An authenticated request.
+            view: The view.
+        """
+        return Requester(request.user).can_retire_users
 
 
 class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
@@ -276,49 +303,11 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             return super().handle_exception(as_api_exception(exc))
 
 
-class Requester:
+def requester_of(request: Request) -> Requester:
     """
-    The requester, and what permission backends or an API key permit them.
-
-    A program that sends a key and is not logged in has the name ``""``
-    (V1-AUTH-09).
+    Return the requester, in a view that accepts API keys.
 
     Args:
-        request: An authenticated request to a view that takes API keys.
+        request: An authenticated request.
     """
-
-    def __init__(self, request: Request) -> None:
-        self.user = account_of(request.user)
-        self.username = str(self.user.get_username())
-        self.has_key = has_valid_key(request)
-
-    def is_called(self, name: object) -> bool:
-        """
-        Return whether a name is the requester's own, in any normal form.
-
-        Args:
-            name: What a request names a learner by.
-        """
-        stored = find_username(name) if isinstance(name, str) else None
-        own = self.username
-        return name == own or (stored is not None and str(stored) == own)
-
-    @cached_property
-    def may_view(self) -> bool:
-        """Whether they may read anybody's enrollments."""
-        return self.has_key or has_perm(self.user, VIEW_ENROLLMENT_DATA)
-
-    @cached_property
-    def may_create(self) -> bool:
-        """Whether they may enroll others, in any mode."""
-        return self.has_key or self.may_force
-
-    @cached_property
-    def may_force(self) -> bool:
-        """Whether they may enroll with force; a key alone never may (V1-FORCE-02)."""
-        return has_perm(self.user, CREATE_ENROLLMENT)
-
-    @cached_property
-    def may_deactivate(self) -> bool:
-        """Whether they may take others out of courses."""
-        return self.has_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
+    return Requester(request.user, has_api_key=has_valid_api_key(request.headers))

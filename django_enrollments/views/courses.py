@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rest_framework.response import Response
 
 from django_enrollments import api
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.course_details_cache import may_be_personal
-from django_enrollments.views.base import EnrollmentAPIView, Requester
+from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.views.base import EnrollmentAPIView, requester_of
 from django_enrollments.views.errors import DESCRIBING, refusing
 from django_enrollments.views.inputs import (
     CourseQuerySerializer,
@@ -70,7 +70,7 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
             400: No course has this id.
             404: The path has no valid course id; the site decides the body.
         """
-        requester = Requester(request)
+        requester = requester_of(request)
         query = validated(EligibilityQuerySerializer(data=request.query_params))
         mode = query.get("mode") or None
         username = requester.username

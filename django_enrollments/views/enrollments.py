@@ -14,17 +14,11 @@ from django_enrollments.authentication import (
     ConfiguredClasses,
     EnrollmentCrossDomainSessionAuth,
 )
-from django_enrollments.conf import conf
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
-from django_enrollments.permissions import (
-    VIEW_ENROLLMENT_DATA,
-    granted_course_ids,
-    granted_courses,
-)
 from django_enrollments.text import MAX_TEXT
 from django_enrollments.users import (
     choose_user,
@@ -35,8 +29,9 @@ from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
-    Requester,
+    requester_of,
 )
+from django_enrollments.views.enrolling import EnrollmentRequest, enroll_or_change
 from django_enrollments.views.errors import (
     ENROLLING,
     LISTING,
@@ -60,6 +55,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from rest_framework.request import Request
+
+    from django_enrollments.policies import Requester
 
 #: No user model has longer names; no statement needs to carry them.
 _LONGEST_NAME = 1_000
@@ -87,10 +84,10 @@ class EnrollmentView(EnrollmentAPIView):
                 body. Or the requester may not see the enrollments of this learner: an
                 empty body, whether or not the learner exists.
         """
-        requester = Requester(request)
-        if username is None or requester.is_called(username):
+        requester = requester_of(request)
+        if username is None or requester.is_named(username):
             username = requester.username
-        elif not requester.may_view:
+        elif not requester.can_view_others:
             # The same for all, so that it tells nothing of anybody (V1-GET-02).
             raise Refused(404)
         query = validated(CourseQuerySerializer(data=request.query_params))
@@ -121,13 +118,13 @@ class EnrollmentListView(EnrollmentAPIView):
             400: The data layer refused.
             403: A filter of the site vetoed.
         """
-        requester = Requester(request)
+        requester = requester_of(request)
         query = validated(LearnerQuerySerializer(data=request.query_params))
         username = query.get("user", requester.username)
         include_expired = query["include_expired"]
-        if requester.is_called(username):
+        if requester.is_named(username):
             username = requester.username
-        elif not requester.may_view:
+        elif not requester.can_view_others:
             return Response(_listed_for_team(requester, username, include_expired))
         with refusing(LISTING, username=username):
             listed = api.get_enrollments(username, include_expired=include_expired)
@@ -156,7 +153,7 @@ class EnrollmentListView(EnrollmentAPIView):
                 active one.
         """
         # Checks run in the order of V1-POST-01; the first that refuses responds.
-        requester = Requester(request)
+        requester = requester_of(request)
         body = body_of(request)
         target = validated(EnrollmentTargetSerializer(data=body))
         course_id = target["course_details"]["course_id"]
@@ -167,7 +164,7 @@ class EnrollmentListView(EnrollmentAPIView):
             raise refused(406, "The user {} does not exist.", learner)
         with _audited(requester, user, course_id, body) as seen:
             change = validated(EnrollmentChangeSerializer(data=body))
-            is_forced = change.pop("force_enrollment", None) and requester.may_force
+            is_forced = change.pop("force_enrollment", None) and requester.can_force
             with (
                 refusing(
                     ENROLLING,
@@ -178,18 +175,16 @@ class EnrollmentListView(EnrollmentAPIView):
                 ),
                 attributed(origin_of(actor=requester.user, source="rest")),
             ):
-                enrollment = api.enroll_or_update(
+                wanted = EnrollmentRequest(
+                    requester,
+                    user,
                     learner,
                     course_id,
-                    mode=mode,
+                    mode,
                     force_enrollment=bool(is_forced),
-                    may_enroll=user == requester.user or requester.may_create,
-                    may_choose_mode=_may_choose(mode, requester),
-                    may_change=requester.may_create,
-                    may_change_to_expired=requester.has_key,
-                    may_deactivate=requester.may_deactivate,
                     **change,
                 )
+                enrollment = enroll_or_change(wanted)
             seen.update(enrollment)
         return Response(enrollment)
 
@@ -214,7 +209,7 @@ def _audited(
     try:
         yield seen
     finally:
-        if requester.has_key:
+        if requester.has_api_key:
             with suppress(Exception):
                 actual = seen or api.get_enrollment(user.get_username(), course_id)
                 write_audit_line(
@@ -238,8 +233,8 @@ def _listed_for_team(
     permission backends can list courses: the time of the answer would tell otherwise
     how many other enrollments there are (contract §10).
     """
-    granted_ids = granted_course_ids(requester.user, VIEW_ENROLLMENT_DATA)
-    visible = None if granted_ids is None else _ids_by_key(granted_ids)
+    visible_ids = requester.visible_course_ids()
+    visible = None if visible_ids is None else _ids_by_key(visible_ids)
     if visible == {}:
         return []
     try:
@@ -251,10 +246,9 @@ def _listed_for_team(
         return []
     if visible is None:
         wanted = {one["course_details"]["course_id"] for one in listed}
-        courses = _courses_of(wanted)
-        granted = granted_courses(requester.user, VIEW_ENROLLMENT_DATA, courses)
+        courses = requester.visible_courses(_courses_of(wanted))
         id_of = get_course_adapter().course_id_of
-        visible = {course.pk: id_of(course) for course in granted}
+        visible = {course.pk: id_of(course) for course in courses}
     shown = {*visible.values()}
     return [one for one in listed if one["course_details"]["course_id"] in shown]
 
@@ -283,17 +277,11 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
     user, email = body.get("user"), body.get("email")
     has_user, has_email = user not in (None, ""), email not in (None, "")
-    if requester.is_called(user) or not (has_user or has_email):
+    if requester.is_named(user) or not (has_user or has_email):
         return requester.username
-    if not _may_act(body, requester):
+    if not requester.can_act_for_others(is_active=body.get("is_active")):
         raise Refused(404)
     return user if has_user else _name_of_address(email)
-
-
-def _may_act(body: Mapping[str, Any], requester: Requester) -> bool:
-    """Return whether a requester may do to anybody what a request asks for."""
-    leaves = body.get("is_active") is False
-    return requester.may_create or (leaves and requester.may_deactivate)
 
 
 #: What is answered where an address stands for no user, by the code of the refusal.
@@ -318,19 +306,16 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
     mode = body.get("mode")
     if isinstance(mode, list | dict):
         mode = safe_text(mode)
-    if not (_may_choose(mode, requester) or _may_act(body, requester)):
+    # The permission to deactivate does not depend on the mode.
+    if not requester.can_choose_mode(mode) and not requester.can_act_for_others(
+        is_active=body.get("is_active")
+    ):
         raise refused(
             403,
             "User does not have permission to create enrollment with mode [{}].",
             mode,
         )
     return mode
-
-
-def _may_choose(mode: Any, requester: Requester) -> bool:
-    """Return whether a requester may enroll somebody in a mode (V1-POST-15)."""
-    picks_own = mode is None or mode in conf.ENROLLMENTS_SELF_SERVICE_MODES
-    return picks_own or requester.may_create
 
 
 def _user_of(learner: object, requester: Requester) -> Any | None:

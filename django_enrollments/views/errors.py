@@ -18,7 +18,6 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.errors import (
     CohortNotFoundError,
     CourseEnrollmentError,
@@ -30,6 +29,7 @@ from django_enrollments.errors import (
     InvalidEnrollmentAttribute,
     UserNotFoundError,
 )
+from django_enrollments.importing import CollaboratorNotLoaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -17,9 +17,8 @@ from django_enrollments.core.invitations import (
 )
 from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
-from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
 from django_enrollments.views.errors import refused
-from django_enrollments.views.guards import IsGlobalStaff
 from django_enrollments.views.inputs import (
     InvitationRequestSerializer,
     InvitationsQuerySerializer,

@@ -19,9 +19,8 @@ from django_enrollments.models import CourseEnrollment
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.users import find_names
-from django_enrollments.views.base import EnrollmentAPIView
+from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
 from django_enrollments.views.errors import Refused
-from django_enrollments.views.guards import IsGlobalStaff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

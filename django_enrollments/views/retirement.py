@@ -11,13 +11,12 @@ from rest_framework.response import Response
 
 from django_enrollments import api
 from django_enrollments.backends.loading import get_retirement_backend
-from django_enrollments.collaborators import CollaboratorNotLoaded
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import EnrollmentApiLoadError
+from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.text import MAX_USERNAME, is_storable
-from django_enrollments.views.base import EnrollmentAPIView
-from django_enrollments.views.guards import CanRetireUser
+from django_enrollments.views.base import CanRetireUser, EnrollmentAPIView
 from django_enrollments.views.inputs import (
     RetirementRequestSerializer,
     body_of,

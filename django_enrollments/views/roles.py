@@ -18,7 +18,7 @@ from django_enrollments.errors import UserNotFoundError
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
-    Requester,
+    requester_of,
 )
 from django_enrollments.views.errors import refused
 from django_enrollments.views.inputs import RolesQuerySerializer, validated
@@ -48,7 +48,7 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
             200: The roles, possibly none.
             400: The roles could not be read.
         """
-        requester = Requester(request)
+        requester = requester_of(request)
         try:
             roles = _told_roles(api.get_user_roles(requester.username))
         except Exception as error:
@@ -66,8 +66,7 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
         course_id = query.get("course_id")
         if course_id:
             roles = [role for role in roles if role["course_id"] == course_id]
-        is_staff = bool(getattr(requester.user, "is_staff", False))
-        return Response({"roles": roles, "is_staff": is_staff})
+        return Response({"roles": roles, "is_staff": requester.is_global_staff})
 
 
 def _told_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:

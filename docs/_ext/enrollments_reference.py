@@ -15,10 +15,11 @@ from django.core.management import load_command_class
 from django.db import models
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from django_enrollments import checks, errors
-from django_enrollments.conf import SPECS, Settings
+from django_enrollments.conf import SETTINGS
 from django_enrollments.views.errors import ERROR_RESPONSES
 
 if TYPE_CHECKING:
@@ -95,32 +96,31 @@ def literal(value: object) -> str:
 
 
 class SettingsDirective(WrittenDirective):
-    """Every setting: an overview, then one ``confval`` each, from ``conf.SPECS``."""
+    """Every setting: an overview, then one ``confval`` each, from ``conf.SETTINGS``."""
 
     def lines(self) -> Iterator[str]:
         """Write the overview and the entries."""
+        analyzer = ModuleAnalyzer.for_module(f"{APP}.conf")
+        comments = analyzer.find_attr_docs()
+        docs = {name: "\n".join(comments["Settings", name]) for name in SETTINGS}
         yield from table(
-            ("Setting", "What it says"),
-            *((f":confval:`{name}`", self._summary(name)) for name in SPECS),
+            ("Setting", "Meaning"),
+            *((f":confval:`{name}`", doc) for name, doc in docs.items()),
             widths="50 50",
         )
-        for name, spec in SPECS.items():
+        for name, setting in SETTINGS.items():
             yield f".. confval:: {name}"
-            yield f"   :type: {spec.expected}"
-            yield f"   :default: {literal(spec.default)}"
+            yield f"   :type: {setting.expected}"
+            yield f"   :default: {literal(setting.default)}"
             yield ""
-            yield from indented(self._summary(name))
+            yield from indented(docs[name])
             yield ""
-            if spec.safe != spec.default:
+            if setting.safe != setting.default:
                 yield (
                     "   While the value has the wrong type, "
-                    f"{self._safe(spec.safe)} is used."
+                    f"{self._safe(setting.safe)} is used."
                 )
                 yield ""
-
-    @staticmethod
-    def _summary(name: str) -> str:
-        return inspect.getdoc(getattr(Settings, name)) or ""
 
     @staticmethod
     def _safe(value: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from django.utils.timezone import override as override_time_zone
@@ -47,14 +46,14 @@ COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 ADAPTERS = "tests.stranger.adapters"
 
 
-def use(settings: Any, default_host: str, other_host: str) -> None:
+def use(settings, default_host, other_host):
     """Set the adapter of the host that the tests run under."""
     name = default_host if is_default_host() else other_host
     settings.ENROLLMENTS_COURSE_ADAPTER = f"{ADAPTERS}.{name}"
 
 
 class TestNames:
-    def test_contract_4_are_these(self) -> None:
+    def test_contract_4_are_these(self):
         assert NAMES == (
             "course_id",
             "org",
@@ -70,7 +69,7 @@ class TestNames:
             "proctoring_provider",
         )
 
-    def test_contract_4_the_base_class_reads_our_own_course(self) -> None:
+    def test_contract_4_the_base_class_reads_our_own_course(self):
         sources = CourseAdapter().sources()
 
         assert sources.pop("course_id") == "id"
@@ -78,7 +77,7 @@ class TestNames:
 
 
 class TestThisHost:
-    def test_every_kind_of_source_is_read(self) -> None:
+    def test_every_kind_of_source_is_read(self):
         course = make_course(
             org="Institute",
             display_name="Numbers",
@@ -106,14 +105,14 @@ class TestThisHost:
             proctoring_provider="proctor",
         )
 
-    def test_a_path_that_ends_early_is_none(self) -> None:
+    def test_a_path_that_ends_early_is_none(self):
         make_course("django-101")
 
         facts = get_course_adapter().facts(get_course_model().objects.get())
 
         assert facts.org == ""
 
-    def test_finding_gives_the_one_with_exactly_this_id(self) -> None:
+    def test_finding_gives_the_one_with_exactly_this_id(self):
         course = make_course("django-101")
         adapter = get_course_adapter()
 
@@ -122,7 +121,7 @@ class TestThisHost:
         assert adapter.find_course("django-1") is None
         assert adapter.course_id_of(course) == "django-101"
 
-    def test_the_orgs_of_courses_that_are_gone_come_from_their_ids(self) -> None:
+    def test_the_orgs_of_courses_that_are_gone_come_from_their_ids(self):
         make_course("edX/1/x", org="Institute")
         make_course("edX/2/x")
         orgs = get_course_adapter().orgs_of(["edX/1/x", "edX/2/x", "old/3/x", "gone"])
@@ -134,11 +133,11 @@ class TestMethodsOnly:
     """An adapter that computes everything, with plain dates and a capacity of 1."""
 
     @pytest.fixture(autouse=True)
-    def _adapter(self, settings: Any) -> None:
+    def _adapter(self, settings):
         use(settings, "MethodAdapter", "MethodSeminarAdapter")
         settings.TIME_ZONE = "UTC"
 
-    def test_the_course_is_what_the_methods_say(self) -> None:
+    def test_the_course_is_what_the_methods_say(self):
         make_course()
 
         details = api.get_course_enrollment_details(COURSE_ID)
@@ -164,8 +163,8 @@ class TestMethodsOnly:
         ],
     )
     def test_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
-        self, at: datetime, is_open: bool
-    ) -> None:
+        self, at, is_open
+    ):
         make_course()
         make_user()
 
@@ -174,7 +173,7 @@ class TestMethodsOnly:
 
         assert told["allowed"] is is_open
 
-    def test_seats_are_counted_though_no_query_knows_how_many(self) -> None:
+    def test_seats_are_counted_though_no_query_knows_how_many(self):
         make_course()
         ada, bob = make_users(2)
 
@@ -184,9 +183,7 @@ class TestMethodsOnly:
             api.add_enrollment(bob.get_username(), COURSE_ID)
 
     @pytest.mark.rule("B-04")
-    def test_lists_take_two_queries_all_the_same(
-        self, django_assert_num_queries: Any
-    ) -> None:
+    def test_lists_take_two_queries_all_the_same(self, django_assert_num_queries):
         learner = make_user()
         for number in range(3):
             course = make_course(f"course-{number}")
@@ -205,13 +202,13 @@ class TestMethodsOnly:
             for number in range(3)
         ]
 
-    def test_the_org_of_a_course_left_is_computed(self) -> None:
+    def test_the_org_of_a_course_left_is_computed(self):
         EnrollmentsService().enroll(make_user(), make_course(), at=NOON)
 
         assert api.unenroll_user_from_all_courses(username("ada")) == ["computed"]
 
     @pytest.mark.rule("SVC-04")
-    def test_proctored_exams_are_computed(self, settings: Any) -> None:
+    def test_proctored_exams_are_computed(self, settings):
         settings.ENROLLMENTS_PROCTORING_BACKENDS = {
             "computed": {"allow_honor_mode": True}
         }
@@ -230,10 +227,10 @@ class TestNothingButAnId:
     """An adapter that maps every other name to ``None``."""
 
     @pytest.fixture(autouse=True)
-    def _adapter(self, settings: Any) -> None:
+    def _adapter(self, settings):
         use(settings, "BareAdapter", "BareSeminarAdapter")
 
-    def test_the_defaults_are_used(self) -> None:
+    def test_the_defaults_are_used(self):
         make_course(
             display_name="Unseen",
             enrollment_end=NOON,
@@ -256,7 +253,7 @@ class TestNothingButAnId:
             "left": None,
         }
 
-    def test_the_org_is_that_of_the_id(self) -> None:
+    def test_the_org_is_that_of_the_id(self):
         make_course()
         CourseEnrollment.enroll(make_user(), COURSE_ID)
 
@@ -266,10 +263,10 @@ class TestNothingButAnId:
 @pytest.mark.skipif(not is_default_host(), reason="here the key is no course id")
 class TestTheKeyIsTheId:
     @pytest.fixture(autouse=True)
-    def _adapter(self, settings: Any) -> None:
+    def _adapter(self, settings):
         settings.ENROLLMENTS_COURSE_ADAPTER = f"{ADAPTERS}.KeyAdapter"
 
-    def test_pk_will_do_as_its_name(self) -> None:
+    def test_pk_will_do_as_its_name(self):
         course = make_course()
         learner = make_user()
 
@@ -282,7 +279,7 @@ class TestTheKeyIsTheId:
         assert CourseEnrollment.is_enrolled_by_partial(learner, "course-v1:edX+DemoX")
         assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
 
-    def test_a_deleted_course_can_still_be_left(self) -> None:
+    def test_a_deleted_course_can_still_be_left(self):
         make_course()
         make_user()
         api.add_enrollment(username("ada"), COURSE_ID)
@@ -294,9 +291,7 @@ class TestTheKeyIsTheId:
 
 
 class TestNarrowed:
-    def test_courses_that_are_not_shown_cannot_be_enrolled_in(
-        self, settings: Any
-    ) -> None:
+    def test_courses_that_are_not_shown_cannot_be_enrolled_in(self, settings):
         hidden = make_course("hidden")
         make_course("shown")
         CourseEnrollment.enroll(make_user(), "hidden")
@@ -311,12 +306,10 @@ class TestNarrowed:
 
 class TestFactsFromRawValues:
     @pytest.fixture
-    def adapter(self) -> CourseAdapter:
+    def adapter(self):
         return CourseAdapter()
 
-    def test_dates_of_every_kind_become_aware_moments(
-        self, adapter: CourseAdapter, settings: Any
-    ) -> None:
+    def test_dates_of_every_kind_become_aware_moments(self, adapter, settings):
         settings.TIME_ZONE = "America/New_York"
         local = timezone(timedelta(hours=2))
 
@@ -335,9 +328,7 @@ class TestFactsFromRawValues:
         assert facts.enrollment_start == datetime(2026, 1, 2, tzinfo=timezone.utc)
         assert facts.enrollment_end is None
 
-    def test_dates_are_those_of_the_current_time_zone(
-        self, adapter: CourseAdapter
-    ) -> None:
+    def test_dates_are_those_of_the_current_time_zone(self, adapter):
         with override_time_zone("America/New_York"):
             facts = adapter.facts_from(
                 {
@@ -354,7 +345,7 @@ class TestFactsFromRawValues:
         assert (facts.start, facts.end) == (first, last)
         assert (facts.enrollment_start, facts.enrollment_end) == (first, last)
 
-    def test_other_values_get_their_type(self, adapter: CourseAdapter) -> None:
+    def test_other_values_get_their_type(self, adapter):
         facts = adapter.facts_from(
             {
                 "course_id": 101,
@@ -376,7 +367,7 @@ class TestFactsFromRawValues:
 
 
 class TestFindField:
-    def test_follows_a_path_to_its_field(self) -> None:
+    def test_follows_a_path_to_its_field(self):
         model = CourseEnrollment
 
         found = find_field(model, "course__pk")
@@ -388,13 +379,13 @@ class TestFindField:
     @pytest.mark.parametrize(
         "path", ["nothing", "mode__x", "course__nothing", "events", "user_id__x", ""]
     )
-    def test_gives_none_where_the_path_leads_nowhere(self, path: str) -> None:
+    def test_gives_none_where_the_path_leads_nowhere(self, path):
         assert find_field(CourseEnrollment, path) is None
 
 
 class TestMoments:
     @pytest.mark.rule("V1-SER-02")
-    def test_text_ends_in_z(self, settings: Any) -> None:
+    def test_text_ends_in_z(self, settings):
         settings.TIME_ZONE = "UTC"
 
         assert datetimes.to_iso(NOON) == "2026-03-04T12:00:00Z"
@@ -406,9 +397,7 @@ class TestMoments:
 
     @pytest.mark.rule("V1-SER-02")
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
-    def test_the_first_and_the_last_moment_have_a_text(
-        self, settings: Any, zone: str
-    ) -> None:
+    def test_the_first_and_the_last_moment_have_a_text(self, settings, zone):
         settings.TIME_ZONE = zone
 
         first, last = datetimes.to_iso(datetime.min), datetimes.to_iso(datetime.max)  # noqa: DTZ901 - naive ones are meant.
@@ -420,13 +409,11 @@ class TestMoments:
         assert first.endswith("Z")
         assert last.endswith("Z")
 
-    def test_now_is_aware(self) -> None:
+    def test_now_is_aware(self):
         assert datetimes.now().utcoffset() == timedelta(0)
 
     @pytest.mark.parametrize("use_tz", [True, False])
-    def test_a_moment_survives_the_way_to_the_database(
-        self, settings: Any, use_tz: bool
-    ) -> None:
+    def test_a_moment_survives_the_way_to_the_database(self, settings, use_tz):
         settings.USE_TZ = use_tz
         settings.TIME_ZONE = "America/New_York"
 
@@ -440,11 +427,11 @@ class TestWithoutTimeZones:
     """A host with ``USE_TZ`` off stores naive local times."""
 
     @pytest.fixture(autouse=True)
-    def _no_time_zones(self, settings: Any) -> None:
+    def _no_time_zones(self, settings):
         settings.USE_TZ = False
         settings.TIME_ZONE = "America/New_York"
 
-    def test_enrolling_goes_round_in_utc(self) -> None:
+    def test_enrolling_goes_round_in_utc(self):
         local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
         course = make_course(enrollment_end=local + DAY)
         make_modes(course, "audit", "honor")
@@ -465,7 +452,7 @@ class TestWithoutTimeZones:
         assert EnrollmentsService().unenroll(learner, course).is_active is False
         assert api.update_enrollment(username("ada"), COURSE_ID, "honor", True)
 
-    def test_the_window_is_kept_to_the_moment(self) -> None:
+    def test_the_window_is_kept_to_the_moment(self):
         local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
         make_course(enrollment_end=local)
         ada, bob = make_users(2)
@@ -476,7 +463,7 @@ class TestWithoutTimeZones:
         told = api.explain_enrollment(bob.get_username(), COURSE_ID)
         assert told["reasons"][0]["code"] == "enrollment_ended"
 
-    def test_inviting_many_works(self) -> None:
+    def test_inviting_many_works(self):
         make_course()
 
         (result,) = api.bulk_enroll(COURSE_ID, emails=["new@example.org"])

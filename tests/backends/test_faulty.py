@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from django_enrollments import api
-from django_enrollments.conf import SPECS
+from django_enrollments.conf import SETTINGS
 from django_enrollments.enrollments_notifications import EnrollmentNotificationSender
 from django_enrollments.models import (
     CourseEnrollment,
@@ -273,7 +273,7 @@ def test_are_refused_over_http_and_tried_again(
     assert statuses(course, people) == expected
 
 
-@pytest.mark.parametrize("name", sorted(SPECS.keys() - {"ENROLLMENTS_COURSE_MODEL"}))
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - {"ENROLLMENTS_COURSE_MODEL"}))
 def test_settings_of_the_wrong_type_are_no_failure_over_http(
     course: Any, people: Any, settings: Any, name: str
 ) -> None:

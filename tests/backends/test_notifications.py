@@ -7,7 +7,6 @@ import logging
 import smtplib
 from dataclasses import FrozenInstanceError, asdict
 from datetime import datetime
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -39,21 +38,21 @@ class KeepingBackend:
 
     kept: list[NotificationData] = []
 
-    def send(self, notification_data: NotificationData) -> None:
+    def send(self, notification_data):
         self.kept.append(notification_data)
 
 
 class FailingBackend:
     """A stranger's backend that cannot deliver."""
 
-    def send(self, notification_data: NotificationData) -> None:
+    def send(self, notification_data):
         raise ConnectionError("nobody answers")
 
 
 class PickyMail(BaseEmailBackend):
     """A mail server that refuses bob and, as servers do, tells his address."""
 
-    def send_messages(self, email_messages: Any) -> int:
+    def send_messages(self, email_messages):
         for message in email_messages:
             if message.to[0].startswith("bob"):
                 raise smtplib.SMTPRecipientsRefused({message.to[0]: (550, b"no")})
@@ -64,9 +63,9 @@ class PickyMail(BaseEmailBackend):
 @pytest.fixture
 def requested():
     """Collect the notifications that are requested."""
-    heard: list[dict[str, Any]] = []
+    heard = []
 
-    def hear(sender: Any, **payload: Any) -> None:
+    def hear(sender, **payload):
         heard.append({"sender": sender, **payload})
 
     notification_requested.connect(hear)
@@ -84,13 +83,13 @@ def kept(settings):
     return KeepingBackend.kept
 
 
-def send(user_id: Any, course: Any = None, expiry: Any = EXPIRY) -> None:
+def send(user_id, course=None, expiry=EXPIRY):
     course = make_course() if course is None else course
     sender = EnrollmentNotificationSender(course, user_id, expiry)
     sender.send_audit_access_expiring_soon_notification()
 
 
-def plain(key: Any) -> int | str:
+def plain(key):
     """Return a user's key as JSON can hold it."""
     return key if isinstance(key, int) else str(key)
 
@@ -176,7 +175,7 @@ class TestEnrollmentNotificationSender:
         assert kept[0].content_url == f"{start}django-101/home"
 
     def test_a_receiver_that_raises_keeps_nobody_from_being_told(self, kept):
-        def fail(**payload: Any) -> None:
+        def fail(**payload):
             raise RuntimeError("broken receiver")
 
         notification_requested.connect(fail)
@@ -204,7 +203,7 @@ class TestEnrollmentNotificationSender:
             send(make_user().pk)
 
 
-def some_data(user_ids: list[Any], **context: Any) -> NotificationData:
+def some_data(user_ids, **context):
     context = {"course": "Botany", "audit_access_expiry": EXPIRY, **context}
     return NotificationData(
         user_ids=user_ids,

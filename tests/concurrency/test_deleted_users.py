@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from django_enrollments import api
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
 from tests.concurrency.crowd import at_once
 from tests.concurrency.deeds import (
@@ -18,6 +17,7 @@ from tests.concurrency.deeds import (
     with_slow_cohorts,
 )
 from tests.concurrency.evidence import assert_history_folds
+from tests.enrolling import enroll_or_change
 from tests.factories import course_id_of, make_course, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +38,7 @@ class TestAUserWhoIsDeletedWhileEnrolling:
     def test_is_not_found(self, along: dict[str, Any]):
         course, ada = make_course(), make_user("ada")
         enroll = partial(
-            api.enroll_or_update,
+            enroll_or_change,
             ada.get_username(),
             course_id_of(course),
             cohort="green",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from django_enrollments import api
 from django_enrollments.models import (
     CourseEnrollmentAttribute,
     EmailOptIn,
@@ -16,6 +15,7 @@ from django_enrollments.models import (
 from tests.concurrency.crowd import at_once
 from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
 from tests.concurrency.ways import SNAPSHOTS, USUAL, by
+from tests.enrolling import enroll_or_change
 from tests.factories import course_id_of, make_course, make_user, make_users
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class TestEnrollOrUpdate:
         course = make_course(max_student_enrollments_allowed=5)
         calls = [
             partial(
-                api.enroll_or_update,
+                enroll_or_change,
                 user.get_username(),
                 course_id_of(course),
                 enrollment_attributes=[ATTRIBUTE],
@@ -55,7 +55,7 @@ class TestEnrollOrUpdate:
     def test_answers_all_who_enroll_one_learner(self, way: Way):
         course, ada = make_course(), make_user("ada")
         call = partial(
-            api.enroll_or_update,
+            enroll_or_change,
             ada.get_username(),
             course_id_of(course),
             enrollment_attributes=[ATTRIBUTE],

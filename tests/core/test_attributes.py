@@ -1,24 +1,19 @@
-"""What hosts note about an enrollment (rules V1-ATTR below HTTP, B-07, B-23)."""
+"""The attributes that hosts keep with an enrollment."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from django_enrollments import api
-from django_enrollments.core.attributes import (
-    clean_attributes,
-    missing_attributes,
-)
+from django_enrollments.core.attributes import clean_attributes, missing_attributes
 from django_enrollments.errors import (
     CourseEnrollmentExistsError,
     InvalidEnrollmentAttribute,
     UserNotFoundError,
 )
 from django_enrollments.models import CourseEnrollment
-from tests.factories import course_id_of, make_course, make_modes, make_user, username
-from tests.watching import event_types, nothing_written
+from tests.factories import course_id_of, make_modes, username
+from tests.watching import event_types, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -26,135 +21,117 @@ COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 PROVIDER = {"namespace": "credit", "name": "provider_id", "value": "institute"}
 
 
-def attribute(name: str, value: Any = "1", namespace: Any = "host") -> dict[str, Any]:
+def attribute(name, value="1", namespace="host"):
     return {"namespace": namespace, "name": name, "value": value}
 
 
+def store(*attributes):
+    api.set_enrollment_attributes(username("ada"), COURSE_ID, [*attributes])
+
+
+def stored():
+    return api.get_enrollment_attributes(username("ada"), COURSE_ID)
+
+
 @pytest.fixture
-def row() -> CourseEnrollment:
-    return CourseEnrollment.enroll(make_user(), course_id_of(make_course()))
+def row(ada, course):
+    return CourseEnrollment.enroll(ada, course_id_of(course))
 
 
 class TestCleanAttributes:
     @pytest.mark.rule("V1-ATTR-01")
     @pytest.mark.parametrize("given", [None, {}, "text", 5, {"a"}, iter([])])
-    def test_they_are_a_list(self, given: Any) -> None:
+    def test_refuses_what_is_no_list_or_tuple(self, given):
         with pytest.raises(InvalidEnrollmentAttribute, match="must be a list"):
             clean_attributes(given)
-
-    @pytest.mark.rule("V1-ATTR-01")
-    def test_a_tuple_will_do(self) -> None:
-        assert clean_attributes((attribute("a"),)) == [attribute("a")]
+        assert clean_attributes((PROVIDER,)) == [PROVIDER]
 
     @pytest.mark.rule("V1-ATTR-08", "V1-ATTR-09")
-    @pytest.mark.parametrize("part", ["namespace", "name", "value"])
-    def test_a_missing_part_is_told(self, part: str) -> None:
-        lacking = {key: value for key, value in PROVIDER.items() if key != part}
-        null = {**PROVIDER, part: None}
-
-        for given in (lacking, null):
-            with pytest.raises(InvalidEnrollmentAttribute) as refusal:
-                clean_attributes([given])
-            assert str(refusal.value) == f"'{part}' not in enrollment attribute"
-
-    @pytest.mark.rule("V1-ATTR-09")
-    @pytest.mark.parametrize("entry", ["text", 5, None, [], ["namespace"]])
-    def test_an_entry_that_is_no_object_lacks_its_namespace(self, entry: Any) -> None:
+    @pytest.mark.parametrize(
+        ("given", "part"),
+        [
+            *(({**PROVIDER, part: None}, part) for part in PROVIDER),
+            *(({key: 1 for key in PROVIDER if key != part}, part) for part in PROVIDER),
+            *((entry, "namespace") for entry in ({}, "text", 5, None, ["namespace"])),
+        ],
+    )
+    def test_names_the_first_part_that_is_missing(self, given, part):
         with pytest.raises(InvalidEnrollmentAttribute) as refusal:
-            clean_attributes([entry])
+            clean_attributes([PROVIDER, given])
 
-        assert str(refusal.value) == "'namespace' not in enrollment attribute"
+        assert str(refusal.value) == f"'{part}' not in enrollment attribute"
+        assert refusal.value.code == "invalid_attribute"
 
     @pytest.mark.parametrize("part", ["namespace", "name", "value"])
     @pytest.mark.parametrize(
         "value", ["x" * 256, "\x00", "\ud800", [], {}, True, b"bytes", object()]
     )
-    def test_what_no_column_holds_is_told(self, part: str, value: Any) -> None:
+    def test_refuses_what_no_column_holds(self, part, value):
         with pytest.raises(InvalidEnrollmentAttribute, match=f"'{part}'"):
             clean_attributes([{**PROVIDER, part: value}])
 
     @pytest.mark.parametrize("part", ["namespace", "name"])
     @pytest.mark.parametrize("blank", ["", "  "])
-    def test_a_blank_name_is_told_and_a_blank_value_is_none_of_ours(
-        self, part: str, blank: str
-    ) -> None:
+    def test_refuses_a_blank_name_but_no_blank_value(self, part, blank):
         with pytest.raises(InvalidEnrollmentAttribute, match="must not be blank"):
             clean_attributes([{**PROVIDER, part: blank}])
         assert clean_attributes([{**PROVIDER, "value": ""}])[0]["value"] == ""
 
-    def test_numbers_are_kept_as_text(self) -> None:
-        (cleaned,) = clean_attributes([attribute("order", 1234, namespace=7)])
+    def test_turns_numbers_into_text_and_drops_unknown_keys(self):
+        given = [{**attribute("order", 1234, namespace=7), "color": "red"}]
 
-        assert cleaned == {"namespace": "7", "name": "order", "value": "1234"}
-
-    def test_keys_that_nobody_knows_are_passed_over(self) -> None:
-        assert clean_attributes([{**PROVIDER, "color": "red"}]) == [PROVIDER]
+        assert clean_attributes(given) == [attribute("order", "1234", namespace="7")]
 
     @pytest.mark.rule("B-23")
-    def test_of_two_with_one_name_the_last_wins(self) -> None:
-        cleaned = clean_attributes(
-            [attribute("a", "1"), attribute("b", "2"), attribute("a", "3")]
-        )
+    def test_keeps_the_last_of_two_with_one_name(self):
+        given = [attribute("a", "1"), attribute("b", "2"), attribute("a", "3")]
 
-        assert cleaned == [attribute("a", "3"), attribute("b", "2")]
+        assert clean_attributes(given) == [attribute("a", "3"), attribute("b", "2")]
 
 
 class TestMissingAttributes:
     @pytest.mark.rule("V1-ATTR-04")
-    def test_credit_requires_its_provider(self) -> None:
+    def test_lists_those_that_the_setting_requires(self, settings):
         assert missing_attributes("credit", []) == ["credit:provider_id"]
         assert missing_attributes("credit", [PROVIDER]) == []
         assert missing_attributes("audit", []) == []
 
-    @pytest.mark.rule("V1-ATTR-04")
-    def test_follows_the_setting(self, settings: Any) -> None:
         settings.ENROLLMENTS_REQUIRED_ATTRIBUTES = {"verified": ["a:b", "c:d"]}
 
-        assert missing_attributes("verified", [attribute("b", namespace="a")]) == [
-            "c:d"
-        ]
+        given = [attribute("b", namespace="a")]
+        assert missing_attributes("verified", given) == ["c:d"]
         assert missing_attributes("credit", []) == []
 
 
 class TestWriting:
     @pytest.mark.rule("V1-ATTR-02")
-    def test_come_with_a_new_or_re_activated_enrollment(self) -> None:
-        make_user()
-        make_course()
-        api.add_enrollment(
-            username("ada"), COURSE_ID, enrollment_attributes=[attribute("new")]
-        )
-        api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
-
-        api.add_enrollment(
-            username("ada"), COURSE_ID, enrollment_attributes=[attribute("again")]
-        )
-
-        assert _names() == ["again"]
-
-    @pytest.mark.rule("V1-ATTR-02")
-    def test_are_not_written_for_who_is_in(self, row: CourseEnrollment) -> None:
-        with nothing_written(), pytest.raises(CourseEnrollmentExistsError):
+    def test_happens_with_a_new_or_reactivated_enrollment_only(self, ada, course):
+        def add(name):
             api.add_enrollment(
-                username("ada"), COURSE_ID, enrollment_attributes=[attribute("late")]
+                username("ada"), COURSE_ID, enrollment_attributes=[attribute(name)]
             )
 
+        add("new")
+        with refused(CourseEnrollmentExistsError):
+            add("late")
+        api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
+        add("again")
+
+        assert stored() == [attribute("again")]
+
     @pytest.mark.rule("V1-ATTR-03")
-    def test_absent_touches_nothing_and_an_empty_list_deletes(
-        self, row: CourseEnrollment
-    ) -> None:
-        course_modes = make_modes(row.course, "audit", "honor")
-        api.set_enrollment_attributes(username("ada"), COURSE_ID, [attribute("kept")])
+    def test_changes_nothing_without_a_list_and_deletes_for_an_empty_one(self, row):
+        make_modes(row.course, "audit", "honor")
+        store(attribute("kept"))
 
-        api.update_enrollment(username("ada"), COURSE_ID, course_modes[1].slug)
-        kept = _names()
+        api.update_enrollment(username("ada"), COURSE_ID, "honor")
+        assert stored() == [attribute("kept")]
+
         api.update_enrollment(username("ada"), COURSE_ID, enrollment_attributes=[])
-
-        assert kept == ["kept"]
-        assert _names() == []
+        assert stored() == []
 
     @pytest.mark.rule("V1-ATTR-07", "B-08")
-    def test_credit_without_a_list_is_accepted(self, row: CourseEnrollment) -> None:
+    def test_is_not_required_for_credit(self, row):
         make_modes(row.course, "audit", "credit")
 
         updated = api.update_enrollment(username("ada"), COURSE_ID, "credit")
@@ -162,46 +139,39 @@ class TestWriting:
         assert updated["mode"] == "credit"
 
     @pytest.mark.rule("B-23")
-    def test_a_long_list_replaces_a_long_list(self, row: CourseEnrollment) -> None:
-        first = [attribute(f"first-{number}") for number in range(100)]
+    def test_replaces_a_long_list_by_a_long_list(self, row):
         second = [attribute(f"second-{number}") for number in range(100)]
-        api.set_enrollment_attributes(username("ada"), COURSE_ID, first)
+        store(*(attribute(f"first-{number}") for number in range(100)))
 
-        api.set_enrollment_attributes(username("ada"), COURSE_ID, second)
+        store(*second)
 
-        assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == second
+        assert stored() == second
 
     @pytest.mark.rule("B-23")
-    @pytest.mark.parametrize("look_alike", ["Color", "cölor", "color "])
-    def test_look_alikes_are_kept_apart(
-        self, row: CourseEnrollment, look_alike: str
-    ) -> None:
-        given = [attribute("color"), attribute(look_alike)]
+    @pytest.mark.parametrize(
+        "given",
+        [
+            [attribute("color"), attribute("Color")],
+            [attribute("color"), attribute("cölor")],
+            [attribute("color"), attribute("color ")],
+            [attribute("名前", "ünïcödé 😀", namespace="Ω")],
+        ],
+    )
+    def test_keeps_text_in_every_script_and_look_alikes_apart(self, row, given):
+        store(*given)
 
-        api.set_enrollment_attributes(username("ada"), COURSE_ID, given)
-
-        assert _names() == ["color", look_alike]
-
-    def test_text_in_every_script_is_kept(self, row: CourseEnrollment) -> None:
-        written = [attribute("名前", "ünïcödé 😀", namespace="Ω")]
-
-        api.set_enrollment_attributes(username("ada"), COURSE_ID, written)
-
-        assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == written
+        assert stored() == given
 
     @pytest.mark.rule("API-15")
-    def test_the_attributes_are_checked_before_the_user(self) -> None:
-        with pytest.raises(InvalidEnrollmentAttribute):
-            api.set_enrollment_attributes("nobody", COURSE_ID, [{}])
-        with pytest.raises(UserNotFoundError):
-            api.set_enrollment_attributes("nobody", COURSE_ID, [PROVIDER])
+    def test_checks_the_attributes_before_the_user(self):
+        for given, error in (
+            ([{}], InvalidEnrollmentAttribute),
+            ([PROVIDER], UserNotFoundError),
+        ):
+            with pytest.raises(error):
+                api.set_enrollment_attributes("nobody", COURSE_ID, given)
 
-    def test_they_are_no_part_of_the_history(self, row: CourseEnrollment) -> None:
-        api.set_enrollment_attributes(username("ada"), COURSE_ID, [PROVIDER])
+    def test_is_no_part_of_the_history(self, row):
+        store(PROVIDER)
 
         assert event_types() == ["created"]
-
-
-def _names() -> list[str]:
-    attributes = api.get_enrollment_attributes(username("ada"), COURSE_ID)
-    return [one["name"] for one in attributes]

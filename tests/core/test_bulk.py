@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import (
@@ -50,24 +49,21 @@ from tests.watching import (
     stored,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = pytest.mark.django_db
 
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
 
-def names_of(users: Any) -> list[str]:
+def names_of(users):
     return [user.get_username() for user in users]
 
 
-def statuses(results: list[dict[str, Any]]) -> list[str]:
+def statuses(results):
     return [result["status"] for result in results]
 
 
 class TestResults:
-    def test_contract_5_are_one_per_row_in_order_usernames_first(self) -> None:
+    def test_contract_5_are_one_per_row_in_order_usernames_first(self):
         make_course()
         ada, bob = make_user("ada"), make_user("bob")
 
@@ -100,20 +96,20 @@ class TestResults:
         json.dumps(results)
         assert {row.user for row in CourseEnrollment.objects.all()} == {ada, bob}
 
-    def test_no_row_is_no_result(self) -> None:
+    def test_no_row_is_no_result(self):
         make_course()
 
         assert api.bulk_enroll(COURSE_ID) == []
         assert api.bulk_enroll(COURSE_ID, action="unenroll") == []
 
-    def test_rows_may_come_from_anywhere(self) -> None:
+    def test_rows_may_come_from_anywhere(self):
         make_course()
         names = names_of(make_users(3))
 
         assert statuses(api.bulk_enroll(COURSE_ID, iter(names))) == ["created"] * 3
         assert statuses(api.bulk_enroll(COURSE_ID, set(names))) == ["unchanged"] * 3
 
-    def test_more_than_a_batch_keeps_its_order(self) -> None:
+    def test_more_than_a_batch_keeps_its_order(self):
         make_course()
         users = make_users(bulk.ROWS_PER_BATCH + 3)
         names = names_of(users)
@@ -130,7 +126,7 @@ class TestResults:
         "given",
         [None, 5, 1.5, True, b"ada", [], {}, ("a",), "", "\x00", "\ud800", "x" * 10**5],
     )
-    def test_a_bad_row_never_stops_a_good_one(self, given: Any) -> None:
+    def test_a_bad_row_never_stops_a_good_one(self, given):
         make_course()
         make_user()
         make_user("bob")
@@ -148,7 +144,7 @@ class TestResults:
 
 
 class TestEnroll:
-    def test_creates_re_activates_and_leaves_be(self) -> None:
+    def test_creates_re_activates_and_leaves_be(self):
         course = make_course()
         make_modes(course, "audit", "verified")
         new, back, inside = make_users(3)
@@ -163,7 +159,7 @@ class TestEnroll:
         assert state_of(back, course) == ("audit", True)
         assert state_of(inside, course) == ("verified", True)
 
-    def test_an_explicit_mode_changes_that_of_who_is_in(self) -> None:
+    def test_an_explicit_mode_changes_that_of_who_is_in(self):
         course = make_course()
         make_modes(course, "audit", "honor")
         plain, there = make_users(2)
@@ -175,7 +171,7 @@ class TestEnroll:
         assert statuses(results) == ["mode_changed", "unchanged"]
         assert state_of(plain, course) == ("honor", True)
 
-    def test_who_is_named_twice_is_unchanged_the_second_time(self) -> None:
+    def test_who_is_named_twice_is_unchanged_the_second_time(self):
         make_course()
         make_user()
 
@@ -187,7 +183,7 @@ class TestEnroll:
         assert results[2]["identifier"] == "ADA@example.org"
         assert event_types() == ["created"]
 
-    def test_who_is_refused_is_refused_again(self) -> None:
+    def test_who_is_refused_is_refused_again(self):
         make_course(enrollment_end=NOON)
         make_user()
 
@@ -198,7 +194,7 @@ class TestEnroll:
         assert results[1]["identifier"] == "ada@example.org"
         assert results[0]["message"] == results[1]["message"] != ""
 
-    def test_the_learners_rules_apply(self) -> None:
+    def test_the_learners_rules_apply(self):
         make_course(invitation_only=True)
         invited, other = make_user("invited"), make_user("other")
         CourseEnrollmentAllowed.objects.create(
@@ -210,7 +206,7 @@ class TestEnroll:
         assert statuses(results) == ["created", "error"]
         assert CourseEnrollmentAllowed.objects.get().user == invited
 
-    def test_force_lifts_window_and_invitations(self) -> None:
+    def test_force_lifts_window_and_invitations(self):
         make_course(invitation_only=True, enrollment_end=NOON)
         names = names_of(make_users(2))
 
@@ -218,7 +214,7 @@ class TestEnroll:
 
         assert statuses(results) == ["created", "created"]
 
-    def test_the_history_is_that_of_one_by_one(self) -> None:
+    def test_the_history_is_that_of_one_by_one(self):
         make_course()
         actor, *learners = make_users(3)
 
@@ -234,7 +230,7 @@ class TestEnroll:
         } == {("created", "bulk", actor.pk, "new term", NOON)}
 
     @pytest.mark.parametrize("mode", [None, "audit", "honor"])
-    def test_gives_the_rows_that_one_by_one_gives(self, mode: str | None) -> None:
+    def test_gives_the_rows_that_one_by_one_gives(self, mode):
         in_bulk = make_course("bulk", max_student_enrollments_allowed=3)
         single = make_course("single", max_student_enrollments_allowed=3)
         users = make_users(5)
@@ -263,8 +259,8 @@ class TestEnroll:
 
 class TestBeforeAnyRow:
     @pytest.fixture
-    def rows(self) -> Any:
-        def never() -> Any:
+    def rows(self):
+        def never():
             raise AssertionError("No row is read.")
             yield
 
@@ -273,23 +269,21 @@ class TestBeforeAnyRow:
     @pytest.mark.parametrize(
         "course_id", ["unknown", "", "not valid", None, [], "\x00"]
     )
-    def test_an_unknown_course_is_told(self, rows: Any, course_id: Any) -> None:
+    def test_an_unknown_course_is_told(self, rows, course_id):
         for action in bulk.ACTIONS:
             for stream in (False, True):
                 with pytest.raises(CourseNotFoundError):
                     api.bulk_enroll(course_id, rows, action=action, stream=stream)
 
     @pytest.mark.parametrize("mode", ["verified", "", "x" * 300, 5, [], "\x00"])
-    def test_a_mode_that_the_course_does_not_offer_is_told(
-        self, rows: Any, mode: Any
-    ) -> None:
+    def test_a_mode_that_the_course_does_not_offer_is_told(self, rows, mode):
         make_course()
 
         for stream in (False, True):
             with pytest.raises(CourseModeNotFoundError):
                 api.bulk_enroll(COURSE_ID, rows, mode=mode, stream=stream)
 
-    def test_an_expired_mode_is_not_offered(self, rows: Any) -> None:
+    def test_an_expired_mode_is_not_offered(self, rows):
         course = make_course()
         make_mode(course, "audit")
         make_mode(course, "verified", expiration_datetime=NOON)
@@ -298,7 +292,7 @@ class TestBeforeAnyRow:
             api.bulk_enroll(COURSE_ID, rows, mode="verified")
 
     @pytest.mark.parametrize("action", ["", "Enroll", None, 5, [], "delete"])
-    def test_an_unknown_action_is_told(self, rows: Any, action: Any) -> None:
+    def test_an_unknown_action_is_told(self, rows, action):
         make_course()
 
         for stream in (False, True):
@@ -307,7 +301,7 @@ class TestBeforeAnyRow:
 
     @pytest.mark.parametrize("field", ["usernames", "emails"])
     @pytest.mark.parametrize("given", ["ada", b"ada"])
-    def test_one_text_is_no_list(self, field: str, given: Any) -> None:
+    def test_one_text_is_no_list(self, field, given):
         make_course()
 
         for stream in (False, True):
@@ -316,7 +310,7 @@ class TestBeforeAnyRow:
 
 
 class TestInvitations:
-    def test_an_address_without_account_is_invited_once(self) -> None:
+    def test_an_address_without_account_is_invited_once(self):
         make_course()
 
         first = api.bulk_enroll(COURSE_ID, emails=["new@example.org"], at=NOON)
@@ -335,7 +329,7 @@ class TestInvitations:
         assert invitation.created == NOON
         assert event_types() == []
 
-    def test_one_named_twice_is_invited_once(self) -> None:
+    def test_one_named_twice_is_invited_once(self):
         make_course()
 
         results = api.bulk_enroll(
@@ -345,7 +339,7 @@ class TestInvitations:
         assert statuses(results) == ["invited", "unchanged"]
         assert CourseEnrollmentAllowed.objects.count() == 1
 
-    def test_an_invitation_that_waits_is_made_to_enroll_at_once(self) -> None:
+    def test_an_invitation_that_waits_is_made_to_enroll_at_once(self):
         make_course()
         CourseEnrollmentAllowed.objects.create(
             email="new@example.org", course_id=COURSE_ID
@@ -356,7 +350,7 @@ class TestInvitations:
         assert statuses(results) == ["invited"]
         assert CourseEnrollmentAllowed.objects.get().auto_enroll is True
 
-    def test_a_used_one_is_left_alone(self) -> None:
+    def test_a_used_one_is_left_alone(self):
         make_course()
         learner = make_user()
         CourseEnrollmentAllowed.objects.create(
@@ -369,7 +363,7 @@ class TestInvitations:
         invitation = CourseEnrollmentAllowed.objects.get()
         assert (invitation.user, invitation.auto_enroll) == (learner, False)
 
-    def test_unenrolling_takes_the_unused_one_back(self) -> None:
+    def test_unenrolling_takes_the_unused_one_back(self):
         make_course()
         api.bulk_enroll(COURSE_ID, emails=["new@example.org", "other@example.org"])
 
@@ -382,7 +376,7 @@ class TestInvitations:
         assert statuses(results) == ["uninvited", "unchanged", "unchanged"]
         assert CourseEnrollmentAllowed.objects.get().email == "other@example.org"
 
-    def test_a_used_one_is_not_taken_back(self) -> None:
+    def test_a_used_one_is_not_taken_back(self):
         make_course()
         CourseEnrollmentAllowed.objects.create(
             email="former@example.org", course_id=COURSE_ID, user=make_user()
@@ -396,7 +390,7 @@ class TestInvitations:
         assert CourseEnrollmentAllowed.objects.count() == 1
 
     @pytest.mark.parametrize("email", ["", "ada", "@\x00", "a@" + "x" * 300, None, 5])
-    def test_what_is_no_address_is_told(self, email: Any) -> None:
+    def test_what_is_no_address_is_told(self, email):
         make_course()
 
         for action in bulk.ACTIONS:
@@ -405,7 +399,7 @@ class TestInvitations:
             assert (result["status"], result["code"]) == ("error", "invalid_email")
         assert not CourseEnrollmentAllowed.objects.exists()
 
-    def test_an_address_of_several_accounts_is_told(self) -> None:
+    def test_an_address_of_several_accounts_is_told(self):
         if not is_default_host():
             pytest.skip("An address has one account here.")
         make_course()
@@ -419,7 +413,7 @@ class TestInvitations:
 
 
 class TestUnenroll:
-    def test_who_was_never_in_is_unchanged(self) -> None:
+    def test_who_was_never_in_is_unchanged(self):
         course = make_course()
         inside, left, never = make_users(3)
         for learner in (inside, left):
@@ -433,7 +427,7 @@ class TestUnenroll:
         assert statuses(results) == ["deactivated", "unchanged", "unchanged"]
         assert state_of(inside, course) == ("audit", False)
 
-    def test_who_is_named_twice_is_unchanged_the_second_time(self) -> None:
+    def test_who_is_named_twice_is_unchanged_the_second_time(self):
         make_course()
         CourseEnrollment.enroll(make_user(), COURSE_ID)
 
@@ -446,7 +440,7 @@ class TestUnenroll:
 
         assert statuses(results) == ["deactivated", "unchanged"]
 
-    def test_the_mode_does_not_matter(self) -> None:
+    def test_the_mode_does_not_matter(self):
         make_course()
         CourseEnrollment.enroll(make_user(), COURSE_ID)
 
@@ -456,7 +450,7 @@ class TestUnenroll:
 
         assert statuses(results) == ["deactivated"]
 
-    def test_who_goes_loses_an_invitation_that_still_waits(self) -> None:
+    def test_who_goes_loses_an_invitation_that_still_waits(self):
         make_course()
         learner = make_user()
         CourseEnrollmentAllowed.objects.create(
@@ -473,7 +467,7 @@ class TestUnenroll:
 
 
 class TestTwice:
-    def test_a_second_run_changes_nothing(self) -> None:
+    def test_a_second_run_changes_nothing(self):
         make_modes(make_course(), "audit", "honor")
         names = names_of(make_users(3))
         for action in bulk.ACTIONS:
@@ -493,7 +487,7 @@ class TestTwice:
             assert stored() == before
 
 
-def counted_rows(names: Any, taken: list[str]) -> Any:
+def counted_rows(names, taken):
     """Yield names one by one, noting each that has been taken."""
     for name in names:
         taken.append(name)
@@ -501,7 +495,7 @@ def counted_rows(names: Any, taken: list[str]) -> Any:
 
 
 @pytest.fixture
-def _batches_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def _batches_of_three(monkeypatch):
     monkeypatch.setattr(bulk, "ROWS_PER_BATCH", 3)
 
 
@@ -512,13 +506,13 @@ class TestALimitThatChanges:
     @pytest.mark.rule("CAP-10")
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("before", [None, 5_000])
-    def test_lets_nobody_in_past_it(self, before: int | None, stream: bool) -> None:
+    def test_lets_nobody_in_past_it(self, before, stream):
         course = make_course(max_student_enrollments_allowed=before)
         names = names_of(make_users(9))
         path = get_course_adapter().max_student_enrollments_allowed
         courses = type(course)._base_manager.filter(pk=course.pk)
 
-        def give() -> Iterator[str]:
+        def give():
             for number, name in enumerate(names):
                 if number == bulk.ROWS_PER_BATCH:
                     courses.update(**{path: 5})
@@ -534,7 +528,7 @@ class TestALimitThatChanges:
 @pytest.mark.usefixtures("_batches_of_three")
 class TestStream:
     @pytest.mark.parametrize("action", bulk.ACTIONS)
-    def test_gives_what_the_list_gives(self, action: str) -> None:
+    def test_gives_what_the_list_gives(self, action):
         for course_id in ("list", "stream"):
             make_course(course_id, max_student_enrollments_allowed=6)
         users = make_users(8)
@@ -559,9 +553,9 @@ class TestStream:
         ] == listed
         assert event_types(course_id="stream") == event_types(course_id="list")
 
-    def test_does_nothing_until_it_is_asked(self) -> None:
+    def test_does_nothing_until_it_is_asked(self):
         make_course()
-        taken: list[str] = []
+        taken = []
         names = names_of(make_users(1))
 
         with nothing_written():
@@ -573,9 +567,9 @@ class TestStream:
         assert statuses([*results]) == ["created"]
 
     @pytest.mark.parametrize("field", ["usernames", "emails"])
-    def test_takes_as_many_rows_as_a_batch_needs(self, field: str) -> None:
+    def test_takes_as_many_rows_as_a_batch_needs(self, field):
         make_course()
-        taken: list[str] = []
+        taken = []
         names = names_of(make_users(7))
         if field == "emails":
             names = [f"learner{number}@example.org" for number in range(7)]
@@ -589,12 +583,12 @@ class TestStream:
             seen.append((result["identifier"], len(taken)))
         assert seen == list(zip(names, [3, 3, 3, 6, 6, 6, 7], strict=True))
 
-    def test_a_list_takes_rows_as_its_batches_need_them_too(self) -> None:
+    def test_a_list_takes_rows_as_its_batches_need_them_too(self):
         make_course()
         names = names_of(make_users(7))
         inside = []
 
-        def rows() -> Any:
+        def rows():
             for name in names:
                 inside.append(CourseEnrollment.objects.count())
                 yield name
@@ -603,7 +597,7 @@ class TestStream:
 
         assert inside == [0, 0, 0, 3, 3, 3, 6]
 
-    def test_has_whole_batches_done_when_nobody_asks_any_more(self) -> None:
+    def test_has_whole_batches_done_when_nobody_asks_any_more(self):
         make_course()
         users = make_users(7)
 
@@ -616,11 +610,11 @@ class TestStream:
         assert {*inside} == {user.pk for user in users[:6]}
         assert event_types() == ["created"] * 6
 
-    def test_has_whole_batches_done_when_a_row_cannot_be_read(self) -> None:
+    def test_has_whole_batches_done_when_a_row_cannot_be_read(self):
         make_course()
         names = names_of(make_users(5))
 
-        def rows() -> Any:
+        def rows():
             yield from names
             raise OSError("The file has come to an early end.")
 
@@ -631,7 +625,7 @@ class TestStream:
             next(results)
         assert CourseEnrollment.objects.count() == 3
 
-    def test_who_is_named_in_two_batches_is_unchanged_the_second_time(self) -> None:
+    def test_who_is_named_in_two_batches_is_unchanged_the_second_time(self):
         make_course()
         (name, *others) = names_of(make_users(4))
 
@@ -642,14 +636,14 @@ class TestStream:
         expected = ["created"] * 4 + ["unchanged", "invited"] + ["unchanged"] * 4
         assert statuses([*results]) == expected
 
-    def test_the_seats_are_counted_for_each_batch(self) -> None:
+    def test_the_seats_are_counted_for_each_batch(self):
         make_course(max_student_enrollments_allowed=4)
 
         results = api.bulk_enroll(COURSE_ID, names_of(make_users(8)), stream=True)
 
         assert statuses([*results]) == ["created"] * 4 + ["error"] * 4
 
-    def test_each_batch_goes_by_the_course_as_it_is_by_then(self) -> None:
+    def test_each_batch_goes_by_the_course_as_it_is_by_then(self):
         course = make_course()
         names = names_of(make_users(9))
 
@@ -665,7 +659,7 @@ class TestStream:
         modes = CourseEnrollment.objects.order_by("pk").values_list("mode", flat=True)
         assert [*modes] == ["audit"] * 3 + ["honor"] * 3
 
-    def test_a_mode_that_is_offered_no_more_is_told_row_by_row(self) -> None:
+    def test_a_mode_that_is_offered_no_more_is_told_row_by_row(self):
         course = make_course()
         make_modes(course, "audit", "honor")
         names = names_of(make_users(6))
@@ -677,7 +671,7 @@ class TestStream:
         told += [*results]
         assert [one["code"] for one in told] == [None] * 3 + ["mode_unavailable"] * 3
 
-    def test_each_batch_has_its_own_moment(self, monkeypatch: Any) -> None:
+    def test_each_batch_has_its_own_moment(self, monkeypatch):
         make_course()
         clock = iter(range(100))
         monkeypatch.setattr(datetimes, "now", lambda: NOON + next(clock) * HOUR)
@@ -687,7 +681,7 @@ class TestStream:
         times = [event.time for event in EnrollmentEvent.objects.order_by("pk")]
         assert times[0] == times[2] < times[3] == times[5]
 
-    def test_a_moment_that_is_given_is_that_of_all(self) -> None:
+    def test_a_moment_that_is_given_is_that_of_all(self):
         make_course()
         names = names_of(make_users(6))
 
@@ -697,10 +691,10 @@ class TestStream:
             assert context.moment() != NOON
         assert {event.time for event in EnrollmentEvent.objects.all()} == {NOON}
 
-    def test_the_service_streams_as_well(self) -> None:
+    def test_the_service_streams_as_well(self):
         course = make_course()
         users = make_users(4)
-        taken: list[Any] = []
+        taken = []
 
         results = EnrollmentsService().bulk_enroll(
             course, counted_rows(users, taken), stream=True
@@ -711,7 +705,7 @@ class TestStream:
         assert statuses([*results]) == ["created"] * 3
 
     @pytest.mark.django_db(transaction=True)
-    def test_commits_and_tells_of_each_batch(self) -> None:
+    def test_commits_and_tells_of_each_batch(self):
         make_course()
         names = names_of(make_users(7))
 
@@ -724,7 +718,7 @@ class TestStream:
                 assert len(heard) == min(7, -(-done // 3) * 3)
 
     @pytest.mark.django_db(transaction=True)
-    def test_in_a_transaction_of_the_callers_all_is_theirs(self) -> None:
+    def test_in_a_transaction_of_the_callers_all_is_theirs(self):
         make_course()
         names = names_of(make_users(4))
 
@@ -744,15 +738,15 @@ class TestStream:
 
 
 @pytest.fixture
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pauses(monkeypatch):
     monkeypatch.setattr(isolation, "PAUSES_SECONDS", (0, 0))
     monkeypatch.setattr(transactions, "PAUSE_SECONDS", 0)
 
 
-def failing_for(names: set[str], error: Exception) -> Any:
+def failing_for(names, error):
     """Make a filter that fails for some learners."""
 
-    def fail(action: str, *, user: Any, **context: Any) -> None:
+    def fail(action, *, user, **context):
         if user.get_username() in names:
             raise error
 
@@ -782,7 +776,7 @@ PICKY = {
 
 
 @contextmanager
-def refused_by_the_database(user: Any) -> Iterator[None]:
+def refused_by_the_database(user):
     """Have the database refuse every new enrollment of a learner."""
     field = CourseEnrollment._meta.get_field("user").target_field
     key = field.get_db_prep_save(user.pk, connection)
@@ -802,7 +796,7 @@ def refused_by_the_database(user: Any) -> Iterator[None]:
 @pytest.mark.usefixtures("_no_pauses")
 @pytest.mark.django_db(transaction=True)
 class TestWhatFails:
-    def test_costs_nobody_else_their_place(self) -> None:
+    def test_costs_nobody_else_their_place(self):
         make_course()
         users = make_users(7)
 
@@ -819,7 +813,7 @@ class TestWhatFails:
             state = None if user == users[4] else ("audit", True)
             assert fold(user=user) == state
 
-    def test_takes_the_seat_of_nobody(self) -> None:
+    def test_takes_the_seat_of_nobody(self):
         make_course(max_student_enrollments_allowed=3)
         users = make_users(5)
 
@@ -829,9 +823,7 @@ class TestWhatFails:
         codes = [one["code"] for one in results]
         assert codes == [None, "enrollment_error", None, None, "course_full"]
 
-    def test_in_a_transaction_of_the_callers_that_goes_on_costs_nobody_else(
-        self,
-    ) -> None:
+    def test_in_a_transaction_of_the_callers_that_goes_on_costs_nobody_else(self):
         make_course()
         users = make_users(3)
 
@@ -843,8 +835,8 @@ class TestWhatFails:
 
     @pytest.mark.parametrize("action", bulk.ACTIONS)
     def test_in_a_filter_is_an_error_of_that_row_and_logged(
-        self, settings: Any, caplog: Any, action: str
-    ) -> None:
+        self, settings, caplog, action
+    ):
         make_course()
         names = names_of(make_users(4))
         if action == "unenroll":
@@ -860,9 +852,7 @@ class TestWhatFails:
         assert caplog.messages == ["Rows of a bulk failed: Unexpected KeyError."]
         assert caplog.records[0].exc_info[1].args == ("grade",)
 
-    def test_by_the_database_is_logged_without_what_it_says(
-        self, settings: Any, caplog: Any
-    ) -> None:
+    def test_by_the_database_is_logged_without_what_it_says(self, settings, caplog):
         make_course()
         names = names_of(make_users(2))
         error = DataError("Key (email)=(ada@example.org) is out of range.")
@@ -875,13 +865,13 @@ class TestWhatFails:
 
     @pytest.mark.usefixtures("_batches_of_three")
     def test_for_the_database_itself_fails_one_batch_and_leaves_the_others(
-        self, settings: Any, monkeypatch: Any
-    ) -> None:
+        self, settings, monkeypatch
+    ):
         make_course()
         names = names_of(make_users(9))
         tries = []
 
-        def gone(action: str, *, user: Any, **context: Any) -> None:
+        def gone(action, *, user, **context):
             if user.get_username() == names[4]:
                 tries.append(user)
                 raise OperationalError("database is locked")
@@ -899,9 +889,7 @@ class TestWhatFails:
 
     @pytest.mark.usefixtures("_batches_of_three")
     @pytest.mark.parametrize("action", bulk.ACTIONS)
-    def test_a_connection_that_is_lost_between_batches_is_made_anew(
-        self, action: str
-    ) -> None:
+    def test_a_connection_that_is_lost_between_batches_is_made_anew(self, action):
         if connection.vendor == "sqlite":
             pytest.skip("A file cannot be lost.")
         make_course()
@@ -909,7 +897,7 @@ class TestWhatFails:
         if action == "unenroll":
             api.bulk_enroll(COURSE_ID, names)
 
-        def rows() -> Any:
+        def rows():
             yield from names[:3]
             connection.connection.close()
             yield from names[3:]
@@ -920,12 +908,12 @@ class TestWhatFails:
         assert statuses(results) == [done] * 6
 
     def test_in_a_transaction_that_is_no_longer_of_use_is_the_callers_to_hear(
-        self, settings: Any
-    ) -> None:
+        self, settings
+    ):
         make_course()
         names = names_of(make_users(3))
 
-        def ask(action: str, *, user: Any, **context: Any) -> None:
+        def ask(action, *, user, **context):
             if user.get_username() == names[1]:
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT nothing FROM nowhere")
@@ -946,12 +934,12 @@ class TestWhatFails:
             transaction.set_rollback(True)
 
     def test_when_the_transaction_must_be_rolled_back_is_the_callers_to_hear(
-        self, settings: Any
-    ) -> None:
+        self, settings
+    ):
         make_course()
         names = names_of(make_users(3))
 
-        def ask(action: str, **context: Any) -> None:
+        def ask(action, **context):
             transaction.set_rollback(True)
             raise DataError("no")
 
@@ -960,13 +948,11 @@ class TestWhatFails:
         with pytest.raises(DataError), transaction.atomic():
             api.bulk_enroll(COURSE_ID, names)
 
-    def test_before_any_row_is_tried_again_and_then_told(
-        self, monkeypatch: Any
-    ) -> None:
+    def test_before_any_row_is_tried_again_and_then_told(self, monkeypatch):
         make_course()
         tries = []
 
-        def fail(*arguments: Any) -> None:
+        def fail(*arguments):
             tries.append(arguments)
             raise OperationalError("database is locked")
 

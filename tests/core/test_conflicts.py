@@ -8,7 +8,6 @@ before anything is written.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -28,11 +27,9 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
+from tests.enrolling import enroll_or_change, program
 from tests.factories import make_course, make_modes, make_user, make_users, username
 from tests.watching import event_types, fold, row_of, state_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
@@ -45,7 +42,7 @@ COLOR = {"namespace": "host", "name": "color", "value": "red"}
         pytest.param("autocommit", marks=pytest.mark.django_db(transaction=True)),
     ]
 )
-def _in_and_out_of_a_transaction() -> None:
+def _in_and_out_of_a_transaction():
     """Run a test twice; the marks of the parameters make the difference."""
 
 
@@ -53,13 +50,13 @@ in_and_out_of_a_transaction = pytest.mark.usefixtures("_in_and_out_of_a_transact
 
 
 @pytest.fixture
-def meanwhile(settings: Any) -> Callable[..., None]:
+def meanwhile(settings):
     """Return a function that lets something happen while the next change is decided."""
 
-    def arrange(happen: Callable[[], Any], times: int = 1) -> None:
+    def arrange(happen, times=1):
         left = [times]
 
-        def interfere(action: str, **context: Any) -> None:
+        def interfere(action, **context):
             if left[0] > 0 and action != "queryset":
                 left[0] -= 1
                 filters = settings.ENROLLMENTS_FILTERS
@@ -75,13 +72,13 @@ def meanwhile(settings: Any) -> Callable[..., None]:
 @in_and_out_of_a_transaction
 class TestEnrolling:
     @pytest.fixture
-    def course(self, _in_and_out_of_a_transaction: None) -> Any:
+    def course(self, _in_and_out_of_a_transaction):
         course = make_course(max_student_enrollments_allowed=1)
         make_modes(course, "audit", "honor", "verified")
         return course
 
     @pytest.mark.rule("V1-ENR-28", "B-06")
-    def test_who_is_enrolled_meanwhile_is_in(self, course: Any, meanwhile: Any) -> None:
+    def test_who_is_enrolled_meanwhile_is_in(self, course, meanwhile):
         learner = make_user()
         meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
 
@@ -92,7 +89,7 @@ class TestEnrolling:
         assert event_types() == ["created"]
 
     @pytest.mark.rule("V1-ATTR-02")
-    def test_nor_does_it_take_attributes(self, course: Any, meanwhile: Any) -> None:
+    def test_nor_does_it_take_attributes(self, course, meanwhile):
         learner = make_user()
         meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
 
@@ -101,9 +98,7 @@ class TestEnrolling:
         assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == []
 
     @pytest.mark.rule("B-06")
-    def test_the_service_gives_the_one_that_is_there(
-        self, course: Any, meanwhile: Any
-    ) -> None:
+    def test_the_service_gives_the_one_that_is_there(self, course, meanwhile):
         learner = make_user()
         meanwhile(lambda: CourseEnrollment.enroll(learner, COURSE_ID))
 
@@ -114,12 +109,10 @@ class TestEnrolling:
         assert event_types() == ["created"]
 
     @pytest.mark.rule("B-06")
-    def test_who_came_and_went_meanwhile_comes_back(
-        self, course: Any, meanwhile: Any
-    ) -> None:
+    def test_who_came_and_went_meanwhile_comes_back(self, course, meanwhile):
         learner = make_user()
 
-        def come_and_go() -> None:
+        def come_and_go():
             CourseEnrollment.enroll(learner, COURSE_ID, "verified")
             CourseEnrollment.unenroll(learner, COURSE_ID)
 
@@ -131,9 +124,7 @@ class TestEnrolling:
         assert event_types() == ["created", "deactivated", "activated", "mode_changed"]
 
     @pytest.mark.rule("B-15")
-    def test_the_last_seat_taken_meanwhile_is_taken(
-        self, course: Any, meanwhile: Any
-    ) -> None:
+    def test_the_last_seat_taken_meanwhile_is_taken(self, course, meanwhile):
         learner, other = make_users(2)
         meanwhile(lambda: CourseEnrollment.enroll(other, COURSE_ID))
 
@@ -143,9 +134,7 @@ class TestEnrolling:
         assert CourseEnrollment.objects.get().user == other
 
     @pytest.mark.rule("ACC-10")
-    def test_an_invitation_used_meanwhile_stays_with_who_used_it(
-        self, meanwhile: Any
-    ) -> None:
+    def test_an_invitation_used_meanwhile_stays_with_who_used_it(self, meanwhile):
         course = make_course("invited", invitation_only=True)
         learner, other = make_users(2)
         invitation = CourseEnrollmentAllowed.objects.create(
@@ -165,7 +154,7 @@ class TestEnrolling:
 @in_and_out_of_a_transaction
 class TestChanging:
     @pytest.fixture
-    def learner(self, _in_and_out_of_a_transaction: None) -> Any:
+    def learner(self, _in_and_out_of_a_transaction):
         course = make_course()
         make_modes(course, "audit", "honor", "verified")
         learner = make_user()
@@ -173,9 +162,7 @@ class TestChanging:
         return learner
 
     @pytest.mark.rule("PERF-05")
-    def test_a_mode_is_not_lost_to_who_leaves_meanwhile(
-        self, learner: Any, meanwhile: Any
-    ) -> None:
+    def test_a_mode_is_not_lost_to_who_leaves_meanwhile(self, learner, meanwhile):
         meanwhile(lambda: CourseEnrollment.unenroll(learner, COURSE_ID))
 
         updated = api.update_enrollment(username("ada"), COURSE_ID, "honor")
@@ -185,9 +172,7 @@ class TestChanging:
         assert event_types() == ["created", "deactivated", "mode_changed"]
 
     @pytest.mark.rule("B-05")
-    def test_what_somebody_did_meanwhile_is_not_done_twice(
-        self, learner: Any, meanwhile: Any
-    ) -> None:
+    def test_what_somebody_did_meanwhile_is_not_done_twice(self, learner, meanwhile):
         meanwhile(lambda: CourseEnrollment.unenroll(learner, COURSE_ID))
 
         updated = api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
@@ -196,9 +181,7 @@ class TestChanging:
         assert event_types() == ["created", "deactivated"]
 
     @pytest.mark.rule("PERF-05")
-    def test_a_change_with_attributes_is_made_anew_as_a_whole(
-        self, learner: Any, meanwhile: Any
-    ) -> None:
+    def test_a_change_with_attributes_is_made_anew_as_a_whole(self, learner, meanwhile):
         row = CourseEnrollment.objects.get()
         meanwhile(lambda: row.change_mode("verified"))
 
@@ -209,9 +192,7 @@ class TestChanging:
         assert fold() == ("honor", True)
         assert api.get_enrollment_attributes(username("ada"), COURSE_ID) == [COLOR]
 
-    def test_changes_that_do_not_end_are_told(
-        self, learner: Any, meanwhile: Any
-    ) -> None:
+    def test_changes_that_do_not_end_are_told(self, learner, meanwhile):
         modes = iter(["honor", "audit"] * 50)
         meanwhile(
             lambda: CourseEnrollment.objects.get().change_mode(next(modes)), times=100
@@ -222,9 +203,7 @@ class TestChanging:
 
         assert fold() == state_of(learner, CourseEnrollment.objects.get().course)
 
-    def test_retirement_meanwhile_leaves_everybody_out(
-        self, learner: Any, meanwhile: Any
-    ) -> None:
+    def test_retirement_meanwhile_leaves_everybody_out(self, learner, meanwhile):
         meanwhile(lambda: api.unenroll_user_from_all_courses(username("ada")))
 
         (result,) = api.bulk_enroll(COURSE_ID, [username("ada")], action="unenroll")
@@ -236,7 +215,7 @@ class TestChanging:
 @in_and_out_of_a_transaction
 class TestBulk:
     @pytest.mark.rule("B-06")
-    def test_one_enrolled_meanwhile_spoils_no_batch(self, meanwhile: Any) -> None:
+    def test_one_enrolled_meanwhile_spoils_no_batch(self, meanwhile):
         make_course()
         users = make_users(3)
         meanwhile(lambda: CourseEnrollment.enroll(users[2], COURSE_ID, "verified"))
@@ -251,7 +230,7 @@ class TestBulk:
 class TestAUserDeletedMeanwhile:
     """Foreign keys are checked at commit, so there is no transaction around these."""
 
-    def test_is_told_and_nothing_is_left(self, meanwhile: Any) -> None:
+    def test_is_told_and_nothing_is_left(self, meanwhile):
         make_course()
         learner = make_user()
         meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
@@ -265,20 +244,18 @@ class TestAUserDeletedMeanwhile:
     @pytest.mark.parametrize(
         "more", [{"enrollment_attributes": [COLOR]}, {"email_opt_in": True}]
     )
-    def test_is_noticed_with_what_comes_with_an_enrollment(
-        self, meanwhile: Any, more: dict[str, Any]
-    ) -> None:
+    def test_is_noticed_with_what_comes_with_an_enrollment(self, meanwhile, more):
         make_course()
         learner = make_user()
         meanwhile(lambda: get_user_model().objects.filter(pk=learner.pk).delete())
 
         with pytest.raises(UserNotFoundError):
-            api.enroll_or_update(username("ada"), COURSE_ID, **more)
+            enroll_or_change(username("ada"), COURSE_ID, **more)
 
         assert not CourseEnrollment.objects.exists()
         assert event_types() == []
 
-    def test_is_a_406_over_http(self, meanwhile: Any, client: Any) -> None:
+    def test_is_a_406_over_http(self, meanwhile, client):
         make_course()
         learner = make_user()
         client.force_login(make_user("root", is_staff=True))
@@ -297,13 +274,13 @@ class TestAUserDeletedMeanwhile:
 
         assert response.status_code == 406
 
-    def test_is_noticed_where_attributes_are_set(self, monkeypatch: Any) -> None:
+    def test_is_noticed_where_attributes_are_set(self, monkeypatch):
         make_course()
         learner = make_user()
         EnrollmentsService().enroll(learner, COURSE_ID)
         write_transaction = data.write_transaction
 
-        def delete_before(using: str) -> Any:
+        def delete_before(using):
             get_user_model().objects.filter(pk=learner.pk).delete()
             return write_transaction(using)
 
@@ -314,7 +291,7 @@ class TestAUserDeletedMeanwhile:
 
         assert not CourseEnrollmentAttribute.objects.exists()
 
-    def test_spoils_no_batch(self, meanwhile: Any) -> None:
+    def test_spoils_no_batch(self, meanwhile):
         make_course()
         users = make_users(3)
         gone = get_user_model().objects.filter(pk=users[1].pk)
@@ -325,7 +302,7 @@ class TestAUserDeletedMeanwhile:
         assert [one["status"] for one in results] == ["created", "error", "created"]
         assert results[1]["code"] == "user_not_found"
 
-    def test_spoils_no_batch_of_those_who_leave(self, meanwhile: Any) -> None:
+    def test_spoils_no_batch_of_those_who_leave(self, meanwhile):
         make_course()
         users = make_users(3)
         names = [one.get_username() for one in users]
@@ -342,7 +319,7 @@ class TestAUserDeletedMeanwhile:
         ]
         assert results[1]["code"] == "user_not_found"
 
-    def test_is_noticed_where_an_enrollment_is_changed(self, meanwhile: Any) -> None:
+    def test_is_noticed_where_an_enrollment_is_changed(self, meanwhile):
         make_modes(make_course(), "audit", "honor")
         learner = make_user()
         calls = [
@@ -360,9 +337,7 @@ class TestAUserDeletedMeanwhile:
             with pytest.raises(UserNotFoundError):
                 call()
 
-    def test_is_a_406_where_an_enrollment_is_changed(
-        self, meanwhile: Any, client: Any
-    ) -> None:
+    def test_is_a_406_where_an_enrollment_is_changed(self, meanwhile, client):
         make_course()
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)
@@ -381,7 +356,7 @@ class TestAUserDeletedMeanwhile:
 
         assert response.status_code == 406
 
-    def test_is_told_from_an_enrollment_deleted_meanwhile(self, meanwhile: Any) -> None:
+    def test_is_told_from_an_enrollment_deleted_meanwhile(self, meanwhile):
         make_course()
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)
@@ -394,7 +369,7 @@ class TestAUserDeletedMeanwhile:
 @in_and_out_of_a_transaction
 class TestACourseDeletedMeanwhile:
     @pytest.mark.rule("MDL-01")
-    def test_is_left_like_any_other(self, meanwhile: Any) -> None:
+    def test_is_left_like_any_other(self, meanwhile):
         course = make_course()
         learner = make_user()
         CourseEnrollment.enroll(learner, COURSE_ID)
@@ -410,14 +385,14 @@ class CountingEnterprise:
 
     calls = 0
 
-    def record_enrollment(self, user: Any, course: Any, **details: Any) -> None:
+    def record_enrollment(self, user, course, **details):
         type(self).calls += 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_enterprise_backend_is_called_once_however_often_it_is_judged(
-    meanwhile: Any, settings: Any
-) -> None:
+    meanwhile, settings
+):
     settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.CountingEnterprise"
     CountingEnterprise.calls = 0
     course = make_course()
@@ -427,12 +402,12 @@ def test_the_enterprise_backend_is_called_once_however_often_it_is_judged(
     service.enroll(learner, course, "audit")
     meanwhile(lambda: service.change_mode(learner, course, "verified"))
 
-    changed = api.enroll_or_update(
+    changed = enroll_or_change(
         username("ada"),
         COURSE_ID,
         mode="honor",
         enterprise_uuid="one",
-        may_change=True,
+        by=program(),
     )
 
     assert changed["mode"] == "honor"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -37,9 +36,6 @@ from tests.factories import (
 )
 from tests.watching import nothing_written
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = pytest.mark.django_db
 
 service = EnrollmentsService()
@@ -47,7 +43,7 @@ service = EnrollmentsService()
 ROLES = "django_enrollments.backends.permissions.CourseRoleBackend"
 
 
-def refuse_by_name(action: str, **context: Any) -> dict[str, Any] | None:
+def refuse_by_name(action, **context):
     """Refuse some courses, and change the mode in others."""
     course_id = course_id_of(context["course"])
     if "vetoed" in course_id:
@@ -58,22 +54,22 @@ def refuse_by_name(action: str, **context: Any) -> dict[str, Any] | None:
 class VetoByName:
     """Vetoes some courses, and has no answer for the others."""
 
-    def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
+    def has_perm(self, user, perm, course=None):
         if perm == ENROLL_IN_COURSE and "denied" in course_id_of(course):
             raise PermissionDenied("Denied by a backend.")
         return False
 
 
 @pytest.fixture
-def learner(settings: Any) -> Any:
+def learner(settings):
     settings.ENROLLMENTS_FILTERS = [refuse_by_name]
     settings.ENROLLMENTS_PERMISSION_BACKENDS = [f"{__name__}.VetoByName", ROLES]
     return make_user("ada")
 
 
-def make_many_states(learner: Any) -> list[Any]:
+def make_many_states(learner):
     """Make a course in each state that explaining distinguishes."""
-    facts: dict[str, dict[str, Any]] = {
+    facts = {
         "open": {},
         "vetoed": {},
         "changed": {},
@@ -145,8 +141,8 @@ def make_many_states(learner: Any) -> list[Any]:
 
 
 @contextmanager
-def counted() -> Iterator[list[str]]:
-    statements: list[str] = []
+def counted():
+    statements = []
     with CaptureQueriesContext(connection) as captured:
         yield statements
     statements += [query["sql"] for query in captured.captured_queries]
@@ -155,9 +151,7 @@ def counted() -> Iterator[list[str]]:
 class TestExplainMany:
     @pytest.mark.parametrize("mode", [None, "audit", "verified", "nonsense", ""])
     @pytest.mark.parametrize("is_staff", [False, True])
-    def test_explains_each_course_as_explain_does(
-        self, learner: Any, mode: str | None, is_staff: bool
-    ) -> None:
+    def test_explains_each_course_as_explain_does(self, learner, mode, is_staff):
         learner.is_staff = is_staff
         courses = make_many_states(learner)
         with one_call(NOON):
@@ -178,7 +172,7 @@ class TestExplainMany:
         seats = explained["staff-room"]["seats"]
         assert seats == {"capacity": 1, "taken": 0, "left": 1}
 
-    def test_explains_an_inactive_account_as_explain_does(self, learner: Any) -> None:
+    def test_explains_an_inactive_account_as_explain_does(self, learner):
         learner.is_active = False
         courses = make_many_states(learner)
         with one_call(NOON):
@@ -189,9 +183,7 @@ class TestExplainMany:
             assert service.explain_many(learner.pk, courses) != {}
             assert service.explain_many(learner, courses) == expected
 
-    def test_takes_instances_and_ids_in_any_mixture_each_once(
-        self, learner: Any
-    ) -> None:
+    def test_takes_instances_and_ids_in_any_mixture_each_once(self, learner):
         first, second = make_course("one"), make_course("two")
 
         explained = service.explain_many(
@@ -201,28 +193,28 @@ class TestExplainMany:
         assert list(explained) == ["one", "two"]
         assert all(one["allowed"] for one in explained.values())
 
-    def test_no_course_is_no_answer(self, learner: Any) -> None:
+    def test_no_course_is_no_answer(self, learner):
         assert service.explain_many(learner, []) == {}
 
-    def test_an_unknown_course_is_an_error(self, learner: Any) -> None:
+    def test_an_unknown_course_is_an_error(self, learner):
         known = make_course("one")
         for unknown in ("One", "two", "no id", None, get_course_model()(pk=known.pk)):
             with pytest.raises(CourseNotFoundError):
                 service.explain_many(learner, [known, unknown])
 
-    def test_an_unknown_user_is_an_error(self) -> None:
+    def test_an_unknown_user_is_an_error(self):
         with pytest.raises(UserNotFoundError):
             service.explain_many("nobody", [make_course("one")])
         with pytest.raises(UserNotFoundError):
             service.explain_many("nobody", [])
 
-    def test_one_string_is_no_list(self, learner: Any) -> None:
+    def test_one_string_is_no_list(self, learner):
         make_course("a")
         for given in ("a", b"a"):
             with pytest.raises(TypeError):
                 service.explain_many(learner, given)
 
-    def test_an_instance_is_read_again(self, learner: Any) -> None:
+    def test_an_instance_is_read_again(self, learner):
         course = make_course("one", max_student_enrollments_allowed=5)
         stale = get_course_model().objects.get(pk=course.pk)
         get_course_model().objects.all().delete()
@@ -231,7 +223,7 @@ class TestExplainMany:
 
 
 class TestStatements:
-    def test_takes_as_many_for_50_courses_as_for_1(self, settings: Any) -> None:
+    def test_takes_as_many_for_50_courses_as_for_1(self, settings):
         learner, member = make_user("ada"), make_user("member")
         settings.ENROLLMENTS_INVITE_ONLY = True
         courses = [
@@ -261,9 +253,7 @@ class TestStatements:
         # invitations and roles.
         assert set(taken.values()) == {8}, statements
 
-    def test_takes_the_same_statements_for_each_batch(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_takes_the_same_statements_for_each_batch(self, monkeypatch):
         monkeypatch.setattr("django_enrollments.services.COURSES_PER_BATCH", 2)
         courses = [make_course(f"course-{n}") for n in range(5)]
         learner = make_user("ada")
@@ -276,9 +266,7 @@ class TestStatements:
 
 
 class TestNarrowedAdapter:
-    def test_an_instance_does_not_make_its_id_known(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_instance_does_not_make_its_id_known(self, monkeypatch):
         learner, course = make_user("ada"), make_course("hidden")
         model = get_course_model()
         monkeypatch.setattr(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import (
@@ -18,33 +17,30 @@ from django_enrollments.core import isolation
 from django_enrollments.core.isolation import each, patiently
 from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 USING = "default"
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_pauses(monkeypatch):
     monkeypatch.setattr(isolation, "PAUSES_SECONDS", (0, 0, 0))
 
 
 class Work:
     """Doubles numbers, but for some; remembers in what parts."""
 
-    def __init__(self, *bad: int, error: Exception) -> None:
+    def __init__(self, *bad, error):
         self.bad = set(bad)
         self.error = error
         self.parts: list[list[int]] = []
 
-    def __call__(self, items: Sequence[int]) -> list[int]:
+    def __call__(self, items):
         self.parts.append(list(items))
         if self.bad & set(items):
             raise self.error
         return [2 * item for item in items]
 
 
-def a_lock() -> OperationalError:
+def a_lock():
     """Return what the database under test raises when a lock is not to be had."""
     error = OperationalError("database is locked")
     if connection.vendor == "mysql":
@@ -58,20 +54,20 @@ def a_lock() -> OperationalError:
 
 @pytest.mark.django_db(transaction=True)
 class TestEach:
-    def test_works_on_all_together(self) -> None:
+    def test_works_on_all_together(self):
         work = Work(error=DataError())
 
         assert each(work, range(5), using=USING) == [0, 2, 4, 6, 8]
         assert work.parts == [[0, 1, 2, 3, 4]]
 
-    def test_has_nothing_to_do_for_nobody(self) -> None:
+    def test_has_nothing_to_do_for_nobody(self):
         work = Work(error=DataError())
 
         assert each(work, [], using=USING) == []
         assert work.parts == []
 
     @pytest.mark.parametrize("bad", range(5))
-    def test_finds_the_one_that_fails_by_halves(self, bad: int) -> None:
+    def test_finds_the_one_that_fails_by_halves(self, bad):
         work = Work(bad, error=DataError("no"))
 
         results = each(work, range(5), using=USING)
@@ -84,7 +80,7 @@ class TestEach:
         done = [item for part in work.parts for item in part if {bad} - set(part)]
         assert done == sorted(done)
 
-    def test_gives_a_refusal_as_it_is_and_logs_nothing(self, caplog: Any) -> None:
+    def test_gives_a_refusal_as_it_is_and_logs_nothing(self, caplog):
         refusal = EnrollmentNotAllowed("Not today.")
 
         results = each(Work(1, error=refusal), range(3), using=USING)
@@ -92,13 +88,13 @@ class TestEach:
         assert results == [0, refusal, 4]
         assert caplog.messages == []
 
-    def test_logs_once_however_many_fail(self, caplog: Any) -> None:
+    def test_logs_once_however_many_fail(self, caplog):
         results = each(Work(*range(8), error=KeyError("x")), range(8), using=USING)
 
         assert len(results) == 8
         assert caplog.messages == ["Rows of a bulk failed: Unexpected KeyError."]
 
-    def test_blames_nobody_for_a_lock(self) -> None:
+    def test_blames_nobody_for_a_lock(self):
         work = Work(2, error=a_lock())
 
         results = each(work, range(4), using=USING)
@@ -107,9 +103,7 @@ class TestEach:
         assert work.parts == [[0, 1, 2, 3]] * 4
 
     @pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
-    def test_blames_nobody_for_a_lost_connection(
-        self, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_blames_nobody_for_a_lost_connection(self, kind, monkeypatch):
         work = Work(2, error=kind("server closed the connection unexpectedly"))
         monkeypatch.setattr(connection, "is_usable", lambda: False)
 
@@ -118,13 +112,11 @@ class TestEach:
         assert len({*results}) == 1
         assert work.parts == [[0, 1, 2, 3]] * 4
 
-    def test_leaves_to_the_caller_what_their_transaction_has_come_to(self) -> None:
+    def test_leaves_to_the_caller_what_their_transaction_has_come_to(self):
         with pytest.raises(OperationalError), transaction.atomic():
             each(Work(2, error=a_lock()), range(4), using=USING)
 
-    def test_leaves_to_the_caller_a_transaction_they_began_without_a_block(
-        self,
-    ) -> None:
+    def test_leaves_to_the_caller_a_transaction_they_began_without_a_block(self):
         transaction.set_autocommit(False)
         try:
             with pytest.raises(OperationalError):
@@ -133,9 +125,7 @@ class TestEach:
             transaction.rollback()
             transaction.set_autocommit(True)
 
-    def test_goes_on_in_a_transaction_of_the_callers_that_is_as_good_as_before(
-        self,
-    ) -> None:
+    def test_goes_on_in_a_transaction_of_the_callers_that_is_as_good_as_before(self):
         with transaction.atomic():
             results = each(Work(0, error=DataError()), range(3), using=USING)
 
@@ -144,10 +134,10 @@ class TestEach:
 
 @pytest.mark.django_db(transaction=True)
 class TestPatiently:
-    def test_tries_again_until_it_works(self) -> None:
+    def test_tries_again_until_it_works(self):
         tries = []
 
-        def work() -> str:
+        def work():
             tries.append(1)
             if len(tries) < 3:
                 raise a_lock()
@@ -155,14 +145,14 @@ class TestPatiently:
 
         assert patiently(work, using=USING) == "done"
 
-    def test_gives_up_in_the_end(self) -> None:
+    def test_gives_up_in_the_end(self):
         with pytest.raises(OperationalError):
             patiently(lambda: Work(0, error=a_lock())([0]), using=USING)
 
     @pytest.mark.parametrize(
         "error", [OperationalError("no such table"), DataError("no"), KeyError("x")]
     )
-    def test_does_not_wait_for_what_does_not_pass(self, error: Exception) -> None:
+    def test_does_not_wait_for_what_does_not_pass(self, error):
         connection.ensure_connection()
         work = Work(0, error=error)
 
@@ -170,7 +160,7 @@ class TestPatiently:
             patiently(lambda: work([0]), using=USING)
         assert len(work.parts) == 1
 
-    def test_waits_for_who_writes_to_the_same_file(self) -> None:
+    def test_waits_for_who_writes_to_the_same_file(self):
         if connection.vendor != "sqlite":
             pytest.skip("Servers lock rows.")
         other = sqlite3.connect(
@@ -181,7 +171,7 @@ class TestPatiently:
             cursor.execute("PRAGMA busy_timeout = 0")
             other.execute("BEGIN IMMEDIATE")
 
-            def work() -> str:
+            def work():
                 tries.append(1)
                 if len(tries) == 3:
                     other.execute("ROLLBACK")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
@@ -27,13 +25,10 @@ from django_enrollments.models import (
 from django_enrollments.services import EnrollmentsService
 from tests.factories import make_course, make_mode, make_user
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 service = EnrollmentsService()
 
 
-def _columns_of_host() -> list[tuple[Any, Any]]:
+def _columns_of_host():
     users, courses = get_user_model(), get_course_model()
     names = [
         (courses, get_course_adapter().course_id),
@@ -43,7 +38,7 @@ def _columns_of_host() -> list[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def _lenient_columns(transactional_db: None) -> Iterator[None]:
+def _lenient_columns(transactional_db):
     """Let the columns of the host ignore case, as its own migrations might."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -59,7 +54,7 @@ def _lenient_columns(transactional_db: None) -> Iterator[None]:
     elif connection.vendor == "sqlite":
         # LIKE ignores case and collations there, so the name of users can stay.
         (model, old), _ = _columns_of_host()
-        new: Any = old.clone()
+        new = old.clone()
         new.db_collation = "NOCASE"
         new.set_attributes_from_name(old.name)
         new.model = model
@@ -73,7 +68,7 @@ def _lenient_columns(transactional_db: None) -> Iterator[None]:
         yield
 
 
-def _make_lenient_on_postgresql(cursor: Any) -> list[str]:
+def _make_lenient_on_postgresql(cursor):
     """Return the definitions of the indexes that had to go."""
     cursor.execute(
         "CREATE COLLATION IF NOT EXISTS ignoring_case "
@@ -100,7 +95,7 @@ def _make_lenient_on_postgresql(cursor: Any) -> list[str]:
 
 @pytest.mark.django_db
 class TestCourseIds:
-    def test_an_old_row_of_a_look_alike_holds_no_seat(self) -> None:
+    def test_an_old_row_of_a_look_alike_holds_no_seat(self):
         make_course("Al-1", max_student_enrollments_allowed=1)
         service.enroll(make_user("alice"), "Al-1")
         get_course_model().objects.all().delete()
@@ -113,9 +108,7 @@ class TestCourseIds:
             service.enroll(make_user("carol"), "al-1")
 
     @pytest.mark.parametrize("was_active", [True, False])
-    def test_an_old_row_of_a_look_alike_is_no_row_in_a_course(
-        self, was_active: bool
-    ) -> None:
+    def test_an_old_row_of_a_look_alike_is_no_row_in_a_course(self, was_active):
         learner, other = make_user("alice"), make_user("bob")
         course = make_course("Al-1")
         service.enroll(learner, course)
@@ -155,7 +148,7 @@ class TestCourseIds:
             service.enroll(other, "al-1")
 
     @pytest.mark.rule("ACC-13")
-    def test_an_old_row_of_a_look_alike_uses_no_invitation_up(self) -> None:
+    def test_an_old_row_of_a_look_alike_uses_no_invitation_up(self):
         learner = make_user("alice")
         service.enroll(learner, make_course("Al-1"))
         get_course_model().objects.all().delete()
@@ -168,7 +161,7 @@ class TestCourseIds:
 
         assert service.is_enrolled(learner, "al-1")
 
-    def test_a_role_with_a_space_at_its_end_is_another(self) -> None:
+    def test_a_role_with_a_space_at_its_end_is_another(self):
         course = make_course("pd-1", max_student_enrollments_allowed=1)
         member = make_user("member")
         CourseAccessRole.objects.create(user=member, role="staff ", course_id="pd-1")
@@ -182,7 +175,7 @@ class TestCourseIds:
 @pytest.mark.usefixtures("_lenient_columns")
 @pytest.mark.django_db(transaction=True)
 class TestLenientColumns:
-    def test_unenroll_refuses_a_look_alike(self) -> None:
+    def test_unenroll_refuses_a_look_alike(self):
         make_mode(make_course("Django-101"))
         learner = make_user("alice")
         service.enroll(learner, "Django-101")
@@ -199,7 +192,7 @@ class TestLenientColumns:
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("DJANGO-101")
 
-    def test_searches_find_texts_in_any_case(self, client: Any) -> None:
+    def test_searches_find_texts_in_any_case(self, client):
         make_course("Django-101", enable_proctored_exams=True)
         learner = make_user("alice")
         service.enroll(learner, "Django-101")

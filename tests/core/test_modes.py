@@ -1,8 +1,6 @@
-"""Which modes of a course count, and which one a learner gets (rules MODE)."""
+"""The modes that a course offers, and the mode of a learner who names none."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
@@ -26,68 +24,43 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
+def modes_of(course):
+    return data.get_course_enrollment_info(course_id_of(course))["course_modes"]
+
+
 class TestDefaultMode:
-    @pytest.mark.rule("MODE-07")
+    @pytest.mark.rule("MODE-07", "MODE-08")
     @pytest.mark.parametrize(
-        ("offered", "chosen"),
+        ("offered", "expired", "chosen"),
         [
-            (["honor", "verified"], "honor"),
-            (["verified", "honor"], "honor"),
-            (["audit", "honor"], "audit"),
-            (["honor", "audit"], "audit"),
-            (["audit", "credit"], "audit"),
-            ([], "audit"),
+            (["honor", "verified"], [], "honor"),
+            (["verified", "honor"], [], "honor"),
+            (["audit", "honor"], [], "audit"),
+            (["honor", "audit"], [], "audit"),
+            (["audit", "credit"], [], "audit"),
+            ([], [], "audit"),
+            ([], ["verified"], "audit"),
+            (["honor"], ["audit"], "honor"),
         ],
     )
-    def test_a_learner_who_names_none_gets(
-        self, offered: list[str], chosen: str
-    ) -> None:
-        make_user()
-        course = make_course()
-        make_modes(course, *offered)
+    def test_is_chosen_from_those_offered(self, ada, offered, expired, chosen):
+        course_id = course_id_of(make_course(modes=offered, expired=expired))
 
-        added = api.add_enrollment(username("ada"), course_id_of(course))
+        assert api.add_enrollment(username("ada"), course_id)["mode"] == chosen
 
-        assert added["mode"] == chosen
-
-    @pytest.mark.rule("MODE-07")
+    @pytest.mark.rule("MODE-06", "MODE-07")
     @pytest.mark.parametrize("offered", [["verified"], ["credit"], ["professional"]])
-    def test_where_the_default_is_not_offered_nobody_gets_in_without_a_mode(
-        self, offered: list[str]
-    ) -> None:
-        make_user()
-        course = make_course()
-        make_modes(course, *offered)
+    def test_is_refused_where_it_is_not_offered(self, ada, offered):
+        course_id = course_id_of(make_course(modes=offered))
 
         with pytest.raises(CourseModeNotFoundError) as refusal:
-            api.add_enrollment(username("ada"), course_id_of(course))
+            api.add_enrollment(username("ada"), course_id)
+        with pytest.raises(CourseModeNotFoundError):
+            EnrollmentsService().enroll(ada, course_id)
 
         assert "'audit' unavailable" in str(refusal.value)
         slugs = [mode["slug"] for mode in refusal.value.data["course_modes"]]
         assert slugs == offered
-
-    @pytest.mark.rule("MODE-07")
-    def test_expired_verified_only_is_audit(self) -> None:
-        make_user()
-        course = make_course()
-        make_mode(course, "verified", expiration_datetime=NOON)
-
-        added = api.add_enrollment(username("ada"), course_id_of(course))
-
-        assert added["mode"] == "audit"
-
-    @pytest.mark.rule("MODE-06")
-    def test_the_service_chooses_alike(self) -> None:
-        course = make_course()
-        make_modes(course, "honor", "verified")
-        professional = make_course("professional")
-        make_mode(professional, "professional")
-
-        row = EnrollmentsService().enroll(make_user(), course)
-
-        assert row.mode == "honor"
-        with pytest.raises(CourseModeNotFoundError):
-            EnrollmentsService().enroll(make_user("bob"), professional)
 
     @pytest.mark.rule("MODE-02", "MODE-06")
     @pytest.mark.parametrize(
@@ -101,107 +74,73 @@ class TestDefaultMode:
             ("audit", ["masters"], "audit"),
         ],
     )
-    def test_the_configured_default_comes_first_and_last(
-        self, settings: Any, configured: str, usable: list[str], chosen: str
-    ) -> None:
+    def test_is_the_configured_one_first_and_last(
+        self, settings, configured, usable, chosen
+    ):
         settings.ENROLLMENTS_DEFAULT_MODE = configured
 
         assert default_slug(usable) == chosen
 
     @pytest.mark.rule("MODE-02", "MODE-04")
-    def test_is_named_like_its_slug(self, settings: Any) -> None:
+    def test_is_named_like_its_slug(self, settings, ada, course):
         settings.ENROLLMENTS_DEFAULT_MODE = "free-of-charge"
-        make_user()
-        course_id = course_id_of(make_course())
 
-        added = api.add_enrollment(username("ada"), course_id)
+        added = api.add_enrollment(username("ada"), course_id_of(course))
 
         (mode,) = added["course_details"]["course_modes"]
         assert added["mode"] == mode["slug"] == "free-of-charge"
         assert mode["name"] == "Free-of-charge"
 
 
-class TestExpiration:
+class TestOfferedModes:
     @pytest.mark.rule("MODE-03")
-    def test_counts_up_to_the_very_moment(self) -> None:
-        course = make_course()
-        make_mode(course, "audit")
-        make_mode(course, "verified", expiration_datetime=NOON)
-        course_id = course_id_of(course)
+    def test_expire_after_the_very_moment(self):
+        course = make_course(modes=["audit"], expired=["verified"])
 
-        counts = {}
+        counts = []
         for at in (NOON - DAY, NOON, NOON.replace(microsecond=1)):
             with one_call(at):
-                info = data.get_course_enrollment_info(course_id)
-            counts[at.isoformat()] = len(info["course_modes"])
+                counts.append(len(modes_of(course)))
 
-        assert list(counts.values()) == [2, 2, 1]
+        assert counts == [2, 2, 1]
 
-    @pytest.mark.rule("MODE-08")
-    def test_an_expired_default_is_no_default(self) -> None:
-        make_user()
-        course = make_course()
-        make_mode(course, "audit", expiration_datetime=NOON)
-        make_mode(course, "honor")
-
-        added = api.add_enrollment(username("ada"), course_id_of(course))
-
-        assert added["mode"] == "honor"
-
-
-class TestOfferedModes:
     @pytest.mark.rule("MODE-05", "MODE-08")
-    def test_credit_is_offered_though_nobody_gets_it_unasked(
-        self,
-    ) -> None:
-        make_user()
-        course = make_course()
-        make_mode(course, "credit")
+    def test_include_credit_although_it_is_no_default(self, ada):
+        course_id = course_id_of(make_course(modes=["credit"]))
 
-        added = api.add_enrollment(username("ada"), course_id_of(course), "credit")
+        assert api.add_enrollment(username("ada"), course_id, "credit")["mode"] == (
+            "credit"
+        )
 
-        assert added["mode"] == "credit"
-
-    @pytest.mark.rule("MODE-13")
-    def test_a_slug_in_two_currencies_is_listed_twice(self) -> None:
-        course = make_course()
-        make_mode(course, "verified", currency="usd")
+    @pytest.mark.rule("MODE-13", "MODE-18")
+    def test_are_listed_by_creation_once_for_each_currency(self, course):
+        make_modes(course, "verified", "audit")
         make_mode(course, "verified", currency="eur")
 
-        info = data.get_course_enrollment_info(course_id_of(course))
-
-        assert [mode["currency"] for mode in info["course_modes"]] == ["usd", "eur"]
-
-    @pytest.mark.rule("MODE-18")
-    def test_modes_are_listed_in_creation_order(self) -> None:
-        course = make_course()
-        make_modes(course, "verified", "audit", "honor")
-
-        info = data.get_course_enrollment_info(course_id_of(course))
-
-        slugs = [mode["slug"] for mode in info["course_modes"]]
-        assert slugs == ["verified", "audit", "honor"]
+        assert [(mode["slug"], mode["currency"]) for mode in modes_of(course)] == [
+            ("verified", "usd"),
+            ("audit", "usd"),
+            ("verified", "eur"),
+        ]
 
     @pytest.mark.rule("MODE-08")
     @pytest.mark.parametrize("slug", ["Audit", "AUDIT", " audit", "audit ", "àudit"])
-    def test_a_slug_is_matched_exactly(self, slug: str) -> None:
+    def test_are_matched_exactly(self, slug):
         make_user()
-        course = make_course()
-        make_mode(course, "audit")
+        course_id = course_id_of(make_course(modes=["audit"]))
 
         with pytest.raises(CourseModeNotFoundError):
-            api.add_enrollment(username("ada"), course_id_of(course), slug)
+            api.add_enrollment(username("ada"), course_id, slug)
 
     @pytest.mark.rule("MODE-19")
-    def test_what_changes_counts_at_once(self) -> None:
-        course = make_course()
-        make_modes(course, "audit", "verified")
-        course_id = course_id_of(course)
+    def test_count_at_once_when_they_change(self):
+        course_id = course_id_of(make_course(modes=["audit", "verified"]))
+        verified = CourseMode.objects.filter(mode_slug="verified")
         api.validate_course_mode(course_id, "verified")
 
-        CourseMode.objects.filter(mode_slug="verified").update(expiration_datetime=NOON)
+        verified.update(expiration_datetime=NOON)
 
         with pytest.raises(CourseModeNotFoundError):
             api.validate_course_mode(course_id, "verified")
-        CourseMode.objects.filter(mode_slug="verified").update(mode_slug="masters")
+        verified.update(mode_slug="masters")
         api.validate_course_mode(course_id, "masters", include_expired=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -32,28 +31,28 @@ only_other_host = pytest.mark.skipif(
 )
 
 
-def grant(user: Any, course_id: str, role: str = "staff", org: str = "") -> None:
+def grant(user, course_id, role="staff", org=""):
     CourseAccessRole.objects.create(user=user, course_id=course_id, role=role, org=org)
 
 
-def invite(name: str, course_id: str, **fields: Any) -> None:
+def invite(name, course_id, **fields):
     CourseEnrollmentAllowed.objects.create(
         email=f"{name}@example.org", course_id=course_id, **fields
     )
 
 
-def roles() -> set[tuple[Any, ...]]:
+def roles():
     rows = CourseAccessRole.objects.values_list("user", "org", "course_id", "role")
     return set(rows)
 
 
-def invitations() -> set[tuple[str, ...]]:
+def invitations():
     rows = CourseEnrollmentAllowed.objects.values_list("email", "course_id", "reason")
     return {(email.partition("@")[0], *others) for email, *others in rows}
 
 
 class TestRenameCourseId:
-    def test_moves_roles_and_invitations_and_nothing_else(self) -> None:
+    def test_moves_roles_and_invitations_and_nothing_else(self):
         ada = make_user("ada")
         grant(ada, "old-1")
         grant(ada, "old-1", "instructor", org="old")
@@ -76,7 +75,7 @@ class TestRenameCourseId:
         assert (invitation.auto_enroll, invitation.mode) == (True, "honor")
         assert invitation.actor == ada
 
-    def test_the_second_time_there_is_nothing_to_move(self) -> None:
+    def test_the_second_time_there_is_nothing_to_move(self):
         grant(make_user("ada"), "old")
         invite("bob", "old")
         api.rename_course_id("old", "new")
@@ -85,7 +84,7 @@ class TestRenameCourseId:
         assert api.rename_course_id("old", "new") == {"roles": 0, "invitations": 0}
         assert (roles(), invitations()) == before
 
-    def test_and_back_again(self) -> None:
+    def test_and_back_again(self):
         ada = make_user("ada")
         grant(ada, "old")
         api.rename_course_id("old", "new")
@@ -93,14 +92,14 @@ class TestRenameCourseId:
 
         assert roles() == {(ada.pk, "", "old", "staff")}
 
-    def test_the_same_id_changes_nothing(self) -> None:
+    def test_the_same_id_changes_nothing(self):
         grant(make_user("ada"), "one")
         invite("bob", "one")
 
         assert api.rename_course_id("one", "one") == {"roles": 0, "invitations": 0}
         assert len(roles()) == len(invitations()) == 1
 
-    def test_roles_that_are_held_on_both_are_merged(self) -> None:
+    def test_roles_that_are_held_on_both_are_merged(self):
         ada, bob = make_user("ada"), make_user("bob")
         for course_id in ("old", "new"):
             grant(ada, course_id)
@@ -127,8 +126,8 @@ class TestRenameCourseId:
         ],
     )
     def test_of_two_invitations_of_one_address_the_stronger_is_kept(
-        self, old: dict[str, Any], new: dict[str, Any], kept: str
-    ) -> None:
+        self, old, new, kept
+    ):
         bob = make_user("bob")
         for course_id, fields in (("old", old), ("new", new)):
             if "user" in fields:
@@ -139,7 +138,7 @@ class TestRenameCourseId:
         assert api.rename_course_id("old", "new")["invitations"] == 2
         assert invitations() == {("bob", "new", kept), ("eve", "new", "old")}
 
-    def test_many_at_once(self) -> None:
+    def test_many_at_once(self):
         ada = make_user("ada")
         for course_id in ("old", "new"):
             CourseAccessRole.objects.bulk_create(
@@ -159,7 +158,7 @@ class TestRenameCourseId:
         assert not CourseAccessRole.objects.filter(course_id="old").exists()
 
     @pytest.mark.parametrize("look_alike", ["OLD", "óld", "old ", "old-1"])
-    def test_ids_are_compared_to_the_letter(self, look_alike: str) -> None:
+    def test_ids_are_compared_to_the_letter(self, look_alike):
         ada = make_user("ada")
         grant(ada, look_alike)
         grant(ada, "old")
@@ -173,7 +172,7 @@ class TestRenameCourseId:
         }
         assert invitations() == {("bob", look_alike, ""), ("bob", "new", "")}
 
-    def test_only_the_case_may_change(self) -> None:
+    def test_only_the_case_may_change(self):
         ada = make_user("ada")
         grant(ada, "Al-1")
         invite("bob", "Al-1")
@@ -183,7 +182,7 @@ class TestRenameCourseId:
         assert invitations() == {("bob", "al-1", "")}
 
     @pytest.mark.parametrize("old", ["", None, b"old", "x" * 256, "\x00", ["old"]])
-    def test_what_is_no_old_id_is_refused(self, old: Any) -> None:
+    def test_what_is_no_old_id_is_refused(self, old):
         ada = make_user("ada")
         grant(ada, "", org="org")
 
@@ -192,24 +191,24 @@ class TestRenameCourseId:
         assert roles() == {(ada.pk, "org", "", "staff")}
 
     @pytest.mark.parametrize("new", ["", None, "a b", "x" * 256, "\x00", ["new"]])
-    def test_what_is_no_new_id_is_refused(self, new: Any) -> None:
+    def test_what_is_no_new_id_is_refused(self, new):
         grant(make_user("ada"), "old")
 
         with pytest.raises(CourseNotFoundError):
             api.rename_course_id("old", new)
         assert {one[2] for one in roles()} == {"old"}
 
-    def test_an_unsaved_course_has_no_id(self) -> None:
+    def test_an_unsaved_course_has_no_id(self):
         with pytest.raises(CourseNotFoundError):
             api.rename_course_id("old", get_course_model()(pk="5"))
 
-    def test_an_old_id_need_not_match_the_pattern_of_today(self) -> None:
+    def test_an_old_id_need_not_match_the_pattern_of_today(self):
         grant(make_user("ada"), "a b")
 
         assert api.rename_course_id("a b", make_course("a-b"))["roles"] == 1
         assert {one[2] for one in roles()} == {"a-b"}
 
-    def test_the_history_keeps_the_id_of_its_time(self) -> None:
+    def test_the_history_keeps_the_id_of_its_time(self):
         learner = make_user("ada")
         service.enroll(learner, make_course("old"))
 
@@ -217,9 +216,7 @@ class TestRenameCourseId:
 
         assert EnrollmentEvent.objects.get().course_id == "old"
 
-    def test_drops_the_details_of_both_ids(
-        self, django_capture_on_commit_callbacks: Any
-    ) -> None:
+    def test_drops_the_details_of_both_ids(self, django_capture_on_commit_callbacks):
         courses = [make_course("old"), make_course("new")]
         for course_id in ("old", "new"):
             api.get_course_enrollment_details(course_id)
@@ -238,7 +235,7 @@ class TestRenameCourseId:
         assert callbacks
 
     @only_other_host
-    def test_a_renamed_course_keeps_its_learners_staff_and_invited(self) -> None:
+    def test_a_renamed_course_keeps_its_learners_staff_and_invited(self):
         course = make_course(
             "old", invitation_only=True, max_student_enrollments_allowed=1
         )
@@ -263,12 +260,12 @@ class TestRenameCourseId:
 
 @pytest.mark.django_db(transaction=True)
 class TestTransactions:
-    def test_moves_all_or_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_moves_all_or_nothing(self, monkeypatch):
         ada = make_user("ada")
         grant(ada, "old")
         invite("bob", "old")
 
-        def fail(*args: Any, **kwargs: Any) -> None:
+        def fail(*args, **kwargs):
             raise RuntimeError
 
         monkeypatch.setattr(
@@ -278,9 +275,7 @@ class TestTransactions:
             api.rename_course_id("old", "new")
         assert roles() == {(ada.pk, "", "old", "staff")}
 
-    def test_a_role_granted_meanwhile_is_merged(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_role_granted_meanwhile_is_merged(self, monkeypatch):
         from django_enrollments.core import renaming
 
         ada = make_user("ada")
@@ -288,7 +283,7 @@ class TestTransactions:
         find = renaming._held_twice
         looks = []
 
-        def find_before_the_grant(*args: Any) -> list[int]:
+        def find_before_the_grant(*args):
             found = find(*args)
             looks.append(found)
             if len(looks) == 1:
@@ -304,7 +299,7 @@ class TestTransactions:
         assert moved == {"roles": 1, "invitations": 0}
         assert roles() == {(ada.pk, "", "new", "staff")}
 
-    def test_within_a_transaction_of_the_caller(self) -> None:
+    def test_within_a_transaction_of_the_caller(self):
         ada = make_user("ada")
         grant(ada, "old")
 
@@ -316,7 +311,7 @@ class TestTransactions:
 
 
 class TestCommand:
-    def test_moves_and_prints_how_many(self) -> None:
+    def test_moves_and_prints_how_many(self):
         ada = make_user("ada")
         grant(ada, "old")
         invite("bob", "old")
@@ -328,6 +323,6 @@ class TestCommand:
         assert roles() == {(ada.pk, "", "new", "staff")}
 
     @pytest.mark.parametrize("ids", [("", "new"), ("old", ""), ("old", "a b")])
-    def test_what_is_no_id_ends_it(self, ids: tuple[str, str]) -> None:
+    def test_what_is_no_id_ends_it(self, ids):
         with pytest.raises(CommandError, match="no course id"):
             call_command("rename_course_id", *ids)

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from threading import Barrier, Event
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import (
@@ -51,24 +50,21 @@ from tests.factories import (
 )
 from tests.watching import listening, nothing_written
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 USING = write_alias()
 
 autocommit = pytest.mark.django_db(transaction=True)
 
 
-def only_on(*vendors: str) -> pytest.MarkDecorator:
+def only_on(*vendors):
     """Skip a test elsewhere, saying so."""
     reason = f"{connection.vendor} is none of: {', '.join(vendors)}"
     return pytest.mark.skipif(connection.vendor not in vendors, reason=reason)
 
 
-def refusing(times: int, *, error: Exception | None = None) -> Any:
+def refusing(times, *, error=None):
     """Make an attempt that others get in the way of so many times; it keeps a log."""
 
-    def attempt(lock: bool) -> str:
+    def attempt(lock):
         attempt.locks.append(lock)
         if len(attempt.locks) <= times:
             raise error or Conflict
@@ -79,10 +75,10 @@ def refusing(times: int, *, error: Exception | None = None) -> Any:
 
 
 @contextmanager
-def failing_on(beginning: str) -> Iterator[None]:
+def failing_on(beginning):
     """Let the database fail on the first statement that begins so."""
 
-    def execute(proceed: Any, sql: str, *rest: Any) -> Any:
+    def execute(proceed, sql, *rest):
         if sql.replace("`", '"').startswith(beginning):
             raise DatabaseError("No space left on device.")
         return proceed(sql, *rest)
@@ -91,10 +87,10 @@ def failing_on(beginning: str) -> Iterator[None]:
         yield
 
 
-def in_another_thread(pool: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
+def in_another_thread(pool, work):
     """Start work that has a connection of its own, and leaves none behind."""
 
-    def run() -> Any:
+    def run():
         try:
             return work()
         finally:
@@ -103,14 +99,14 @@ def in_another_thread(pool: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
     return pool.submit(run)
 
 
-def move(row: CourseEnrollment, mode: str) -> None:
+def move(row, mode):
     """Change a row as anybody else's statement would."""
     CourseEnrollment.objects.filter(pk=row.pk).update(mode=mode)
 
 
 class TestUntilSettled:
     @autocommit
-    def test_tries_until_nobody_is_in_the_way(self) -> None:
+    def test_tries_until_nobody_is_in_the_way(self):
         attempts = [refusing(times) for times in (0, 1, ATTEMPTS - 1)]
 
         answers = [until_settled(attempt, using=USING) for attempt in attempts]
@@ -123,7 +119,7 @@ class TestUntilSettled:
         ]
 
     @autocommit
-    def test_gives_up_in_the_end_and_says_why(self) -> None:
+    def test_gives_up_in_the_end_and_says_why(self):
         attempt = refusing(ATTEMPTS)
 
         with pytest.raises(CourseEnrollmentError, match="Too many changes") as failure:
@@ -134,7 +130,7 @@ class TestUntilSettled:
         assert len(attempt.locks) == ATTEMPTS
 
     @pytest.mark.django_db
-    def test_locks_from_the_third_attempt_on_in_a_callers_transaction(self) -> None:
+    def test_locks_from_the_third_attempt_on_in_a_callers_transaction(self):
         attempt = refusing(4)
 
         until_settled(attempt, using=USING)
@@ -142,7 +138,7 @@ class TestUntilSettled:
         assert attempt.locks == [False, False, True, True, True]
 
     @autocommit
-    def test_leaves_a_failure_that_is_no_conflict_to_the_caller(self) -> None:
+    def test_leaves_a_failure_that_is_no_conflict_to_the_caller(self):
         attempt = refusing(1, error=OperationalError("server closed the connection"))
 
         with pytest.raises(OperationalError, match="server closed"):
@@ -151,7 +147,7 @@ class TestUntilSettled:
         assert len(attempt.locks) == 1
 
     @autocommit
-    def test_leaves_an_error_of_the_rules_to_the_caller(self) -> None:
+    def test_leaves_an_error_of_the_rules_to_the_caller(self):
         attempt = refusing(1, error=CourseEnrollmentError("No."))
 
         with pytest.raises(CourseEnrollmentError, match=r"No\."):
@@ -160,10 +156,10 @@ class TestUntilSettled:
         assert len(attempt.locks) == 1
 
     @autocommit
-    def test_tells_the_attempt_that_it_repeats(self) -> None:
+    def test_tells_the_attempt_that_it_repeats(self):
         told = []
 
-        def attempt(_lock: bool) -> None:
+        def attempt(_lock):
             told.append(bool(_retries.get()))
             if len(told) < 3:
                 raise Conflict
@@ -174,11 +170,11 @@ class TestUntilSettled:
         assert not _retries.get()
 
     @autocommit
-    def test_repeats_a_part_only_with_the_whole(self) -> None:
+    def test_repeats_a_part_only_with_the_whole(self):
         log = []
         part = refusing(2)
 
-        def whole(_lock: bool) -> str:
+        def whole(_lock):
             log.append(len(part.locks))
             with write_transaction(USING):
                 return until_settled(part, using=USING)
@@ -189,14 +185,14 @@ class TestUntilSettled:
         assert log == [0, 1, 2]
 
     @autocommit
-    def test_repeats_by_itself_what_is_done_after_the_commit(self) -> None:
+    def test_repeats_by_itself_what_is_done_after_the_commit(self):
         later = refusing(3)
 
-        def do_later() -> None:
+        def do_later():
             with transaction.atomic():
                 until_settled(later, using=USING)
 
-        def attempt(_lock: bool) -> None:
+        def attempt(_lock):
             with write_transaction(USING):
                 transaction.on_commit(do_later)
 
@@ -205,7 +201,7 @@ class TestUntilSettled:
         assert len(later.locks) == 4
 
     @autocommit
-    def test_takes_a_transaction_for_the_callers_where_autocommit_is_off(self) -> None:
+    def test_takes_a_transaction_for_the_callers_where_autocommit_is_off(self):
         row = make_row()
         attempt = refusing(1, error=deadlock())
         transaction.set_autocommit(False)
@@ -223,7 +219,7 @@ class TestUntilSettled:
 
     @only_on("postgresql", "mysql")
     @autocommit
-    def test_repeats_what_a_deadlock_ended(self) -> None:
+    def test_repeats_what_a_deadlock_ended(self):
         first, second, log, crossed = make_crossing()
 
         with ThreadPoolExecutor(2) as pool:
@@ -240,10 +236,10 @@ class TestUntilSettled:
 
     @only_on("postgresql", "mysql")
     @autocommit
-    def test_never_repeats_a_transaction_of_the_callers(self) -> None:
+    def test_never_repeats_a_transaction_of_the_callers(self):
         first, second, log, crossed = make_crossing()
 
-        def within(attempt: Callable[[bool], None]) -> str:
+        def within(attempt):
             try:
                 with transaction.atomic():
                     until_settled(attempt, using=USING)
@@ -261,11 +257,11 @@ class TestUntilSettled:
 
     @only_on("mysql")
     @autocommit
-    def test_repeats_what_waited_too_long_for_a_lock(self) -> None:
+    def test_repeats_what_waited_too_long_for_a_lock(self):
         row = make_row()
         held, gone = Event(), Event()
 
-        def hold() -> None:
+        def hold():
             with transaction.atomic():
                 move(row, "honor")
                 held.set()
@@ -273,7 +269,7 @@ class TestUntilSettled:
 
         attempts = []
 
-        def attempt(_lock: bool) -> None:
+        def attempt(_lock):
             attempts.append(bool(_retries.get()))
             if _retries.get():
                 gone.set()
@@ -294,11 +290,11 @@ class TestUntilSettled:
 
     @only_on("postgresql")
     @autocommit
-    def test_repeats_at_read_committed_what_a_snapshot_was_too_old_for(self) -> None:
+    def test_repeats_at_read_committed_what_a_snapshot_was_too_old_for(self):
         row = make_row()
         levels = []
 
-        def attempt(_lock: bool) -> None:
+        def attempt(_lock):
             with write_transaction(USING), connection.cursor() as cursor:
                 cursor.execute("SHOW transaction_isolation")
                 levels.append(cursor.fetchone()[0])
@@ -317,18 +313,18 @@ class TestUntilSettled:
         assert CourseEnrollment.objects.get().mode == "verified"
 
 
-def make_row(name: str = "ada") -> CourseEnrollment:
+def make_row(name="ada"):
     course = make_course(f"course-v1:edX+{name}+R")
     return CourseEnrollment.objects.create(user=make_user(name), course=course)
 
 
-def make_crossing() -> tuple[CourseEnrollment, CourseEnrollment, list[int], Any]:
+def make_crossing():
     """Make two rows and what changes both, so that two in opposite order lock up."""
     barrier = Barrier(2)
-    log: list[int] = []
+    log = []
 
-    def crossed(first: CourseEnrollment, second: CourseEnrollment) -> Any:
-        def attempt(_lock: bool) -> None:
+    def crossed(first, second):
+        def attempt(_lock):
             log.append(first.pk)
             with transaction.atomic():
                 move(first, "verified")
@@ -341,7 +337,7 @@ def make_crossing() -> tuple[CourseEnrollment, CourseEnrollment, list[int], Any]
     return make_row("ada"), make_row("bob"), log, crossed
 
 
-def deadlock() -> OperationalError:
+def deadlock():
     """Make the error that the database raises at a deadlock."""
     error = OperationalError(1213, "Deadlock found when trying to get lock")
     if connection.vendor == "postgresql":
@@ -353,10 +349,10 @@ def deadlock() -> OperationalError:
 
 class TestWriteTransaction:
     @autocommit
-    def test_undoes_all_when_something_is_raised(self) -> None:
+    def test_undoes_all_when_something_is_raised(self):
         row = make_row()
 
-        def change() -> None:
+        def change():
             with write_transaction(USING):
                 move(row, "honor")
                 raise Conflict
@@ -368,7 +364,7 @@ class TestWriteTransaction:
 
     @only_on("sqlite")
     @autocommit
-    def test_is_the_only_writer_before_it_reads(self) -> None:
+    def test_is_the_only_writer_before_it_reads(self):
         course, user = make_course(), make_user()
         call = partial(api.add_enrollment, user.get_username(), course_id_of(course))
 
@@ -383,7 +379,7 @@ class TestWriteTransaction:
 
     @only_on("sqlite")
     @autocommit
-    def test_leaves_the_lock_to_its_first_statement_where_that_writes(self) -> None:
+    def test_leaves_the_lock_to_its_first_statement_where_that_writes(self):
         course, user = make_course(), make_user()
         call = partial(api.add_enrollment, user.get_username(), course_id_of(course))
 
@@ -394,7 +390,7 @@ class TestWriteTransaction:
 
     @only_on("postgresql", "mysql")
     @autocommit
-    def test_sends_nothing_of_its_own_but_begin_and_commit(self) -> None:
+    def test_sends_nothing_of_its_own_but_begin_and_commit(self):
         with CaptureQueriesContext(connection) as captured, write_transaction(USING):
             pass
 
@@ -403,8 +399,8 @@ class TestWriteTransaction:
 
     @only_on("postgresql")
     @pytest.mark.django_db
-    def test_leaves_the_level_of_a_callers_transaction_alone(self) -> None:
-        def attempt(lock: bool) -> None:
+    def test_leaves_the_level_of_a_callers_transaction_alone(self):
+        def attempt(lock):
             with write_transaction(USING):
                 if not lock:
                     raise Conflict
@@ -417,7 +413,7 @@ class TestWriteTransaction:
 
 class TestWholeTransaction:
     @autocommit
-    def test_begins_with_the_first_write_and_ends_with_the_block(self) -> None:
+    def test_begins_with_the_first_write_and_ends_with_the_block(self):
         row = make_row()
 
         with lazy_transaction(USING):
@@ -430,10 +426,10 @@ class TestWholeTransaction:
         assert CourseEnrollment.objects.get().mode == "honor"
 
     @autocommit
-    def test_undoes_all_writes_when_something_is_raised(self) -> None:
+    def test_undoes_all_writes_when_something_is_raised(self):
         ada, bob = make_row("ada"), make_row("bob")
 
-        def change() -> None:
+        def change():
             with lazy_transaction(USING):
                 with write_transaction(USING):
                     move(ada, "honor")
@@ -448,10 +444,10 @@ class TestWholeTransaction:
         assert not connection.in_atomic_block
 
     @autocommit
-    def test_undoes_the_writes_of_a_part_that_its_block_leaves_out(self) -> None:
+    def test_undoes_the_writes_of_a_part_that_its_block_leaves_out(self):
         ada, bob = make_row("ada"), make_row("bob")
 
-        def change(row: CourseEnrollment) -> None:
+        def change(row):
             with lazy_transaction(USING), write_transaction(USING):
                 move(row, "honor")
                 raise Conflict
@@ -466,17 +462,17 @@ class TestWholeTransaction:
 
     @autocommit
     def test_asks_the_database_nothing_where_nothing_is_written(
-        self, django_assert_num_queries: Any
-    ) -> None:
+        self, django_assert_num_queries
+    ):
         with django_assert_num_queries(0), lazy_transaction(USING):
             pass
 
     @autocommit
-    def test_is_repeated_as_a_whole(self) -> None:
+    def test_is_repeated_as_a_whole(self):
         row = make_row()
         part = refusing(2)
 
-        def attempt(_lock: bool) -> None:
+        def attempt(_lock):
             with lazy_transaction(USING):
                 with write_transaction(USING):
                     move(row, f"mode{len(part.locks)}")
@@ -491,7 +487,7 @@ class TestWholeTransaction:
 class TestLockEnrollment:
     @only_on("postgresql", "mysql")
     @autocommit
-    def test_keeps_one_enrollment_from_others_until_commit(self) -> None:
+    def test_keeps_one_enrollment_from_others_until_commit(self):
         rows = [make_row("ada"), make_row("bob")]
         ask = [partial(is_enrollment_locked, row.pk) for row in rows]
 
@@ -506,7 +502,7 @@ class TestLockEnrollment:
 
 class TestInsertAll:
     @pytest.fixture
-    def events(self) -> list[EnrollmentEvent]:
+    def events(self):
         """Make as many events as a batch has rows, and then some."""
         row = make_row()
         return [
@@ -525,7 +521,7 @@ class TestInsertAll:
         ]
 
     @pytest.mark.django_db
-    def test_takes_one_statement_for_1000_events(self, events: Any) -> None:
+    def test_takes_one_statement_for_1000_events(self, events):
         with CaptureQueriesContext(connection) as captured:
             inserted = insert_all(events, using=USING)
 
@@ -534,9 +530,7 @@ class TestInsertAll:
         assert len([one for one in captured if one["sql"].startswith("INSERT")]) == 1
 
     @pytest.mark.django_db
-    def test_leaves_what_django_knows_of_the_database_as_it_was(
-        self, events: Any
-    ) -> None:
+    def test_leaves_what_django_knows_of_the_database_as_it_was(self, events):
         known = connection.features.max_query_params
 
         insert_all(events, using=USING)
@@ -544,9 +538,7 @@ class TestInsertAll:
         assert connection.features.max_query_params == known
 
     @pytest.mark.django_db
-    def test_leaves_what_django_knows_as_it_was_after_a_failure(
-        self, events: Any
-    ) -> None:
+    def test_leaves_what_django_knows_as_it_was_after_a_failure(self, events):
         known = connection.features.max_query_params
         events[1].event_id = events[0].event_id
 
@@ -557,7 +549,7 @@ class TestInsertAll:
         assert not EnrollmentEvent.objects.exists()
 
     @pytest.mark.django_db
-    def test_passes_over_those_that_are_there_already(self) -> None:
+    def test_passes_over_those_that_are_there_already(self):
         (user,) = make_users(1)
         roles = [CourseAccessRole(user=user, role="staff", org=org) for org in "AAB"]
 
@@ -566,9 +558,7 @@ class TestInsertAll:
         assert CourseAccessRole.objects.count() == 2
 
     @pytest.mark.django_db
-    def test_asks_the_database_nothing_for_no_rows(
-        self, django_assert_num_queries: Any
-    ) -> None:
+    def test_asks_the_database_nothing_for_no_rows(self, django_assert_num_queries):
         with django_assert_num_queries(0):
             inserted = insert_all([], using=USING)
 
@@ -588,11 +578,11 @@ WRITES = (
 
 class TestAllOrNothing:
     @pytest.fixture(autouse=True)
-    def ada(self) -> Any:
+    def ada(self):
         return make_user("ada")
 
     @pytest.fixture
-    def course(self) -> Any:
+    def course(self):
         """Make a course with seats, modes, and an invitation for Ada."""
         course = make_course(max_student_enrollments_allowed=5)
         make_modes(course, "audit", "verified")
@@ -604,9 +594,7 @@ class TestAllOrNothing:
     @pytest.mark.rule("B-07")
     @autocommit
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_a_failing_write_undoes_the_others(
-        self, course: Any, ada: Any, beginning: str
-    ) -> None:
+    def test_a_failing_write_undoes_the_others(self, course, ada, beginning):
         with (
             listening() as heard,
             nothing_written(),
@@ -620,9 +608,7 @@ class TestAllOrNothing:
     @pytest.mark.rule("B-07")
     @pytest.mark.django_db
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_api_a_failing_write_undoes_the_others(
-        self, course: Any, beginning: str
-    ) -> None:
+    def test_api_a_failing_write_undoes_the_others(self, course, beginning):
         with (
             listening() as heard,
             nothing_written(),
@@ -637,7 +623,7 @@ class TestAllOrNothing:
 
     @pytest.mark.rule("B-07")
     @autocommit
-    def test_a_failing_attribute_undoes_the_mode(self, course: Any) -> None:
+    def test_a_failing_attribute_undoes_the_mode(self, course):
         arguments = (username("ada"), course_id_of(course))
         api.add_enrollment(*arguments)
 
@@ -654,7 +640,7 @@ class TestAllOrNothing:
         assert heard == []
 
     @autocommit
-    def test_a_failing_write_undoes_the_batch(self, course: Any) -> None:
+    def test_a_failing_write_undoes_the_batch(self, course):
         names = [user.get_username() for user in make_users(3)]
 
         with listening() as heard, nothing_written(), failing_on(WRITES[3]):
@@ -664,7 +650,7 @@ class TestAllOrNothing:
         assert heard == []
 
     @autocommit
-    def test_a_rollback_by_the_caller_leaves_nothing(self, course: Any) -> None:
+    def test_a_rollback_by_the_caller_leaves_nothing(self, course):
         with listening() as heard, nothing_written(), transaction.atomic():
             api.add_enrollment(
                 username("ada"), course_id_of(course), enrollment_attributes=ATTRIBUTES
@@ -675,9 +661,7 @@ class TestAllOrNothing:
         assert heard == []
 
     @autocommit
-    def test_a_caller_who_goes_on_after_a_refusal_keeps_the_rest(
-        self, course: Any
-    ) -> None:
+    def test_a_caller_who_goes_on_after_a_refusal_keeps_the_rest(self, course):
         full = make_course("course-v1:edX+Full+R", max_student_enrollments_allowed=0)
 
         with listening() as heard, transaction.atomic():
@@ -689,7 +673,7 @@ class TestAllOrNothing:
         assert CourseEnrollment.objects.get().course_id == course.pk
 
     @autocommit
-    def test_signals_wait_for_the_callers_commit(self, course: Any) -> None:
+    def test_signals_wait_for_the_callers_commit(self, course):
         with listening() as heard, transaction.atomic():
             api.add_enrollment(username("ada"), course_id_of(course))
             early = list(heard)

@@ -17,6 +17,7 @@ from django.test import Client
 from django_enrollments import api
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.services import EnrollmentsService
+from tests.enrolling import enroll_or_change
 from tests.faults.actors import pause, pausing_after
 from tests.http import ENROLLMENT, wish
 
@@ -48,7 +49,7 @@ def enroll_with_attributes(user: Any, course_id: str) -> None:
 
 
 def enroll_with_everything(user: Any, course_id: str) -> None:
-    api.enroll_or_update(
+    enroll_or_change(
         user.get_username(),
         course_id,
         enrollment_attributes=ATTRIBUTES,
@@ -108,7 +109,7 @@ def rampage(seed: int, names: Sequence[str], course_ids: Sequence[str]) -> None:
         deed = random.choice(
             [
                 partial(
-                    api.enroll_or_update,
+                    enroll_or_change,
                     name,
                     course_id,
                     enrollment_attributes=attributes,

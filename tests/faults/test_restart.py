@@ -15,6 +15,7 @@ from django.db import Error, connection
 from django_enrollments import api
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent, get_course_model
+from tests.enrolling import enroll_or_change
 from tests.factories import make_course, make_users, username
 from tests.faults.actors import Actor, is_told_to_go_on, pause
 from tests.faults.deeds import enroll_by_api, own_list, soon
@@ -57,7 +58,7 @@ def carry_on(names: Sequence[str]) -> int:
             if round_number % 2:
                 api.update_enrollment(names[turn], COURSE_ID, is_active=False)
             else:
-                api.enroll_or_update(
+                enroll_or_change(
                     names[turn],
                     COURSE_ID,
                     enrollment_attributes=own_list(f"{names[0]} {number}"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 from django.core import checks as django_checks
@@ -16,9 +15,6 @@ from django_enrollments import checks
 from django_enrollments.models import get_course_model
 from tests.factories import is_default_host
 from tests.pages import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FACULTY = """
 from django.db import models
@@ -71,7 +67,7 @@ class Adapter(CourseAdapter):
 class Project:
     """A new project on SQLite, with one app."""
 
-    def __init__(self, folder: Path, app: str) -> None:
+    def __init__(self, folder, app):
         self.folder, self.app = folder, app
         package = folder / app
         (package / "migrations").mkdir(parents=True)
@@ -81,26 +77,26 @@ class Project:
         self.settings = NAMES.replace("@app@", app)
         self.write("settings.py", self.settings)
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name, text):
         (self.folder / name).write_text(text)
 
-    def set(self, **settings: str) -> None:
+    def set(self, **settings):
         lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
         self.write("settings.py", self.settings + "".join(lines))
 
-    def use_own_course(self) -> None:
+    def use_own_course(self):
         self.set(
             ENROLLMENTS_COURSE_MODEL=f"{self.app}.Seminar",
             ENROLLMENTS_COURSE_ADAPTER=f"{self.app}.adapters.Adapter",
         )
 
-    def models(self, *sources: str) -> None:
+    def models(self, *sources):
         """Write the app's models, and the migration that they need."""
         self.write(f"{self.app}/models.py", "".join(sources))
         done = self.run("makemigrations", self.app)
         assert done.returncode == 0, done.stdout[-300:]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words):
         environment = {
             name: value for name, value in os.environ.items() if name[:3] != "COV"
         }
@@ -128,7 +124,7 @@ only_once = pytest.mark.skipif(
 @only_once
 @pytest.mark.slow
 class TestOrder:
-    def test_e009_names_the_migration_to_edit(self, tmp_path: Path) -> None:
+    def test_e009_names_the_migration_to_edit(self, tmp_path):
         project = Project(tmp_path, "zoo")
         project.models(FACULTY)
         project.models(FACULTY, SEMINAR)
@@ -148,7 +144,7 @@ class TestOrder:
         assert done.returncode == 0, done.stdout[-300:]
         assert "no issues" in project.run("check", "--database", "default").stdout
 
-    def test_e009_covers_the_user_model(self, tmp_path: Path) -> None:
+    def test_e009_covers_the_user_model(self, tmp_path):
         project = Project(tmp_path, "zoo")
         project.models(FACULTY)
         project.set(AUTH_USER_MODEL="zoo.User")
@@ -157,7 +153,7 @@ class TestOrder:
 
         assert "(django_enrollments.E009)" in project.run("check").stdout
 
-    def test_a_label_that_sorts_first_needs_nothing(self, tmp_path: Path) -> None:
+    def test_a_label_that_sorts_first_needs_nothing(self, tmp_path):
         project = Project(tmp_path, "catalog")
         project.models(FACULTY)
         project.models(FACULTY, SEMINAR)
@@ -167,7 +163,7 @@ class TestOrder:
 
         assert done.returncode == 0, done.stdout[-300:]
 
-    def test_a_model_without_a_migration_can_get_one(self, tmp_path: Path) -> None:
+    def test_a_model_without_a_migration_can_get_one(self, tmp_path):
         project = Project(tmp_path, "zoo")
         project.use_own_course()
 
@@ -179,7 +175,7 @@ class TestOrder:
 @only_once
 @pytest.mark.slow
 class TestCircle:
-    def test_e010_names_the_migrations(self, tmp_path: Path) -> None:
+    def test_e010_names_the_migrations(self, tmp_path):
         project = Project(tmp_path, "zoo")
         project.use_own_course()
         project.models(FACULTY, SEMINAR, RECEIPT)
@@ -198,7 +194,7 @@ class TestCircle:
 
 @pytest.mark.django_db
 class TestMigrations:
-    def test_e009_names_setting_and_migration(self, settings) -> None:
+    def test_e009_names_setting_and_migration(self, settings):
         settings.ENROLLMENTS_COURSE_MODEL = "sessions.Session"
 
         (found,) = checks.check_migrations()
@@ -207,7 +203,7 @@ class TestMigrations:
         assert "ENROLLMENTS_COURSE_MODEL" in found.msg
         assert "sessions.0001_initial" in found.msg
 
-    def test_broken_migrations_are_left_to_django(self, settings) -> None:
+    def test_broken_migrations_are_left_to_django(self, settings):
         settings.ENROLLMENTS_COURSE_MODEL = "auth.Group"
         settings.MIGRATION_MODULES = {"auth": "tests.nowhere"}
 
@@ -217,10 +213,10 @@ class TestMigrations:
 
 @pytest.mark.django_db
 class TestTables:
-    def test_finds_nothing_in_this_host(self) -> None:
+    def test_finds_nothing_in_this_host(self):
         assert checks.check_course_tables(databases=["default"]) == []
 
-    def test_e011_names_both_tables(self, settings) -> None:
+    def test_e011_names_both_tables(self, settings):
         table = get_course_model()._meta.db_table
         settings.ENROLLMENTS_COURSE_MODEL = "auth.Group"
 
@@ -230,16 +226,14 @@ class TestTables:
         assert table in found.msg
         assert "auth_group" in found.msg
 
-    def test_a_migration_of_the_new_app_may_repair_it(self, settings) -> None:
+    def test_a_migration_of_the_new_app_may_repair_it(self, settings):
         settings.ENROLLMENTS_COURSE_MODEL = "auth.Group"
         recorder = MigrationRecorder(connection)
         recorder.record_unapplied("auth", "0012_alter_user_first_name_max_length")
 
         assert checks.check_course_tables(databases=["default"]) == []
 
-    def test_other_commands_make_no_query(
-        self, settings, django_assert_num_queries
-    ) -> None:
+    def test_other_commands_make_no_query(self, settings, django_assert_num_queries):
         settings.ENROLLMENTS_COURSE_MODEL = "auth.Group"
 
         with django_assert_num_queries(0):
@@ -247,7 +241,7 @@ class TestTables:
 
         assert "django_enrollments.E011" not in {one.id for one in found}
 
-    def test_a_database_without_enrollments_is_no_concern(self, settings) -> None:
+    def test_a_database_without_enrollments_is_no_concern(self, settings):
         settings.ENROLLMENTS_COURSE_MODEL = "auth.Group"
         settings.DATABASE_ROUTERS = ["tests.hosts.test_swapped_projects.Nowhere"]
 
@@ -255,13 +249,13 @@ class TestTables:
 
 
 class Nowhere:
-    def allow_migrate(self, db, app_label, **hints) -> bool | None:
+    def allow_migrate(self, db, app_label, **hints):
         return False if app_label == "django_enrollments" else None
 
 
 @only_once
 class TestSwappedLater:
-    def test_e011_stops_migrate(self, tmp_path: Path) -> None:
+    def test_e011_stops_migrate(self, tmp_path):
         project = Project(tmp_path, "catalog")
         project.models(FACULTY, SEMINAR)
         assert project.run("migrate").returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -34,12 +33,12 @@ class KeyAdapter(SeminarAdapter):
 
 
 @pytest.fixture(autouse=True)
-def _ids_are_keys(settings: Any) -> None:
+def _ids_are_keys(settings):
     settings.ENROLLMENTS_COURSE_ADAPTER = "tests.hosts.test_uuid_course_ids.KeyAdapter"
 
 
 @pytest.fixture
-def course() -> Any:
+def course():
     course = make_course()
     make_mode(course, "audit")
     make_mode(course, "verified")
@@ -47,19 +46,18 @@ def course() -> Any:
 
 
 @pytest.fixture
-def ada() -> str:
-    name: str = make_user("ada").get_username()
-    return name
+def ada():
+    return make_user("ada").get_username()
 
 
-def strange_ids(course: Any) -> list[str]:
+def strange_ids(course):
     """Return texts that are no course id; some are other spellings of one."""
     text = str(course.pk)
     return [*STRANGE, str(uuid4()), text.upper(), text.replace("-", ""), f"{{{text}}}"]
 
 
 class TestPython:
-    def test_a_learner_comes_and_goes(self, course: Any, ada: str) -> None:
+    def test_a_learner_comes_and_goes(self, course, ada):
         course_id = str(course.pk)
 
         added = api.add_enrollment(ada, course_id)
@@ -73,7 +71,7 @@ class TestPython:
 
         assert event_types() == ["created", "mode_changed", "deactivated"]
 
-    def test_a_key_is_as_good_as_its_text(self, course: Any, ada: str) -> None:
+    def test_a_key_is_as_good_as_its_text(self, course, ada):
         api.add_enrollment(ada, course.pk)
 
         assert isinstance(course.pk, UUID)
@@ -83,12 +81,12 @@ class TestPython:
             CourseEnrollment.objects.get().user, str(course.pk)
         )
 
-    def test_leaving_all_tells_which(self, course: Any, ada: str) -> None:
+    def test_leaving_all_tells_which(self, course, ada):
         api.add_enrollment(ada, str(course.pk))
 
         assert api.leave_all_courses(ada) == [str(course.pk)]
 
-    def test_many_at_once(self, course: Any, ada: str) -> None:
+    def test_many_at_once(self, course, ada):
         results = api.bulk_enroll(str(course.pk), [ada])
 
         assert [one["status"] for one in results] == ["created"]
@@ -96,7 +94,7 @@ class TestPython:
         assert service.get_active_enrollments_by_course(str(course.pk)).count() == 1
 
     @pytest.mark.rule("V1-ERR-07")
-    def test_what_is_no_id_finds_nothing(self, course: Any, ada: str) -> None:
+    def test_what_is_no_id_finds_nothing(self, course, ada):
         api.add_enrollment(ada, str(course.pk))
         before = event_types()
 
@@ -116,7 +114,7 @@ class TestPython:
 
 
 class TestHTTP:
-    def test_a_learner_enrolls_and_staff_see_it(self, course: Any) -> None:
+    def test_a_learner_enrolls_and_staff_see_it(self, course):
         ada = make_user("ada")
         boss = make_user("boss", is_superuser=True, is_staff=True)
         course_id = str(course.pk)
@@ -137,7 +135,7 @@ class TestHTTP:
         assert event_types() == ["created", "mode_changed"]
 
     @pytest.mark.rule("V1-ERR-07")
-    def test_what_is_no_id_is_never_a_500(self, course: Any) -> None:
+    def test_what_is_no_id_is_never_a_500(self, course):
         boss = make_user("boss", is_superuser=True, is_staff=True)
         name = boss.get_username()
 
@@ -159,7 +157,7 @@ class TestHTTP:
                 assert client_of(boss).get(f"{ROOT}{path}").status_code < 500, path
         assert not CourseEnrollment.objects.exists()
 
-    def test_an_invitation_lets_in(self, course: Any) -> None:
+    def test_an_invitation_lets_in(self, course):
         course.by_invitation = True
         course.save()
         ada = make_user("ada")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -26,9 +25,6 @@ from tests.factories import (
 from tests.http import ROOT, ask, client_of, get
 from tests.management.test_commands import run
 from tests.watching import nothing_written
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.django_db
 
@@ -95,41 +91,41 @@ INVALID = [
 
 
 @pytest.fixture
-def course() -> Any:
+def course():
     course = make_course(COURSE_ID)
     make_modes(course, "audit", "honor")
     return course
 
 
 @pytest.fixture
-def boss() -> Any:
+def boss():
     return make_user("boss", is_staff=True)
 
 
-def bulk(*emails: Any, action: str = "enroll") -> list[str]:
+def bulk(*emails, action="enroll"):
     """Return the code or the status of each row."""
     results = api.bulk_enroll(COURSE_ID, emails=emails, action=action)
     return [result["code"] or result["status"] for result in results]
 
 
-def invite(email: str) -> CourseEnrollmentAllowed:
+def invite(email):
     return CourseEnrollmentAllowed.objects.create(email=email, course_id=COURSE_ID)
 
 
-def send(user: Any, method: str, email: str) -> Any:
+def send(user, method, email):
     body = json.dumps({"email": email, "course_id": COURSE_ID})
     path = f"{ROOT}enrollment_allowed/"
     return client_of(user).generic(method, path, body, content_type="application/json")
 
 
-def is_in(user: Any) -> bool:
+def is_in(user):
     return CourseEnrollment.is_enrolled(user, COURSE_ID)
 
 
 @pytest.mark.usefixtures("course")
 class TestTheVeryAddress:
     @pytest.mark.parametrize("email", STRANGE)
-    def test_finds_the_account_in_bulk(self, email: str) -> None:
+    def test_finds_the_account_in_bulk(self, email):
         bob = make_user("bob", email=email)
         make_user("eve", email="eve@example.org")
 
@@ -139,7 +135,7 @@ class TestTheVeryAddress:
         assert not CourseEnrollmentAllowed.objects.exists()
 
     @pytest.mark.parametrize("email", STRANGE)
-    def test_finds_the_account_in_a_file(self, email: str, tmp_path: Path) -> None:
+    def test_finds_the_account_in_a_file(self, email, tmp_path):
         bob = make_user("bob", email=email)
         file = tmp_path / "rows.csv"
         file.write_text(f'course,email\n{COURSE_ID},"{email}"\n', encoding="utf-8")
@@ -149,9 +145,7 @@ class TestTheVeryAddress:
         assert is_in(bob)
 
     @pytest.mark.parametrize("email", STRANGE)
-    def test_finds_the_account_over_http(
-        self, boss: Any, course: Any, email: str
-    ) -> None:
+    def test_finds_the_account_over_http(self, boss, course, email):
         bob = make_user("bob", email=email)
 
         response = ask(boss, course, email=email)
@@ -162,7 +156,7 @@ class TestTheVeryAddress:
         assert [row["user"] for row in listed] == [bob.get_username()]
 
     @pytest.mark.parametrize("email", STRANGE)
-    def test_finds_the_account_by_command_and_method(self, email: str) -> None:
+    def test_finds_the_account_by_command_and_method(self, email):
         bob = make_user("bob", email=email)
 
         run("enroll_user_in_course", "-e", email, "-c", COURSE_ID)
@@ -176,7 +170,7 @@ class TestTheVeryAddress:
 @pytest.mark.usefixtures("course")
 @pytest.mark.parametrize("collation", ["und-x-icu", "tr-x-icu", "C"])
 @pytest.mark.parametrize("email", ["İΣςẞÉI@example.org", "É@I.example"])
-def test_the_very_address_is_found_by_any_collation(email: str, collation: str) -> None:
+def test_the_very_address_is_found_by_any_collation(email, collation):
     if connection.vendor != "postgresql":
         pytest.skip("Elsewhere a change of the column cannot be rolled back.")
     model = get_user_model()
@@ -193,7 +187,7 @@ def test_the_very_address_is_found_by_any_collation(email: str, collation: str) 
 @pytest.mark.usefixtures("course")
 class TestOnePerson:
     @pytest.mark.parametrize(("stored", "given"), SAME)
-    def test_is_found(self, boss: Any, course: Any, stored: str, given: str) -> None:
+    def test_is_found(self, boss, course, stored, given):
         bob = make_user("bob", email=stored)
 
         assert bulk(given) == ["created"]
@@ -204,7 +198,7 @@ class TestOnePerson:
         assert not is_in(bob)
 
     @pytest.mark.parametrize(("stored", "given"), SAME)
-    def test_has_one_invitation(self, boss: Any, stored: str, given: str) -> None:
+    def test_has_one_invitation(self, boss, stored, given):
         invite(stored)
 
         assert [one["course_id"] for one in get_invitations(boss, given)] == [COURSE_ID]
@@ -214,7 +208,7 @@ class TestOnePerson:
         assert send(boss, "DELETE", stored).status_code == 204
 
     @pytest.mark.parametrize(("stored", "given"), SAME)
-    def test_uses_the_invitation(self, stored: str, given: str) -> None:
+    def test_uses_the_invitation(self, stored, given):
         invitation = invite(given)
         CourseEnrollmentAllowed.objects.update(auto_enroll=True)
 
@@ -225,23 +219,21 @@ class TestOnePerson:
         assert invitation.user == bob
 
     @pytest.mark.parametrize(("stored", "given"), SAME)
-    def test_is_invited_once(self, stored: str, given: str) -> None:
+    def test_is_invited_once(self, stored, given):
         invite(stored)
 
         assert bulk(given, given) in (["invited", "unchanged"], ["invalid_email"] * 2)
         assert CourseEnrollmentAllowed.objects.count() == 1
 
 
-def get_invitations(boss: Any, email: str) -> Any:
+def get_invitations(boss, email):
     return get(boss, "enrollment_allowed/", email=email).json()
 
 
 @pytest.mark.usefixtures("course")
 class TestTwoPeople:
     @pytest.mark.parametrize(("stored", "given"), OTHER)
-    def test_are_not_found_by_each_others_address(
-        self, boss: Any, course: Any, stored: str, given: str
-    ) -> None:
+    def test_are_not_found_by_each_others_address(self, boss, course, stored, given):
         other = make_user("other", email=stored)
         CourseEnrollment.enroll(other, COURSE_ID)
 
@@ -253,9 +245,7 @@ class TestTwoPeople:
         assert is_in(other)
 
     @pytest.mark.parametrize(("stored", "given"), OTHER)
-    def test_do_not_use_each_others_invitations(
-        self, boss: Any, stored: str, given: str
-    ) -> None:
+    def test_do_not_use_each_others_invitations(self, boss, stored, given):
         invite(given)
         CourseEnrollmentAllowed.objects.update(auto_enroll=True)
 
@@ -270,13 +260,13 @@ class TestTwoPeople:
 @pytest.mark.usefixtures("course")
 class TestInvalid:
     @pytest.mark.parametrize("email", [*INVALID, "", " ", None, 5, "a@\x00", "\ud800@"])
-    def test_is_told_in_bulk_and_invites_nobody(self, email: Any) -> None:
+    def test_is_told_in_bulk_and_invites_nobody(self, email):
         assert bulk(email, action="enroll") == ["invalid_email"]
         assert bulk(email, action="unenroll") == ["invalid_email"]
         assert not CourseEnrollmentAllowed.objects.exists()
 
     @pytest.mark.parametrize("email", INVALID)
-    def test_is_a_400_over_http(self, boss: Any, course: Any, email: str) -> None:
+    def test_is_a_400_over_http(self, boss, course, email):
         with nothing_written():
             invited = send(boss, "POST", email)
             withdrawn = send(boss, "DELETE", email)
@@ -287,7 +277,7 @@ class TestInvalid:
             assert (response.status_code, response.json()) == (400, text)
 
     @pytest.mark.parametrize("email", INVALID)
-    def test_is_refused_by_command_method_and_model(self, email: str) -> None:
+    def test_is_refused_by_command_method_and_model(self, email):
         with pytest.raises(CommandError) as told:
             run("enroll_user_in_course", "-e", email, "-c", COURSE_ID)
         with pytest.raises(CourseEnrollmentError) as raised:
@@ -299,7 +289,7 @@ class TestInvalid:
             CourseEnrollmentAllowed(email=email, course_id=COURSE_ID).full_clean()
         assert list(refused.value.error_dict) == ["email"]
 
-    def test_is_refused_by_the_admin(self) -> None:
+    def test_is_refused_by_the_admin(self):
         root = make_user("root", is_staff=True, is_superuser=True)
         path = reverse("admin:django_enrollments_courseenrollmentallowed_add")
         client = client_of(root)
@@ -311,9 +301,7 @@ class TestInvalid:
         assert CourseEnrollmentAllowed.objects.get().email == "b@example.org"
 
     @pytest.mark.parametrize("email", [one for one in INVALID if len(one) < 256])
-    def test_an_invitation_that_is_there_is_listed_and_deleted(
-        self, boss: Any, email: str
-    ) -> None:
+    def test_an_invitation_that_is_there_is_listed_and_deleted(self, boss, email):
         invite(email)
         assert len(get_invitations(boss, email)) == 1
         assert send(boss, "DELETE", email).status_code == 204
@@ -333,7 +321,7 @@ class TestInvalid:
         (f"{KELVIN}@example.org", f"{KELVIN}@example.org"),
     ],
 )
-def test_what_is_valid_is_stored_in_one_form(email: str, stored: str) -> None:
+def test_what_is_valid_is_stored_in_one_form(email, stored):
     assert clean_address(email) == normalize_email(email) == stored
     assert normalize_email(stored) == stored
 
@@ -345,13 +333,13 @@ EMAIL = "both@example.org"
 @shared
 @pytest.mark.usefixtures("course")
 class TestSeveralAccounts:
-    def make(self, *active: bool) -> list[Any]:
+    def make(self, *active):
         return [
             make_user(f"user{number}", email=EMAIL, is_active=is_active)
             for number, is_active in enumerate(active)
         ]
 
-    def test_the_only_active_one_is_meant(self, boss: Any, course: Any) -> None:
+    def test_the_only_active_one_is_meant(self, boss, course):
         *_, bob, _ = self.make(False, True, False)
 
         assert bulk(EMAIL) == ["created"]
@@ -365,7 +353,7 @@ class TestSeveralAccounts:
         run("enroll_user_in_course", "-e", EMAIL, "-c", COURSE_ID)
         assert CourseEnrollment.objects.count() == 1
 
-    def test_several_active_ones_are_ambiguous(self, boss: Any, course: Any) -> None:
+    def test_several_active_ones_are_ambiguous(self, boss, course):
         self.make(True, False, True)
 
         with nothing_written():
@@ -387,14 +375,14 @@ class TestSeveralAccounts:
         for error in (told.value, raised.value, refused.value):
             assert error.code == "ambiguous_email"
 
-    def test_an_ambiguous_invitation_is_taken_back(self) -> None:
+    def test_an_ambiguous_invitation_is_taken_back(self):
         self.make(True, True)
         invite(EMAIL)
 
         assert bulk(EMAIL, EMAIL, action="unenroll") == ["uninvited", "ambiguous_email"]
         assert not CourseEnrollmentAllowed.objects.exists()
 
-    def test_bulk_invites_past_inactive_ones(self) -> None:
+    def test_bulk_invites_past_inactive_ones(self):
         users = self.make(False, False)
 
         assert bulk(EMAIL) == ["invited"]
@@ -404,13 +392,13 @@ class TestSeveralAccounts:
 
         assert is_in(users[1])
 
-    def test_bulk_invites_past_the_only_inactive_one(self) -> None:
+    def test_bulk_invites_past_the_only_inactive_one(self):
         (bob,) = self.make(False)
 
         assert bulk(EMAIL) == ["invited"]
         assert not is_in(bob)
 
-    def test_others_act_on_the_only_inactive_one(self, boss: Any, course: Any) -> None:
+    def test_others_act_on_the_only_inactive_one(self, boss, course):
         (bob,) = self.make(False)
 
         assert ask(boss, course, email=EMAIL).status_code == 200
@@ -421,15 +409,13 @@ class TestSeveralAccounts:
         CourseEnrollment.unenroll_by_email(EMAIL, COURSE_ID)
         assert not is_in(bob)
 
-    def test_several_inactive_ones_are_ambiguous_to_others(
-        self, boss: Any, course: Any
-    ) -> None:
+    def test_several_inactive_ones_are_ambiguous_to_others(self, boss, course):
         self.make(False, False)
 
         assert ask(boss, course, email=EMAIL).status_code == 409
         assert bulk(EMAIL, action="unenroll") == ["ambiguous_email"]
 
-    def test_redeeming_names_the_same_code(self) -> None:
+    def test_redeeming_names_the_same_code(self):
         self.make(True, True)
         invite(EMAIL)
         CourseEnrollmentAllowed.objects.update(auto_enroll=True)

@@ -34,8 +34,12 @@ from django_enrollments.permissions import (
 )
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.throttling import EnrollmentUserThrottle
-from django_enrollments.views.base import ApiKeyOrAuthenticated, Requester
-from django_enrollments.views.guards import CanRetireUser, IsGlobalStaff
+from django_enrollments.views.base import (
+    ApiKeyOrAuthenticated,
+    CanRetireUser,
+    IsGlobalStaff,
+    requester_of,
+)
 from tests.factories import course_id_of, make_course, make_modes, make_user, username
 from tests.http import ROOT, client_of, put, wish
 
@@ -60,15 +64,15 @@ class Foreign:
     is_staff = True
     is_superuser = True
 
-    def __init__(self, account: Any) -> None:
+    def __init__(self, account):
         self.pk = self.id = account.pk
         self.name = account.get_username()
         self.email = getattr(account, "email", "")
 
-    def get_username(self) -> str:
+    def get_username(self):
         return str(self.name)
 
-    def has_perm(self, perm: str, obj: Any = None) -> bool:
+    def has_perm(self, perm, obj=None):
         return True
 
 
@@ -77,17 +81,17 @@ class ForeignAuthentication(BaseAuthentication):
 
     account: Any = None
 
-    def authenticate(self, request: Any) -> tuple[Any, None]:
+    def authenticate(self, request):
         return Foreign(self.account), None
 
 
 @pytest.fixture
-def ada() -> Any:
+def ada():
     return make_user("ada", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
-def course(ada: Any) -> Any:
+def course(ada):
     course = make_course("django-101")
     make_modes(course, "audit", "honor")
     CourseAccessRole.objects.create(
@@ -97,8 +101,8 @@ def course(ada: Any) -> Any:
 
 
 class TestOriginOf:
-    def test_takes_users_of_the_model_however_they_come(self, ada: Any) -> None:
-        class Child(get_user_model()):  # type: ignore[misc]
+    def test_takes_users_of_the_model_however_they_come(self, ada):
+        class Child(get_user_model()):
             class Meta:
                 proxy = True
                 app_label = "tests"
@@ -107,18 +111,16 @@ class TestOriginOf:
             assert origin_of(actor=actor).actor_id == ada.pk
 
     @pytest.mark.parametrize("actor", [None, AnonymousUser()])
-    def test_of_none_is_a_program(self, actor: Any) -> None:
+    def test_of_none_is_a_program(self, actor):
         assert origin_of(actor=actor).actor_id is None
         assert origin_of(actor=SimpleLazyObject(lambda: actor)).actor_id is None
 
-    def test_refuses_what_merely_has_a_key(self, ada: Any, course: Any) -> None:
+    def test_refuses_what_merely_has_a_key(self, ada, course):
         for actor in (Foreign(ada), SimpleLazyObject(lambda: Foreign(ada)), course):
             with pytest.raises(TypeError, match="actor"):
                 origin_of(actor=actor)
 
-    def test_changes_nothing_where_the_actor_is_no_user(
-        self, ada: Any, course: Any
-    ) -> None:
+    def test_changes_nothing_where_the_actor_is_no_user(self, ada, course):
         course_id, actor = course_id_of(course), Foreign(ada)
         service = EnrollmentsService()
         calls = [
@@ -152,8 +154,8 @@ class TestPermissions:
     @pytest.mark.parametrize("perm", PERMS)
     @pytest.mark.parametrize("backend", ["CourseRoleBackend", "DjangoAuthBackend"])
     def test_are_not_granted_by_the_key_of_an_account(
-        self, ada: Any, course: Any, settings: Any, perm: str, backend: str
-    ) -> None:
+        self, ada, course, settings, perm, backend
+    ):
         settings.ENROLLMENTS_PERMISSION_BACKENDS = [
             f"django_enrollments.backends.permissions.{backend}"
         ]
@@ -167,16 +169,14 @@ class TestPermissions:
         assert (first.granted, second.granted) == (False, has_perm(ada, perm, course))
 
     @pytest.mark.parametrize("perm", PERMS)
-    def test_of_roles_are_not_granted_by_the_backend_itself(
-        self, ada: Any, course: Any, perm: str
-    ) -> None:
+    def test_of_roles_are_not_granted_by_the_backend_itself(self, ada, course, perm):
         backend, foreign = CourseRoleBackend(), Foreign(ada)
 
         assert not backend.has_perm(foreign, perm)
         assert not backend.has_perm(foreign, perm, course)
         assert backend.grants_on(foreign, perm, [course]) == set()
 
-    def test_are_granted_to_a_lazy_account(self, ada: Any, course: Any) -> None:
+    def test_are_granted_to_a_lazy_account(self, ada, course):
         lazy = SimpleLazyObject(lambda: ada)
 
         assert has_perm(lazy, CREATE_ENROLLMENT)
@@ -185,7 +185,7 @@ class TestPermissions:
 
 class TestHTTP:
     @pytest.fixture(autouse=True)
-    def _foreign(self, ada: Any, course: Any, settings: Any, monkeypatch: Any) -> None:
+    def _foreign(self, ada, course, settings, monkeypatch):
         monkeypatch.setattr(ForeignAuthentication, "account", ada)
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
             f"{__name__}.ForeignAuthentication"
@@ -209,9 +209,7 @@ class TestHTTP:
             ("POST", "unenroll/"),
         ],
     )
-    def test_is_not_logged_in(
-        self, ada: Any, course: Any, method: str, path: str
-    ) -> None:
+    def test_is_not_logged_in(self, ada, course, method, path):
         put(ada, course)
         UserRetirementStatus.objects.create(
             user=ada, original_username=ada.get_username()
@@ -232,7 +230,7 @@ class TestHTTP:
         assert answer.status_code == 401
         assert EnrollmentEvent.objects.count() == 1
 
-    def test_is_no_actor_beside_an_api_key(self, ada: Any, course: Any) -> None:
+    def test_is_no_actor_beside_an_api_key(self, ada, course):
         learner = make_user("grace")
 
         answer = client_of().post(
@@ -246,8 +244,8 @@ class TestHTTP:
         assert EnrollmentEvent.objects.get().actor_id is None
 
     def test_neither_forces_nor_has_roles_nor_a_name_beside_an_api_key(
-        self, ada: Any, course: Any
-    ) -> None:
+        self, ada, course
+    ):
         headers = {"X-Edx-Api-Key": KEY}
         put(ada, course)
 
@@ -261,9 +259,7 @@ class TestHTTP:
         assert roles.status_code == 400
         assert own.status_code == 406
 
-    def test_of_the_middleware_is_not_logged_in_either(
-        self, ada: Any, course: Any, settings: Any
-    ) -> None:
+    def test_of_the_middleware_is_not_logged_in_either(self, ada, course, settings):
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = None
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.put_foreign_user"]
 
@@ -271,8 +267,8 @@ class TestHTTP:
         assert client_of().get(f"{ROOT}roles/").status_code == 401
 
     def test_of_a_token_without_an_account_is_not_logged_in(
-        self, ada: Any, course: Any, settings: Any
-    ) -> None:
+        self, ada, course, settings
+    ):
         tokens = pytest.importorskip("rest_framework_simplejwt.tokens")
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
             "rest_framework_simplejwt.authentication.JWTStatelessUserAuthentication"
@@ -285,12 +281,12 @@ class TestHTTP:
 
         assert answer.status_code == 401
 
-    def test_is_counted_by_address(self, ada: Any, settings: Any) -> None:
+    def test_is_counted_by_address(self, ada, settings):
         settings.ENROLLMENTS_THROTTLE_RATES = {"user": "5/minute", "staff": "9/minute"}
         throttle = EnrollmentUserThrottle()
-        request: Any = APIRequestFactory().get("/")
+        request = APIRequestFactory().get("/")
         request.user = Foreign(ada)
-        other: Any = APIRequestFactory().get("/")
+        other = APIRequestFactory().get("/")
         other.user = AnonymousUser()
 
         throttle.scope = "user"
@@ -300,30 +296,30 @@ class TestHTTP:
         assert throttle.allow_request(request, None)
         assert throttle.limit == 5
 
-    def test_passes_no_guard_of_a_view_of_the_host(self, ada: Any) -> None:
+    def test_passes_no_guard_of_a_view_of_the_host(self, ada):
         for method in ("get", "post"):
-            request: Any = getattr(APIRequestFactory(), method)("/")
+            request = getattr(APIRequestFactory(), method)("/")
             request.user = Foreign(ada)
 
             for guard in (IsGlobalStaff, CanRetireUser, ApiKeyOrAuthenticated):
                 assert not guard().has_permission(request, None)
-            requester = Requester(request)
+            requester = requester_of(request)
             assert requester.username == ""
-            assert not requester.may_view
-            assert not requester.may_force
+            assert not requester.can_view_others
+            assert not requester.can_force
 
     def test_is_no_failure_where_nobody_stands_for_the_anonymous(
-        self, ada: Any, course: Any, monkeypatch: Any
-    ) -> None:
+        self, ada, course, monkeypatch
+    ):
         monkeypatch.setattr(api_settings, "UNAUTHENTICATED_USER", None)
 
         assert client_of().get(f"{ROOT}enrollment").status_code == 401
 
 
-def put_foreign_user(get_response: Any) -> Any:
+def put_foreign_user(get_response):
     """Put a foreign user where Django's middleware puts the one of the session."""
 
-    def middleware(request: Any) -> Any:
+    def middleware(request):
         request.user = Foreign(ForeignAuthentication.account)
         return get_response(request)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -36,34 +35,34 @@ PLAIN = username("Kate")
 
 
 @pytest.fixture
-def course() -> Any:
+def course():
     course = make_course(COURSE_ID)
     make_modes(course, "audit", "honor")
     return course
 
 
 @pytest.fixture
-def jose() -> Any:
+def jose():
     return make_user("josé")
 
 
 @pytest.fixture
-def boss() -> Any:
+def boss():
     return make_user("boss", is_staff=True, is_superuser=True)
 
 
-def single(user: Any, name: str) -> Any:
+def single(user, name):
     return client_of(user).get(f"{ENROLLMENT}/{quote(name)},{COURSE_ID}")
 
 
-def names_in(response: Any) -> list[str]:
+def names_in(response):
     assert response.status_code == 200
     return [row["user"] for row in response.json()["results"]]
 
 
 @pytest.mark.parametrize("given", SPELLINGS)
 class TestSpellings:
-    def test_are_found_in_python(self, course: Any, jose: Any, given: str) -> None:
+    def test_are_found_in_python(self, course, jose, given):
         CourseAccessRole.objects.create(user=jose, role="staff", course_id="any")
         (result,) = api.bulk_enroll(COURSE_ID, [given])
         assert (result["identifier"], result["status"]) == (given, "created")
@@ -82,17 +81,13 @@ class TestSpellings:
         assert [reason["code"] for reason in reasons] == ["already_enrolled"]
         assert api.leave_all_courses(given) == [COURSE_ID]
 
-    def test_are_found_with_a_filter(
-        self, course: Any, jose: Any, given: str, settings: Any
-    ) -> None:
+    def test_are_found_with_a_filter(self, course, jose, given, settings):
         settings.ENROLLMENTS_FILTERS = [lambda action, **context: None]
         put(jose, course)
 
         assert len(api.get_enrollments(given)) == 1
 
-    def test_are_found_over_http(
-        self, boss: Any, course: Any, jose: Any, given: str, settings: Any
-    ) -> None:
+    def test_are_found_over_http(self, boss, course, jose, given, settings):
         settings.ENROLLMENTS_USERNAME_PATTERN = r"[\w@.]+"
 
         assert ask(boss, course, user=given).json()["user"] == NAME
@@ -101,14 +96,12 @@ class TestSpellings:
         assert len(get(boss, user=given).json()) == 1
         assert names_in(get(boss, "enrollments", username=given)) == [NAME]
 
-    def test_are_ones_own(self, course: Any, jose: Any, given: str) -> None:
+    def test_are_ones_own(self, course, jose, given):
         assert ask(jose, course, user=given).status_code == 200
         assert single(jose, given).json()["user"] == NAME
         assert len(get(jose, user=given).json()) == 1
 
-    def test_are_those_of_who_retires(
-        self, boss: Any, course: Any, jose: Any, given: str
-    ) -> None:
+    def test_are_those_of_who_retires(self, boss, course, jose, given):
         put(jose, course)
         UserRetirementStatus.objects.create(user=jose, original_username=NAME)
 
@@ -118,9 +111,7 @@ class TestSpellings:
 
         assert response.json() == [COURSE_ID]
 
-    def test_name_the_service_that_retires(
-        self, course: Any, jose: Any, given: str, settings: Any
-    ) -> None:
+    def test_name_the_service_that_retires(self, course, jose, given, settings):
         settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = given
         ada = make_user("ada")
         put(ada, course)
@@ -137,7 +128,7 @@ class TestSpellings:
         assert response.status_code == 200
 
 
-def is_told_apart() -> bool:
+def is_told_apart():
     """Return whether the column of the names can hold both."""
     users = get_user_model().objects
     try:
@@ -150,7 +141,7 @@ def is_told_apart() -> bool:
 class TestAnAccountWhoseNameIsNotNormalised:
     """It is found by its very name, and never acts on the account of another."""
 
-    def test_acts_for_itself(self, course: Any) -> None:
+    def test_acts_for_itself(self, course):
         odd = make_user("\N{KELVIN SIGN}ate")
 
         assert ask(odd, course).status_code == 200
@@ -161,7 +152,7 @@ class TestAnAccountWhoseNameIsNotNormalised:
         assert api.get_enrollment(PLAIN, COURSE_ID) is None
         assert api.get_enrollments(PLAIN) == []
 
-    def test_is_not_the_other(self, boss: Any, course: Any) -> None:
+    def test_is_not_the_other(self, boss, course):
         plain = make_user("Kate")
         if not is_told_apart():
             pytest.skip("The column cannot hold both.")
@@ -180,12 +171,12 @@ class TestAnAccountWhoseNameIsNotNormalised:
         assert [row["user"] for row in get(plain, user=KELVIN).json()] == [PLAIN]
 
     def test_is_judged_anew_when_its_enrollment_changes_meanwhile(
-        self, boss: Any, course: Any, settings: Any
-    ) -> None:
+        self, boss, course, settings
+    ):
         odd = make_user("\N{KELVIN SIGN}ate")
         put(odd, course)
 
-        def change_meanwhile(action: str, **context: Any) -> None:
+        def change_meanwhile(action, **context):
             if action == "unenroll":
                 CourseEnrollment.objects.update(mode="honor")
 
@@ -199,7 +190,7 @@ class TestAnAccountWhoseNameIsNotNormalised:
         )
 
     @pytest.mark.skipif(is_default_host(), reason="Names are no addresses here.")
-    def test_is_the_one_with_its_address(self, boss: Any, course: Any) -> None:
+    def test_is_the_one_with_its_address(self, boss, course):
         make_user("Kate")
         if not is_told_apart():
             pytest.skip("The column cannot hold both.")

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from django_enrollments import api, data
 from django_enrollments.backends.permissions import CourseRoleBackend
-from django_enrollments.collaborators import DATA_FUNCTIONS
 from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
+from django_enrollments.importing import DATA_FUNCTIONS
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,

@@ -26,7 +26,7 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.http import NOWHERE, ask, client_of, post, put, wish
+from tests.http import NOWHERE, ask, client_of, list_statements, post, put, wish
 from tests.watching import event_types, nothing_written, state_of
 
 pytestmark = pytest.mark.django_db
@@ -859,13 +859,7 @@ class TestCost:
     def statements(self, course: Any, /, **fields: Any) -> int:
         with CaptureQueriesContext(connection) as captured:
             by_key(course, user=username("ada"), **fields)
-        return len(
-            [
-                query
-                for query in captured.captured_queries
-                if not query["sql"].startswith(("SAVEPOINT", "RELEASE", "ROLLBACK"))
-            ]
-        )
+        return len(list_statements(captured))
 
     def test_of_the_audit_line_is_nothing_unless_refused(
         self, ada: Any, course: Any, crowd: Any

@@ -19,7 +19,7 @@ from django_enrollments.models import (
 )
 from django_enrollments.permissions import RETIRE_USER
 from django_enrollments.views import UnenrollmentView
-from django_enrollments.views.guards import CanRetireUser
+from django_enrollments.views.base import CanRetireUser
 from tests.factories import (
     course_id_of,
     make_course,

@@ -1,0 +1,31 @@
+"""The app's models in Django's admin, one module per subject."""
+
+from __future__ import annotations
+
+from django_enrollments.admin.courses import CourseAdmin, CourseModeAdmin
+from django_enrollments.admin.enrollments import (
+    REFUSALS_SHOWN,
+    CourseEnrollmentAdmin,
+    CourseEnrollmentAttributeAdmin,
+)
+from django_enrollments.admin.history import EnrollmentEventAdmin, SentNotificationAdmin
+from django_enrollments.admin.invitations import CourseEnrollmentAllowedAdmin
+from django_enrollments.admin.people import (
+    CourseAccessRoleAdmin,
+    EmailOptInAdmin,
+    UserRetirementStatusAdmin,
+)
+
+__all__ = [
+    "REFUSALS_SHOWN",
+    "CourseAccessRoleAdmin",
+    "CourseAdmin",
+    "CourseEnrollmentAdmin",
+    "CourseEnrollmentAllowedAdmin",
+    "CourseEnrollmentAttributeAdmin",
+    "CourseModeAdmin",
+    "EmailOptInAdmin",
+    "EnrollmentEventAdmin",
+    "SentNotificationAdmin",
+    "UserRetirementStatusAdmin",
+]
