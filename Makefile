@@ -6,7 +6,7 @@ SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-growth bench-hot bench-memory docs lint clean
+.PHONY: help demo test test-all bench bench-growth bench-hot bench-memory docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -14,8 +14,11 @@ help: ## show this list
 demo: $(VENV)/.demo ## replay a real university's registrations, then serve (SERVE=0: end)
 	$(BIN)/python example_project/manage.py demo $(if $(filter 0,$(SERVE)),--no-serve) $(ARGS)
 
-test: $(VENV)/.test ## run the tests on SQLite and on the servers that answer
+test: $(VENV)/.test ## run the tests on SQLite, with both hosts
 	$(BIN)/python -m tools.run_tests $(ARGS)
+
+test-all: test ## run the long tests and those on the servers that answer as well
+	$(BIN)/python -m tools.run_tests --rest $(ARGS)
 
 bench: $(VENV)/.bench ## measure against hand-written SQL (CHECK=1: fail at a missed goal)
 	$(BIN)/python -m benchmarks --size $(SIZE) $(if $(CHECK),--check) $(ARGS)

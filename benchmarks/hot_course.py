@@ -33,7 +33,7 @@ from tools.run_tests import find_fault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.concurrency.crowd import Answer
+    from tests.processes.concurrent import Answer
 
 PAGE = Path(__file__).with_suffix(".md")
 
@@ -158,9 +158,9 @@ def rush(
         AssertionError: A call failed, a seat was given twice, or the history is not
             true.
     """
-    from tests.concurrency.crowd import at_once
-    from tests.concurrency.evidence import assert_history_is_true, seats_taken
     from tests.factories import course_id_of, make_course
+    from tests.processes.checks import assert_history_is_true, seats_taken
+    from tests.processes.concurrent import at_once
 
     course = make_course(
         f"course-v1:Hot+Course+{seats}", max_student_enrollments_allowed=seats
@@ -207,8 +207,8 @@ def look_elsewhere() -> dict[str, str]:
     from django.db import transaction
 
     from django_enrollments import api
-    from tests.concurrency.crowd import at_once
     from tests.factories import course_id_of, make_course
+    from tests.processes.concurrent import at_once
 
     locked, quiet = (
         make_course(f"course-v1:Hot+{name}+R", max_student_enrollments_allowed=10_000)

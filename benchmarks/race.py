@@ -15,7 +15,7 @@ from benchmarks.measuring import Goal, Measured, judge, limits
 from django_enrollments import api
 from django_enrollments.errors import CourseEnrollmentFullError
 from django_enrollments.models import Course, CourseEnrollment, CourseMode
-from tests.concurrency.crowd import PATIENCE_SECONDS, at_once, processes
+from tests.processes.concurrent import PATIENCE_SECONDS, at_once, processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from django_enrollments import data as default_data
 from django_enrollments.conf import conf
 from django_enrollments.context import current_origin, one_call, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
@@ -43,7 +44,6 @@ from django_enrollments.errors import (
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.importing import (
     DATA_API,
-    DATA_FUNCTIONS,
     CollaboratorNotLoaded,
     load,
 )
@@ -56,15 +56,32 @@ from django_enrollments.models import (
 from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
+
+    from django_enrollments.data import DataAPI
+    from django_enrollments.payloads import (
+        AttributeDict,
+        BulkResultDict,
+        CourseDict,
+        EnrollmentDict,
+        ExplanationDict,
+        RenamedDict,
+    )
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-def _data_api() -> Any:
+def _data_api() -> DataAPI:
     """
     Import the data layer that is configured now (API-01).
 
@@ -74,11 +91,11 @@ def _data_api() -> Any:
     """
     path = conf.ENROLLMENTS_DATA_API
     try:
-        found = load(DATA_API, path)
+        found: DataAPI = load(DATA_API, path)
     except CollaboratorNotLoaded as error:
         raise EnrollmentApiLoadError(path) from error
     # The one that is not called here may be missing; the system check reports it.
-    called = {*DATA_FUNCTIONS} - {"get_user_enrollments"}
+    called = {*default_data.DATA_FUNCTIONS} - {"get_user_enrollments"}
     if not all(callable(getattr(found, name, None)) for name in called):
         raise EnrollmentApiLoadError(path)
     return found
@@ -90,7 +107,7 @@ def get_enrollments(
     *,
     include_expired: bool = False,
     in_courses: Collection[Any] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List a learner's enrollments, oldest first (API-02).
 
@@ -109,18 +126,17 @@ def get_enrollments(
         EnrollmentNotAllowed: A ``queryset`` filter vetoed.
     """
     data = _data_api()
-    options: dict[str, Any] = _expired_too(include_expired)
+    options = _expired_too(include_expired)
     if in_courses is not None and _is_ours(data):
-        options["in_courses"] = in_courses
-    listed: list[dict[str, Any]] = data.get_course_enrollments(
-        username, include_inactive, **options
-    )
-    return listed
+        return default_data.get_course_enrollments(
+            username, include_inactive, in_courses=in_courses, **options
+        )
+    return data.get_course_enrollments(username, include_inactive, **options)
 
 
 def get_verified_enrollments(
     username: str, include_inactive: bool = False
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List a learner's enrollments in verified modes (API-03, MODE-11).
 
@@ -139,7 +155,7 @@ def get_verified_enrollments(
 
 def get_enrollment(
     username: str, course_id: str, *, include_expired: bool = False
-) -> dict[str, Any] | None:
+) -> EnrollmentDict | None:
     """
     Return a learner's enrollment in a course, active or not (API-04).
 
@@ -154,14 +170,13 @@ def get_enrollment(
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    enrollment: dict[str, Any] | None = _data_api().get_course_enrollment(
+    return _data_api().get_course_enrollment(
         username, course_id, **_expired_too(include_expired)
     )
-    return enrollment
 
 
-def _is_ours(data: Any) -> bool:
-    return bool(data.__name__ == "django_enrollments.data")
+def _is_ours(data: object) -> bool:
+    return data is default_data
 
 
 def _expired_too(include_expired: bool) -> dict[str, bool]:
@@ -175,11 +190,11 @@ def add_enrollment(
     course_id: str,
     mode: str | None = None,
     is_active: bool = True,
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    enrollment_attributes: Sequence[Mapping[str, Any]] | None = None,
     enterprise_uuid: str | None = None,
     force_enrollment: bool = False,
     include_expired: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Enroll a learner in a course, with attributes or not at all (API-05…09).
 
@@ -215,9 +230,7 @@ def add_enrollment(
     with one_call():
         if is_active is False:
             # Asked to be inactive, an inactive one stays as it is (B-05).
-            existing: dict[str, Any] | None = data.get_course_enrollment(
-                username, course_id
-            )
+            existing = data.get_course_enrollment(username, course_id)
             if (
                 existing
                 and not existing["is_active"]
@@ -230,8 +243,8 @@ def add_enrollment(
                 return existing
         slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
 
-        def write() -> dict[str, Any]:
-            enrollment: dict[str, Any] = data.create_course_enrollment(
+        def write() -> EnrollmentDict:
+            enrollment = data.create_course_enrollment(
                 username,
                 course_id,
                 slug,
@@ -303,9 +316,9 @@ def update_enrollment(
     course_id: str,
     mode: str | None = None,
     is_active: bool | None = None,
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None,
+    enrollment_attributes: Sequence[Mapping[str, Any]] | None = None,
     include_expired: bool = False,
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Change mode, activation or attributes of an enrollment (API-10…13).
 
@@ -343,8 +356,8 @@ def update_enrollment(
         if mode is not None:
             validate_course_mode(course_id, mode, is_active, include_expired)
 
-        def write() -> dict[str, Any]:
-            enrollment: dict[str, Any] | None = data.update_course_enrollment(
+        def write() -> EnrollmentDict:
+            enrollment = data.update_course_enrollment(
                 username, course_id, mode=mode, is_active=is_active
             )
             if enrollment is None:
@@ -366,7 +379,7 @@ def update_enrollment(
 
 def get_course_enrollment_details(
     course_id: str, include_expired: bool = False
-) -> dict[str, Any]:
+) -> CourseDict:
     """
     Return a course as enrolling sees it, from a short-lived cache (API-14, CACHE).
 
@@ -382,7 +395,7 @@ def get_course_enrollment_details(
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     include_expired = bool(include_expired)
-    read: Callable[[], dict[str, Any]] = partial(
+    read: Callable[[], CourseDict] = partial(
         _data_api().get_course_enrollment_info,
         course_id,
         include_expired=include_expired,
@@ -399,7 +412,7 @@ def get_course_enrollment_details(
 
 @writing_call()
 def set_enrollment_attributes(
-    username: str, course_id: str, attributes: Sequence[dict[str, Any]]
+    username: str, course_id: str, attributes: Sequence[Mapping[str, Any]]
 ) -> None:
     """
     Replace all attributes of an enrollment; nothing happens without one (API-15).
@@ -417,7 +430,7 @@ def set_enrollment_attributes(
     _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
 
 
-def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, str]]:
+def get_enrollment_attributes(username: str, course_id: str) -> list[AttributeDict]:
     """
     List the attributes of an enrollment (API-16).
 
@@ -433,10 +446,7 @@ def get_enrollment_attributes(username: str, course_id: str) -> list[dict[str, s
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    listed: list[dict[str, str]] = _data_api().get_enrollment_attributes(
-        username, course_id
-    )
-    return listed
+    return _data_api().get_enrollment_attributes(username, course_id)
 
 
 def validate_course_mode(
@@ -505,8 +515,7 @@ def leave_all_courses(username: str) -> list[str]:
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    left: list[str] = _data_api().unenroll_user_from_all_courses(username)
-    return left
+    return _data_api().unenroll_user_from_all_courses(username)
 
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:
@@ -520,13 +529,12 @@ def get_user_roles(username: str) -> set[CourseAccessRole]:
         UserNotFoundError: No user has this name.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    roles: set[CourseAccessRole] = _data_api().get_user_roles(username)
-    return roles
+    return _data_api().get_user_roles(username)
 
 
 def serialize_enrollments(
     enrollments: Iterable[CourseEnrollment],
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return enrollments as :func:`get_enrollments` does, deleted courses too (API-20).
 
@@ -536,8 +544,7 @@ def serialize_enrollments(
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    listed: list[dict[str, Any]] = _data_api().serialize_enrollments(enrollments)
-    return listed
+    return _data_api().serialize_enrollments(enrollments)
 
 
 def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool:
@@ -566,7 +573,7 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
 
 def explain_enrollment(
     username: str, course_id: str, mode: str | None = None
-) -> dict[str, Any]:
+) -> ExplanationDict:
     """
     Return whether a learner may enroll, and every reason why not.
 
@@ -609,7 +616,7 @@ def bulk_enroll(
     reason: str = ...,
     source: str = ...,
     at: datetime | None = ...,
-) -> list[dict[str, Any]]: ...
+) -> list[BulkResultDict]: ...
 
 
 @overload
@@ -628,7 +635,7 @@ def bulk_enroll(
     reason: str = ...,
     source: str = ...,
     at: datetime | None = ...,
-) -> Iterator[dict[str, Any]]: ...
+) -> Iterator[BulkResultDict]: ...
 
 
 def bulk_enroll(
@@ -646,7 +653,7 @@ def bulk_enroll(
     reason: str = "",
     source: str = "bulk",
     at: datetime | None = None,
-) -> list[dict[str, Any]] | Iterator[dict[str, Any]]:
+) -> list[BulkResultDict] | Iterator[BulkResultDict]:
     """
     Enroll or unenroll many learners in one course, batch by batch.
 
@@ -709,7 +716,7 @@ def bulk_enroll(
     return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)
 
 
-def rename_course_id(old: object, new: object) -> dict[str, int]:
+def rename_course_id(old: object, new: object) -> RenamedDict:
     """
     Move roles and invitations to the new id of a course (contract §5).
 

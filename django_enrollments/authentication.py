@@ -1,8 +1,7 @@
 """
-How the REST API learns who is asking.
+The authentication classes of the REST API: sessions, JSON web tokens and OAuth 2.
 
-Sessions need nothing else. JSON web tokens and OAuth 2 need the library of an extra,
-which is looked for only where such a class is used.
+Tokens need the library of an extra, which is imported when such a class is used.
 """
 
 from __future__ import annotations
@@ -42,27 +41,20 @@ REALM = "api"
 
 class SessionAuthenticationAllowInactiveUser(SessionAuthentication):
     """
-    Django's session, of accounts that are not active yet too (V1-AUTH-13).
+    Django's session, also of accounts that are not active (V1-AUTH-13).
 
-    A new learner may thus enroll before confirming an address. Django's own login
-    backend drops inactive users from their sessions; a host that wants them uses
-    ``AllowAllUsersModelBackend``. CSRF protection holds as it does everywhere in
-    Django (V1-AUTH-14).
+    A new learner can so enroll before confirming an address. Django's own login backend
+    ends the sessions of inactive users; a host that wants to keep them uses
+    ``AllowAllUsersModelBackend``. CSRF protection is Django's (V1-AUTH-14).
     """
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """
-        Return the user of the session.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The user and nothing more, or ``None`` when no user is logged in.
+        Return the user of the session and ``None``, or ``None`` without a user.
 
         Raises:
-            PermissionDenied: The request would change something, and its CSRF token
-                is missing or wrong.
+            PermissionDenied: The CSRF token of a ``POST``, ``PUT``, ``PATCH`` or
+                ``DELETE`` is missing or wrong.
         """
         user = getattr(request._request, "user", None)
         if user is None or not user.is_authenticated:
@@ -73,11 +65,11 @@ class SessionAuthenticationAllowInactiveUser(SessionAuthentication):
 
 class EnrollmentCrossDomainSessionAuth(SessionAuthenticationAllowInactiveUser):
     """
-    The same, for pages that another domain serves (V1-AUTH-02, V1-AUTH-15).
+    The same, for pages of other domains (V1-AUTH-02, V1-AUTH-15).
 
-    Which domains may call is Django's ``CSRF_TRUSTED_ORIGINS``; their requests need
-    the CSRF token like all others. That the browser sends its cookies along, and shows
-    the answer to the page, is up to Django's cookie settings and to CORS headers.
+    Django's ``CSRF_TRUSTED_ORIGINS`` lists the domains; their requests need the CSRF
+    token like all others. Django's cookie settings and CORS headers decide whether the
+    browser sends its cookies and shows the response to the page.
     """
 
 
@@ -85,16 +77,15 @@ class JwtAuthentication(BaseAuthentication):
     """
     JSON web tokens of djangorestframework-simplejwt (extra ``jwt``).
 
-    They come as ``Authorization: JWT …`` or ``Bearer …``, whatever the host's
-    ``SIMPLE_JWT`` says of header types; all its other settings hold, the one about
-    users who are not active too. A bearer token that is no JWT is left to the classes
-    after this one.
+    They are sent as ``Authorization: JWT …`` or ``Bearer …``, whatever header types the
+    host's ``SIMPLE_JWT`` names; all its other settings apply, also to inactive users. A
+    bearer token that is no JWT is left to the next class.
 
     Raises:
         ImproperlyConfigured: The extra is not installed.
     """
 
-    #: What may stand before the token, in any case.
+    #: The words before a token, in lower case; clients may write them in any case.
     header_types = (b"jwt", b"bearer")
 
     def __init__(self) -> None:
@@ -103,17 +94,11 @@ class JwtAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """
-        Return the user whom a token names.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The user and the validated token, or ``None`` where no JWT is sent.
+        Return the user of the token and the token, or ``None`` without a JWT.
 
         Raises:
             AuthenticationFailed: The token is malformed, invalid or expired, or names
-                nobody who may log in.
+                no user who may log in.
         """
         kind, *rest = get_authorization_header(request).split() or [b""]
         if kind.lower() not in self.header_types:
@@ -131,12 +116,7 @@ class JwtAuthentication(BaseAuthentication):
         return self._tokens.get_user(token), token
 
     def authenticate_header(self, request: Request) -> str:
-        """
-        Return the challenge of a 401.
-
-        Args:
-            request: The request.
-        """
+        """Return the challenge of a 401."""
         return f'JWT realm="{REALM}"'
 
 
@@ -148,8 +128,8 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
     """
     OAuth 2 access tokens of django-oauth-toolkit (extra ``oauth``).
 
-    Users who are not active yet may use theirs (V1-AUTH-01). What is wrong with a token
-    is told by an ``error_code`` and a ``developer_message`` (V1-AUTH-19).
+    Users who are not active can use theirs (V1-AUTH-01). A refusal has an
+    ``error_code`` and a ``developer_message`` (V1-AUTH-19).
 
     Raises:
         ImproperlyConfigured: The extra is not installed, or ``oauth2_provider`` is not
@@ -165,13 +145,7 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         """
-        Return the user whose token is sent.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The user and the access token, or ``None`` where no bearer token is sent.
+        Return the user of the token and the token, or ``None`` without a bearer token.
 
         Raises:
             AuthenticationFailed: The token is malformed, unknown, expired, or belongs
@@ -192,7 +166,7 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
 
     def _check(self, token: str, request: Request) -> tuple[Any, Any]:
         settings = import_module("oauth2_provider.settings").oauth2_settings
-        # Without its query, which the library would parse and may refuse.
+        # Without the query, which the library would parse and may refuse.
         seen = import_module("oauthlib.common").Request(
             request.build_absolute_uri(request.path), request.method
         )
@@ -211,12 +185,7 @@ class BearerAuthenticationAllowInactiveUser(BaseAuthentication):
         return _bearer_failure("token_nonexistent", "The token is not valid here.")
 
     def authenticate_header(self, request: Request) -> str:
-        """
-        Return the challenge of a 401.
-
-        Args:
-            request: The request.
-        """
+        """Return the challenge of a 401."""
         return f'Bearer realm="{REALM}"'
 
 
@@ -226,13 +195,10 @@ def _bearer_failure(code: str, text: str) -> AuthenticationFailed:
 
 class ConfiguredClasses:
     """
-    The ``authentication_classes`` of a view, as they are configured at each look.
-
-    See ``ENROLLMENTS_AUTHENTICATION_CLASSES``. A view that wants others simply names
-    its own.
+    A view's ``authentication_classes``, read live from the setting of that name.
 
     Args:
-        session_class: The session class that comes first where the host names none.
+        session_class: The class before DRF's defaults if the setting is ``None``.
     """
 
     def __init__(self, session_class: type[BaseAuthentication]) -> None:
@@ -241,17 +207,17 @@ class ConfiguredClasses:
     def __get__(
         self, view: object, owner: type | None = None
     ) -> Sequence[type[BaseAuthentication]]:
-        """Return the classes that are configured now."""
+        """Return the configured classes."""
         paths = conf.ENROLLMENTS_AUTHENTICATION_CLASSES
         if paths is None:
-            # DRF gives classes where its stubs say dotted paths.
+            # DRF has classes here, where its stubs declare dotted paths.
             defaults: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
             return [self.session_class, *defaults]
         return _load_classes(paths)
 
 
 def _load_classes(paths: Iterable[str]) -> Sequence[type[BaseAuthentication]]:
-    """Load what can be; without the others, only fewer requests authenticate."""
+    """Load the classes, except faulty ones, without which fewer requests succeed."""
     classes = []
     for path in paths:
         try:
@@ -264,19 +230,14 @@ def _load_classes(paths: Iterable[str]) -> Sequence[type[BaseAuthentication]]:
 def make_authenticators(
     classes: Iterable[type[BaseAuthentication]],
 ) -> list[BaseAuthentication]:
-    """
-    Return instances of the classes of which one can be made; the others are logged.
-
-    Args:
-        classes: Classes that authenticate requests.
-    """
-    made = []
+    """Return an instance of each class; a class that raises is logged and left out."""
+    authenticators = []
     for kind in classes:
         try:
-            one = kind()
-            if not callable(getattr(one, "authenticate", None)):
+            authenticator = kind()
+            if not callable(getattr(authenticator, "authenticate", None)):
                 raise TypeError("It has no authenticate().")
-            made.append(one)
+            authenticators.append(authenticator)
         except FAULTS:
             logger.exception("%r cannot be used to authenticate requests.", kind)
-    return made
+    return authenticators

@@ -1,5 +1,5 @@
 """
-System checks of the settings: whatever is misconfigured is told before it is used.
+System checks of the settings, of the course adapter and of migrations.
 
 ========================== ==========================================================
 id                         what is wrong
@@ -36,18 +36,19 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - its name.
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router, transaction
 from django.db.migrations import CreateModel
 from django.db.migrations.exceptions import CircularDependencyError
 from django.db.migrations.loader import MigrationLoader
-from django.db.models import CharField, Field, Model, TextField
+from django.db.models import CharField, Model, TextField
 from rest_framework.settings import api_settings
 
 from django_enrollments.conf import SETTINGS, Setting, conf
+from django_enrollments.course_model import find_field
+from django_enrollments.data import DATA_FUNCTIONS
 from django_enrollments.importing import (
     DATA_API,
-    DATA_FUNCTIONS,
     FAULTS,
     CollaboratorNotLoaded,
     ExtraMissing,
@@ -188,13 +189,13 @@ def check_course_adapter(
         adapter = get_course_adapter()
         model = get_course_model()
         sources = adapter.sources()
-    except Exception:  # noqa: BLE001 - E002, E003 or E007 tells.
+    except Exception:  # noqa: BLE001 - E002, E003 or E007 reports it.
         return []
     where = f"{type(adapter).__module__}.{type(adapter).__qualname__}"
     found: list[CheckMessage] = []
     for name, source in sources.items():
-        fits = source is None or callable(source) or _find_field(model, source)
-        if name != "course_id" and not fits:
+        is_field = isinstance(source, str) and find_field(model, source)
+        if name != "course_id" and not (is_field or source is None or callable(source)):
             message = f"{where}.{name} is {source!r}, no field of {model.__name__}."
             hint = "Name a field, a path of foreign keys joined by '__', or None."
             found.append(Error(message, hint=hint, id="django_enrollments.E004"))
@@ -311,7 +312,7 @@ def check_course_tables(
     return found
 
 
-#: What ``apps`` registers.
+#: The checks that ``apps`` registers.
 CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_names,
     check_types,
@@ -324,7 +325,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_migrations,
 )
 
-#: What ``apps`` registers as checks of databases.
+#: The checks of databases that ``apps`` registers.
 DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_course_tables,
     check_learning_base_url,
@@ -352,7 +353,9 @@ def _report(setting: Setting[Any], error: CollaboratorNotLoaded) -> CheckMessage
 
 
 def _check_data_api(path: str, module: Any) -> list[CheckMessage]:
-    missing = [name for name in DATA_FUNCTIONS if not _has(module, name)]
+    missing = [
+        one for one in DATA_FUNCTIONS if not callable(getattr(module, one, None))
+    ]
     if not missing:
         return []
     message = f"{DATA_API} names {path!r}, which lacks {', '.join(missing)}."
@@ -382,7 +385,7 @@ def _creates(operation: Operation, app_label: str, label: str) -> bool:
 
 
 def _referenced_table(connection: BaseDatabaseWrapper) -> str | None:
-    """Return the table that modes of courses refer to; ``None`` where there is none."""
+    """Return the table that course modes refer to; ``None`` where there is none."""
     meta = CourseMode._meta
     with connection.cursor() as cursor:
         relations = connection.introspection.get_relations(cursor, meta.db_table)
@@ -403,33 +406,11 @@ def _is_pending(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
     )
 
 
-def _has(target: Any, name: str) -> bool:
-    return callable(getattr(target, name, None))
-
-
-def _find_field(model: type[Model], path: object) -> Field[Any, Any] | None:
-    """Return the field at the end of a path that queries can follow, or ``None``."""
-    field: Any = None
-    following: Any = model
-    for part in path.split("__") if isinstance(path, str) else ():
-        if following is None:
-            return None
-        try:
-            options = following._meta
-            field = options.pk if part == "pk" else options.get_field(part)
-        except FieldDoesNotExist:
-            return None
-        if not field.concrete:
-            return None
-        following = field.related_model
-    return field  # type: ignore[no-any-return]  # A field, after at least one part.
-
-
 def _is_unique_text(model: type[Model], source: object) -> bool:
     """Return whether a source is one unique text column of the course itself."""
     if not isinstance(source, str) or "__" in source:
         return False
-    field = _find_field(model, source)
+    field = find_field(model, source)
     if not isinstance(field, CharField | TextField):
         return False
     constraints = model._meta.total_unique_constraints

@@ -76,7 +76,7 @@ class Setting(Generic[T]):
     def __get__(self, instance: Settings | None, owner: type[Settings]) -> Any:
         if instance is None:
             return self
-        value = self.raw
+        value = getattr(django_settings, self.name, self.default)
         if value is self._validated:
             return value
         if not self.is_valid(value):

@@ -28,7 +28,7 @@ from django_enrollments.identifiers import find_user_key
 from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -163,6 +163,23 @@ def forget_readings() -> None:
     call = _call.get()
     if call is not None:
         call.readings.clear()
+
+
+def remember(key: Any, read: Callable[[], T]) -> T:
+    """
+    Return what the call under way has read before, or read it.
+
+    Args:
+        key: The key of the reading.
+        read: Reads it.
+    """
+    call = _call.get()
+    if call is None:
+        return read()
+    if key not in call.readings:
+        call.readings[key] = read()
+    found: T = call.readings[key]
+    return found
 
 
 def between_calls() -> AbstractContextManager[object]:

@@ -1,7 +1,8 @@
-"""What stands in the place of the shipped course: a host's model, by its adapter."""
+"""The course model of the project, and the adapter that reads it."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps as django_apps
@@ -69,7 +70,8 @@ def course_key_is_id() -> bool:
 
 def course_id_field() -> Field[Any, Any] | None:
     """Return the field that holds the course id; ``None`` where there is none."""
-    return find_field(get_course_model(), get_course_adapter().course_id)
+    model: Any = get_course_model()
+    return find_field(model, get_course_adapter().course_id)
 
 
 def course_id_is_text() -> bool:
@@ -78,6 +80,7 @@ def course_id_is_text() -> bool:
     return field is None or isinstance(field, CharField | TextField)
 
 
+@lru_cache(maxsize=256)
 def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
     """
     Return the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
@@ -99,6 +102,5 @@ def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
 def _concrete_field(model: type[Model], name: str) -> Field[Any, Any] | None:
     if name == "pk":
         return model._meta.pk
-    return next(
-        (field for field in model._meta.concrete_fields if field.name == name), None
-    )
+    fields = model._meta.concrete_fields
+    return next((one for one in fields if name in {one.name, one.attname}), None)

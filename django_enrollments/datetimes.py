@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from datetime import timezone as fixed_timezone
-from typing import TypeGuard, overload
+from typing import overload
 
 from django.conf import settings
 from django.utils import timezone
@@ -30,7 +30,10 @@ def as_moment(value: datetime | date | None, *, ends: bool = False) -> datetime 
         ends: Whether a date stands for its last moment rather than its first
             (contract §9, "Dates").
     """
-    if value is None or _is_utc(value):
+    if value is None:
+        return None
+    if isinstance(value, datetime) and value.tzinfo is fixed_timezone.utc:
+        # As nearly every moment that is read.
         return value
     if not isinstance(value, datetime):
         value = datetime.combine(value, time.max if ends else time.min)
@@ -38,11 +41,6 @@ def as_moment(value: datetime | date | None, *, ends: bool = False) -> datetime 
     if timezone.is_naive(value):
         value = timezone.make_aware(value, timezone.get_default_timezone())
     return value
-
-
-def _is_utc(value: object) -> TypeGuard[datetime]:
-    """Return whether a value needs no conversion, as nearly every moment read."""
-    return isinstance(value, datetime) and value.tzinfo is fixed_timezone.utc
 
 
 def now() -> datetime:
@@ -62,6 +60,10 @@ def for_database(at: datetime) -> datetime:
     return timezone.make_naive(at, timezone.get_default_timezone())
 
 
+@overload
+def to_iso(value: datetime | date) -> str: ...
+@overload
+def to_iso(value: datetime | date | None) -> str | None: ...
 def to_iso(value: datetime | date | None) -> str | None:
     """
     Return the ISO 8601 text of a moment in UTC, ending in ``Z`` (V1-SER-02).
@@ -69,11 +71,9 @@ def to_iso(value: datetime | date | None) -> str | None:
     Args:
         value: As :func:`as_moment` takes it; microseconds show when not zero.
     """
-    if _is_utc(value):
-        return f"{value.isoformat()[:-6]}Z"
-    moment = as_moment(value)
-    if moment is None:
+    if value is None:
         return None
+    moment = as_moment(value)
     try:
         moment = moment.astimezone(fixed_timezone.utc)
     except OverflowError:

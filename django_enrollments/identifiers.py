@@ -109,7 +109,10 @@ def find_course(course: object) -> Any | None:
     Args:
         course: As :func:`find_course_id` takes it.
     """
-    return find_courses([course])[0]
+    if not isinstance(course, get_course_model()):
+        text = find_course_id(course)
+        return None if text is None else get_course_adapter().find_course(text)
+    return None if course.pk is None or course._state.adding else course
 
 
 def is_username(text: str) -> bool:

@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 #: The setting that names a module; all others name something in one.
 DATA_API = "ENROLLMENTS_DATA_API"
 
-#: The functions of that module (contract §5).
-DATA_FUNCTIONS = (
-    "get_course_enrollments",
-    "get_course_enrollment",
-    "get_user_enrollments",
-    "create_course_enrollment",
-    "update_course_enrollment",
-    "add_or_update_enrollment_attr",
-    "get_enrollment_attributes",
-    "unenroll_user_from_all_courses",
-    "get_course_enrollment_info",
-    "get_user_roles",
-    "serialize_enrollments",
-)
-
 #: The exceptions that host code may raise when it is imported or called; a script that
 #: is imported by mistake exits.
 FAULTS = (Exception, SystemExit)

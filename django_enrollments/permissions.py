@@ -1,9 +1,13 @@
 """
-Who may do what, asked in one place.
+Permissions: their names, and the question to the backends of the host.
 
-``has_perm`` and ``decide`` ask the backends of ``ENROLLMENTS_PERMISSION_BACKENDS`` in
-order: ``True`` grants, ``False`` lets the next one answer, ``PermissionDenied`` vetoes
-whatever comes after it.
+The backends of ``ENROLLMENTS_PERMISSION_BACKENDS`` are called in order: ``True``
+grants, ``False`` leaves the answer to the next one, ``PermissionDenied`` is a veto that
+ends the calls.
+
+In all functions, a user that is no instance of the user model counts as anonymous. A
+course is an instance of the course model, its id, or an object whose ``str()`` is the
+id; nothing is granted on an unknown one, and ``None`` means "everywhere".
 """
 
 from __future__ import annotations
@@ -20,36 +24,37 @@ from django_enrollments.identifiers import find_course, find_courses
 from django_enrollments.importing import CollaboratorNotLoaded, load_instance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 logger = logging.getLogger(__name__)
 
-#: Whether a learner may enroll in a course; asked about the learner, never the caller.
+#: Enrolling in a course; asked about the learner, never about the requester.
 ENROLL_IN_COURSE = "django_enrollments.enroll_in_course"
-#: Reading others' enrollments: without a course of anyone, with one of its learners.
+#: Reading enrollments of others: in a course, or everywhere.
 VIEW_ENROLLMENT_DATA = "django_enrollments.view_enrollment_data"
-#: Acting for others, in any mode, and with force.
+#: Enrolling others, in every mode, and with force.
 CREATE_ENROLLMENT = "django_enrollments.create_enrollment"
 #: Deactivating the enrollments of others.
 DEACTIVATE_ENROLLMENT = "django_enrollments.deactivate_enrollment"
-#: Taking somebody out of all courses for good.
+#: Unenrolling a user from all courses for good.
 RETIRE_USER = "django_enrollments.retire_user"
 
 
 class PermissionBackend(Protocol):
     """
-    What a permission backend is.
+    A class in ``ENROLLMENTS_PERMISSION_BACKENDS``.
 
-    It may also have ``grants(users, perm, course) -> set of primary keys``, which
-    answers for many users at once, and ``grants_on(user, perm, courses) -> set of
-    primary keys``, which answers for many courses. They keep the number of queries
-    constant; without them ``has_perm`` is asked one by one, and so it is where a
-    subclass answers otherwise than the class that has them.
+    Three methods are optional and keep the number of queries constant:
 
-    A third, ``granted_ids(user, perm) -> set of course ids or None``, returns the ids
-    of all courses on which it grants; ``None`` where it cannot list them. Where every
-    backend has it, a learner's enrollments that may not be seen are not even read, so
-    that the time of an answer does not depend on them.
+    - ``grants(users, perm, course) -> set of primary keys`` answers for many users,
+    - ``grants_on(user, perm, courses) -> set of primary keys`` for many courses,
+    - ``granted_ids(user, perm) -> set of course ids or None`` returns the ids of all
+      courses on which it grants, ``None`` if it cannot list them. If every backend has
+      it, enrollments that the requester may not see are not even read, and the duration
+      of a response does not depend on them.
+
+    None of them can veto. Without them, and where a subclass overrides ``has_perm``
+    alone, ``has_perm`` is called for each user and course.
     """
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
@@ -57,27 +62,30 @@ class PermissionBackend(Protocol):
         Return whether ``user`` has ``perm``.
 
         Args:
-            user: An instance of any user model, or an anonymous user.
+            user: An instance of the user model, or an anonymous user.
             perm: One of this module's constants.
-            course: The host's own course object, or ``None`` for "everywhere".
+            course: An instance of the host's course model, or ``None``.
 
         Raises:
-            PermissionDenied: No, whatever the backends after this one say.
+            PermissionDenied: Refused, whatever the later backends return.
         """
 
 
 @dataclass(frozen=True)
 class Decision:
     """
-    What the backends say together.
+    The answer of all backends together.
 
     Attributes:
         granted: Whether one of them granted.
-        veto: The text of a veto; ``None`` when there was none.
+        veto: The text of a veto; ``None`` without one.
     """
 
     granted: bool
     veto: str | None = None
+
+
+_GRANTED, _DENIED = Decision(granted=True), Decision(granted=False)
 
 
 class _DenyingBackend:
@@ -94,7 +102,7 @@ def get_backends() -> Sequence[PermissionBackend]:
     """
     Return the configured backends.
 
-    One that cannot be loaded might have vetoed, so then nothing is granted; a system
+    If one cannot be loaded, nothing is granted, because it might have vetoed. A system
     check names it.
     """
     paths = conf.ENROLLMENTS_PERMISSION_BACKENDS
@@ -109,13 +117,10 @@ def get_backends() -> Sequence[PermissionBackend]:
 
 def account_of(user: Any) -> Any:
     """
-    Return a user if it is an account of this site, an anonymous user otherwise.
+    Return ``user`` if it is an instance of the user model, else an anonymous user.
 
-    A user of another class may have the key, the name and the flags of an account
-    without being that account.
-
-    Args:
-        user: What authenticated a request, such as ``request.user``; or ``None``.
+    An instance of another class can have the key, name and flags of an account without
+    being that account.
     """
     if isinstance(user, get_user_model()):
         return user
@@ -127,138 +132,60 @@ def account_of(user: Any) -> Any:
 
 def is_global_staff(user: Any) -> bool:
     """
-    Return whether a user is global staff by the shipped rules: ``is_staff`` is set.
+    Return whether ``is_staff`` is set, as the shipped rules define global staff.
 
-    A superuser without that flag is not (V1-AUTH-17). User models may lack the flag.
-
-    Args:
-        user: An instance of any user model, or an anonymous user.
+    A superuser without that flag is not global staff (V1-AUTH-17).
     """
     return bool(getattr(user, "is_staff", False))
 
 
 def has_perm(user: Any, perm: str, course: Any = None) -> bool:
-    """
-    Return whether a user has a permission.
-
-    Args:
-        user: An instance of the user model; anything else counts as anonymous.
-        perm: One of this module's constants.
-        course: The course, its id, or anything whose ``str()`` that is, or ``None`` for
-            "everywhere".
-
-    Returns:
-        Whether a backend granted it; a veto is a no, and so is an unknown course.
-    """
+    """Return whether a backend grants a permission to a user; a veto is false."""
     return decide([user], perm, course)[0].granted
 
 
 def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision]:
-    """
-    Ask the backends about several users at once.
-
-    Args:
-        users: Instances of the user model; anything else counts as anonymous.
-        perm: One of this module's constants.
-        course: The course, its id, or anything whose ``str()`` that is, or ``None`` for
-            "everywhere".
-
-    Returns:
-        One decision per user, in order; nothing is granted on an unknown course.
-    """
+    """Return the decision about each of several users, in order."""
     users = [account_of(user) for user in users]
-    denied = Decision(granted=False)
     if course is not None:
         course = find_course(course)
         if course is None:
-            return [denied] * len(users)
-    decisions: dict[int, Decision] = {}
-    undecided = list(enumerate(users))
-    for backend in get_backends():
-        if not undecided:
-            break
-        grants = _answer_for_many(backend, "grants")
-        if grants and len(undecided) > 1:
-            granted = grants([user for _, user in undecided], perm, course)
-            for position, user in undecided:
-                if user.pk in granted:
-                    decisions[position] = Decision(granted=True)
-        else:
-            for position, user in undecided:
-                try:
-                    if backend.has_perm(user, perm, course):
-                        decisions[position] = Decision(granted=True)
-                except PermissionDenied as veto:
-                    decisions[position] = Decision(granted=False, veto=str(veto))
-        undecided = [pair for pair in undecided if pair[0] not in decisions]
-    return [decisions.get(position, denied) for position in range(len(users))]
+            return [_DENIED] * len(users)
 
+    def grant_many(backend: Any, cases: Sequence[Any]) -> list[Decision | None] | None:
+        grants = len(cases) > 1 and _answer_for_many(backend, "grants")
+        if not grants:
+            return None
+        granted = grants([user for user, _ in cases], perm, course)
+        return [_GRANTED if user.pk in granted else None for user, _ in cases]
 
-def granted_courses(user: Any, perm: str, courses: Iterable[Any]) -> list[Any]:
-    """
-    Keep the courses on which a user has a permission.
-
-    Args:
-        user: An instance of the user model; anything else counts as anonymous.
-        perm: One of this module's constants.
-        courses: The courses, their ids, or anything whose ``str()`` those are.
-
-    Returns:
-        Those on which a backend granted it, in order; a veto is a no.
-    """
-    courses = list(courses)
-    decisions = decide_on(user, perm, courses)
-    pairs = zip(courses, decisions, strict=True)
-    return [course for course, decision in pairs if decision.granted]
+    return _decide([(user, course) for user in users], perm, grant_many)
 
 
 def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
-    """
-    Return what the backends decide about one user and several courses.
-
-    Args:
-        user: An instance of the user model; anything else counts as anonymous.
-        perm: One of this module's constants.
-        courses: The courses, their ids, or anything whose ``str()`` those are.
-
-    Returns:
-        One decision per course, in order; nothing is granted on an unknown one.
-    """
+    """Return the decision about a user and each of several courses, in order."""
     user = account_of(user)
-    found = find_courses(courses)
-    decisions: dict[Any, Decision] = {}
-    undecided = [course for course in found if course is not None]
-    for backend in get_backends():
+
+    def grant_many(backend: Any, cases: Sequence[Any]) -> list[Decision | None] | None:
         grants_on = _answer_for_many(backend, "grants_on")
-        if grants_on and undecided:
-            granted = grants_on(user, perm, undecided)
-            decisions.update(dict.fromkeys(granted, Decision(granted=True)))
-        else:
-            for course in undecided:
-                try:
-                    if backend.has_perm(user, perm, course):
-                        decisions[course.pk] = Decision(granted=True)
-                except PermissionDenied as veto:
-                    decisions[course.pk] = Decision(granted=False, veto=str(veto))
-        undecided = [course for course in undecided if course.pk not in decisions]
-    denied = Decision(granted=False)
-    return [
-        denied if course is None else decisions.get(course.pk, denied)
-        for course in found
-    ]
+        if not grants_on:
+            return None
+        granted = grants_on(user, perm, [course for _, course in cases])
+        return [_GRANTED if course.pk in granted else None for _, course in cases]
+
+    found = find_courses(courses)
+    known = [course for course in found if course is not None]
+    decisions = iter(_decide([(user, course) for course in known], perm, grant_many))
+    return [_DENIED if course is None else next(decisions) for course in found]
 
 
 def granted_course_ids(user: Any, perm: str) -> set[str] | None:
     """
     Return the ids of all courses on which a user has a permission.
 
-    Args:
-        user: An instance of the user model; anything else counts as anonymous.
-        perm: One of this module's constants.
-
     Returns:
-        Course ids, of courses that need not exist; ``None`` where a backend cannot list
-        them, so that :func:`granted_courses` must be called instead.
+        Course ids, of courses that need not exist; ``None`` if a backend cannot list
+        them, so that :func:`decide_on` must be called instead.
     """
     user = account_of(user)
     granted: set[str] = set()
@@ -271,13 +198,46 @@ def granted_course_ids(user: Any, perm: str) -> set[str] | None:
     return granted
 
 
+def _decide(
+    cases: Sequence[tuple[Any, Any]],
+    perm: str,
+    grant_many: Callable[
+        [PermissionBackend, Sequence[Any]], list[Decision | None] | None
+    ],
+) -> list[Decision]:
+    """
+    Call the backends about pairs of a user and a course, until each is decided.
+
+    ``grant_many`` returns ``None`` where a backend is to be called pair by pair.
+    """
+    decisions: list[Decision | None] = [None] * len(cases)
+    for backend in get_backends():
+        open_ones = [n for n, decision in enumerate(decisions) if decision is None]
+        if not open_ones:
+            break
+        asked = [cases[n] for n in open_ones]
+        answers = grant_many(backend, asked)
+        if answers is None:
+            answers = [_ask(backend, user, perm, course) for user, course in asked]
+        for n, answer in zip(open_ones, answers, strict=True):
+            decisions[n] = answer
+    return [decision or _DENIED for decision in decisions]
+
+
+def _ask(
+    backend: PermissionBackend, user: Any, perm: str, course: Any
+) -> Decision | None:
+    try:
+        return _GRANTED if backend.has_perm(user, perm, course) else None
+    except PermissionDenied as veto:
+        return Decision(granted=False, veto=str(veto))
+
+
 def _answer_for_many(backend: PermissionBackend, name: str) -> Any:
     """
-    Return the method of a backend that answers for many at once.
+    Return an optional method of a backend, or ``None``.
 
-    Returns:
-        The method; ``None`` where there is none, or where a class further down gives
-        answers that it does not know of.
+    A method is not used if a subclass overrides another one, which it does not know.
     """
     for owner in type(backend).__mro__:
         if name in vars(owner):

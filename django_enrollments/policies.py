@@ -23,8 +23,8 @@ from django_enrollments.permissions import (
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
     account_of,
+    decide_on,
     granted_course_ids,
-    granted_courses,
     has_perm,
     is_global_staff,
 )
@@ -112,7 +112,7 @@ class Requester:
         """Whether the requester may deactivate the enrollments of every learner."""
         return self.has_api_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
 
-    @property
+    @cached_property
     def can_retire_users(self) -> bool:
         """Whether the requester may unenroll a user from all courses (V1-AUTH-18)."""
         return has_perm(self.user, RETIRE_USER)
@@ -164,7 +164,10 @@ class Requester:
         Args:
             courses: Instances of the course model.
         """
-        return granted_courses(self.user, VIEW_ENROLLMENT_DATA, courses)
+        courses = list(courses)
+        decisions = decide_on(self.user, VIEW_ENROLLMENT_DATA, courses)
+        pairs = zip(courses, decisions, strict=True)
+        return [course for course, decision in pairs if decision.granted]
 
 
 def throttle_scope(user: Any) -> str:

@@ -40,12 +40,17 @@ from django_enrollments.text import is_storable
 from django_enrollments.users import email_field, get_user_by_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from django_enrollments.context import Origin
     from django_enrollments.core.changes import Change
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+    from django_enrollments.payloads import (
+        AttributeDict,
+        BulkResultDict,
+        ExplanationDict,
+    )
 
 #: How many courses are read at once.
 COURSES_PER_BATCH = 500
@@ -127,7 +132,7 @@ class EnrollmentsService:
         *,
         force: bool = False,
         over_capacity: bool = False,
-        attributes: Sequence[dict[str, Any]] | None = None,
+        attributes: Sequence[Mapping[str, Any]] | None = None,
         enterprise_uuid: str | None = None,
         actor: Any = None,
         reason: str = "",
@@ -184,7 +189,7 @@ class EnrollmentsService:
         course: Any,
         mode: str | None = None,
         *,
-        attributes: Sequence[dict[str, Any]] | None = None,
+        attributes: Sequence[Mapping[str, Any]] | None = None,
         force: bool = False,
         over_capacity: bool = False,
         enterprise_uuid: str | None = None,
@@ -379,7 +384,7 @@ class EnrollmentsService:
         reason: str = ...,
         source: str = ...,
         at: datetime | None = ...,
-    ) -> list[dict[str, Any]]: ...
+    ) -> list[BulkResultDict]: ...
 
     @overload
     def bulk_enroll(
@@ -397,7 +402,7 @@ class EnrollmentsService:
         reason: str = ...,
         source: str = ...,
         at: datetime | None = ...,
-    ) -> Iterator[dict[str, Any]]: ...
+    ) -> Iterator[BulkResultDict]: ...
 
     def bulk_enroll(
         self,
@@ -414,7 +419,7 @@ class EnrollmentsService:
         reason: str = "",
         source: str = "bulk",
         at: datetime | None = None,
-    ) -> list[dict[str, Any]] | Iterator[dict[str, Any]]:
+    ) -> list[BulkResultDict] | Iterator[BulkResultDict]:
         """
         Enroll or unenroll many users, as :func:`django_enrollments.api.bulk_enroll`.
 
@@ -464,7 +469,7 @@ class EnrollmentsService:
 
     def explain(
         self, user: Any, course: Any, mode: str | None = None
-    ) -> dict[str, Any]:
+    ) -> ExplanationDict:
         """
         Return whether a user may enroll, as ``api.explain_enrollment``.
 
@@ -486,7 +491,7 @@ class EnrollmentsService:
 
     def explain_many(
         self, user: Any, courses: Iterable[Any], mode: str | None = None
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, ExplanationDict]:
         """
         Return what :meth:`explain` returns for each of many courses (contract §5).
 
@@ -510,7 +515,7 @@ class EnrollmentsService:
         if isinstance(courses, str | bytes):
             raise TypeError("courses is a list; wrap a single one in [ ].")
         given = list(courses)
-        explained: dict[str, dict[str, Any]] = {}
+        explained: dict[str, ExplanationDict] = {}
         with one_call() as call:
             batches = [
                 get_offers(given[start : start + COURSES_PER_BATCH], call)
@@ -532,7 +537,7 @@ def _enroll(
     if_active: Literal["keep", "change_mode"],
     force: bool,
     over_capacity: bool,
-    attributes: Sequence[dict[str, Any]] | None,
+    attributes: Sequence[Mapping[str, Any]] | None,
     enterprise_uuid: str | None,
     origin: Origin,
     at: datetime | None,
@@ -568,7 +573,7 @@ def _enroll(
 
 
 def _bring_attributes(
-    enrollment: CourseEnrollment, wanted: Sequence[dict[str, str]], using: str
+    enrollment: CourseEnrollment, wanted: Sequence[AttributeDict], using: str
 ) -> None:
     """
     Replace the attributes of an enrollment unless they are the wanted ones.

@@ -10,7 +10,7 @@ enrollment signal comes with one row of
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.dispatch import Signal
 
@@ -19,6 +19,8 @@ from django_enrollments.datetimes import to_iso
 if TYPE_CHECKING:
     import uuid
     from datetime import datetime
+
+    from django_enrollments.payloads import EventDict
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class EventRecord:
     reason: str
     enterprise_uuid: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> EventDict:
         """
         Return the record as JSON holds it, for a queue or a webhook (contract §8).
 
@@ -66,12 +68,13 @@ class EventRecord:
             A dictionary by attribute; ``time`` is ISO 8601 text ending in ``Z``,
             ``event_id`` is text, and so are keys of users that are no numbers.
         """
-        return asdict(self) | {
+        plain = {
             "event_id": str(self.event_id),
             "time": to_iso(self.time),
             "user_id": _plain(self.user_id),
             "actor_id": _plain(self.actor_id),
         }
+        return cast("EventDict", asdict(self) | plain)
 
 
 def _plain(key: Any) -> int | str | None:

@@ -92,6 +92,8 @@ def fold_email(text: str) -> str:
     Args:
         text: An address in any spelling, with the whitespace around it.
     """
+    if text.isascii():
+        return text.lower()
     # Not the other way round: "E" with an accent is "É", which is not "é".
     return _normalized(text, "NFC").translate(_ASCII_LOWER)
 

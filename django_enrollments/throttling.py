@@ -1,17 +1,17 @@
 """
-How often the REST API may be asked (V1-THR).
+The throttle of the REST API (V1-THR).
 
-Note [Counting by numbers]: the times of a caller's last requests stand in one entry of
-the cache, so the window slides and tells to the second when the next request may come.
-A request that finds room in it claims the next number by ``cache.add()``, which gives
-each number to one request, and only then writes the entry. Parallel requests whose
-number is gone read the claims that are younger than the entry and go on from there, so
-nothing waits for anything, and what dies in between holds nobody up. Claims last no
-longer than it may take to write an entry: one per request for a whole minute would push
-out of a small cache what others keep there.
+Note [Counting by numbers]: the moments of a caller's last requests are one entry of the
+cache, so the window slides, and the moment of the next request is known to the second.
+A request within the limit claims the next number by ``cache.add()``, which gives each
+number to one request, and only then writes the entry. Parallel requests whose number is
+taken read the claims that are newer than the entry and continue from there, so no
+request waits for another, and a process that dies in between blocks none. Claims last
+only as long as it may take to write an entry: one per request for a whole minute would
+push other entries out of a small cache.
 
-A counter per minute would do with ``cache.incr()``, and would let through twice the
-rate where two minutes meet.
+A counter per minute by ``cache.incr()`` would be simpler, and would allow twice the rate
+where two minutes meet.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How long a claimed number is known; longer than any process takes to go on.
+#: Life of a claimed number; longer than any process takes to write its entry.
 CLAIM_SECONDS = 30
 
-#: Most tries for a number that is neither given nor anybody's.
+#: Most tries for a number that can neither be claimed nor found.
 MOST_TRIES = 20
 
-#: Most claims that are read at once.
+#: Most claims in one read.
 MOST_CLAIMS = 100
 
-#: Longest pause before the next try, after the first one in vain.
+#: Longest pause before the second try; the pause grows with each try.
 PAUSE_SECONDS = 0.005
 
 
 class EnrollmentUserThrottle(UserRateThrottle):
     """
-    Counts the requests of a user, or of an address where no user is logged in.
+    Limits the requests of a user, or of an address if no user is logged in.
 
-    All views share one counter, which other APIs of the project neither see nor fill
-    (B-02); staff have their own. Who carries an API key is not counted. Rates are
-    read from ``ENROLLMENTS_THROTTLE_RATES`` at each request, and a cache that fails
-    lets everybody pass.
+    All views share one counter, which is not that of other APIs of the project (B-02);
+    staff have a counter of their own. Requests with an API key are not counted. Rates
+    are read from ``ENROLLMENTS_THROTTLE_RATES`` at each request. If the cache fails, no
+    request is throttled.
     """
 
     #: Rates of scopes that the setting does not name.
@@ -77,35 +77,19 @@ class EnrollmentUserThrottle(UserRateThrottle):
         return rates.get(scope)
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        """
-        Return the key of the caller's counter (V1-THR-05, V1-THR-06).
-
-        Args:
-            request: The request.
-            view: The view that is asked.
-        """
+        """Return the key of the requester's counter (V1-THR-05, V1-THR-06)."""
         user = account_of(request.user)
         if user.is_authenticated:
             # Two databases may each have a user with this key.
-            alias = getattr(getattr(user, "_state", None), "db", None)
-            ident = f"user {user.pk} of {alias}"
+            ident = f"user {user.pk} of {user._state.db}"
         else:
             ident = f"address {self.get_ident(request)}"
-        # Addresses come from headers, and no cache takes any text as a key.
+        # An address comes from a header and may hold characters that no key may have.
         hashed = sha256(ident.encode(errors="surrogatepass")).hexdigest()
         return self.cache_format % {"scope": self.scope, "ident": hashed}
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """
-        Count a request, if there is room for it.
-
-        Args:
-            request: The request, authenticated and permitted (V1-THR-08).
-            view: The view that is asked.
-
-        Returns:
-            Whether it may pass; if not, it was not counted.
-        """
+        """Count a request within the limit; return false for others (V1-THR-04)."""
         self.scope = throttle_scope(request.user)
         limit, seconds = self.parse_rate(self.get_rate())
         if limit is None or seconds is None or has_valid_api_key(request.headers):
@@ -120,9 +104,9 @@ class EnrollmentUserThrottle(UserRateThrottle):
             return True
 
     def _count(self) -> bool:
-        """Count a request, if there is room; see Note [Counting by numbers]."""
+        """Count a request within the limit; see Note [Counting by numbers]."""
         self.now = self.timer()
-        # Where nothing is known, no number is given that was given before.
+        # Without an entry, begin with a number that was never claimed.
         first = int(self.now // self.duration) * 1_000_000
         number, history = self.cache.get(self.key) or (first, [])
         tries = 0
@@ -143,8 +127,8 @@ class EnrollmentUserThrottle(UserRateThrottle):
             number, history = number + len(later), [*later, *self.history]
             longest = PAUSE_SECONDS * (tries or 1)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - not a secret.
-        # Some caches hide that their server is gone.
-        raise ConnectionError("The cache neither takes a number nor has it.")
+        # Some caches hide that their server is down.
+        raise ConnectionError("The cache neither stores a number nor has it.")
 
     def _claim(self, number: int) -> str:
         return f"{self.key}_{number}"
@@ -157,7 +141,7 @@ class EnrollmentUserThrottle(UserRateThrottle):
         return [known[claim] for claim in takewhile(known.__contains__, claims)]
 
     def wait(self) -> float | None:
-        """Return the seconds until the next request may come (V1-THR-07)."""
+        """Return the seconds until the next request is allowed (V1-THR-07)."""
         if not self.limit:
             return None
         # Newest first; the rate may have been lowered since they were counted.
@@ -167,13 +151,13 @@ class EnrollmentUserThrottle(UserRateThrottle):
 
 @contextmanager
 def _in_file_order(cache: Any, key: str) -> Iterator[None]:
-    """Let one request at a time use a file-based cache, whose add() is two steps."""
+    """Lock a file-based cache, whose ``add()`` is not atomic, for one request."""
     directory = getattr(cache, "_dir", None)
     if directory is None:
         yield
         return
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    # A few files do for all callers; they are not the cache's, and stay.
+    # At most 256 files serve all requesters; the cache neither counts nor deletes them.
     name = f"enrollments_throttle_{sha256(key.encode()).hexdigest()[:2]}.lock"
     with open(os.path.join(directory, name), "ab") as file:
         locks.lock(file, locks.LOCK_EX)

@@ -113,8 +113,7 @@ def find_users_by_name(
     wanted = _find_usernames(usernames)
     if not wanted:
         return {}
-    users = _users(using).filter(**_named(wanted)).order_by()
-    by_name = {str(user.get_username()): user for user in users}
+    by_name = {str(user.get_username()): user for user in _named(wanted, using)}
     return _found(wanted, by_name)
 
 
@@ -132,13 +131,14 @@ def find_names(usernames: Iterable[object]) -> dict[Any, str]:
     if not wanted:
         return {}
     field = get_user_model().USERNAME_FIELD
-    users = _users().filter(**_named(wanted)).order_by().values_list("pk", field)
+    users = _named(wanted, None).values_list("pk", field)
     by_name = {str(name): (key, str(name)) for key, name in users}
     return dict(_found(wanted, by_name).values())
 
 
-def _named(wanted: Mapping[Any, list[Any]]) -> dict[str, Any]:
-    return {f"{get_user_model().USERNAME_FIELD}__in": {*chain(*wanted.values())}}
+def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:
+    path = f"{get_user_model().USERNAME_FIELD}__in"
+    return _users(using).filter(**{path: {*chain(*wanted.values())}}).order_by()
 
 
 def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.cache import cache
 
 from tests import factories
-from tests.groundwork import Groundwork
 
 
 @pytest.fixture(autouse=True)
@@ -23,18 +22,6 @@ def pytest_report_header() -> str:
     engine = settings.DATABASES["default"]["ENGINE"].rpartition(".")[2]
     course = getattr(settings, "ENROLLMENTS_COURSE_MODEL", "the shipped one")
     return f"user: {settings.AUTH_USER_MODEL}, course: {course}, database: {engine}"
-
-
-@pytest.fixture(scope="module")
-def rows_made() -> dict[Any, Any]:
-    """Keep what the tests of a module have made of their groundwork."""
-    return {}
-
-
-@pytest.fixture
-def ground(rows_made: dict[Any, Any]) -> Groundwork:
-    """Lay rows down that are made once for the tests of a module."""
-    return Groundwork(rows_made)
 
 
 @pytest.fixture

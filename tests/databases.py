@@ -90,3 +90,18 @@ def _ensure_mysqldb() -> None:
         # The mysqlclient release whose interface it offers, as Django wants to know.
         pymysql.version_info = (2, 2, 7, "final", 0)
         pymysql.install_as_MySQLdb()
+
+
+def lock_error() -> Exception:
+    """Return what the database under test raises when a lock is not to be had."""
+    # Once Django is set up.
+    from django.db import OperationalError, connection
+
+    error = OperationalError("database is locked")
+    if connection.vendor == "mysql":
+        error = OperationalError(1205, "Lock wait timeout exceeded")
+    elif connection.vendor == "postgresql":
+        from psycopg.errors import LockNotAvailable
+
+        error.__cause__ = LockNotAvailable("canceling statement due to lock timeout")
+    return error

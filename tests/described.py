@@ -39,7 +39,7 @@ def template_of(route: str) -> str:
 class Description:
     """The description of whatever the test host serves, as it is configured now."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         made = SchemaGenerator().get_schema(request=None, public=True)
         self.document = json.loads(OpenApiJsonRenderer().render(made))
         self.components = _as_json_schema(self.document["components"])
@@ -66,7 +66,7 @@ class Description:
         method = response.request["REQUEST_METHOD"].lower()
         return self.document["paths"][path][method]
 
-    def faults(self, value: Any, schema: dict[str, Any]) -> list[str]:
+    def faults(self, value, schema: dict[str, Any]) -> list[str]:
         """Return what is wrong with a value; keys that are not described are wrong."""
         root = {**_as_json_schema(schema), "components": self.components}
         validator = Draft202012Validator(root, format_checker=formats)
@@ -75,7 +75,7 @@ class Description:
             for error in validator.iter_errors(value)
         ]
 
-    def assert_describes(self, response: HttpResponse) -> None:
+    def assert_describes(self, response: HttpResponse):
         """Compare status, headers and body of an answer with what is described."""
         operation = self.operation_of(response)
         status, body = str(response.status_code), response.content
@@ -93,7 +93,7 @@ class Description:
         assert self.faults(json.loads(body), schema) == []
 
 
-def _as_json_schema(node: Any) -> Any:
+def _as_json_schema(node):
     """Translate the dialect of OpenAPI 3.0, and allow no key that is not told."""
     if isinstance(node, list):
         return [_as_json_schema(one) for one in node]

@@ -98,7 +98,7 @@ def read_commands(text: str) -> Iterator[tuple[str, str | None]]:
         yield command, output
 
 
-def assert_output(wanted: str | None, got: str, where: str) -> None:
+def assert_output(wanted: str | None, got: str, where: str):
     if wanted is None:
         return
     checker = doctest.OutputChecker()
@@ -108,7 +108,7 @@ def assert_output(wanted: str | None, got: str, where: str) -> None:
         raise AssertionError(f"{where}\n{difference}")
 
 
-def run_python(block: Block, page: str, names: dict[str, Any]) -> None:
+def run_python(block: Block, page: str, names: dict[str, Any]):
     if ">>> " not in block.text:
         # Padded, so that a traceback names the line of the page.
         padded = "\n" * block.line + block.text
@@ -125,7 +125,7 @@ def run_python(block: Block, page: str, names: dict[str, Any]) -> None:
     assert not failed, said.getvalue()
 
 
-def open_databases(databases: dict[str, Any]) -> None:
+def open_databases(databases: dict[str, Any]):
     """Connect by settings that a running process cannot take over any more."""
     for connection in ConnectionHandler(databases).all():
         with connection.cursor() as cursor:
@@ -136,14 +136,14 @@ def open_databases(databases: dict[str, Any]) -> None:
 class Reader:
     """Does what a how-to page says, inside the test host."""
 
-    def __init__(self, page: str, folder: Path, settings: Any) -> None:
+    def __init__(self, page: str, folder: Path, settings):
         self.page = page
         self.folder = folder
         self.settings = settings
         self.names: dict[str, Any] = {"__name__": "docs"}
         self.modules: list[str] = []
 
-    def follow(self, blocks: list[Block]) -> None:
+    def follow(self, blocks: list[Block]):
         for block in blocks:
             if block.file:
                 self.keep_file(block, block.file[0])
@@ -152,7 +152,7 @@ class Reader:
             elif block.language == "console":
                 self.run_commands(block)
 
-    def keep_file(self, block: Block, path: str) -> None:
+    def keep_file(self, block: Block, path: str):
         if block.language == "text":
             file = self.folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ class Reader:
             self.modules += [package, name]
         run_python(block, self.page, module.__dict__)
 
-    def run_commands(self, block: Block) -> None:
+    def run_commands(self, block: Block):
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
             said = io.StringIO()
@@ -191,7 +191,7 @@ class Reader:
                     said.write(f"{type(error).__name__}: {error}\n")
             assert_output(wanted, said.getvalue(), f"{self.page}: {command}")
 
-    def forget(self) -> None:
+    def forget(self):
         for name in self.modules:
             sys.modules.pop(name, None)
 
@@ -199,7 +199,7 @@ class Reader:
 class Project:
     """Does what a page says in a folder of its own, as a reader would."""
 
-    def __init__(self, page: str, folder: Path) -> None:
+    def __init__(self, page: str, folder: Path):
         self.page = page
         self.folder = folder
         self.port = _free_port()
@@ -210,7 +210,7 @@ class Project:
             if name != "DJANGO_SETTINGS_MODULE" and not name.startswith("COV")
         } | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 
-    def follow(self, blocks: list[Block]) -> None:
+    def follow(self, blocks: list[Block]):
         session: list[Block] = []
         for block in blocks:
             if block.file:
@@ -228,13 +228,13 @@ class Project:
         if session:
             self.run_session(session)
 
-    def keep_file(self, block: Block, path: str, added: bool) -> None:
+    def keep_file(self, block: Block, path: str, added: bool):
         file = self.folder / path
         assert file.exists() or not added, f"{path} is not there to be added to"
         known = file.read_text(encoding="utf-8") if added else ""
         file.write_text(known + block.text, encoding="utf-8")
 
-    def run_commands(self, block: Block) -> None:
+    def run_commands(self, block: Block):
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
             if _PASSED_OVER.match(command):
@@ -261,7 +261,7 @@ class Project:
         assert done.returncode == 0 or done.stdout, f"{words} failed without a word"
         return done.stdout
 
-    def run_session(self, blocks: list[Block]) -> None:
+    def run_session(self, blocks: list[Block]):
         """Run the blocks of one shell in one process of the project."""
         script = [
             "import django",
@@ -286,7 +286,7 @@ class Project:
         )
         assert done.returncode == 0, done.stdout
 
-    def start_server(self) -> None:
+    def start_server(self):
         command = [sys.executable, "manage.py", "runserver", "--noreload"]
         self.server = subprocess.Popen(  # noqa: S603 - our own page.
             [*command, str(self.port)],
@@ -296,7 +296,7 @@ class Project:
             stderr=subprocess.DEVNULL,
         )
 
-    def ask_site(self, block: Block) -> None:
+    def ask_site(self, block: Block):
         url = block.caption.replace(":8000", f":{self.port}")
         # As a browser asks.
         request = Request(url, headers={"Accept": "text/html,*/*;q=0.8"})  # noqa: S310
@@ -313,7 +313,7 @@ class Project:
             raise AssertionError("The site did not start.")
         assert got == json.loads(block.text)
 
-    def stop(self) -> None:
+    def stop(self):
         if self.server:
             self.server.terminate()
             self.server.wait(timeout=20)

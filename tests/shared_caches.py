@@ -1,4 +1,4 @@
-"""Caches that several processes share, and requests that fill what is kept there."""
+"""Caches that several processes share, and requests that fill them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BACKENDS = "django.core.cache.backends"
 
 NAMED_REDIS = os.environ.get("ENROLLMENTS_TEST_REDIS_URL")
-#: Database 15 is rarely anybody's.
+#: Database 15 is rarely used.
 REDIS_URL = NAMED_REDIS or "redis://127.0.0.1:6379/15"
 
 
@@ -44,7 +44,7 @@ def shared_cache(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
         yield {"BACKEND": f"{BACKENDS}.filebased.FileBasedCache", "LOCATION": directory}
     elif kind == "redis":
         _need_redis()
-        # Apart from what others keep there, which nobody clears.
+        # A prefix of its own, since the cache is not cleared.
         prefix = uuid4().hex
         yield {
             "BACKEND": f"{BACKENDS}.redis.RedisCache",
@@ -63,7 +63,7 @@ def shared_cache(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
                 cursor.execute(f"DROP TABLE {table}")
 
 
-def _need_redis() -> None:
+def _need_redis():
     redis = pytest.importorskip("redis", reason="The package redis is not installed.")
     try:
         with redis.Redis.from_url(REDIS_URL, socket_connect_timeout=1) as server:
@@ -74,16 +74,16 @@ def _need_redis() -> None:
         pytest.skip(f"No Redis answers at {REDIS_URL}: {error}")
 
 
-def knock(caches: Mapping[str, Any], path: str, times: int) -> list[int]:
+def request_often(caches: Mapping[str, Any], path: str, times: int) -> list[int]:
     """
-    Ask for a page again and again, and give the status of each answer.
+    Request a page several times; return the status of each response.
 
     Args:
         caches: The setting ``CACHES``.
-        path: What to ask for.
-        times: How often.
+        path: The page.
+        times: How often it is requested.
     """
-    # What the test runner allows is unknown to other processes.
+    # Other processes do not have the hosts that the test runner allows.
     with override_settings(CACHES=caches, ALLOWED_HOSTS=["testserver"]):
         client = Client()
         return [client.get(path).status_code for _ in range(times)]

@@ -1,4 +1,4 @@
-"""What one call has in common: its moment, its readings, its origin."""
+"""The moment, the readings and the origin of a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from django_enrollments.context import (
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent
-from tests.factories import DAY, NOON, course_id_of, make_course, make_user, username
+from django_enrollments.services import EnrollmentsService
+from tests.factories import DAY, NOON, course_id_of, make_course, username
 
 
 class TestOneCall:
@@ -35,11 +36,11 @@ class TestOneCall:
         assert call.at == first == second
         assert abs(datetime.now(timezone.utc) - first) < timedelta(minutes=1)
 
-    def test_is_joined_by_what_it_leads_to(self):
+    def test_includes_inner_calls(self):
         with one_call(NOON) as outer, one_call() as inner:
             assert inner is outer
 
-    def test_a_given_moment_begins_one_of_its_own(self):
+    def test_is_another_one_at_another_moment(self):
         with one_call(NOON) as outer:
             outer.readings["seen"] = 1
             with one_call(NOON - DAY) as inner:
@@ -47,7 +48,7 @@ class TestOneCall:
                 assert inner.readings == {}
             assert moment() == NOON
 
-    def test_takes_a_naive_moment_as_the_projects_own(self, settings):
+    def test_takes_a_naive_moment_in_the_time_zone_of_the_project(self, settings):
         settings.TIME_ZONE = "UTC"
 
         with one_call(datetime(2026, 3, 4, 12)) as call:  # noqa: DTZ001 - is meant.
@@ -59,14 +60,14 @@ class TestOneCall:
 
         assert moment() != NOON
 
-    def test_between_calls_there_is_none(self):
+    def test_is_none_between_calls(self):
         with one_call(NOON):
             with between_calls():
                 assert moment() != NOON
             assert moment() == NOON
 
     @pytest.mark.django_db
-    def test_a_course_is_read_once(self, django_assert_num_queries):
+    def test_reads_a_course_once(self, django_assert_num_queries):
         course_id = course_id_of(make_course())
 
         with one_call(), django_assert_num_queries(2):
@@ -75,7 +76,7 @@ class TestOneCall:
 
 
 class TestOrigin:
-    def test_is_a_plain_api_call_by_default(self):
+    def test_is_an_api_call_by_default(self):
         assert current_origin() == Origin(actor_id=None, source="api", reason="")
 
     def test_is_what_is_attributed_until_that_ends(self):
@@ -88,25 +89,19 @@ class TestOrigin:
         assert current_origin() == Origin()
 
     @pytest.mark.django_db
-    def test_of_an_actor_takes_instances_and_keys(self):
-        actor = make_user()
-
-        assert origin_of(actor=actor).actor_id == actor.pk
-        assert origin_of(actor=actor.pk).actor_id == actor.pk
-        assert origin_of(actor=str(actor.pk)).actor_id == actor.pk
+    def test_has_the_key_of_an_actor(self, ada):
+        assert origin_of(actor=ada).actor_id == ada.pk
+        assert origin_of(actor=ada.pk).actor_id == ada.pk
+        assert origin_of(actor=str(ada.pk)).actor_id == ada.pk
         assert origin_of(actor=AnonymousUser()).actor_id is None
         assert origin_of().actor_id is None
 
     @pytest.mark.parametrize("actor", ["nobody", [], 1.5, object(), b"1", "\x00", True])
-    def test_of_what_is_no_actor_is_told(self, actor):
+    def test_has_no_actor_that_can_be_no_user(self, actor):
         with pytest.raises(TypeError, match="actor"):
             origin_of(actor=actor)
 
-    @pytest.mark.parametrize("source", context.SOURCES)
-    def test_contract_8_has_one_of_these_sources(self, source):
-        assert origin_of(source=source).source == source
-
-    def test_contract_8_another_source_is_a_plain_word(self):
+    def test_has_a_source_of_the_app(self):
         assert context.SOURCES == (
             "api",
             "service",
@@ -117,17 +112,30 @@ class TestOrigin:
             "invitation",
             "retirement",
         )
+        for source in context.SOURCES:
+            assert origin_of(source=source).source == source
+
+    @pytest.mark.django_db
+    @pytest.mark.parametrize("source", ["s", "a-b_9", "w" * 32])
+    def test_has_a_source_of_the_host(self, ada, course, source):
+        EnrollmentsService().enroll(ada, course, source=source)
+
+        assert EnrollmentEvent.objects.get().source == source
+
+    @pytest.mark.parametrize(
+        "source", ["", "w" * 33, "Shop", "a b", "a.b", "\u00e9", "shop\n", 5, ["shop"]]
+    )
+    def test_has_no_source_that_is_no_plain_word(self, source):
         with pytest.raises(ValueError, match="is no source"):
-            origin_of(source="Else where")
+            origin_of(source=source)
 
     @pytest.mark.parametrize("reason", [None, 5, "\x00", "\ud800", b"why"])
-    def test_a_reason_is_a_text(self, reason):
+    def test_has_no_reason_that_is_no_text(self, reason):
         with pytest.raises(CourseEnrollmentError, match="reason"):
             origin_of(reason=reason)
 
     @pytest.mark.django_db
-    def test_a_long_reason_is_kept_whole(self):
-        make_user()
+    def test_has_a_reason_of_any_length(self, ada):
         reason = "why " * 5000
 
         with attributed(origin_of(reason=reason)):

@@ -171,9 +171,6 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "permissions.decide_on": (
         lambda c, ada, bob: permissions.decide_on(bob, VIEW_ENROLLMENT_DATA, [c, c])
     ),
-    "permissions.granted_courses": lambda c, ada, bob: [
-        one is c for one in permissions.granted_courses(bob, VIEW_ENROLLMENT_DATA, [c])
-    ],
     "CourseRoleBackend.has_perm": lambda c, ada, bob: [
         roles.has_perm(user, perm, c)
         for user in (ada, bob)

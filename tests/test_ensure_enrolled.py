@@ -12,7 +12,7 @@ from django_enrollments.errors import (
 )
 from django_enrollments.models import CourseEnrollmentAttribute
 from django_enrollments.services import EnrollmentsService
-from tests.factories import make_course, make_modes, make_user
+from tests.factories import make_course, make_user
 from tests.watching import event_types, nothing_written, refused
 
 pytestmark = pytest.mark.django_db
@@ -28,15 +28,12 @@ def attributes_of(enrollment):
 
 @pytest.fixture
 def course():
-    course = make_course()
-    make_modes(course, "audit", "verified")
-    return course
+    return make_course(modes=["audit", "verified"])
 
 
 class TestTheState:
     @pytest.mark.parametrize("before", ["nowhere", "audit", "verified", "left"])
-    def test_is_the_same_whatever_was_before(self, course, before):
-        ada = make_user()
+    def test_is_the_same_whatever_was_before(self, ada, course, before):
         if before in {"audit", "verified"}:
             service.enroll(ada, course, before)
         if before == "left":
@@ -50,15 +47,13 @@ class TestTheState:
         with nothing_written():
             service.ensure_enrolled(ada, course, "verified", attributes=PAID)
 
-    def test_keeps_the_mode_where_none_is_given(self, course):
-        ada = make_user()
+    def test_keeps_the_mode_where_none_is_given(self, ada, course):
         service.enroll(ada, course, "verified", attributes=PAID)
         with nothing_written():
             row = service.ensure_enrolled(ada, course)
         assert (row.mode, attributes_of(row)) == ("verified", PAID)
 
-    def test_has_no_attributes_where_none_are_wanted(self, course):
-        ada = make_user()
+    def test_has_no_attributes_where_none_are_wanted(self, ada, course):
         service.enroll(ada, course, attributes=PAID)
         row = service.ensure_enrolled(ada, course, attributes=[])
         assert attributes_of(row) == []
@@ -77,8 +72,7 @@ class TestRefusals:
         assert service.ensure_enrolled(ada, closed, force=True).is_active
         assert service.ensure_enrolled(ada, full, over_capacity=True).is_active
 
-    def test_leave_mode_and_attributes(self, course):
-        ada = make_user()
+    def test_leave_mode_and_attributes(self, ada, course):
         row = service.enroll(ada, course, "audit")
         with refused(CourseModeNotFoundError):
             service.ensure_enrolled(ada, course, "honor", attributes=PAID)

@@ -8,6 +8,7 @@ import pytest
 from django.apps import AppConfig, apps
 
 from django_enrollments.apps import EnrollmentsConfig
+from django_enrollments.data import DATA_FUNCTIONS
 from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.permissions import ENROLL_IN_COURSE
@@ -59,6 +60,10 @@ def test_modules_have_their_names(module):
     found = import_module(f"django_enrollments.{module}")
 
     assert [name for name in MODULES[module].split() if not hasattr(found, name)] == []
+
+
+def test_the_protocol_of_data_layers_lists_the_functions_of_the_contract():
+    assert {*DATA_FUNCTIONS} == {*MODULES["data"].split()}
 
 
 @pytest.mark.rule("NAM-05")

@@ -23,6 +23,7 @@ from django_enrollments.permissions import (
     decide,
     has_perm,
 )
+from django_enrollments.policies import Requester
 from tests.factories import (
     NOON,
     course_id_of,
@@ -484,9 +485,7 @@ class TestDjangoGuardian:
         assign_perm("view_enrollment_data", ada, course)
 
         assert has_perm(ada, VIEW_ENROLLMENT_DATA, course)
-        assert permissions.granted_courses(
-            ada, VIEW_ENROLLMENT_DATA, [other, course]
-        ) == [course]
+        assert Requester(ada).visible_courses([other, course]) == [course]
         assert not has_perm(ada, VIEW_ENROLLMENT_DATA)
         assert not has_perm(ada, CREATE_ENROLLMENT, course)
         assert not has_perm(make_user("bob"), VIEW_ENROLLMENT_DATA, course)

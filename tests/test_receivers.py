@@ -23,7 +23,6 @@ from django_enrollments.models import (
     EnrollmentEvent,
 )
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.deeds import without_waiting
 from tests.factories import (
     DAY,
     course_id_of,
@@ -32,6 +31,7 @@ from tests.factories import (
     make_mode,
     make_user,
 )
+from tests.processes.calls import without_waiting
 from tests.watching import listening, veto
 
 ADDRESS = "ada@example.org"

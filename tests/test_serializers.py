@@ -1,4 +1,4 @@
-"""The declared shape and what is sent are the same (rules V1-SER, NAM-04)."""
+"""The serializers that declare the shape of what is sent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def courses():
-    """Courses with everything, with nothing, and with nothing but expired modes."""
+    """Make courses with everything, with nothing, and with an expired mode alone."""
     rich = make_course(
         "course-v1:edX+Rich+R",
         org="edX",
@@ -80,37 +80,32 @@ def as_json(value):
 
 
 class TestCourseEnrollmentSerializer:
-    @pytest.mark.rule("V1-SER-22")
-    def test_one_by_one_equals_all_at_once(self, courses):
+    @pytest.mark.rule("V1-SER-22", "V1-SER-02")
+    def test_returns_what_every_function_returns(self, courses, settings):
+        settings.TIME_ZONE = "Asia/Kathmandu"
+        settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%Y"}
         for name in ("ada", "bea"):
             user = make_user(name)
             for course in courses:
                 put(user, course, "honor", is_active=name == "ada")
-        enrollments = CourseEnrollment.objects.order_by("pk")
+        rows = CourseEnrollment.objects.order_by("pk")
 
-        one_by_one = [CourseEnrollmentSerializer(row).data for row in enrollments]
-        many = CourseEnrollmentSerializer(enrollments, many=True).data
+        with django_timezone.override("America/Bogota"):
+            one_by_one = [CourseEnrollmentSerializer(row).data for row in rows]
+            many = CourseEnrollmentSerializer(rows, many=True).data
 
-        sent = data.serialize_enrollments(enrollments)
+        sent = data.serialize_enrollments(rows)
+        listed = api.get_enrollments(username("ada"))
+        single = api.get_enrollment(username("ada"), course_id_of(courses[0]))
         assert len(sent) == 6
         assert as_json(one_by_one) == as_json(many) == as_json(sent)
-
-    @pytest.mark.rule("V1-SER-22")
-    def test_is_what_every_function_gives(self, courses):
-        ada = make_user("ada")
-        put(ada, courses[0])
-        row = CourseEnrollment.objects.get()
-
-        shape = as_json(CourseEnrollmentSerializer(row).data)
-
-        name, course_id = username("ada"), course_id_of(courses[0])
-        assert shape == as_json(api.get_enrollment(name, course_id))
-        assert shape == as_json(api.get_enrollments(name)[0])
-        assert shape == as_json(api.serialize_enrollments([row])[0])
+        assert as_json(one_by_one[:3]) == as_json(listed)
+        assert as_json(one_by_one[0]) == as_json(single)
+        assert single["course_details"]["course_start"] == "2026-03-04T12:00:00Z"
 
     @pytest.mark.rule("V1-SER-19")
-    def test_of_a_deleted_course_has_no_details(self, courses):
-        put(make_user("ada"), courses[1])
+    def test_returns_no_details_of_a_deleted_course(self, ada, courses):
+        put(ada, courses[1])
         courses[1].delete()
         row = CourseEnrollment.objects.get()
 
@@ -119,38 +114,15 @@ class TestCourseEnrollmentSerializer:
         assert shape["course_details"] is None
         assert as_json([shape]) == as_json(data.serialize_enrollments([row]))
 
-    @pytest.mark.rule("V1-SER-02")
-    def test_knows_one_time_zone(self, courses, settings):
-        settings.TIME_ZONE = "Asia/Kathmandu"
-        settings.REST_FRAMEWORK = {"DATETIME_FORMAT": "%d.%m.%Y"}
-        put(make_user("ada"), courses[0])
-        rows = CourseEnrollment.objects.all()
-
-        with django_timezone.override("America/Bogota"):
-            shape = CourseEnrollmentSerializer(rows, many=True).data
-
-        assert as_json(shape) == as_json(data.serialize_enrollments(rows))
-        assert shape[0]["course_details"]["course_start"] == "2026-03-04T12:00:00Z"
-
     @pytest.mark.rule("NAM-04")
-    def test_names_are_those_of_the_contract(self):
+    def test_has_the_names_of_the_contract(self, ada, courses):
         meta = CourseEnrollmentSerializer.Meta
-
-        assert meta.fields == (
-            "created",
-            "mode",
-            "is_active",
-            "course_details",
-            "user",
-        )
-        assert meta.lookup_field == "username"
-
-    @pytest.mark.rule("NAM-04")
-    def test_get_username_gives_the_name(self, courses):
-        put(make_user("ada"), courses[0])
+        put(ada, courses[0])
 
         name = CourseEnrollmentSerializer().get_username(CourseEnrollment.objects.get())
 
+        assert meta.fields == ("created", "mode", "is_active", "course_details", "user")
+        assert meta.lookup_field == "username"
         assert name == username("ada")
 
     def test_takes_no_input(self):
@@ -163,39 +135,32 @@ class TestCourseEnrollmentSerializer:
 class TestCourseSerializer:
     @pytest.mark.rule("V1-SER-05")
     @pytest.mark.parametrize("include_expired", [False, True])
-    def test_equals_the_details(self, courses, include_expired):
+    def test_returns_the_course_details(self, courses, include_expired):
         for course in courses:
             shape = CourseSerializer(course, include_expired=include_expired).data
 
             assert as_json(shape) == as_json(
                 data.get_course_enrollment_info(course_id_of(course), include_expired)
             )
+            assert json.loads(JSONRenderer().render(shape)) == shape
 
     @pytest.mark.rule("V1-SER-11", "NAM-04")
-    def test_methods_take_the_hosts_course(self, courses):
+    def test_has_the_names_of_the_contract(self, courses):
         rich, poor, late = courses
         serializer = CourseSerializer(include_expired=True)
 
+        assert CourseSerializer.Meta.ref_name == "enrollment.Course"
         assert [mode["slug"] for mode in serializer.get_course_modes(late)] == ["honor"]
         assert serializer.get_pacing_type(poor) == "Instructor Paced"
-        # The other host's courses have no pace.
+        # Courses of the other host have no pace.
         assert serializer.get_pacing_type(rich) == (
             "Self Paced" if is_default_host() else "Instructor Paced"
         )
 
-    @pytest.mark.rule("NAM-04")
-    def test_has_the_reference_name(self):
-        assert CourseSerializer.Meta.ref_name == "enrollment.Course"
-
-    def test_renders_as_json(self, courses):
-        shape = CourseSerializer(courses[0]).data
-
-        assert json.loads(JSONRenderer().render(shape)) == shape
-
 
 class TestModeSerializer:
     @pytest.mark.rule("V1-SER-12", "V1-SER-13", "V1-SER-14", "V1-SER-15", "V1-SER-16")
-    def test_keys_are_in_order(self, courses):
+    def test_returns_these_values_in_this_order(self, courses):
         mode = CourseMode.objects.get(mode_slug="verified")
 
         shape = ModeSerializer(mode).data
@@ -214,19 +179,16 @@ class TestModeSerializer:
 
 
 class TestStringListField:
-    @pytest.mark.rule("V1-SER-15")
+    @pytest.mark.rule("V1-SER-15", "SEED-DIFF-05")
     @pytest.mark.parametrize(
-        ("stored", "numbers"), [("", []), ("1,2,3", [1, 2, 3]), ("10", [10])]
+        ("stored", "numbers", "sent"),
+        [("", [], ""), ("1,2,3", [1, 2, 3], [1, 2, 3]), ("10", [10], [10])],
     )
-    def test_native_conversion_gives_a_list(self, stored, numbers):
-        mode = CourseMode(suggested_prices=stored)
+    def test_returns_numbers_or_a_blank_text_on_the_wire(self, stored, numbers, sent):
+        mode, field = CourseMode(suggested_prices=stored), StringListField()
 
-        assert StringListField().field_to_native(mode, "suggested_prices") == numbers
-
-    @pytest.mark.rule("SEED-DIFF-05")
-    @pytest.mark.parametrize(("stored", "sent"), [("", ""), ("1,2,3", [1, 2, 3])])
-    def test_on_the_wire_none_is_a_blank_text(self, stored, sent):
-        assert StringListField().to_representation(stored) == sent
+        assert field.field_to_native(mode, "suggested_prices") == numbers
+        assert field.to_representation(stored) == sent
 
 
 class TestMomentField:
@@ -243,7 +205,7 @@ class TestMomentField:
             (date(2026, 3, 4), "2026-03-04T06:00:00Z"),
         ],
     )
-    def test_gives_utc(self, value, text, settings):
+    def test_returns_utc(self, value, text, settings):
         settings.TIME_ZONE = "America/Chicago"
 
         assert MomentField().to_representation(value) == text
@@ -251,7 +213,7 @@ class TestMomentField:
 
 class TestCourseEnrollmentsApiListSerializer:
     @pytest.mark.rule("V1-SER-20")
-    def test_keys_are_in_order(self, courses):
+    def test_returns_these_values_in_this_order(self, courses):
         put(make_user("ada"), courses[0], "verified")
         row = CourseEnrollment.objects.get()
 
@@ -266,7 +228,7 @@ class TestCourseEnrollmentsApiListSerializer:
         ]
 
     @pytest.mark.rule("V1-SER-20")
-    def test_of_a_deleted_course_keeps_the_key(self, courses):
+    def test_returns_the_key_of_a_deleted_course(self, courses):
         key = courses[0].pk
         put(make_user("ada"), courses[0])
         courses[0].delete()
@@ -278,8 +240,7 @@ class TestCourseEnrollmentsApiListSerializer:
 
 class TestCourseEnrollmentAllowedSerializer:
     @pytest.mark.rule("V1-SER-21")
-    def test_keys_are_in_order(self):
-        ada = make_user("ada")
+    def test_returns_these_values_in_this_order(self, ada):
         unused = CourseEnrollmentAllowed.objects.create(
             email="New@example.org", course_id="a-1", auto_enroll=True
         )
@@ -299,7 +260,7 @@ class TestCourseEnrollmentAllowedSerializer:
         assert shapes[1]["user"] == ada.pk
 
     @pytest.mark.rule("NAM-04")
-    def test_names_are_those_of_the_contract(self):
+    def test_has_the_names_of_the_contract(self):
         meta = CourseEnrollmentAllowedSerializer.Meta
 
         assert "id" not in meta.fields

@@ -213,11 +213,7 @@ class TestEnroll:
         [
             ({"enrollment_end": NOON}, None, CourseEnrollmentClosedError),
             ({"invitation_only": True}, None, CourseEnrollmentClosedError),
-            (
-                {"max_student_enrollments_allowed": 0},
-                None,
-                CourseEnrollmentFullError,
-            ),
+            ({"max_student_enrollments_allowed": 0}, None, CourseEnrollmentFullError),
             (
                 {"max_student_enrollments_allowed": 0},
                 "verified",

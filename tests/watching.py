@@ -36,20 +36,20 @@ _TABLES = (
 )
 
 
-def stored() -> dict[str, list[dict[str, Any]]]:
-    """Return every row that enrolling may touch."""
+def stored(*more) -> dict[str, list[dict[str, Any]]]:
+    """Return every row that enrolling may touch, and those of more models."""
     return {
         model.__name__: list(model._base_manager.order_by("pk").values())
-        for model in _TABLES
+        for model in (*_TABLES, *more)
     }
 
 
 @contextmanager
-def nothing_written() -> Iterator[None]:
-    """Assert that a block leaves every row as it is and adds none."""
-    before = stored()
+def nothing_written(*more) -> Iterator[None]:
+    """Assert that a block changes no row that enrolling may touch, nor of ``more``."""
+    before = stored(*more)
     yield
-    assert stored() == before
+    assert stored(*more) == before
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def listening() -> Iterator[list[tuple[str, dict[str, Any]]]]:
     receivers = []
     for name, signal in SIGNALS.items():
 
-        def receive(*, _name: str = name, **carried: Any) -> None:
+        def receive(*, _name: str = name, **carried):
             heard.append((_name, carried))
 
         signal.connect(receive)
@@ -80,24 +80,24 @@ def listening() -> Iterator[list[tuple[str, dict[str, Any]]]]:
             signal.disconnect(receive)
 
 
-def row_of(user: Any, course: Any) -> CourseEnrollment:
+def row_of(user, course) -> CourseEnrollment:
     """Return a learner's row as it is stored now."""
     return CourseEnrollment.objects.get(user=user, course=course)
 
 
-def state_of(user: Any, course: Any) -> tuple[str, bool]:
+def state_of(user, course) -> tuple[str, bool]:
     """Return mode and activation of a learner as stored now."""
     row = row_of(user, course)
     return row.mode, row.is_active
 
 
-def event_types(**filters: Any) -> list[str]:
+def event_types(**filters) -> list[str]:
     """List the types of the stored events in order."""
     events = EnrollmentEvent.objects.filter(**filters).order_by("pk")
     return list(events.values_list("type", flat=True))
 
 
-def fold(**filters: Any) -> tuple[str, bool] | None:
+def fold(**filters) -> tuple[str, bool] | None:
     """Return the state that the stored events add up to."""
     state: tuple[str, bool] | None = None
     for event in EnrollmentEvent.objects.filter(**filters).order_by("pk"):

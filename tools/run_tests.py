@@ -1,11 +1,13 @@
 """
-Run the tests on every database that is within reach, and report once.
+Run the tests: in short on SQLite, or all that the short run leaves out.
 
-SQLite always runs. A server runs when it answers; one that was named by its
-environment variable and does not answer is a failure. Arguments go to pytest.
+Without ``--rest``, both hosts run on SQLite, without the tests that are marked ``slow``
+or ``full``. With ``--rest``, these follow, and then the servers. A server runs when it
+answers; one that was named by its environment variable and does not answer is a
+failure. Other arguments go to pytest.
 
-Where ``ENROLLMENTS_TEST_COVERAGE`` is set, the first run, which tries everything, also
-measures what of the package it reaches, and fails below the floor.
+Where ``ENROLLMENTS_TEST_COVERAGE`` is set, the runs of the default host on SQLite
+measure together which lines of the package they reach, and fail below the floor.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ HOSTS = {
     "other host": "tests.settings_other_host",
 }
 
-#: What becomes of processes, locks and servers, whatever a host's models look like.
+#: Marks of the tests on SQLite in the short run, and in the rest.
+SHORT, LONG = "not slow and not full", "slow or full"
+
+#: Processes, locks and servers, which do not depend on a host's models.
 IN_ONE_HOST = (
     "concurrency",
     "faults",
@@ -33,7 +38,7 @@ IN_ONE_HOST = (
     "views/test_throttle.py",
 )
 
-#: Where no database answers otherwise than SQLite.
+#: What does not depend on the database.
 ON_SQLITE = (
     "test_checks.py",
     "test_conf.py",
@@ -47,20 +52,21 @@ ON_SQLITE = (
     "hosts/test_swapped_projects.py",
 )
 
-#: Tried in either host on SQLite, and in one host on each server.
+#: Run with either host on SQLite, and with one host on each server.
 ONCE_PER_SERVER = ("test_bad_input.py", "test_query_budgets.py", "views")
 
-#: Tried on SQLite and on one server. In the matrix, MariaDB has most of it too.
+#: Run on SQLite and on one server. In the matrix, MariaDB has most of it too.
 ON_POSTGRES = ("views",)
 
 
-def leave_out(database: str, host: str) -> list[str]:
+def choose(database: str, host: str, *, rest: bool) -> list[str]:
     """
-    Return arguments of pytest that leave out what another run tries as well.
+    Return arguments of pytest that leave out what another run has.
 
     Args:
-        database: What is run on.
+        database: ``sqlite`` or a key of ``SERVERS``.
         host: A key of ``HOSTS``.
+        rest: Whether the short run has been made.
     """
     is_other = host != "default host"
     is_server = database in SERVERS
@@ -70,7 +76,11 @@ def leave_out(database: str, host: str) -> list[str]:
         *(ONCE_PER_SERVER if is_other and is_server else ()),
         *(ON_POSTGRES if database == "mariadb" else ()),
     }
-    return [f"--ignore-glob=tests/{name}" for name in sorted(names)]
+    marks = LONG if rest else SHORT
+    return [
+        *("-m", "not full" if is_server else marks),
+        *(f"--ignore-glob=tests/{name}" for name in sorted(names)),
+    ]
 
 
 def find_fault(name: str) -> str | None:
@@ -98,39 +108,46 @@ def find_fault(name: str) -> str | None:
     return None
 
 
-def run(database: str, host: str, arguments: list[str]) -> bool:
+def run(database: str, host: str, arguments: list[str], *, rest: bool) -> bool:
     """
     Run pytest once.
 
     Args:
-        database: What ``ENROLLMENTS_TEST_DATABASE`` is to be.
+        database: The value of ``ENROLLMENTS_TEST_DATABASE``.
         host: A key of ``HOSTS``.
         arguments: More arguments for pytest.
+        rest: Whether the short run has been made.
 
     Returns:
         Whether every test passed.
     """
     command = [sys.executable, "-m", "pytest", "-n", "2", "--ds", HOSTS[host]]
-    is_first = (database, host) == ("sqlite", "default host")
-    if is_first and os.environ.get("ENROLLMENTS_TEST_COVERAGE"):
+    is_measured = (database, host) == ("sqlite", "default host")
+    if is_measured and os.environ.get("ENROLLMENTS_TEST_COVERAGE"):
         command.append("--cov")
+        command.append("--cov-append" if rest else "--cov-fail-under=0")
     environment = os.environ | {"ENROLLMENTS_TEST_DATABASE": database}
     return subprocess.run([*command, *arguments], env=environment).returncode == 0
 
 
 def main(arguments: list[str]) -> int:
     """
-    Run everything and print what happened.
+    Make all runs and print their results.
 
     Args:
-        arguments: More arguments for pytest.
+        arguments: ``--rest`` or none, and arguments for pytest.
 
     Returns:
         The exit status.
     """
+    rest = "--rest" in arguments
+    arguments = [one for one in arguments if one != "--rest"]
     lines = []
     passed = True
-    for database in ("sqlite", *SERVERS):
+    # Tests that are named run on SQLite in the short run, whatever their marks.
+    databases = [] if rest and arguments else ["sqlite"]
+    databases += SERVERS if rest else []
+    for database in databases:
         fault = find_fault(database) if database in SERVERS else None
         if fault:
             wanted = SERVERS[database][0] in os.environ
@@ -141,12 +158,16 @@ def main(arguments: list[str]) -> int:
             continue
         for host in HOSTS:
             print(f"\n== {database}, {host} ==", flush=True)
-            # Whoever asks for something gets it in every run.
-            chosen = arguments or leave_out(database, host)
-            good = run(database, host, chosen)
+            chosen = arguments or choose(database, host, rest=rest)
+            good = run(database, host, chosen, rest=rest)
             passed = passed and good
             lines.append(f"{database}, {host}: {'passed' if good else 'FAILED'}")
     print("", *lines, sep="\n")
+    if not rest:
+        print(
+            "This was SQLite with both hosts; make test-all runs every database, "
+            "concurrency, faults, whole projects and cross-products in full as well."
+        )
     return 0 if passed else 1
 
 

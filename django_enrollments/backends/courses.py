@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from django_enrollments.context import read_alias
-from django_enrollments.course_model import all_courses, get_course_model
+from django_enrollments.context import read_alias, remember
+from django_enrollments.course_model import (
+    all_courses,
+    get_course_adapter,
+    get_course_model,
+)
 from django_enrollments.datetimes import as_moment
 from django_enrollments.text import org_of, run_of
 
@@ -165,7 +169,11 @@ class CourseAdapter:
             course_id: A valid course id.
             using: Database alias; ``None`` lets the router choose.
         """
-        return next(iter(self.find_courses([course_id], using)), None)
+        courses = self._with_related(self.get_queryset())
+        courses = courses.using(using or read_alias()).order_by()
+        found = courses.filter(**{self.course_id: course_id})
+        # A case-insensitive collation also finds ids that merely look alike.
+        return next((one for one in found if self.course_id_of(one) == course_id), None)
 
     def find_courses(
         self, course_ids: Collection[str], using: str | None = None
@@ -287,6 +295,21 @@ class CourseAdapter:
             enable_proctored_exams=bool(find("enable_proctored_exams")),
             proctoring_provider=str(find("proctoring_provider") or ""),
         )
+
+
+def facts_of(course: Any) -> CourseFacts:
+    """
+    Return what the configured adapter reads of a course, read once for one call.
+
+    Args:
+        course: An instance of the host's course model.
+    """
+
+    def read() -> tuple[Any, CourseFacts]:
+        # With the course, whose identity is the key.
+        return course, get_course_adapter().facts(course)
+
+    return remember(("facts", id(course)), read)[1]
 
 
 def _follow(instance: Any, path: str) -> Any:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 
+from django_enrollments.backends.courses import facts_of
 from django_enrollments.conf import conf
 from django_enrollments.context import moment, read_alias
 from django_enrollments.identifiers import find_course, find_courses, find_username
@@ -30,9 +31,8 @@ from django_enrollments.permissions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from django_enrollments.backends.courses import CourseFacts
 
 logger = logging.getLogger(__name__)
 
@@ -47,76 +47,48 @@ class CourseRoleBackend:
 
     Global staff is exactly ``is_staff`` (V1-AUTH-17); superusers and the configured
     service user may retire others (V1-AUTH-18); the course team may read its learners
-    (V1-LIST-06…12).
+    (V1-LIST-06…12). This backend never vetoes. It takes users and courses as the
+    functions of :mod:`django_enrollments.permissions` do.
     """
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
-        """
-        Return whether the rules grant ``perm``; this backend never vetoes.
-
-        Args:
-            user: An instance of the user model; anything else counts as anonymous.
-            perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The course, its id, or anything whose ``str()`` that is, or ``None``
-                for "everywhere"; nothing is granted on an unknown one.
-        """
+        """Return whether the rules grant ``perm``."""
         return bool(self.grants([user], perm, course))
 
     def grants(self, users: Iterable[Any], perm: str, course: Any = None) -> set[Any]:
-        """
-        Return the primary keys of those whom the rules grant ``perm``.
-
-        Args:
-            users: Instances of the user model; anything else counts as anonymous.
-            perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The course, its id, or anything whose ``str()`` that is, or ``None``
-                for "everywhere"; nothing is granted on an unknown one.
-        """
+        """Return the primary keys of the users to whom the rules grant ``perm``."""
         known = [user for user in map(account_of, users) if user.is_authenticated]
         if course is not None:
             course = find_course(course)
             if course is None:
                 return set()
-        if perm == ENROLL_IN_COURSE:
-            if course is None:
-                return set()
-            return {key for key, _ in _may_enroll(known, [course])}
         if perm == RETIRE_USER:
             return {user.pk for user in known if self._may_retire(user)}
-        if perm in _GLOBAL_STAFF and course is None:
-            return {user.pk for user in known if is_global_staff(user)}
-        if perm == VIEW_ENROLLMENT_DATA:
-            return self._course_team(known, course)
-        return set()
+        if perm == ENROLL_IN_COURSE and course is not None:
+            return {user for user, _ in _may_enroll(known, [course])}
+        if perm == VIEW_ENROLLMENT_DATA and course is not None:
+            course_id = get_course_adapter().course_id_of(course)
+            staff = _staff(known)
+            return staff | {
+                user for user, _ in _teams(_active(known) - staff, {course_id})
+            }
+        return _staff(known) if perm in _GLOBAL_STAFF and course is None else set()
 
     def grants_on(self, user: Any, perm: str, courses: Iterable[Any]) -> set[Any]:
-        """
-        Return the primary keys of the courses on which the rules grant ``perm``.
-
-        Args:
-            user: An instance of the user model; anything else counts as anonymous.
-            perm: A constant of :mod:`django_enrollments.permissions`.
-            courses: The courses, their ids, or anything whose ``str()`` those are.
-        """
+        """Return the primary keys of the courses on which the rules grant ``perm``."""
         user = account_of(user)
-        courses = [course for course in find_courses(courses) if course is not None]
+        known = [course for course in find_courses(courses) if course is not None]
         if perm == ENROLL_IN_COURSE and user.is_authenticated:
-            return {key for _, key in _may_enroll([user], courses)}
+            return {key for _, key in _may_enroll([user], known)}
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
-            return {
-                course.pk for course in courses if self.has_perm(user, perm, course)
-            }
+            return {course.pk for course in known if self.has_perm(user, perm, course)}
         course_id_of = get_course_adapter().course_id_of
-        keys = {course_id_of(course): course.pk for course in courses}
+        keys = {course_id_of(course): course.pk for course in known}
         return {keys[course_id] for _, course_id in _teams(_active([user]), keys)}
 
     def granted_ids(self, user: Any, perm: str) -> set[str] | None:
         """
         Return the ids of all courses on which the rules grant ``perm``.
-
-        Args:
-            user: An instance of the user model; anything else counts as anonymous.
-            perm: A constant of :mod:`django_enrollments.permissions`.
 
         Returns:
             Course ids; ``None`` for global staff, and for permissions that do not come
@@ -126,13 +98,6 @@ class CourseRoleBackend:
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
             return None
         return {course_id for _, course_id in _teams(_active([user]))}
-
-    def _course_team(self, users: list[Any], course: Any) -> set[Any]:
-        """Apply V1-LIST-09…12: roles on exactly this course, of active accounts."""
-        course_id = get_course_adapter().course_id_of(course)
-        granted = {user.pk for user in users if is_global_staff(user)}
-        team = _teams(_active(users) - granted, {course_id})
-        return granted | {user_id for user_id, _ in team}
 
     def _may_retire(self, user: Any) -> bool:
         service = conf.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME
@@ -154,12 +119,6 @@ class DjangoAuthBackend:
         """
         Return ``user.has_perm(perm, course)``, or the same in the course's app.
 
-        Args:
-            user: An instance of any user model, or an anonymous user.
-            perm: A constant of :mod:`django_enrollments.permissions`.
-            course: The course, its id, or anything whose ``str()`` that is, or ``None``
-                for "everywhere"; nothing is granted on an unknown one.
-
         Raises:
             PermissionDenied: ``user.has_perm()`` raised it.
         """
@@ -178,14 +137,10 @@ class DjangoAuthBackend:
         """
         Return the ids of all courses on which the user has ``perm``.
 
-        Args:
-            user: An instance of any user model, or an anonymous user.
-            perm: A constant of :mod:`django_enrollments.permissions`.
-
         Returns:
-            No id where only Django's own auth backends are configured, which grant
-            nothing on a single object; ``None`` where others may, or where the user
-            model has a ``has_perm()`` of its own.
+            No id if only Django's own auth backends are configured, which grant
+            nothing on a single object; ``None`` if others may, or if the user model has
+            a ``has_perm()`` of its own.
         """
         modules = {type(backend).__module__ for backend in auth.get_backends()}
         # A lazy object has the class of the user that it wraps.
@@ -205,12 +160,12 @@ class DjangoAuthBackend:
         except PermissionDenied:
             raise
         except Exception:
-            # To refuse an object of another app is no fault of an auth backend.
+            # An auth backend may well refuse an object of another app.
             logger.log(level, "An auth backend failed on %s.", perm, exc_info=True)
             return self._any_backend_grants(user, perm, course)
 
     def _any_backend_grants(self, user: Any, perm: str, course: Any) -> bool:
-        """Call the auth backends as Django does, but pass over one that raises."""
+        """Call the auth backends as Django does, but skip those that raise."""
         for backend in auth.get_backends():
             has_perm = getattr(backend, "has_perm", None)
             try:
@@ -223,68 +178,87 @@ class DjangoAuthBackend:
         return False
 
 
-def _may_enroll(users: Collection[Any], courses: Iterable[Any]) -> set[tuple[Any, Any]]:
-    """
-    Apply ACC-01…07 to all users and courses at once; the cheapest rule comes first.
+#: Pairs of a user's primary key and a course's primary key or id.
+_Pairs = set[tuple[Any, Any]]
 
-    Returns:
-        Pairs of the primary keys of a user and of a course that the user may enroll in.
-    """
+
+def _may_enroll(users: Collection[Any], courses: Iterable[Any]) -> _Pairs:
+    """Apply ACC-01…07 to all users and courses at once, the cheapest rule first."""
     at = moment()
-    closed: dict[str, tuple[Any, CourseFacts]] = {}
-    granted: set[tuple[Any, Any]] = set()
+    #: Courses that are not open to all, by id.
+    keys: dict[str, Any] = {}
+    orgs: dict[str, str] = {}
+    granted: _Pairs = set()
     for course in courses:
-        facts = get_course_adapter().facts(course)
+        facts = facts_of(course)
         by_invitation = conf.ENROLLMENTS_INVITE_ONLY or facts.invitation_only
         is_open = facts.enrollment_has_begun(at) and not facts.enrollment_has_ended(at)
         if is_open and not by_invitation:
             granted.update((user.pk, course.pk) for user in users)
         else:
-            closed[facts.course_id] = course.pk, facts
-    if not closed:
+            keys[facts.course_id], orgs[facts.course_id] = course.pk, facts.org
+    if not keys:
         return granted
-    staff = {user.pk for user in users if is_global_staff(user)}
-    granted.update((user, key) for user in staff for key, _ in closed.values())
+    granted.update((user, key) for user in _staff(users) for key in keys.values())
+    granted.update((user, keys[text]) for user, text in _invited(users, keys))
+    others = {
+        user
+        for user in _active(users)
+        if any((user, key) not in granted for key in keys.values())
+    }
+    granted.update((user, keys[text]) for user, text in _holding_roles(others, orgs))
+    return granted
+
+
+def _invited(users: Collection[Any], course_ids: Collection[str]) -> _Pairs:
+    """
+    Return the users with an invitation to these courses (ACC-01, ACC-02).
+
+    An invitation that another user has used admits no second one; only an active
+    account can use one.
+    """
     active = _active(users)
     owners: dict[str, list[Any]] = {}
     for user in users:
         owners.setdefault(email_of(user), []).append(user.pk)
     owners.pop("", None)
     invitations = CourseEnrollmentAllowed.objects.using(read_alias()).filter(
-        course_id__in=closed, email__in=owners
+        course_id__in=course_ids, email__in=owners
     )
-    for email, used_by, course_id in invitations.values_list(
-        "email", "user_id", "course_id"
-    ):
+    return {
+        (user, course_id)
+        for email, used_by, course_id in invitations.values_list(
+            "email", "user_id", "course_id"
+        )
         # A collation that ignores case also finds what merely looks alike.
-        if course_id in closed:
-            # An invitation that another user has used admits no second one (ACC-02);
-            # only an active account can use one up.
-            granted.update(
-                (key, closed[course_id][0])
-                for key in owners.get(email, ())
-                if used_by == key or (key in active and used_by is None)
-            )
-    members = {
-        user
-        for user in active
-        if any((user, key) not in granted for key, _ in closed.values())
+        if course_id in course_ids
+        for user in owners.get(email, ())
+        if used_by == user or (user in active and used_by is None)
     }
-    orgs = {facts.org for _, facts in closed.values()} - {""}
+
+
+def _holding_roles(user_keys: Collection[Any], orgs: Mapping[str, str]) -> _Pairs:
+    """Return the users with a role on courses, or on their organizations (ACC-04)."""
     roles = CourseAccessRole.objects.using(read_alias()).filter(
-        Q(course_id__in=closed) | Q(course_id="", org__in=orgs), user__in=members
+        Q(course_id__in=orgs) | Q(course_id="", org__in={*orgs.values()} - {""}),
+        user__in=user_keys,
     )
-    for user_id, org, on_course, role in roles.values_list(
+    held: _Pairs = set()
+    for user, org, on_course, role in roles.values_list(
         "user", "org", "course_id", "role"
     ):
         team = CourseAccessRole.COURSE_TEAM if on_course else CourseAccessRole.ORG_TEAM
         if role in team:
-            granted.update(
-                (user_id, key)
-                for course_id, (key, facts) in closed.items()
-                if (on_course == course_id if on_course else org == facts.org)
+            held.update(
+                (user, text)
+                for text in orgs
+                if (text == on_course if on_course else orgs[text] == org)
             )
-    return granted
+    return held
+
+
+def _staff(users: Iterable[Any]) -> set[Any]:
+    return {user.pk for user in users if is_global_staff(user)}
 
 
 def _active(users: Iterable[Any]) -> set[Any]:
@@ -295,7 +269,7 @@ def _active(users: Iterable[Any]) -> set[Any]:
 def _teams(
     user_keys: Collection[Any], course_ids: Collection[str] | None = None
 ) -> set[tuple[Any, str]]:
-    """Return who of these users is on the team of which of these, or all, courses."""
+    """Return the users on the course teams of these, or all, courses."""
     team = CourseAccessRole.COURSE_TEAM
     roles = CourseAccessRole.objects.using(read_alias()).filter(
         user__in=user_keys, role__in=team

@@ -9,12 +9,13 @@ from django_enrollments.conf import conf
 from django_enrollments.context import read_alias
 from django_enrollments.errors import InvalidEnrollmentAttribute
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from django_enrollments.payloads import AttributeDict
 from django_enrollments.text import MAX_TEXT, is_storable
 
 _PARTS = ("namespace", "name", "value")
 
 
-def clean_attributes(attributes: object) -> list[dict[str, str]]:
+def clean_attributes(attributes: object) -> list[AttributeDict]:
     """
     Check a list of attributes before anything is written.
 
@@ -32,7 +33,7 @@ def clean_attributes(attributes: object) -> list[dict[str, str]]:
     """
     if not isinstance(attributes, list | tuple):
         raise InvalidEnrollmentAttribute("Enrollment attributes must be a list.")
-    cleaned: dict[tuple[str, str], dict[str, str]] = {}
+    cleaned: dict[tuple[str, str], AttributeDict] = {}
     for attribute in attributes:
         entry = attribute if isinstance(attribute, Mapping) else {}
         for part in _PARTS:
@@ -40,8 +41,10 @@ def clean_attributes(attributes: object) -> list[dict[str, str]]:
                 raise InvalidEnrollmentAttribute(
                     f"'{part}' not in enrollment attribute"
                 )
-        texts = {part: _clean_part(part, entry[part]) for part in _PARTS}
-        cleaned[texts["namespace"], texts["name"]] = texts
+        namespace, name, value = (_clean_part(part, entry[part]) for part in _PARTS)
+        cleaned[namespace, name] = AttributeDict(
+            namespace=namespace, name=name, value=value
+        )
     return list(cleaned.values())
 
 
@@ -61,7 +64,7 @@ def _clean_part(part: str, value: object) -> str:
 
 
 def replace_attributes(
-    enrollment: CourseEnrollment, attributes: Sequence[Mapping[str, str]], *, using: str
+    enrollment: CourseEnrollment, attributes: Sequence[AttributeDict], *, using: str
 ) -> None:
     """
     Replace all attributes of an enrollment (V1-ATTR-03).
@@ -82,7 +85,7 @@ def replace_attributes(
     )
 
 
-def list_attributes(enrollment_key: Any) -> list[dict[str, str]]:
+def list_attributes(enrollment_key: Any) -> list[AttributeDict]:
     """
     List the attributes of an enrollment in the order they were written.
 
@@ -91,10 +94,13 @@ def list_attributes(enrollment_key: Any) -> list[dict[str, str]]:
     """
     attributes = CourseEnrollmentAttribute._default_manager.using(read_alias())
     rows = attributes.filter(enrollment=enrollment_key)
-    return list(rows.order_by("pk").values(*_PARTS))
+    return [
+        AttributeDict(namespace=namespace, name=name, value=value)
+        for namespace, name, value in rows.order_by("pk").values_list(*_PARTS)
+    ]
 
 
-def missing_attributes(mode: str, attributes: Sequence[Mapping[str, str]]) -> list[str]:
+def missing_attributes(mode: str, attributes: Sequence[AttributeDict]) -> list[str]:
     """
     List what a mode requires and a list of attributes lacks (V1-ATTR-04).
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from django_enrollments.context import Call, Origin
     from django_enrollments.core.changes import Change
+    from django_enrollments.payloads import BulkResultDict, BulkStatus
 
 #: How many rows are decided and committed together.
 ROWS_PER_BATCH = 500
@@ -88,7 +89,7 @@ class Row(NamedTuple):
 
 def run(
     rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[BulkResultDict]:
     """
     Check what all rows have in common at once, then work through them when asked.
 
@@ -118,7 +119,7 @@ def run(
 
 def run_all(
     rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
-) -> list[dict[str, Any]]:
+) -> list[BulkResultDict]:
     """
     Do what :func:`run` does, all at once and in one call.
 
@@ -149,10 +150,10 @@ def _check(terms: BulkTerms, at: datetime | None) -> None:
 
 def _work_through(
     rows: Iterator[Row], terms: BulkTerms, at: datetime | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[BulkResultDict]:
     is_first = True
 
-    def work(some: Sequence[Row]) -> list[dict[str, Any]]:
+    def work(some: Sequence[Row]) -> list[BulkResultDict]:
         # Not around the yield, for what the caller does there is no part of the call.
         with writing_call(at) as (call, using):
             if not is_first:
@@ -181,18 +182,20 @@ class _Batch:
     using: str
     users: dict[int, Any] = field(default_factory=dict)
     strangers: dict[int, str] = field(default_factory=dict)
-    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    results: dict[int, BulkResultDict] = field(default_factory=dict)
 
-    def say(self, position: int, status: str, error: Exception | None = None) -> None:
+    def say(
+        self, position: int, status: BulkStatus, error: Exception | None = None
+    ) -> None:
         """Store the result of a row."""
         self.results[position] = _result(self.rows[position], status, error)
 
     def repeat(self, earlier: int, position: int) -> None:
         """Refuse a row as an earlier one was, or note that it changes nothing."""
         self.say(position, "unchanged")
-        told, result = self.results[earlier], self.results[position]
-        if told["status"] == "error":
-            result.update(told, identifier=result["identifier"])
+        first, result = self.results[earlier], self.results[position]
+        if first["status"] == "error":
+            self.results[position] = {**first, "identifier": result["identifier"]}
 
     def firsts(self) -> dict[Any, int]:
         """Return the first row of every learner; later ones find the work done."""
@@ -223,7 +226,9 @@ class _Batch:
                     self.repeat(first[user.pk], position)
 
 
-def _result(row: Row, status: str, error: Exception | None = None) -> dict[str, Any]:
+def _result(
+    row: Row, status: BulkStatus, error: Exception | None = None
+) -> BulkResultDict:
     identifier = row.identifier
     if hasattr(identifier, "get_username"):
         identifier = str(identifier.get_username())
@@ -239,7 +244,7 @@ def _result(row: Row, status: str, error: Exception | None = None) -> dict[str, 
 
 def _work_off(
     rows: Sequence[Row], terms: BulkTerms, call: Call, using: str
-) -> list[dict[str, Any]]:
+) -> list[BulkResultDict]:
     """Do everything for a batch; raises before anything is done, or not at all."""
     try:
         offer = get_offer(terms.course, call, using)
@@ -366,7 +371,7 @@ def _invite_strangers(batch: _Batch) -> None:
             batch.say(position, status)
 
 
-def _invite(batch: _Batch, addresses: Sequence[str]) -> list[str]:
+def _invite(batch: _Batch, addresses: Sequence[str]) -> list[BulkStatus]:
     """Invite addresses and give the status of each, as if one after the other."""
     course_id = batch.offer.course_id
     stored = CourseEnrollmentAllowed.objects.using(batch.using).order_by()
@@ -409,7 +414,7 @@ def _invite(batch: _Batch, addresses: Sequence[str]) -> list[str]:
         invited = {*new, *waiting}
         look_again = partial(invitations.redeem_for_addresses, invited, course_id)
         invitations.after_commit(look_again, using=batch.using)
-    statuses = []
+    statuses: list[BulkStatus] = []
     for address in addresses:
         statuses.append("unchanged" if address in settled else "invited")
         settled.add(address)

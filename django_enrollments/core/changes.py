@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from django_enrollments.context import Origin
     from django_enrollments.core.eligibility import Refusal
     from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
+    from django_enrollments.payloads import AttributeDict
 
 Status = Literal["created", "reactivated", "mode_changed", "unchanged", "deactivated"]
 
@@ -46,7 +47,7 @@ class Terms:
     if_active: Literal["refuse", "keep", "change_mode"] = "refuse"
     enterprise_uuid: str = ""
     skip_refund: bool = False
-    attributes: Sequence[Mapping[str, str]] | None = None
+    attributes: Sequence[AttributeDict] | None = None
 
 
 @dataclass
@@ -88,11 +89,6 @@ class Change:
         """Remember the state of the row, which the write changes."""
         row = self.enrollment
         self.before = None if row is None else (row.mode, row.is_active)
-
-    @property
-    def creates(self) -> bool:
-        """Whether there is no row yet."""
-        return self.before is None
 
     @property
     def activates(self) -> bool:

@@ -131,8 +131,10 @@ def _write_rows(changes: Sequence[Change], terms: Terms) -> None:
     if replaced:
         # Its history stays.
         CourseEnrollment.objects.using(using).filter(pk__in=replaced).delete()
-    _insert([change for change in changes if change.creates], at, using)
-    _update([change for change in changes if not change.creates], at, using)
+    if new := [change for change in changes if change.before is None]:
+        _insert(new, at, using)
+    if old := [change for change in changes if change.before is not None]:
+        _update(old, at, using)
     for change in changes:
         row = change.enrollment
         assert row is not None  # noqa: S101 - inserted or read.
@@ -141,14 +143,13 @@ def _write_rows(changes: Sequence[Change], terms: Terms) -> None:
         row.remember_user(change.user)
         if terms.attributes is not None:
             replace_attributes(row, terms.attributes, using=using)
-    _use_up_invitations([change for change in changes if change.invitation], using)
+    if invited := [change for change in changes if change.invitation]:
+        _use_up_invitations(invited, using)
     record(changes, terms)
 
 
 def _insert(changes: Sequence[Change], at: Any, using: str) -> None:
     """Insert the rows of changes that have none."""
-    if not changes:
-        return
     users = [change.user.pk for change in changes]
     columns: dict[str, list[Any]] = {
         "user_id": users,
@@ -202,7 +203,7 @@ def _update(changes: Sequence[Change], at: Any, using: str) -> None:
 
 
 def _status(change: Change) -> Status:
-    if change.creates:
+    if change.before is None:
         return "created"
     if change.activates:
         return "reactivated"
@@ -219,8 +220,6 @@ def _use_up_invitations(changes: Sequence[Change], using: str) -> None:
     users = {
         change.invitation.pk: change.user.pk for change in changes if change.invitation
     }
-    if not users:
-        return
     field = CourseEnrollmentAllowed._meta.get_field("user")
     unused = CourseEnrollmentAllowed.objects.using(using).unused().order_by()
     linked = unused.filter(pk__in=users).update(

@@ -41,6 +41,8 @@ from django_enrollments.models import get_course_adapter, get_course_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from django_enrollments.payloads import CourseDict
+
 logger = logging.getLogger(__name__)
 
 #: How long a cache that goes on failing is not logged again, per process.
@@ -97,11 +99,11 @@ def _never_failing(done: str) -> Iterator[None]:
 
 def cached_details(
     course_id: str,
-    read: Callable[[], dict[str, Any]],
+    read: Callable[[], CourseDict],
     *,
     include_expired: bool,
     at: datetime,
-) -> dict[str, Any]:
+) -> CourseDict:
     """
     Return the details of a course from the cache, or read and store them.
 
@@ -119,7 +121,7 @@ def cached_details(
         return read()
     key = _key(using, course_id, include_expired)
     version = stored_version = None
-    details: dict[str, Any] | None = None
+    details: CourseDict | None = None
     with _never_failing("read from"):
         found = cache.get_many([_VERSION, key])
         version = found.get(_VERSION) or cache.get_or_set(_VERSION, uuid4().hex, None)
@@ -179,7 +181,7 @@ def _key(using: str, course_id: str, include_expired: bool) -> str:
     return f"django_enrollments:details:{name.hexdigest()}"
 
 
-def _lifetime(details: dict[str, Any], *, include_expired: bool, at: datetime) -> float:
+def _lifetime(details: CourseDict, *, include_expired: bool, at: datetime) -> float:
     """Return the seconds until details expire, at the latest with one of the modes."""
     seconds: float = conf.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS
     for mode in details["course_modes"]:

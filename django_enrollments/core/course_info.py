@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from django.db import router
 
-from django_enrollments.backends.courses import CourseFacts
+from django_enrollments.backends.courses import CourseFacts, facts_of
 from django_enrollments.context import one_call, read_alias
 from django_enrollments.core.modes import (
     MODE_COLUMNS,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Call
+    from django_enrollments.payloads import CourseDict
 
 
 @dataclass
@@ -85,7 +86,7 @@ class CourseOffer:
         selectable = usable_modes(self.modes(), at=at, only_selectable=True)
         return default_slug([mode.slug for mode in selectable])
 
-    def as_data(self, *, at: datetime, include_expired: bool = False) -> dict[str, Any]:
+    def as_data(self, *, at: datetime, include_expired: bool = False) -> CourseDict:
         """
         Return the course as it is on the wire (V1-SER-05).
 
@@ -98,7 +99,7 @@ class CourseOffer:
         )
 
 
-def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> dict[str, Any]:
+def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> CourseDict:
     """
     Return a course as it is on the wire (V1-SER-05…11).
 
@@ -191,7 +192,7 @@ def _read(
         call.readings[known] = None
         # A host's course may count as false, by a length of 0 for one.
         if course is not None:
-            offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+            offer = CourseOffer(course.pk, facts_of(course), course, using)
             call.readings[known] = call.readings["key", offer.key, using] = offer
     found: CourseOffer | None = call.readings[known]
     return found
@@ -229,11 +230,11 @@ def get_offers(
         and (text := find_course_id(course)) is not None
     }
     for course in adapter.find_courses_by_key(keys, using) if keys else ():
-        offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+        offer = CourseOffer(course.pk, facts_of(course), course, using)
         call.readings["key", offer.key, using] = offer
     call.readings.update((("course_id", text, using), None) for text in texts)
     for course in adapter.find_courses(texts, using) if texts else ():
-        offer = CourseOffer(course.pk, adapter.facts(course), course, using)
+        offer = CourseOffer(course.pk, facts_of(course), course, using)
         call.readings["course_id", offer.course_id, using] = offer
     offers = [get_offer(course, call, using) for course in courses]
     _read_modes(offers, using)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from django_enrollments.context import Call
     from django_enrollments.core.course_info import CourseOffer
     from django_enrollments.core.seats import Seats
+    from django_enrollments.payloads import ExplanationDict, RefusalDict
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Refusal:
     error: CourseEnrollmentError
     changes_at: datetime | None = None
 
-    def as_data(self) -> dict[str, str | None]:
+    def as_data(self) -> RefusalDict:
         """Return the refusal as ``explain_enrollment`` returns it."""
         return {
             "code": self.code,
@@ -175,7 +176,7 @@ def course_full(offer: CourseOffer) -> Refusal:
 
 def explain(
     user: Any, offer: CourseOffer, *, mode: str | None, call: Call, source: str
-) -> dict[str, Any]:
+) -> ExplanationDict:
     """
     Run every rule that enrolling runs, and tell all that refuse.
 
@@ -214,7 +215,7 @@ def explain_many(
     mode: str | None,
     call: Call,
     source: str,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ExplanationDict]:
     """
     Return what :func:`explain` returns for each course, by course id.
 
@@ -262,7 +263,7 @@ def _explain_active(
     *,
     mode: str | None,
     call: Call,
-) -> dict[str, Any]:
+) -> ExplanationDict:
     """Explain a learner who is in the course."""
     # Nothing else refuses who is in already (B-14), but a mode asked for by name.
     refused_mode = None if mode is None else judge_mode(mode, offer, at=call.at)
@@ -282,7 +283,7 @@ def _explain(
     mode: str | None,
     call: Call,
     source: str,
-) -> dict[str, Any]:
+) -> ExplanationDict:
     """Explain a learner who is not in the course."""
     wanted = offer.default_slug(at=call.at) if mode is None else mode
     refused_mode = judge_mode(wanted, offer, at=call.at)
@@ -309,7 +310,7 @@ def _explain(
 
 def _explanation(
     refusals: Sequence[Refusal], seats: Seats, mode: object
-) -> dict[str, Any]:
+) -> ExplanationDict:
     return {
         "allowed": not refusals,
         "reasons": [refusal.as_data() for refusal in refusals],

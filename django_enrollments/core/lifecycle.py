@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from django_enrollments.conf import conf
 from django_enrollments.core import commit
 from django_enrollments.core.changes import Change, Terms, pending
 from django_enrollments.core.course_info import read_again
@@ -21,7 +22,7 @@ from django_enrollments.core.eligibility import (
     judge_mode,
     vetoed,
 )
-from django_enrollments.core.hooks import apply_filters, get_filters
+from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.modes import is_mode_slug
 from django_enrollments.core.sql import select_instances
 from django_enrollments.core.transactions import prove_judgement, until_settled
@@ -278,7 +279,7 @@ def _plan(
 def _check(changes: Sequence[Change], offer: CourseOffer, terms: Terms) -> None:
     """Check mode, filters and access of each change; seats come last, locked."""
     # Without a filter, a mode that is offered needs no second check.
-    is_checked = terms.offered_mode and not get_filters()
+    is_checked = terms.offered_mode and not conf.ENROLLMENTS_FILTERS
     refused_modes: dict[str | None, Refusal | None] = {}
     for change in changes:
         # A mode that is no text need not even be hashable.
@@ -300,8 +301,8 @@ def _check(changes: Sequence[Change], offer: CourseOffer, terms: Terms) -> None:
     users = [change.user for change in newcomers]
     decisions = decide(users, ENROLL_IN_COURSE, offer.course)
     for change, decision in zip(newcomers, decisions, strict=True):
-        for refusal in judge_access(decision, offer, at=terms.at)[:1]:
-            change.refusal = refusal
+        if not decision.granted:
+            change.refusal = judge_access(decision, offer, at=terms.at)[0]
 
 
 def _ask_filters(change: Change, course: Any, origin: Origin) -> None:
@@ -334,7 +335,7 @@ def _find_invitations(changes: Sequence[Change], using: str) -> None:
     changes = [
         change
         for change in changes
-        if (change.creates or change.activates)
+        if (change.before is None or change.activates)
         # The address of an inactive account may never have been confirmed.
         and getattr(change.user, "is_active", True)
     ]

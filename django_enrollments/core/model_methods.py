@@ -8,7 +8,7 @@ Signatures and documentation are in ``models.delegates``, ``models.courses`` and
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
@@ -29,6 +29,7 @@ from django_enrollments.core.course_info import (
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import default_mode
+from django_enrollments.core.selectors import last_known_ids
 from django_enrollments.core.transactions import (
     until_settled,
     write_alias,
@@ -48,15 +49,11 @@ from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
     CourseMode,
-    EnrollmentEvent,
     get_course_adapter,
 )
 from django_enrollments.models.invitations import REDACTED_EMAIL
 from django_enrollments.text import is_storable
 from django_enrollments.users import choose_user, find_users_by_email
-
-if TYPE_CHECKING:
-    from django_enrollments.models.delegates import EnrollmentMethods
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +208,7 @@ def enrollment_mode_for_user(
 
 
 def update_enrollment(
-    enrollment: EnrollmentMethods,
+    enrollment: Any,
     mode: str | None = None,
     is_active: bool | None = None,
     skip_refund: bool = False,
@@ -260,11 +257,8 @@ def modes_for_course(
         with one_call() as call:
             now = for_database(call.at)
         modes = modes.exclude(expiration_datetime__lt=now)
-    found = [
-        mode
-        for mode in modes
-        if not (only_selectable and mode.mode_slug == CourseMode.CREDIT)
-    ]
+    excluded = CourseMode.CREDIT if only_selectable else None
+    found = [mode for mode in modes if mode.mode_slug != excluded]
     if found:
         return found
     default = default_mode()
@@ -323,9 +317,6 @@ def _find_row(
 
 def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
     """Return the course of a row, or a stand-in for a deleted one."""
-    offer = find_offer_by_key(row.course_id, call, using)
-    if offer is not None:
-        return offer
-    events = EnrollmentEvent.objects.using(using).filter(enrollment=row.pk)
-    last = events.order_by("-pk").values_list("course_id", flat=True).first()
-    return orphan_offer(row.course_id, last or str(row.course_id))
+    key = row.course_id
+    offer = find_offer_by_key(key, call, using)
+    return offer or orphan_offer(key, last_known_ids([row], using)[key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django_enrollments.conf import conf
 from django_enrollments.datetimes import as_moment, to_iso
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.backends.courses import CourseFacts
+    from django_enrollments.payloads import ModeDict
 
 
 #: Columns of ``CourseMode`` in the order of :class:`Mode`.
@@ -59,7 +60,7 @@ class Mode(NamedTuple):
         expiration = self.expiration_datetime
         return expiration is not None and as_moment(expiration) < at
 
-    def as_data(self) -> dict[str, Any]:
+    def as_data(self) -> ModeDict:
         """Return the mode as it is on the wire (V1-SER-12)."""
         return {
             "slug": self.slug,

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
+    from django_enrollments.payloads import RenamedDict
+
 #: How many rows are deleted by one statement.
 _ROWS_PER_STATEMENT = 500
 
 
-def rename_course_id(old: str, new: str, *, using: str) -> dict[str, int]:
+def rename_course_id(old: str, new: str, *, using: str) -> RenamedDict:
     """
     Move the roles and invitations of one course id to another, all or none.
 
@@ -35,7 +37,7 @@ def rename_course_id(old: str, new: str, *, using: str) -> dict[str, int]:
         How many ``roles`` and ``invitations`` held the old id.
     """
 
-    def attempt(_lock: bool) -> dict[str, int]:
+    def attempt(_lock: bool) -> RenamedDict:
         roles = CourseAccessRole.objects.using(using).order_by()
         invitations = CourseEnrollmentAllowed.objects.using(using).order_by()
         # The same role may be granted, or the same address invited, under the new id.

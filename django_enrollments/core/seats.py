@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.payloads import SeatsDict
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Seats:
         """Whether the next learner would be one too many (CAP-02)."""
         return self.left == 0
 
-    def as_data(self) -> dict[str, int | None]:
+    def as_data(self) -> SeatsDict:
         """Return the seats as ``explain_enrollment`` returns them."""
         return {"capacity": self.capacity, "taken": self.taken, "left": self.left}
 

@@ -19,6 +19,7 @@ from django.db.models import (
     TextField,
     prefetch_related_objects,
 )
+from django.db.models.lookups import IsNull
 
 from django_enrollments.context import read_alias
 from django_enrollments.core.course_info import CourseOffer
@@ -31,6 +32,7 @@ from django_enrollments.course_model import (
 from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
+    EnrollmentEvent,
     get_course_adapter,
     get_course_model,
 )
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from django_enrollments.backends.courses import CourseAdapter, CourseFacts
     from django_enrollments.context import Call
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+    from django_enrollments.payloads import EnrollmentDict
 
 
 #: What a course dictionary needs to know of a course.
@@ -68,7 +71,7 @@ _KEYS_PER_QUERY = 5_000
 
 def serialize(
     enrollments: Iterable[CourseEnrollment], call: Call, *, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     Return enrollments as dictionaries, in their order (V1-SER-01).
 
@@ -111,7 +114,7 @@ def serialize(
 
 def enrollment_entry(
     created: Any, mode: str, is_active: bool, details: Any, username: str
-) -> dict[str, Any]:
+) -> EnrollmentDict:
     """
     Return an enrollment as it is on the wire (V1-SER-01).
 
@@ -182,6 +185,43 @@ def _as_columns(
         yield key, partial(read_facts, facts), mode
 
 
+def list_active_rows(
+    user: Any, using: str
+) -> tuple[list[CourseEnrollment], dict[Any, str]]:
+    """
+    Return a learner's active enrollments in order, and course ids by primary key.
+
+    Args:
+        user: The learner, whom each enrollment remembers.
+        using: Database alias.
+    """
+    rows = CourseEnrollment.objects.using(using).filter(user=user.pk).active()
+    rows = rows.annotate(enrollments_course_id=course_id_of_each()).order_by("pk")
+    found: list[Any] = list(rows)
+    for row in found:
+        row.remember_user(user)
+    orphans = [row for row in found if row.enrollments_course_id is None]
+    course_ids = {row.course_id: str(row.enrollments_course_id) for row in found}
+    return found, course_ids | last_known_ids(orphans, using)
+
+
+def last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any, str]:
+    """
+    Return the ids of deleted courses, from the history, by primary key.
+
+    Args:
+        orphans: Enrollments of deleted courses.
+        using: Database alias.
+    """
+    ids = {row.course_id: str(row.course_id) for row in orphans}
+    if orphans:
+        keys = {row.pk: row.course_id for row in orphans}
+        events = EnrollmentEvent.objects.using(using).filter(enrollment__in=keys)
+        recorded = events.order_by("pk").values_list("enrollment", "course_id")
+        ids.update((keys[enrollment], course_id) for enrollment, course_id in recorded)
+    return ids
+
+
 def search_enrollments(
     *,
     course_id: str | None = None,
@@ -225,15 +265,13 @@ def _in_courses_that_exist(
     # Asked by Exists(), MariaDB would begin with the courses and sort all enrollments,
     # where a page needs a hundred of each.
     key = Subquery(_course_of_each().values("pk"))
-    return enrollments.alias(enrollments_course_key=key).filter(
-        enrollments_course_key__isnull=False
-    )
+    return enrollments.filter(IsNull(key, False))
 
 
-def course_id_of_each() -> F | Subquery:
-    """Return an expression of the course id of each enrollment."""
+def course_id_of_each() -> str | Subquery:
+    """Return a column or an expression of the course id of each enrollment."""
     if course_key_is_id():
-        return F("course_id")
+        return "course"
     return Subquery(_course_of_each().values(get_course_adapter().course_id))
 
 

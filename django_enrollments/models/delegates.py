@@ -27,8 +27,6 @@ else:
 class EnrollmentMethods:
     """The methods; what becomes of an enrollment is decided in ``core.lifecycle``."""
 
-    pk: Any
-
     @classmethod
     def enroll(
         cls,
@@ -100,7 +98,7 @@ class EnrollmentMethods:
         Unenroll a user; without an enrollment, only a warning is logged (MDL-08).
 
         Raises:
-            EnrollmentNotAllowed: A filter vetoed; nothing has changed.
+            EnrollmentNotAllowed: A filter vetoed.
             TypeError: The actor is no user, nor the primary key of one.
         """
         model_methods.unenroll(
@@ -118,8 +116,7 @@ class EnrollmentMethods:
         """
         Enroll the user with an e-mail address, without a check of access (MDL-09).
 
-        Returns:
-            The enrollment; ``None`` when an error was logged instead of raised.
+        Return ``None`` when an error was logged instead of raised.
 
         Raises:
             CourseEnrollmentError: Without ``ignore_errors``, as :meth:`enroll` does.
@@ -132,9 +129,8 @@ class EnrollmentMethods:
         Unenroll the user with an e-mail address; an unknown one is logged (MDL-09).
 
         Raises:
-            EnrollmentNotAllowed: A filter vetoed; nothing has changed.
-            CourseEnrollmentError: Several users have the address; the code is
-                ``ambiguous_email``.
+            EnrollmentNotAllowed: A filter vetoed.
+            CourseEnrollmentError: Several users have the address (``ambiguous_email``).
         """
         model_methods.unenroll_by_email(email, course_id)
 
@@ -160,10 +156,7 @@ class EnrollmentMethods:
         """
         Return whether a user has an active enrollment in any run of a course (MDL-25).
 
-        Args:
-            user: A user, who may be anonymous.
-            course_id_partial: A course id without its run, such as
-                ``course-v1:edX+DemoX`` or ``edX/DemoX``.
+        A partial id has no run, such as ``course-v1:edX+DemoX`` or ``edX/DemoX``.
         """
         return model_methods.is_enrolled_by_partial(user, course_id_partial)
 

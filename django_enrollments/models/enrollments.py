@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
-from django.db.models import Count, Exists, F, OuterRef
+from django.db.models import Count, Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 from model_utils.models import TimeStampedModel
 
@@ -20,7 +20,7 @@ from django_enrollments.course_model import (
 )
 from django_enrollments.identifiers import find_course, find_course_id, find_username
 from django_enrollments.models.delegates import EnrollmentMethods
-from django_enrollments.models.fields import ExactCharField, ToTheLetter
+from django_enrollments.models.fields import ExactCharField, to_the_letter
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.text import MAX_TEXT
 
@@ -62,13 +62,9 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         path = "course_id"
         if not course_key_is_id():
             path = f"course__{get_course_adapter().course_id}"
-        enrollments = self.filter(**{path: course_id})
-        if course_id_is_text():
-            # A collation may also find ids that only look alike.
-            enrollments = enrollments.alias(
-                enrollments_course_id=ToTheLetter(F(path))
-            ).filter(enrollments_course_id=course_id)
-        return enrollments
+        # A collation may also find ids that only look alike.
+        exactly = [to_the_letter(path, course_id)] if course_id_is_text() else []
+        return self.filter(*exactly, **{path: course_id})
 
     def of_course_key(self, course_key: Any) -> CourseEnrollmentQuerySet:
         """
@@ -77,14 +73,10 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         Args:
             course_key: Primary key of the course.
         """
-        enrollments = self.filter(course=course_key)
-        if isinstance(course_key, str):
-            # A collation may also find those of a deleted course whose id only looks
-            # alike.
-            enrollments = enrollments.alias(
-                enrollments_course_key=ToTheLetter(F("course_id"))
-            ).filter(enrollments_course_key=course_key)
-        return enrollments
+        # A collation may also find those of a deleted course whose id only looks alike.
+        is_text = isinstance(course_key, str)
+        exactly = [to_the_letter("course_id", course_key)] if is_text else []
+        return self.filter(*exactly, course=course_key)
 
     def of_username(self, username: str) -> CourseEnrollmentQuerySet:
         """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Func
+from django.db.models import F, Func
+from django.db.models.lookups import Exact
 
 from django_enrollments.text import normalize_email
 
@@ -58,6 +59,17 @@ class ToTheLetter(Func):
         """Return the text with the binary collation of the database."""
         template = TO_THE_LETTER[connection.vendor]
         return super().as_sql(compiler, connection, template=template, **context)
+
+
+def to_the_letter(path: str, text: str) -> Exact[str]:
+    """
+    Return a condition that a column holds a text, whatever its collation.
+
+    Args:
+        path: The path of the column.
+        text: The text.
+    """
+    return Exact(ToTheLetter(F(path)), text)
 
 
 class LowercaseCharField(ExactCharField):

@@ -30,16 +30,15 @@ from django_enrollments.errors import (
 from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from django_enrollments.payloads import EnrollmentDict as Enrollment
     from django_enrollments.policies import Requester
 
 #: Refusals that force lifts; a veto has the code of a permission that was not granted.
 _LIFTED_BY_FORCE = frozenset(
     {"enrollment_not_started", "enrollment_ended", "invitation_only", "not_allowed"}
 )
-
-Enrollment = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class EnrollmentRequest:
     course_id: str
     mode: str | None = None
     is_active: bool | None = None
-    enrollment_attributes: Sequence[dict[str, Any]] | None = None
+    enrollment_attributes: Sequence[Mapping[str, Any]] | None = None
     force_enrollment: bool = False
     cohort: str | None = None
     email_opt_in: bool | None = None
@@ -288,8 +287,11 @@ def _with_effects(
 
     def write_all() -> Enrollment:
         enrollment = write()
-        state = ("mode", "is_active")
-        if existing is None or any(existing[key] != enrollment[key] for key in state):
+        if (
+            existing is None
+            or existing["mode"] != enrollment["mode"]
+            or existing["is_active"] != enrollment["is_active"]
+        ):
             with (
                 writing_call() as (call, using),
                 write_transaction(using),

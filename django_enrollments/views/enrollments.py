@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
 
+    from django_enrollments.payloads import EnrollmentDict
     from django_enrollments.policies import Requester
 
 #: No user model has longer names; no statement needs to carry them.
@@ -225,7 +226,7 @@ def _audited(
 
 def _listed_for_team(
     requester: Requester, username: str, include_expired: bool
-) -> list[dict[str, Any]]:
+) -> list[EnrollmentDict]:
     """
     List what somebody on course teams may see of a learner (V1-LIST-06…12).
 
@@ -244,13 +245,18 @@ def _listed_for_team(
     except CourseEnrollmentError:
         # A refusal would tell that there is somebody to refuse.
         return []
+    of_courses = [
+        (details["course_id"], one)
+        for one in listed
+        if (details := one["course_details"])
+    ]
     if visible is None:
-        wanted = {one["course_details"]["course_id"] for one in listed}
-        courses = requester.visible_courses(_courses_of(wanted))
+        ids = {course_id for course_id, _ in of_courses}
+        courses = requester.visible_courses(_courses_of(ids))
         id_of = get_course_adapter().course_id_of
         visible = {course.pk: id_of(course) for course in courses}
     shown = {*visible.values()}
-    return [one for one in listed if one["course_details"]["course_id"] in shown]
+    return [one for course_id, one in of_courses if course_id in shown]
 
 
 def _ids_by_key(course_ids: Iterable[str]) -> dict[Any, str]:

@@ -9,11 +9,7 @@ import pytest
 from django.utils.timezone import override as override_time_zone
 
 from django_enrollments import api, datetimes
-from django_enrollments.backends.courses import (
-    NAMES,
-    CourseAdapter,
-    CourseFacts,
-)
+from django_enrollments.backends.courses import NAMES, CourseAdapter, CourseFacts
 from django_enrollments.context import one_call
 from django_enrollments.course_model import find_field
 from django_enrollments.errors import (
@@ -33,7 +29,6 @@ from tests.factories import (
     course_id_of,
     is_default_host,
     make_course,
-    make_modes,
     make_user,
     make_users,
     username,
@@ -137,9 +132,7 @@ class TestMethodsOnly:
         use(settings, "MethodAdapter", "MethodSeminarAdapter")
         settings.TIME_ZONE = "UTC"
 
-    def test_the_course_is_what_the_methods_say(self):
-        make_course()
-
+    def test_the_course_is_what_the_methods_say(self, course):
         details = api.get_course_enrollment_details(COURSE_ID)
 
         assert details["course_name"] == f"Computed {COURSE_ID}"
@@ -163,18 +156,14 @@ class TestMethodsOnly:
         ],
     )
     def test_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
-        self, at, is_open
+        self, ada, course, at, is_open
     ):
-        make_course()
-        make_user()
-
         with one_call(at):
             told = api.explain_enrollment(username("ada"), COURSE_ID)
 
         assert told["allowed"] is is_open
 
-    def test_seats_are_counted_though_no_query_knows_how_many(self):
-        make_course()
+    def test_seats_are_counted_though_no_query_knows_how_many(self, course):
         ada, bob = make_users(2)
 
         with one_call(NOON):
@@ -183,12 +172,10 @@ class TestMethodsOnly:
             api.add_enrollment(bob.get_username(), COURSE_ID)
 
     @pytest.mark.rule("B-04")
-    def test_lists_take_two_queries_all_the_same(self, django_assert_num_queries):
-        learner = make_user()
+    def test_lists_take_two_queries_all_the_same(self, ada, django_assert_num_queries):
         for number in range(3):
-            course = make_course(f"course-{number}")
-            make_modes(course, "audit", "honor")
-            EnrollmentsService().enroll(learner, course, at=NOON)
+            course = make_course(f"course-{number}", modes=["audit", "honor"])
+            EnrollmentsService().enroll(ada, course, at=NOON)
 
         with django_assert_num_queries(2):
             listed = api.get_enrollments(username("ada"))
@@ -253,8 +240,7 @@ class TestNothingButAnId:
             "left": None,
         }
 
-    def test_the_org_is_that_of_the_id(self):
-        make_course()
+    def test_the_org_is_that_of_the_id(self, course):
         CourseEnrollment.enroll(make_user(), COURSE_ID)
 
         assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
@@ -266,22 +252,17 @@ class TestTheKeyIsTheId:
     def _adapter(self, settings):
         settings.ENROLLMENTS_COURSE_ADAPTER = f"{ADAPTERS}.KeyAdapter"
 
-    def test_pk_will_do_as_its_name(self):
-        course = make_course()
-        learner = make_user()
-
+    def test_pk_will_do_as_its_name(self, ada, course):
         added = api.add_enrollment(username("ada"), COURSE_ID)
 
         assert added["course_details"]["course_id"] == COURSE_ID
         assert api.get_enrollments(username("ada")) == [added]
-        assert EnrollmentsService().is_enrolled(learner, COURSE_ID)
+        assert EnrollmentsService().is_enrolled(ada, COURSE_ID)
         assert CourseEnrollment.objects.in_course(COURSE_ID).get().course == course
-        assert CourseEnrollment.is_enrolled_by_partial(learner, "course-v1:edX+DemoX")
+        assert CourseEnrollment.is_enrolled_by_partial(ada, "course-v1:edX+DemoX")
         assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
 
-    def test_a_deleted_course_can_still_be_left(self):
-        make_course()
-        make_user()
+    def test_a_deleted_course_can_still_be_left(self, ada, course):
         api.add_enrollment(username("ada"), COURSE_ID)
         get_course_model().objects.all().delete()
 
@@ -433,8 +414,7 @@ class TestWithoutTimeZones:
 
     def test_enrolling_goes_round_in_utc(self):
         local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
-        course = make_course(enrollment_end=local + DAY)
-        make_modes(course, "audit", "honor")
+        course = make_course(enrollment_end=local + DAY, modes=["audit", "honor"])
         learner = make_user()
 
         with one_call(NOON):
@@ -463,9 +443,7 @@ class TestWithoutTimeZones:
         told = api.explain_enrollment(bob.get_username(), COURSE_ID)
         assert told["reasons"][0]["code"] == "enrollment_ended"
 
-    def test_inviting_many_works(self):
-        make_course()
-
+    def test_inviting_many_works(self, course):
         (result,) = api.bulk_enroll(COURSE_ID, emails=["new@example.org"])
 
         assert result["status"] == "invited"

@@ -96,9 +96,7 @@ def plain(key):
 
 class TestEnrollmentNotificationSender:
     @pytest.mark.rule("NOTIF-01")
-    def test_keeps_its_arguments(self):
-        course = make_course()
-
+    def test_keeps_its_arguments(self, course):
         sender = EnrollmentNotificationSender(
             course=course, user_id="7", audit_access_expiry=EXPIRY
         )
@@ -142,12 +140,10 @@ class TestEnrollmentNotificationSender:
         }
 
     @pytest.mark.rule("NOTIF-03")
-    def test_takes_the_key_as_text(self, kept):
-        user = make_user()
+    def test_takes_the_key_as_text(self, ada, kept):
+        send(str(ada.pk))
 
-        send(str(user.pk))
-
-        assert kept[0].user_ids == [plain(user.pk)]
+        assert kept[0].user_ids == [plain(ada.pk)]
 
     @pytest.mark.rule("NOTIF-03")
     def test_gives_the_expiry_as_it_was_given(self, kept):
@@ -313,17 +309,13 @@ class TestEmailBackend:
             f"Mail to user {users[0].pk} failed: SMTPRecipientsRefused."
         ]
 
-    def test_keeps_the_subject_on_one_line(self):
-        user = make_user("ada")
-
-        EmailBackend().send(some_data([plain(user.pk)], course="A\r\nBcc: all\n\tB"))
+    def test_keeps_the_subject_on_one_line(self, ada):
+        EmailBackend().send(some_data([plain(ada.pk)], course="A\r\nBcc: all\n\tB"))
 
         assert mail.outbox[0].subject == "Your access to A Bcc: all B ends soon"
 
-    def test_escapes_in_html_and_nowhere_else(self):
-        user = make_user("ada")
-
-        EmailBackend().send(some_data([plain(user.pk)], course="<b>R&D</b>"))
+    def test_escapes_in_html_and_nowhere_else(self, ada):
+        EmailBackend().send(some_data([plain(ada.pk)], course="<b>R&D</b>"))
 
         (message,) = mail.outbox
         assert message.subject == "Your access to <b>R&D</b> ends soon"
@@ -342,18 +334,14 @@ class TestEmailBackend:
         ],
     )
     @override_settings(TIME_ZONE="Europe/Berlin")
-    def test_tells_the_deadline_in_words(self, expiry, words):
-        user = make_user("ada")
-
-        EmailBackend().send(some_data([plain(user.pk)], audit_access_expiry=expiry))
+    def test_tells_the_deadline_in_words(self, ada, expiry, words):
+        EmailBackend().send(some_data([plain(ada.pk)], audit_access_expiry=expiry))
 
         assert words in mail.outbox[0].body
 
-    def test_tells_the_deadline_in_the_language_of_the_moment(self):
-        user = make_user("ada")
-
+    def test_tells_the_deadline_in_the_language_of_the_moment(self, ada):
         with translation.override("de"):
-            EmailBackend().send(some_data([plain(user.pk)]))
+            EmailBackend().send(some_data([plain(ada.pk)]))
 
         assert "5. März 2026" in mail.outbox[0].body
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import pytest
 from django.conf import settings
@@ -12,11 +12,6 @@ from django.conf import settings
 from tests.browser.people import Person
 from tests.example import Demo, address, make_slice
 from tests.factories import is_default_host
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from selenium.webdriver import Chrome
 
 #: Without a window, and without a word to anybody but the site.
 ARGUMENTS = (
@@ -45,7 +40,7 @@ def _find(*names: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Chrome]:
+def browser():
     """Start Chromium, once for all tests."""
     try:
         from selenium import webdriver
@@ -64,7 +59,7 @@ def browser() -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="session")
-def site(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(browser, tmp_path_factory):
     """Run the example project with a slice of its data; give its address."""
     database = settings.DATABASES["default"]["ENGINE"]
     if not is_default_host() or database != "django.db.backends.sqlite3":
@@ -77,7 +72,7 @@ def site(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def person(browser: Chrome, site: str) -> Iterator[Person]:
+def person(browser, site):
     """Yield a new visitor; at the end all their pages must have been without errors."""
     browser.get(site)
     browser.delete_all_cookies()

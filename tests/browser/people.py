@@ -38,7 +38,7 @@ class Person:
     browser: Chrome
     site: str
 
-    def open(self, path: str) -> None:
+    def open(self, path: str):
         self.browser.get(self.site + path)
 
     def find(self, selector: str) -> WebElement:
@@ -50,7 +50,7 @@ class Person:
     def text(self, selector: str = "body") -> str:
         return self.find(selector).text
 
-    def log_in(self, name: str) -> None:
+    def log_in(self, name: str):
         self.open("/accounts/login/")
         self.find("[name=username]").send_keys(name)
         self.find("[name=password]").send_keys(f"demo-{name}")
@@ -58,7 +58,7 @@ class Person:
         # Not before the answer is there, which brings the session.
         self.find("nav form[action='/accounts/logout/']")
 
-    def choose(self, field: str, text: str) -> None:
+    def choose(self, field: str, text: str):
         """Choose from a field of the admin that completes what is typed."""
         from selenium.common.exceptions import StaleElementReferenceException
         from selenium.webdriver.support.wait import WebDriverWait
@@ -77,7 +77,7 @@ class Person:
         WebDriverWait(self.browser, 10, ignored_exceptions=stale).until(take)
 
     def ask(
-        self, method: str, path: str, body: Any = None, *, shows_token: bool = True
+        self, method: str, path: str, body=None, *, shows_token: bool = True
     ) -> tuple[int, Any]:
         """Let a script of the page under view ask the API."""
         token = self.browser.get_cookie("csrftoken")

@@ -37,10 +37,7 @@ class TestApiDocs:
 
     @pytest.mark.parametrize(
         ("operation", "told"),
-        [
-            ("enroll", '"user": "learner"'),
-            ("describe_course", "Django for teachers"),
-        ],
+        [("enroll", '"user": "learner"'), ("describe_course", "Django for teachers")],
     )
     def test_let_a_learner_try_a_call(self, person, operation, told):
         person.log_in("learner")

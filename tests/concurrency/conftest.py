@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
-from tests.concurrency.crowd import AUTOCOMMIT
+from tests.processes.concurrent import AUTOCOMMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.concurrency.crowd import Way
+    from tests.processes.concurrent import Way
 
 
 @pytest.fixture(autouse=True)
-def _one_crowd_at_a_time() -> Iterator[None]:
+def _one_crowd_at_a_time():
     """Keep the test processes of one machine within the servers' connections."""
     path = Path(tempfile.gettempdir()) / f"django_enrollments-{os.getuid()}.lock"
     with path.open("a") as lock:
@@ -29,9 +27,16 @@ def _one_crowd_at_a_time() -> Iterator[None]:
 
 
 @pytest.fixture
-def way(request: pytest.FixtureRequest) -> Way:
+def way(request):
     """Return the way of connecting that a test is to go by."""
     way: Way = getattr(request, "param", AUTOCOMMIT)
     if connection.vendor not in way.options:
         pytest.skip(f"{connection.display_name} knows no such way: {way.name}")
     return way
+
+
+def pytest_collection_modifyitems(items):
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.slow)

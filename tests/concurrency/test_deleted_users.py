@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
-from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import (
+from tests.enrolling import enroll_or_change
+from tests.factories import course_id_of, make_course, make_user
+from tests.processes.calls import (
     after,
     delete_user,
     post_enrollment,
     with_slow_cohorts,
 )
-from tests.concurrency.evidence import assert_history_folds
-from tests.enrolling import enroll_or_change
-from tests.factories import course_id_of, make_course, make_user
+from tests.processes.checks import assert_history_folds
+from tests.processes.concurrent import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +34,7 @@ ALONG = pytest.mark.parametrize(
 
 class TestAUserWhoIsDeletedWhileEnrolling:
     @ALONG
-    def test_is_not_found(self, along: dict[str, Any]):
+    def test_is_not_found(self, along):
         course, ada = make_course(), make_user("ada")
         enroll = partial(
             enroll_or_change,
@@ -64,7 +63,7 @@ class TestAUserWhoIsDeletedWhileEnrolling:
             assert not CourseEnrollmentAttribute.objects.exists()
 
     @ALONG
-    def test_is_a_406_over_http(self, along: dict[str, Any]):
+    def test_is_a_406_over_http(self, along):
         course, ada = make_course(), make_user("ada")
         body = {
             "user": ada.get_username(),

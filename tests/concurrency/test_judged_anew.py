@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import pytest
 
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import after, post_enrollment, with_slow_filter
-from tests.concurrency.evidence import assert_history_folds
 from tests.factories import course_id_of, make_course, make_modes, make_user
+from tests.processes.calls import after, post_enrollment, with_slow_filter
+from tests.processes.checks import assert_history_folds
+from tests.processes.concurrent import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,12 +66,7 @@ class TestTwoRequestsOfProgramsWithAKey:
         ],
     )
     def test_end_as_if_one_came_after_the_other(
-        self,
-        before: tuple[str, bool] | None,
-        slow: dict[str, Any],
-        quick: dict[str, Any],
-        statuses: tuple[int, int],
-        after_both: tuple[str, bool],
+        self, before, slow, quick, statuses, after_both
     ):
         course, ada = make_course(), make_user("ada")
         make_modes(course, "verified", "honor")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -12,29 +12,23 @@ from django_enrollments import api
 from django_enrollments.errors import CourseEnrollmentFullError
 from django_enrollments.models import EnrollmentEvent
 from django_enrollments.signals import enrollment_created
-from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import (
+from tests.factories import course_id_of, make_course, make_users
+from tests.processes.calls import (
+    add_calls,
     in_turn,
     is_course_locked,
     set_capacity,
     without_waiting,
 )
-from tests.concurrency.evidence import tally
-from tests.concurrency.ways import IN_TRANSACTION, by
-from tests.factories import course_id_of, make_course, make_users
-from tests.faults.actors import Actor, pause
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.concurrency.crowd import Way
+from tests.processes.checks import tally
+from tests.processes.concurrent import IN_TRANSACTION, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class TestTheLockOfACourse:
     @by(IN_TRANSACTION)
-    def test_is_held_until_the_caller_commits_and_by_no_other_course(self, way: Way):
+    def test_is_held_until_the_caller_commits_and_by_no_other_course(self, way):
         taken = make_course("course-v1:edX+A+R", max_student_enrollments_allowed=5)
         other = make_course("course-v1:edX+B+R", max_student_enrollments_allowed=5)
         ada, bob = make_users(2)
@@ -56,7 +50,7 @@ class TestTheLockOfACourse:
         assert after.value is False
 
     @by(IN_TRANSACTION)
-    def test_is_not_taken_where_nobody_counts_seats(self, way: Way):
+    def test_is_not_taken_where_nobody_counts_seats(self, way):
         course = make_course()
         ada, bob = make_users(2)
         call = partial(api.add_enrollment, bob.get_username(), course_id_of(course))
@@ -70,7 +64,7 @@ class TestTheLockOfACourse:
         assert tally(answers) == {"fine": 1}
 
     @by(IN_TRANSACTION)
-    def test_is_not_taken_to_leave_or_to_change_the_mode(self, way: Way):
+    def test_is_not_taken_to_leave_or_to_change_the_mode(self, way):
         course = make_course(max_student_enrollments_allowed=5)
         (ada,) = make_users(1)
         arguments = (ada.get_username(), course_id_of(course))
@@ -84,14 +78,14 @@ class TestTheLockOfACourse:
 
 
 class TestAFullCourse:
-    def test_is_locked_by_nobody_who_is_being_turned_away(self) -> None:
+    def test_is_locked_by_nobody_who_is_being_turned_away(self):
         if connection.vendor == "sqlite":
             pytest.skip("SQLite has no row locks.")
         course = make_course(max_student_enrollments_allowed=0)
         (ada,) = make_users(1)
         held = []
 
-        def execute(proceed: Any, sql: str, *rest: Any) -> Any:
+        def execute(proceed, sql: str, *rest):
             table = "django_enrollments_courseaccessrole"
             if sql.replace("`", '"').startswith(f'SELECT "{table}"'):
                 (answer,) = at_once([partial(is_course_locked, course.pk)])
@@ -106,24 +100,7 @@ class TestAFullCourse:
 
         assert held == [False]
 
-    def test_is_not_waited_for_again_by_who_has_found_it_sold_out(self) -> None:
-        if connection.vendor == "sqlite":
-            pytest.skip("SQLite has no row locks.")
-        course = make_course(max_student_enrollments_allowed=0)
-        first, second = self._calls(course)
-        actor = Actor(
-            partial(in_turn, [first, pause, partial(without_waiting, second)])
-        )
-        assert actor.has_paused()
-
-        with transaction.atomic():
-            list(type(course).objects.select_for_update().filter(pk=course.pk))
-            actor.go_on()
-            answer = actor.answer()
-
-        assert answer.unwrap() == ["course_full", "fine", "course_full"]
-
-    def test_lets_somebody_in_as_soon_as_there_is_a_seat(self) -> None:
+    def test_lets_somebody_in_as_soon_as_there_is_a_seat(self):
         course = make_course(max_student_enrollments_allowed=0)
         first, second = self._calls(course)
         before = in_turn([first, first])
@@ -134,20 +111,17 @@ class TestAFullCourse:
         assert before == ["course_full", "course_full"]
         assert after == ["fine", "course_full"]
 
-    def _calls(self, course: Any) -> list[Any]:
-        return [
-            partial(api.add_enrollment, user.get_username(), course_id_of(course))
-            for user in make_users(2)
-        ]
+    def _calls(self, course) -> list[Any]:
+        return add_calls(course, 2)
 
 
 class TestReceivers:
     @pytest.fixture
-    def answers(self) -> Iterator[list[Any]]:
+    def answers(self):
         """Enroll somebody else, elsewhere, while a receiver is at work."""
         answers: list[Any] = []
 
-        def enroll_bob(enrollment: Any, **kwargs: Any) -> None:
+        def enroll_bob(enrollment, **kwargs):
             course_id = course_id_of(enrollment.course)
             call = partial(api.add_enrollment, self.bob.get_username(), course_id)
             answers.extend(at_once([partial(without_waiting, call)]))
@@ -156,7 +130,7 @@ class TestReceivers:
         yield answers
         enrollment_created.disconnect(enroll_bob)
 
-    def test_hold_no_lock_while_they_are_at_work(self, answers: list[Any]):
+    def test_hold_no_lock_while_they_are_at_work(self, answers):
         course = make_course(max_student_enrollments_allowed=2)
         ada, self.bob = make_users(2)
 

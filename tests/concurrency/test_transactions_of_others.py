@@ -6,7 +6,6 @@ import json
 import time
 from functools import partial
 from io import BytesIO
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -16,15 +15,15 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from tests.concurrency.crowd import Way, at_once
-from tests.concurrency.evidence import assert_history_folds, seats_taken, tally
 from tests.factories import course_id_of, make_course, make_user, make_users, username
 from tests.http import ENROLLMENT, ask, client_of, wish
+from tests.processes.checks import assert_history_folds, seats_taken, tally
+from tests.processes.concurrent import Way, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def make_account(number: int) -> None:
+def make_account(number: int):
     with transaction.atomic():
         get_user_model().objects.create_user(
             **{
@@ -34,7 +33,7 @@ def make_account(number: int) -> None:
         )
 
 
-def ask_within_a_transaction(user: Any, course_id: str) -> int:
+def ask_within_a_transaction(user, course_id: str) -> int:
     settings.ALLOWED_HOSTS = ["testserver"]
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     return ask(user, course_id).status_code
@@ -55,7 +54,7 @@ class SlowBody(BytesIO):
         return super().read(size)
 
 
-def post_slowly(user: Any, path: str, body: bytes, content_type: str) -> int:
+def post_slowly(user, path: str, body: bytes, content_type: str) -> int:
     settings.ALLOWED_HOSTS = ["testserver"]
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     status: int = (
@@ -66,14 +65,14 @@ def post_slowly(user: Any, path: str, body: bytes, content_type: str) -> int:
     return status
 
 
-def ask_a_little_later(user: Any, course_id: str) -> int:
+def ask_a_little_later(user, course_id: str) -> int:
     # The slow client sends its headers first.
     time.sleep(0.5)
     return ask_within_a_transaction(user, course_id)
 
 
 def add_by_admin(
-    operator: Any, user_key: Any, course_key: Any, *, atomic_requests: bool = False
+    operator, user_key, course_key, *, atomic_requests: bool = False
 ) -> int:
     settings.ALLOWED_HOSTS = ["testserver"]
     connection.settings_dict["ATOMIC_REQUESTS"] = atomic_requests

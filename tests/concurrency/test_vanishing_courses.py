@@ -11,16 +11,16 @@ from django.db import connection
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.crowd import AUTOCOMMIT, Way, at_once
-from tests.concurrency.deeds import (
+from tests.factories import course_id_of, make_course, make_users
+from tests.processes.calls import (
+    add_calls,
     after,
     reload_courses,
     remake_course,
     with_hiding_base_manager,
 )
-from tests.concurrency.evidence import assert_history_folds, seats_taken, tally
-from tests.concurrency.ways import REPEATABLE_READ, by
-from tests.factories import course_id_of, make_course, make_users
+from tests.processes.checks import assert_history_folds, seats_taken, tally
+from tests.processes.concurrent import AUTOCOMMIT, REPEATABLE_READ, Way, at_once, by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,8 +34,8 @@ TRANSACTIONS = pytest.mark.parametrize(
 
 
 def assert_two_seats_are_enough(
-    course: Any, calls: list[Any], way: Way, in_one_transaction: bool
-) -> None:
+    course, calls: list[Any], way: Way, in_one_transaction: bool
+):
     """Check that of calls that take seats two succeed while the course is made anew."""
     remake = partial(
         remake_course, course, seats=2, in_one_transaction=in_one_transaction
@@ -61,23 +61,16 @@ def assert_two_seats_are_enough(
 @SEATS_BEFORE
 class TestACourseThatIsMadeAnew:
     def test_gives_no_more_seats_than_the_new_course_has(
-        self, way: Way, seats_before: int, in_one_transaction: bool
+        self, way, seats_before, in_one_transaction
     ):
         course = make_course(max_student_enrollments_allowed=seats_before)
-        calls = [
-            partial(
-                after,
-                DURING,
-                partial(api.add_enrollment, user.get_username(), course_id_of(course)),
-            )
-            for user in make_users(8)
-        ]
+        calls = [partial(after, DURING, call) for call in add_calls(course, 8)]
 
         assert_two_seats_are_enough(course, calls, way, in_one_transaction)
         assert_history_folds()
 
     def test_gives_no_more_seats_to_those_who_come_back(
-        self, way: Way, seats_before: int, in_one_transaction: bool
+        self, way, seats_before, in_one_transaction
     ):
         course = make_course(max_student_enrollments_allowed=seats_before)
         users = make_users(8)
@@ -104,11 +97,7 @@ class TestABaseManagerThatHidesTheCourse:
     def test_gives_no_more_seats_than_there_are(self):
         course = make_course(max_student_enrollments_allowed=2)
         calls = [
-            partial(
-                with_hiding_base_manager,
-                partial(api.add_enrollment, user.get_username(), course_id_of(course)),
-            )
-            for user in make_users(12)
+            partial(with_hiding_base_manager, call) for call in add_calls(course, 12)
         ]
 
         answers = at_once(calls)
@@ -128,18 +117,11 @@ class TestABaseManagerThatHidesTheCourse:
 
 class TestATableThatIsReloaded:
     @pytest.mark.parametrize("seats_before", [2, 100])
-    def test_gives_no_more_seats_than_the_new_course_has(self, seats_before: int):
+    def test_gives_no_more_seats_than_the_new_course_has(self, seats_before):
         if connection.vendor != "postgresql":
             pytest.skip(f"{connection.display_name} cannot roll TRUNCATE back.")
         course = make_course(max_student_enrollments_allowed=seats_before)
-        calls = [
-            partial(
-                after,
-                DURING,
-                partial(api.add_enrollment, user.get_username(), course_id_of(course)),
-            )
-            for user in make_users(8)
-        ]
+        calls = [partial(after, DURING, call) for call in add_calls(course, 8)]
 
         done, *answers = at_once([partial(reload_courses, seats=2), *calls])
 

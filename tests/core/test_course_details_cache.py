@@ -1,4 +1,4 @@
-"""Course details kept for a moment (rules CACHE, B-17, B-18)."""
+"""The cache of course details."""
 
 from __future__ import annotations
 
@@ -21,19 +21,13 @@ from django_enrollments import api, data
 from django_enrollments.context import one_call
 from django_enrollments.core import course_details_cache
 from django_enrollments.errors import CourseModeNotFoundError, CourseNotFoundError
-from django_enrollments.models import (
-    CourseMode,
-    get_course_adapter,
-    get_course_model,
-)
+from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
 from tests.factories import (
-    DAY,
     NOON,
     course_id_of,
     is_default_host,
     make_course,
     make_mode,
-    make_modes,
     make_user,
     username,
 )
@@ -51,7 +45,7 @@ class TranslatedAdapter(type(get_course_adapter())):
 
 
 class TenantAdapter(type(get_course_adapter())):
-    """Shows courses to one tenant only."""
+    """Has courses for one tenant only."""
 
     tenant = "one"
 
@@ -69,7 +63,7 @@ class TenantManager(Manager[Any]):
 
 
 def get_course_enrollment_info_and_save(course_id, include_expired=False):
-    """Read a course, which somebody saves before its details are stored."""
+    """Read a course that is saved before its details are stored."""
     details = data.get_course_enrollment_info(course_id, include_expired)
     if not CourseMode.objects.exists():
         make_mode(get_course_model().objects.get(), "honor")
@@ -96,92 +90,64 @@ def elsewhere(call):
 
 
 def change_unseen(course):
-    """Add a mode in a way that nobody can notice, as another program might."""
+    """Add a mode without a signal, as another program might."""
     CourseMode.objects.bulk_create([CourseMode(course=course, mode_slug="unseen")])
 
 
-class TestGetCourseEnrollmentDetails:
+class TestDetails:
     @pytest.mark.rule("CACHE-03")
-    def test_the_second_call_costs_nothing_and_equals_the_first(
-        self, django_assert_num_queries
-    ):
-        course_id = course_id_of(make_course())
+    @pytest.mark.parametrize("course_id", ["short", "курс-" * 51])
+    def test_costs_nothing_the_second_time(self, course_id, django_assert_num_queries):
+        make_course(course_id, display_name="Any")
         first = api.get_course_enrollment_details(course_id)
 
         with django_assert_num_queries(0):
-            second = api.get_course_enrollment_details(course_id)
+            assert api.get_course_enrollment_details(course_id) == first
 
-        assert second == first
+        # Changes of the result are the caller's own.
+        first["course_modes"].clear()
+        assert slugs(course_id) == ["audit"]
 
-    @pytest.mark.rule("CACHE-03")
-    def test_a_replaced_data_layer_is_asked_once(self, settings):
+    @pytest.mark.rule("CACHE-03", "API-01")
+    def test_is_kept_for_each_data_layer(self, settings):
+        course = make_course("far-away")
+        here = api.get_course_enrollment_details("far-away")
         settings.ENROLLMENTS_DATA_API = "tests.stranger.data"
         stranger.CALLS.clear()
 
         for _ in range(2):
             assert api.get_course_enrollment_details("far-away") == stranger.COURSE
 
+        assert here["course_id"] == course_id_of(course)
         assert len(stranger.CALLS) == 1
 
-    @pytest.mark.rule("API-01")
-    def test_two_data_layers_share_nothing(self, settings):
-        course = make_course("far-away")
-        here = api.get_course_enrollment_details("far-away")
-
-        settings.ENROLLMENTS_DATA_API = "tests.stranger.data"
-
-        assert here["course_id"] == course_id_of(course)
-        assert api.get_course_enrollment_details("far-away") == stranger.COURSE
-
     @pytest.mark.rule("CACHE-01")
-    def test_with_and_without_expired_modes_are_kept_apart(self):
-        course = make_course()
-        make_mode(course, "audit")
-        make_mode(course, "verified", expiration_datetime=NOON)
-        course_id = course_id_of(course)
+    def test_is_kept_for_each_course_with_and_without_expired_modes(self):
+        make_course("one", modes=["audit"], expired=["verified"])
+        make_course("two", modes=["honor"])
 
         for _ in range(2):
-            assert slugs(course_id) == ["audit"]
-            assert slugs(course_id, include_expired=True) == ["audit", "verified"]
-
-    @pytest.mark.rule("CACHE-01")
-    def test_courses_are_kept_apart(self):
-        make_modes(make_course("one"), "audit")
-        make_modes(make_course("two"), "honor")
-
-        assert [slugs("one"), slugs("two"), slugs("one")] == [
-            ["audit"],
-            ["honor"],
-            ["audit"],
-        ]
+            assert slugs("one") == ["audit"]
+            assert slugs("one", include_expired=True) == ["audit", "verified"]
+            assert slugs("two") == ["honor"]
 
     @pytest.mark.rule("CACHE-02")
-    def test_a_lifetime_of_0_keeps_nothing(self, settings):
-        settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
-        course = make_course()
-        make_mode(course, "audit")
+    @pytest.mark.parametrize("later", [False, True])
+    def test_is_not_kept_for_0_seconds(self, settings, later):
+        course = make_course(modes=["audit"])
         course_id = course_id_of(course)
-        before = slugs(course_id)
+        if later:
+            slugs(course_id)
+        settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
+        if not later:
+            slugs(course_id)
 
         change_unseen(course)
-
-        assert before == ["audit"]
-        assert slugs(course_id) == ["audit", "unseen"]
-
-    @pytest.mark.rule("CACHE-02")
-    def test_turning_it_off_forgets_at_once(self, settings):
-        course = make_course()
-        make_mode(course, "audit")
-        course_id = course_id_of(course)
-        slugs(course_id)
-        change_unseen(course)
-
-        settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
 
         assert slugs(course_id) == ["audit", "unseen"]
 
     @pytest.mark.rule("CACHE-06")
-    def test_an_unknown_course_is_not_remembered(self):
+    def test_is_not_kept_for_an_unknown_course(self):
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("late")
 
@@ -191,13 +157,12 @@ class TestGetCourseEnrollmentDetails:
 
     @pytest.mark.rule("CACHE-06")
     @pytest.mark.parametrize("course_id", ["", "not valid", None, [], {}])
-    def test_what_is_no_course_id_is_told(self, course_id):
+    def test_is_refused_for_what_is_no_course_id(self, course_id):
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details(course_id)
 
-    @pytest.mark.rule("CACHE-07")
-    def test_validation_and_enrollments_never_use_it(self):
-        course = make_course()
+    @pytest.mark.rule("CACHE-07", "MODE-19")
+    def test_is_not_used_by_validation_and_enrolling(self, course):
         make_mode(course, "audit")
         make_user()
         course_id = course_id_of(course)
@@ -209,27 +174,13 @@ class TestGetCourseEnrollmentDetails:
 
         modes = added["course_details"]["course_modes"]
         assert [mode["slug"] for mode in modes] == ["audit", "unseen"]
+        CourseMode.objects.filter(mode_slug="audit").update(expiration_datetime=NOON)
+        with pytest.raises(CourseModeNotFoundError):
+            api.validate_course_mode(course_id, "audit")
         assert slugs(course_id) == ["audit"]
 
-    def test_what_a_caller_does_with_the_answer_stays_with_the_caller(self):
-        course_id = course_id_of(make_course())
 
-        api.get_course_enrollment_details(course_id)["course_modes"].clear()
-        api.get_course_enrollment_details(course_id)["course_modes"].clear()
-
-        assert slugs(course_id) == ["audit"]
-
-    def test_a_long_course_id_in_any_script_is_kept_too(
-        self, django_assert_num_queries
-    ):
-        course_id = course_id_of(make_course("курс-" * 51, display_name="Long"))
-        api.get_course_enrollment_details(course_id)
-
-        with django_assert_num_queries(0):
-            assert api.get_course_enrollment_details(course_id)
-
-
-class TestDifferentAnswers:
+class TestDifferentDetails:
     def test_are_kept_apart_by_language_and_time_zone(self, settings):
         settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.TranslatedAdapter"
         course_id = course_id_of(make_course())
@@ -242,21 +193,15 @@ class TestDifferentAnswers:
 
         assert names == ["en UTC", "de UTC", "de Asia/Tokyo"]
 
-    def test_are_not_kept_where_an_adapter_narrows_courses(self, settings, monkeypatch):
-        settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.TenantAdapter"
+    @pytest.mark.parametrize("by", ["adapter", "manager"])
+    def test_are_not_kept_where_courses_are_narrowed(self, settings, monkeypatch, by):
+        if by == "adapter":
+            settings.ENROLLMENTS_COURSE_ADAPTER = f"{__name__}.TenantAdapter"
+        else:
+            manager = TenantManager()
+            manager.model = get_course_model()
+            monkeypatch.setattr(get_course_model()._meta, "default_manager", manager)
         course_id = course_id_of(make_course())
-        assert slugs(course_id) == ["audit"]
-
-        monkeypatch.setattr(TenantAdapter, "tenant", "two")
-
-        with pytest.raises(CourseNotFoundError):
-            slugs(course_id)
-
-    def test_are_not_kept_where_the_default_manager_narrows_courses(self, monkeypatch):
-        course_id = course_id_of(make_course())
-        manager = TenantManager()
-        manager.model = get_course_model()
-        monkeypatch.setattr(get_course_model()._meta, "default_manager", manager)
         assert slugs(course_id) == ["audit"]
 
         monkeypatch.setattr(TenantAdapter, "tenant", "two")
@@ -267,7 +212,7 @@ class TestDifferentAnswers:
 
 class TestSavingWhileReading:
     @pytest.mark.rule("B-18")
-    def test_what_was_read_before_a_save_is_not_kept(self, settings, monkeypatch):
+    def test_keeps_nothing_that_was_read_before_the_save(self, settings, monkeypatch):
         layer = ModuleType("layer_that_is_overtaken")
         layer.__dict__.update(
             vars(data), get_course_enrollment_info=get_course_enrollment_info_and_save
@@ -280,8 +225,7 @@ class TestSavingWhileReading:
         assert slugs(course_id) == ["honor"]
 
     @pytest.mark.rule("B-18")
-    def test_nor_what_the_same_call_read_before(self):
-        course = make_course()
+    def test_keeps_nothing_that_the_same_call_read_before(self, course):
         course_id = course_id_of(course)
 
         with one_call():
@@ -295,7 +239,7 @@ class TestSavingWhileReading:
     @pytest.mark.skipif(
         is_default_host(), reason="The id of a shipped course is its key."
     )
-    def test_nor_under_an_id_that_the_course_had_before(self):
+    def test_keeps_nothing_under_an_id_that_the_course_had_before(self):
         course = make_course("django-101")
         course.slug = "django-102"
 
@@ -313,73 +257,50 @@ class TestSavingWhileReading:
             slugs("django-101")
 
     @pytest.mark.rule("B-18")
-    def test_what_was_not_committed_is_not_kept(self):
+    @pytest.mark.parametrize("commits", [True, False])
+    def test_keeps_nothing_of_a_transaction(self, commits):
         course = make_course()
         course_id = course_id_of(course)
-
-        with transaction.atomic():
-            make_mode(course, "honor")
-            assert slugs(course_id) == ["honor"]
-            transaction.set_rollback(True)
-
-        assert slugs(course_id) == ["audit"]
-
-    @pytest.mark.rule("B-18")
-    def test_a_transaction_sees_what_it_has_saved_itself(self):
-        course = make_course()
-        course_id = course_id_of(course)
-        before = slugs(course_id)
+        slugs(course_id)
 
         with transaction.atomic():
             make_mode(course, "honor")
             assert elsewhere(partial(slugs, course_id)) == ["audit"]
             assert slugs(course_id) == ["honor"]
+            transaction.set_rollback(not commits)
 
-        assert before == ["audit"]
-        assert slugs(course_id) == ["honor"]
+        assert slugs(course_id) == (["honor"] if commits else ["audit"])
 
 
-class TestABrokenCache:
+class TestBrokenCache:
     @pytest.fixture(autouse=True)
     def _nothing_logged(self, monkeypatch):
         """Forget what other tests have caused to be logged a moment ago."""
         monkeypatch.setattr(course_details_cache, "_logged", {})
 
     @pytest.mark.rule("CACHE-04", "CACHE-05", "B-17")
-    @pytest.mark.parametrize("broken", ["ReadsFail", "WritesFail"])
-    def test_never_fails_a_call(self, settings, caplog, broken):
-        settings.CACHES = {"default": {"BACKEND": f"tests.stranger.caches.{broken}"}}
-        course = make_course()
-        make_mode(course, "audit")
-        course_id = course_id_of(course)
-        before = slugs(course_id)
-
-        change_unseen(course)
-        course_details_cache.drop_details()
-
-        assert before == ["audit"]
-        assert slugs(course_id) == ["audit", "unseen"]
-        assert "cache" in caplog.text
-
-    @pytest.mark.rule("B-17")
     @pytest.mark.parametrize(
         ("broken", "failures"), [("ReadsFail", 1), ("WritesFail", 2)]
     )
-    def test_is_logged_once_and_not_for_every_page(
-        self, settings, caplog, broken, failures
-    ):
+    def test_fails_no_call_and_is_logged_once(self, settings, caplog, broken, failures):
         settings.CACHES = {"default": {"BACKEND": f"tests.stranger.caches.{broken}"}}
-        course_id = course_id_of(make_course())
+        course = make_course(modes=["audit"])
+        course_id = course_id_of(course)
+        assert slugs(course_id) == ["audit"]
 
+        change_unseen(course)
         for _ in range(5):
-            slugs(course_id)
             course_details_cache.drop_details()
+            assert slugs(course_id) == ["audit", "unseen"]
+        make_mode(course, "honor").delete()
 
+        assert not CourseMode.objects.filter(mode_slug="honor").exists()
         assert len(caplog.records) == failures
+        assert "cache" in caplog.text
         assert all(record.exc_info for record in caplog.records)
 
     @pytest.mark.rule("B-17")
-    def test_is_logged_again_if_it_goes_on(self, settings, caplog, monkeypatch):
+    def test_is_logged_again_after_a_while(self, settings, caplog, monkeypatch):
         monkeypatch.setattr(course_details_cache, "SILENT_SECONDS", 0)
         settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.ReadsFail"}}
         course_id = course_id_of(make_course())
@@ -388,15 +309,6 @@ class TestABrokenCache:
             slugs(course_id)
 
         assert len(caplog.records) == 3
-
-    @pytest.mark.rule("B-17")
-    def test_nor_saving_a_mode(self, settings):
-        settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.WritesFail"}}
-
-        mode = make_mode(make_course())
-        mode.delete()
-
-        assert not CourseMode.objects.exists()
 
 
 class TestKeeping:
@@ -416,26 +328,28 @@ class TestKeeping:
         return len(readings) == 1
 
     @pytest.mark.rule("B-18")
-    def test_nothing_outlives_the_expiration_of_a_mode(self):
+    def test_ends_with_a_mode_that_expires(self):
         now = timezone.now()
         soon = (now + timedelta(milliseconds=900)).isoformat().replace("+00:00", "Z")
 
         assert not self._is_kept({"slug": "a", "expiration_datetime": soon}, at=now)
 
     @pytest.mark.rule("B-18")
-    def test_what_lasts_long_enough_is_kept(self):
-        assert self._is_kept(
-            {"slug": "a", "expiration_datetime": "2026-03-05T12:00:00Z"}
-        )
+    @pytest.mark.parametrize(
+        ("expiration", "include_expired"),
+        [
+            ({"expiration_datetime": "2026-03-05T12:00:00Z"}, False),
+            ({"expiration_datetime": "2026-03-03T12:00:00Z"}, True),
+            ({}, False),
+        ],
+    )
+    def test_goes_on_otherwise(self, expiration, include_expired):
+        mode = {"slug": "a", **expiration}
+
+        assert self._is_kept(mode, include_expired=include_expired)
 
     @pytest.mark.rule("B-18")
-    def test_where_expired_ones_are_shown_none_outlives_itself(self):
-        expired = {"slug": "a", "expiration_datetime": "2026-03-03T12:00:00Z"}
-
-        assert self._is_kept(expired, include_expired=True)
-
-    @pytest.mark.rule("B-18")
-    def test_dropping_forgets_both_kinds(self):
+    def test_ends_for_both_kinds_when_details_are_dropped(self):
         course = make_course()
         course_id = course_id_of(course)
         for include_expired in (False, True):
@@ -446,19 +360,3 @@ class TestKeeping:
 
         for include_expired in (False, True):
             assert slugs(course_id, include_expired=include_expired) == ["unseen"]
-
-    def test_a_mode_without_a_word_on_expiration_is_kept(self):
-        assert self._is_kept({"slug": "a"}, at=NOON + DAY)
-
-
-class TestCourseModeFilter:
-    @pytest.mark.rule("MODE-19")
-    def test_an_expired_mode_is_refused_though_the_cache_shows_it(self):
-        course = make_course()
-        make_modes(course, "audit", "verified")
-        course_id = course_id_of(course)
-        slugs(course_id)
-        CourseMode.objects.filter(mode_slug="verified").update(expiration_datetime=NOON)
-
-        with pytest.raises(CourseModeNotFoundError):
-            api.validate_course_mode(course_id, "verified")

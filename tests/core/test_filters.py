@@ -1,4 +1,4 @@
-"""The host's own say before a change (contract §7)."""
+"""The filters with which a host decides before a change."""
 
 from __future__ import annotations
 
@@ -15,309 +15,221 @@ from django_enrollments.errors import (
 )
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
-from tests.factories import (
-    NOON,
-    course_id_of,
-    make_course,
-    make_modes,
-    make_user,
-    make_users,
-    username,
-)
-from tests.watching import event_types, nothing_written, refused, row_of, state_of
+from tests.factories import NOON, make_course, make_user, make_users, username
+from tests.watching import event_types, nothing_written, refused, state_of, veto
 
 pytestmark = pytest.mark.django_db
 
+ADA = username("ada")
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
-#: What :func:`remember` was asked.
-asked: list[tuple[str, dict[str, Any]]] = []
+service = EnrollmentsService()
+
+#: The calls of :func:`remember`.
+calls: list[tuple[str, dict[str, Any]]] = []
 
 
 def remember(action, **context):
     """A filter that changes nothing."""
-    asked.append((action, context))
-
-
-def refuse(action, **context):
-    """A filter that vetoes everything."""
-    raise EnrollmentNotAllowed("Not from where you are.")
-
-
-def refuse_leaving(action, **context):
-    """A filter that keeps learners in."""
-    if action == "unenroll":
-        raise EnrollmentNotAllowed("Stay.")
+    calls.append((action, context))
 
 
 def grant_scholarship(action, **context):
-    """A filter that puts everybody who enrolls into a mode of its own."""
+    """A filter that enrolls every learner in a mode of its own."""
     return {"mode": "scholarship"} if action == "enroll" else None
 
 
 @pytest.fixture(autouse=True)
-def _nothing_asked_yet():
-    asked.clear()
+def course(ada):
+    calls.clear()
+    return make_course(modes=["audit", "honor", "verified"])
 
 
-@pytest.fixture
-def course():
-    course = make_course()
-    make_modes(course, "audit", "honor", "verified")
-    return course
+def add(*args, **options):
+    return api.add_enrollment(ADA, COURSE_ID, *args, **options)
 
 
-class TestAsked:
+def change(*args, **options):
+    return api.update_enrollment(ADA, COURSE_ID, *args, **options)
+
+
+class TestCall:
     @pytest.fixture(autouse=True)
-    def _remembering(self, settings):
+    def _remembering(self, settings, course):
         settings.ENROLLMENTS_FILTERS = ["tests.core.test_filters.remember"]
 
-    def test_about_a_new_enrollment(self, course):
-        learner = make_user()
+    def test_is_made_for_each_change_of_an_enrollment(self, ada, course):
+        for request, action, mode in (
+            (lambda: add("honor"), "enroll", "honor"),
+            (lambda: change("verified"), "enroll", "verified"),
+            (lambda: change(is_active=False), "unenroll", None),
+            (lambda: add(), "enroll", "audit"),
+        ):
+            calls.clear()
+            row = CourseEnrollment.objects.first()
+            expected = {"user": ada, "course": course, "enrollment": row}
+            if mode:
+                expected["mode"] = mode
 
-        api.add_enrollment(username("ada"), COURSE_ID, "honor")
+            request()
 
-        ((action, context),) = asked
-        assert action == "enroll"
-        assert context == {
-            "user": learner,
-            "course": course,
-            "mode": "honor",
-            "enrollment": None,
-            "source": "api",
-        }
+            assert calls == [(action, {**expected, "source": "api"})]
 
-    def test_about_one_that_comes_back(self, course):
-        learner = make_user()
-        api.add_enrollment(username("ada"), COURSE_ID)
-        api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
-        asked.clear()
+    def test_is_made_for_the_learners_own_list(self, ada):
+        CourseEnrollment.enroll(ada, COURSE_ID)
+        calls.clear()
 
-        api.add_enrollment(username("ada"), COURSE_ID)
+        data.get_course_enrollments(ADA)
 
-        ((action, context),) = asked
-        assert action == "enroll"
-        assert context["enrollment"] == row_of(learner, course)
+        ((action, context),) = calls
+        assert (action, context["user"]) == ("queryset", ada)
+        assert [row.user_id for row in context["queryset"]] == [ada.pk]
 
-    def test_about_another_mode(self, course):
-        make_user()
-        api.add_enrollment(username("ada"), COURSE_ID)
-        asked.clear()
-
-        api.update_enrollment(username("ada"), COURSE_ID, "verified")
-
-        ((action, context),) = asked
-        assert (action, context["mode"]) == ("enroll", "verified")
-
-    def test_about_leaving(self, course):
-        learner = make_user()
-        api.add_enrollment(username("ada"), COURSE_ID)
-        asked.clear()
-
-        api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
-
-        ((action, context),) = asked
-        assert action == "unenroll"
-        assert set(context) == {"user", "course", "enrollment", "source"}
-        assert context["user"] == learner
-        assert context["course"] == course
-
-    def test_about_the_learners_own_list(self, course):
-        learner = make_user()
-        CourseEnrollment.enroll(learner, COURSE_ID)
-        asked.clear()
-
-        data.get_course_enrollments(username("ada"))
-
-        ((action, context),) = asked
-        assert action == "queryset"
-        assert context["user"] == learner
-        assert [row.user_id for row in context["queryset"]] == [learner.pk]
-
-    def test_once_per_learner_of_a_bulk(self, course):
+    def test_is_made_once_for_each_learner_of_a_bulk(self):
         learners = make_users(3)
         names = [user.get_username() for user in learners]
 
         api.bulk_enroll(COURSE_ID, names, mode="honor")
         api.bulk_enroll(COURSE_ID, names, action="unenroll")
 
-        assert [action for action, _ in asked] == ["enroll"] * 3 + ["unenroll"] * 3
-        assert [context["user"] for _, context in asked] == learners * 2
-        assert {context["source"] for _, context in asked} == {"bulk"}
-        assert all(context["course"] == course for _, context in asked)
+        assert [action for action, _ in calls] == ["enroll"] * 3 + ["unenroll"] * 3
+        assert [context["user"] for _, context in calls] == learners * 2
+        assert {context["source"] for _, context in calls} == {"bulk"}
 
-    def test_about_explaining(self, course):
-        make_user()
-
+    def test_is_made_to_explain(self):
         with nothing_written():
-            api.explain_enrollment(username("ada"), COURSE_ID, "honor")
+            api.explain_enrollment(ADA, COURSE_ID, "honor")
 
-        ((action, context),) = asked
+        ((action, context),) = calls
         assert (action, context["mode"]) == ("enroll", "honor")
 
-    def test_not_about_what_changes_nothing(self, course):
-        learner = make_user()
-        CourseEnrollment.enroll(learner, COURSE_ID)
-        asked.clear()
-
-        EnrollmentsService().enroll(learner, course)
-        api.update_enrollment(username("ada"), COURSE_ID, "audit", is_active=True)
-
-        assert asked == []
-
     @pytest.mark.rule("V1-UNENR-10")
-    def test_not_about_retirement(self, course):
-        CourseEnrollment.enroll(make_user(), COURSE_ID)
-        asked.clear()
+    def test_is_not_made_where_nothing_changes_or_for_retirement(self, ada, course):
+        CourseEnrollment.enroll(ada, COURSE_ID)
+        calls.clear()
 
-        api.unenroll_user_from_all_courses(username("ada"))
+        service.enroll(ada, course)
+        change("audit", is_active=True)
+        api.unenroll_user_from_all_courses(ADA)
 
-        assert asked == []
+        assert calls == []
 
 
 class TestVeto:
     @pytest.fixture(autouse=True)
     def _refusing(self, settings, course):
         CourseEnrollment.enroll(make_user("inside"), COURSE_ID)
-        make_user()
-        settings.ENROLLMENTS_FILTERS = [refuse]
+        settings.ENROLLMENTS_FILTERS = [veto]
 
-    def test_nothing_changes_and_the_message_is_the_filters(self, course):
-        name = username("inside")
-        for request in (
-            lambda: api.add_enrollment(username("ada"), COURSE_ID),
-            lambda: api.update_enrollment(name, COURSE_ID, "honor"),
-            lambda: api.update_enrollment(name, COURSE_ID, is_active=False),
-            lambda: EnrollmentsService().change_mode(
-                row_of_inside(course).user, course, "honor"
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            lambda: add(),
+            lambda: add(force_enrollment=True),
+            lambda: api.update_enrollment(username("inside"), COURSE_ID, "honor"),
+            lambda: api.update_enrollment(
+                username("inside"), COURSE_ID, is_active=False
             ),
-            lambda: api.get_enrollments(name),
-        ):
-            with (
-                nothing_written(),
-                pytest.raises(
-                    EnrollmentNotAllowed, match=r"^Not from where you are\.$"
-                ) as refusal,
-            ):
-                request()
-            assert refusal.value.code == "not_allowed"
+            lambda: service.change_mode(
+                CourseEnrollment.objects.get().user, COURSE_ID, "honor"
+            ),
+            lambda: api.get_enrollments(username("inside")),
+        ],
+    )
+    def test_refuses_with_the_message_of_the_filter(self, request_):
+        with refused(EnrollmentNotAllowed, match=r"^Not today\.$") as refusal:
+            request_()
 
-    def test_force_does_not_lift_it(self):
-        with refused(EnrollmentNotAllowed):
-            api.add_enrollment(username("ada"), COURSE_ID, force_enrollment=True)
+        assert refusal.value.code == "not_allowed"
 
-    def test_explaining_hears_it(self):
-        told = api.explain_enrollment(username("ada"), COURSE_ID)
+    def test_is_a_reason_when_explained(self):
+        explained = api.explain_enrollment(ADA, COURSE_ID)
 
-        assert told["allowed"] is False
-        assert told["reasons"] == [
-            {
-                "code": "not_allowed",
-                "message": "Not from where you are.",
-                "changes_at": None,
-            }
-        ]
+        reason = {"code": "not_allowed", "message": "Not today.", "changes_at": None}
+        assert explained["allowed"] is False
+        assert explained["reasons"] == [reason]
 
-    def test_a_bulk_row_tells_it_and_the_others_go_on(self, settings):
-        def refuse_ada(action, **context):
-            if context["user"].get_username() == username("ada"):
-                raise EnrollmentNotAllowed("Not Ada.")
+    @pytest.mark.parametrize("action", ["enroll", "unenroll"])
+    def test_is_an_error_of_one_row_of_a_bulk(self, ada, settings, action):
+        def refuse_ada(action, user, **context):
+            if user == ada:
+                veto(action)
 
-        settings.ENROLLMENTS_FILTERS = [refuse_ada]
+        settings.ENROLLMENTS_FILTERS = []
         make_user("bob")
+        if action == "unenroll":
+            api.bulk_enroll(COURSE_ID, [ADA, username("bob")])
+        settings.ENROLLMENTS_FILTERS = [refuse_ada]
+        before = len(event_types())
 
-        results = api.bulk_enroll(COURSE_ID, [username("ada"), username("bob")])
+        results = api.bulk_enroll(COURSE_ID, [ADA, username("bob")], action=action)
 
-        assert [one["status"] for one in results] == ["error", "created"]
-        assert (results[0]["code"], results[0]["message"]) == (
-            "not_allowed",
-            "Not Ada.",
-        )
+        done = {"enroll": "created", "unenroll": "deactivated"}[action]
+        assert [one["status"] for one in results] == ["error", done]
+        assert results[0]["code"] == "not_allowed"
+        assert results[0]["message"] == "Not today."
+        assert event_types()[before:] == [done]
 
-    def test_a_bulk_row_that_may_not_leave_stays(self, settings):
-        settings.ENROLLMENTS_FILTERS = [refuse_leaving]
-
-        (result,) = api.bulk_enroll(COURSE_ID, [username("inside")], action="unenroll")
-
-        assert (result["status"], result["message"]) == ("error", "Stay.")
-        assert event_types() == ["created"]
-
-    def test_mode_window_and_seats_are_told_in_this_order(self, settings):
+    def test_comes_after_the_mode_and_before_window_and_seats(self, ada, settings):
         shut = make_course(
             "shut", enrollment_end=NOON, max_student_enrollments_allowed=0
         )
 
         with pytest.raises(CourseModeNotFoundError):
-            EnrollmentsService().enroll(make_user("bob"), shut, "verified")
+            service.enroll(ada, shut, "verified")
         with pytest.raises(EnrollmentNotAllowed):
-            EnrollmentsService().enroll(make_user("eve"), shut)
+            service.enroll(ada, shut)
         settings.ENROLLMENTS_FILTERS = []
         with pytest.raises(CourseEnrollmentClosedError):
-            EnrollmentsService().enroll(make_user("kim"), shut)
+            service.enroll(ada, shut)
         with pytest.raises(CourseEnrollmentFullError):
-            EnrollmentsService().enroll(make_user("lee"), shut, force=True)
+            service.enroll(ada, shut, force=True)
 
 
 class TestChangedContext:
     @pytest.mark.rule("MDL-05")
-    def test_the_mode_may_be_one_that_the_course_does_not_offer(self, settings, course):
-        settings.ENROLLMENTS_FILTERS = [grant_scholarship]
-        learner = make_user()
+    def test_may_have_a_mode_that_the_course_does_not_offer(
+        self, ada, settings, course
+    ):
+        settings.ENROLLMENTS_FILTERS = [grant_scholarship, remember]
 
-        added = api.add_enrollment(username("ada"), COURSE_ID)
+        explained = api.explain_enrollment(ADA, COURSE_ID)
+        added = add()
 
+        assert (explained["allowed"], explained["mode"]) == (True, "scholarship")
         assert added["mode"] == "scholarship"
-        assert state_of(learner, course) == ("scholarship", True)
+        assert state_of(ada, course) == ("scholarship", True)
         assert EnrollmentEvent.objects.get().mode_after == "scholarship"
-
-    def test_explaining_tells_the_mode_that_it_would_be(self, settings, course):
-        settings.ENROLLMENTS_FILTERS = [grant_scholarship]
-        make_user()
-
-        told = api.explain_enrollment(username("ada"), COURSE_ID)
-
-        assert (told["allowed"], told["mode"]) == (True, "scholarship")
+        # The second filter gets what the first has returned.
+        assert {context["mode"] for _, context in calls} == {"scholarship"}
 
     @pytest.mark.parametrize("mode", ["", "x" * 101, None, 5, "\x00"])
-    def test_a_mode_that_no_row_can_hold_is_told(self, settings, course, mode):
+    def test_is_refused_with_a_mode_that_no_row_can_hold(self, settings, mode):
         settings.ENROLLMENTS_FILTERS = [lambda action, **context: {"mode": mode}]
-        make_user()
 
         with refused(CourseModeNotFoundError):
-            api.add_enrollment(username("ada"), COURSE_ID)
-        told = api.explain_enrollment(username("ada"), COURSE_ID)
-        assert [one["code"] for one in told["reasons"]] == ["mode_unavailable"]
+            add()
+        explained = api.explain_enrollment(ADA, COURSE_ID)
+        assert [one["code"] for one in explained["reasons"]] == ["mode_unavailable"]
 
-    def test_turning_a_change_back_leaves_nothing_to_do(self, settings, course):
-        make_user()
-        api.add_enrollment(username("ada"), COURSE_ID)
+    def test_may_leave_nothing_to_change(self, settings):
+        add()
         settings.ENROLLMENTS_FILTERS = [lambda action, **context: {"mode": "audit"}]
 
         with nothing_written():
-            updated = api.update_enrollment(username("ada"), COURSE_ID, "verified")
+            assert change("verified")["mode"] == "audit"
 
-        assert updated["mode"] == "audit"
-
-    def test_each_filter_sees_what_the_one_before_made_of_it(self, settings, course):
-        settings.ENROLLMENTS_FILTERS = [grant_scholarship, remember]
-        make_user()
-
-        api.add_enrollment(username("ada"), COURSE_ID)
-
-        assert asked[0][1]["mode"] == "scholarship"
-
-    def test_the_learners_list_may_be_narrowed(self, settings, course):
-        make_user()
-        api.add_enrollment(username("ada"), COURSE_ID)
+    def test_may_narrow_the_learners_list(self, settings):
+        add()
         settings.ENROLLMENTS_FILTERS = [
             lambda action, **context: {"queryset": context["queryset"].none()}
         ]
 
-        assert api.get_enrollments(username("ada")) == []
-        assert api.get_enrollment(username("ada"), COURSE_ID) is not None
+        assert api.get_enrollments(ADA) == []
+        assert api.get_enrollment(ADA, COURSE_ID) is not None
 
 
-class TestMisconfigured:
+class TestFailure:
     @pytest.mark.parametrize(
         "filters",
         [
@@ -333,24 +245,18 @@ class TestMisconfigured:
             [""],
         ],
     )
-    def test_a_filter_that_cannot_be_asked_refuses(self, settings, filters, course):
+    def test_to_import_a_filter_refuses(self, settings, filters):
         settings.ENROLLMENTS_FILTERS = filters
-        make_user()
 
         with refused(EnrollmentNotAllowed):
-            api.add_enrollment(username("ada"), course_id_of(course))
-        assert asked == []
+            add()
+        assert calls == []
 
-    def test_a_filter_that_raises_anything_else_is_heard(self, settings, course):
+    def test_of_any_other_kind_is_raised(self, settings):
         def fail(action, **context):
             raise ZeroDivisionError
 
         settings.ENROLLMENTS_FILTERS = [fail]
-        make_user()
 
         with refused(ZeroDivisionError):
-            api.add_enrollment(username("ada"), COURSE_ID)
-
-
-def row_of_inside(course):
-    return CourseEnrollment.objects.get(course=course)
+            add()

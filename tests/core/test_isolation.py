@@ -1,4 +1,4 @@
-"""What fails for one of many fails for that one alone."""
+"""The failure of one row is that of no other."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from django.db import (
 from django_enrollments.core import isolation
 from django_enrollments.core.isolation import each, patiently
 from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
+from tests.databases import lock_error
 
 USING = "default"
 
@@ -26,7 +27,7 @@ def _no_pauses(monkeypatch):
 
 
 class Work:
-    """Doubles numbers, but for some; remembers in what parts."""
+    """Doubles numbers and fails for some; keeps the parts that it was called with."""
 
     def __init__(self, *bad, error):
         self.bad = set(bad)
@@ -38,18 +39,6 @@ class Work:
         if self.bad & set(items):
             raise self.error
         return [2 * item for item in items]
-
-
-def a_lock():
-    """Return what the database under test raises when a lock is not to be had."""
-    error = OperationalError("database is locked")
-    if connection.vendor == "mysql":
-        error = OperationalError(1205, "Lock wait timeout exceeded")
-    elif connection.vendor == "postgresql":
-        from psycopg.errors import LockNotAvailable
-
-        error.__cause__ = LockNotAvailable("canceling statement due to lock timeout")
-    return error
 
 
 @pytest.mark.django_db(transaction=True)
@@ -95,7 +84,7 @@ class TestEach:
         assert caplog.messages == ["Rows of a bulk failed: Unexpected KeyError."]
 
     def test_blames_nobody_for_a_lock(self):
-        work = Work(2, error=a_lock())
+        work = Work(2, error=lock_error())
 
         results = each(work, range(4), using=USING)
 
@@ -114,13 +103,13 @@ class TestEach:
 
     def test_leaves_to_the_caller_what_their_transaction_has_come_to(self):
         with pytest.raises(OperationalError), transaction.atomic():
-            each(Work(2, error=a_lock()), range(4), using=USING)
+            each(Work(2, error=lock_error()), range(4), using=USING)
 
     def test_leaves_to_the_caller_a_transaction_they_began_without_a_block(self):
         transaction.set_autocommit(False)
         try:
             with pytest.raises(OperationalError):
-                each(Work(2, error=a_lock()), range(4), using=USING)
+                each(Work(2, error=lock_error()), range(4), using=USING)
         finally:
             transaction.rollback()
             transaction.set_autocommit(True)
@@ -140,14 +129,14 @@ class TestPatiently:
         def work():
             tries.append(1)
             if len(tries) < 3:
-                raise a_lock()
+                raise lock_error()
             return "done"
 
         assert patiently(work, using=USING) == "done"
 
     def test_gives_up_in_the_end(self):
         with pytest.raises(OperationalError):
-            patiently(lambda: Work(0, error=a_lock())([0]), using=USING)
+            patiently(lambda: Work(0, error=lock_error())([0]), using=USING)
 
     @pytest.mark.parametrize(
         "error", [OperationalError("no such table"), DataError("no"), KeyError("x")]

@@ -30,10 +30,7 @@ service = EnrollmentsService()
 
 def _columns_of_host():
     users, courses = get_user_model(), get_course_model()
-    names = [
-        (courses, get_course_adapter().course_id),
-        (users, users.USERNAME_FIELD),
-    ]
+    names = [(courses, get_course_adapter().course_id), (users, users.USERNAME_FIELD)]
     return [(model, model._meta.get_field(name)) for model, name in names]
 
 

@@ -52,8 +52,7 @@ def invitations():
 
 
 class TestRenameCourseId:
-    def test_moves_roles_and_invitations_and_nothing_else(self):
-        ada = make_user("ada")
+    def test_moves_roles_and_invitations_and_nothing_else(self, ada):
         grant(ada, "old-1")
         grant(ada, "old-1", "instructor", org="old")
         grant(ada, "", "staff", org="old-1")
@@ -84,8 +83,7 @@ class TestRenameCourseId:
         assert api.rename_course_id("old", "new") == {"roles": 0, "invitations": 0}
         assert (roles(), invitations()) == before
 
-    def test_and_back_again(self):
-        ada = make_user("ada")
+    def test_and_back_again(self, ada):
         grant(ada, "old")
         api.rename_course_id("old", "new")
         api.rename_course_id("new", "old")
@@ -138,8 +136,7 @@ class TestRenameCourseId:
         assert api.rename_course_id("old", "new")["invitations"] == 2
         assert invitations() == {("bob", "new", kept), ("eve", "new", "old")}
 
-    def test_many_at_once(self):
-        ada = make_user("ada")
+    def test_many_at_once(self, ada):
         for course_id in ("old", "new"):
             CourseAccessRole.objects.bulk_create(
                 CourseAccessRole(user=ada, course_id=course_id, role=f"role{n}")
@@ -158,8 +155,7 @@ class TestRenameCourseId:
         assert not CourseAccessRole.objects.filter(course_id="old").exists()
 
     @pytest.mark.parametrize("look_alike", ["OLD", "óld", "old ", "old-1"])
-    def test_ids_are_compared_to_the_letter(self, look_alike):
-        ada = make_user("ada")
+    def test_ids_are_compared_to_the_letter(self, ada, look_alike):
         grant(ada, look_alike)
         grant(ada, "old")
         invite("bob", look_alike)
@@ -172,8 +168,7 @@ class TestRenameCourseId:
         }
         assert invitations() == {("bob", look_alike, ""), ("bob", "new", "")}
 
-    def test_only_the_case_may_change(self):
-        ada = make_user("ada")
+    def test_only_the_case_may_change(self, ada):
         grant(ada, "Al-1")
         invite("bob", "Al-1")
 
@@ -182,8 +177,7 @@ class TestRenameCourseId:
         assert invitations() == {("bob", "al-1", "")}
 
     @pytest.mark.parametrize("old", ["", None, b"old", "x" * 256, "\x00", ["old"]])
-    def test_what_is_no_old_id_is_refused(self, old):
-        ada = make_user("ada")
+    def test_what_is_no_old_id_is_refused(self, ada, old):
         grant(ada, "", org="org")
 
         with pytest.raises(CourseNotFoundError):
@@ -208,9 +202,8 @@ class TestRenameCourseId:
         assert api.rename_course_id("a b", make_course("a-b"))["roles"] == 1
         assert {one[2] for one in roles()} == {"a-b"}
 
-    def test_the_history_keeps_the_id_of_its_time(self):
-        learner = make_user("ada")
-        service.enroll(learner, make_course("old"))
+    def test_the_history_keeps_the_id_of_its_time(self, ada):
+        service.enroll(ada, make_course("old"))
 
         api.rename_course_id("old", "new")
 
@@ -260,8 +253,7 @@ class TestRenameCourseId:
 
 @pytest.mark.django_db(transaction=True)
 class TestTransactions:
-    def test_moves_all_or_nothing(self, monkeypatch):
-        ada = make_user("ada")
+    def test_moves_all_or_nothing(self, ada, monkeypatch):
         grant(ada, "old")
         invite("bob", "old")
 
@@ -299,8 +291,7 @@ class TestTransactions:
         assert moved == {"roles": 1, "invitations": 0}
         assert roles() == {(ada.pk, "", "new", "staff")}
 
-    def test_within_a_transaction_of_the_caller(self):
-        ada = make_user("ada")
+    def test_within_a_transaction_of_the_caller(self, ada):
         grant(ada, "old")
 
         with transaction.atomic():
@@ -311,8 +302,7 @@ class TestTransactions:
 
 
 class TestCommand:
-    def test_moves_and_prints_how_many(self):
-        ada = make_user("ada")
+    def test_moves_and_prints_how_many(self, ada):
         grant(ada, "old")
         invite("bob", "old")
         out = StringIO()

@@ -37,8 +37,6 @@ from django_enrollments.models import (
     EnrollmentEvent,
 )
 from django_enrollments.services import EnrollmentsService
-from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import is_enrollment_locked, without_waiting
 from tests.factories import (
     NOON,
     course_id_of,
@@ -48,6 +46,8 @@ from tests.factories import (
     make_users,
     username,
 )
+from tests.processes.calls import is_enrollment_locked, without_waiting
+from tests.processes.concurrent import at_once
 from tests.watching import listening, nothing_written
 
 USING = write_alias()

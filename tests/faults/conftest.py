@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-# One fixture for both, since both fill the servers' connections.
+from pathlib import Path
+
+import pytest
+
 from tests.concurrency.conftest import _one_crowd_at_a_time, way
 
 __all__ = ["_one_crowd_at_a_time", "way"]
+
+
+def pytest_collection_modifyitems(items):
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.slow)

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
 from django_enrollments import api
 from django_enrollments.core import course_details_cache
-from tests.concurrency.evidence import seats_taken
 from tests.factories import course_id_of, make_course, make_mode, make_users
-from tests.faults.deeds import DOORS
-from tests.faults.evidence import assert_nothing_is_half_done
 from tests.http import ask, get
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.processes.checks import (
+    assert_nothing_is_incomplete,
+    by_every_function,
+    seats_taken,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _broken_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _broken_cache(settings, monkeypatch):
     settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.EverythingFails"}}
     monkeypatch.setattr(course_details_cache, "_logged", {})
 
 
 class TestACacheThatRaises:
-    @pytest.mark.parametrize("enroll", DOORS, ids=[door.__name__ for door in DOORS])
-    def test_keeps_nobody_from_enrolling(self, enroll: Callable[[Any, str], None]):
+    @by_every_function
+    def test_keeps_nobody_from_enrolling(self, enroll):
         course = make_course(max_student_enrollments_allowed=1)
         (ada,) = make_users(1)
 
         enroll(ada, course_id_of(course))
 
         assert seats_taken(course) == 1
-        assert_nothing_is_half_done({course: 1})
+        assert_nothing_is_incomplete({course: 1})
 
     def test_keeps_nobody_from_reading_and_shows_what_is_true(self):
         course = make_course()

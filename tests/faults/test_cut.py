@@ -9,18 +9,21 @@ from django.db import OperationalError, connection
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment, EmailOptIn
-from tests.concurrency.evidence import assert_history_is_true, seats_taken
 from tests.factories import course_id_of, make_course, make_users
-from tests.faults.actors import Actor, acting, pausing_after
-from tests.faults.deeds import (
+from tests.http import client_of
+from tests.processes.calls import (
     call_after_cuts,
     enroll_by_api,
     enroll_in_bulk,
     enroll_with_everything,
     post_everything,
 )
-from tests.faults.evidence import assert_nothing_is_half_done
-from tests.http import client_of
+from tests.processes.checks import (
+    assert_history_is_true,
+    assert_nothing_is_incomplete,
+    seats_taken,
+)
+from tests.processes.controlled import Controlled, paused, pausing_after
 from tests.watching import stored
 
 #: How the statements begin after which a connection is cut.
@@ -37,7 +40,7 @@ pytestmark = [
 ]
 
 
-def cut(session: int | None) -> None:
+def cut(session: int | None):
     """Have the server end a connection."""
     statement = {
         "postgresql": "SELECT pg_terminate_backend(%s, 10000)",
@@ -57,53 +60,53 @@ class TestAConnectionThatIsCut:
         ]
 
         cuts = 0
-        actor = Actor(partial(call_after_cuts, call, in_between))
-        while actor.has_paused():
+        process = Controlled(partial(call_after_cuts, call, in_between))
+        while process.has_paused():
             assert not CourseEnrollment.objects.filter(user=ada).exists()
             assert not EmailOptIn.objects.exists()
             assert seats_taken(course) == cuts
-            cut(actor.session)
-            actor.go_on()
+            cut(process.session)
+            process.go_on()
             cuts += 1
-        answer = actor.answer()
+        answer = process.answer()
 
         assert cuts > 6
         assert answer.unwrap() == [OperationalError] * cuts
-        assert_nothing_is_half_done({course: 100})
+        assert_nothing_is_incomplete({course: 100})
         assert_history_is_true([answer])
 
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_leaves_a_bulk_that_tells_who_is_in(self, beginning: str):
+    def test_leaves_a_bulk_that_tells_who_is_in(self, beginning):
         course = make_course(max_student_enrollments_allowed=2)
         (ada,) = make_users(1)
         call = partial(enroll_in_bulk, ada, course_id_of(course))
 
-        with acting(partial(pausing_after, 1, call, of=beginning)) as actor:
-            cut(actor.session)
-            actor.go_on()
-            answer = actor.answer()
+        with paused(partial(pausing_after, 1, call, of=beginning)) as process:
+            cut(process.session)
+            process.go_on()
+            answer = process.answer()
 
         # It may have tried again, by a connection of its own making.
         assert answer.error in {None, CourseEnrollmentError}, answer
         assert seats_taken(course) == (answer.error is None)
-        assert_nothing_is_half_done({course: 2})
+        assert_nothing_is_incomplete({course: 2})
         assert_history_is_true([answer])
 
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_answers_500_to_a_request_that_left_nothing(self, beginning: str):
+    def test_answers_500_to_a_request_that_left_nothing(self, beginning):
         course = make_course(max_student_enrollments_allowed=1)
         (ada,) = make_users(1)
         cookies = {name: one.value for name, one in client_of(ada).cookies.items()}
         call = partial(post_everything, cookies, course_id_of(course))
         before = stored()
 
-        with acting(partial(pausing_after, 1, call, of=beginning)) as actor:
-            cut(actor.session)
-            actor.go_on()
-            cut_off = actor.answer()
+        with paused(partial(pausing_after, 1, call, of=beginning)) as process:
+            cut(process.session)
+            process.go_on()
+            cut_off = process.answer()
         assert stored() == before
         assert not EmailOptIn.objects.exists()
-        undisturbed = Actor(call).answer()
+        undisturbed = Controlled(call).answer()
 
         assert (cut_off.value, undisturbed.value) == (500, 200)
-        assert_nothing_is_half_done({course: 1})
+        assert_nothing_is_incomplete({course: 1})

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 
 from django_enrollments import api
 from django_enrollments.errors import CourseEnrollmentError
-from tests.concurrency.evidence import seats_taken
 from tests.factories import course_id_of, make_course, make_users
-from tests.faults.actors import Actor
-from tests.faults.deeds import (
-    DOORS,
+from tests.processes.calls import (
     enroll_by_api,
     enroll_with_everything,
     with_small_files,
 )
-from tests.faults.evidence import (
-    assert_nobody_has_to_wait,
-    assert_nothing_is_half_done,
+from tests.processes.checks import (
+    assert_no_lock_is_left,
+    assert_nothing_is_incomplete,
+    by_every_function,
+    seats_taken,
 )
+from tests.processes.controlled import Controlled
 from tests.watching import listening, nothing_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ only_on_sqlite = pytest.mark.skipif(
 )
 
 
-def execute(statement: str) -> Any:
+def execute(statement: str):
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchone() if cursor.description else None
@@ -76,10 +76,8 @@ def full() -> Iterator[None]:
 
 
 class TestAReadOnlyDatabase:
-    @pytest.mark.parametrize("enroll", DOORS, ids=[door.__name__ for door in DOORS])
-    def test_refuses_the_whole_and_goes_on_being_read(
-        self, enroll: Callable[[Any, str], None]
-    ):
+    @by_every_function
+    def test_refuses_the_whole_and_goes_on_being_read(self, enroll):
         course = make_course(max_student_enrollments_allowed=2)
         ada, bob = make_users(2)
         enroll_by_api(bob, course_id_of(course))
@@ -110,22 +108,24 @@ class TestAFullDisk:
                     break
                 let_in += 1
             seats_when_full = seats_taken(course)
-            assert_nothing_is_half_done({course: 200})
+            assert_nothing_is_incomplete({course: 200})
 
         assert let_in == seats_when_full < 200
-        assert_nobody_has_to_wait(course)
+        assert_no_lock_is_left(course)
 
     @only_on_sqlite
     @pytest.mark.parametrize("kilobytes", [4, 16, 64])
-    def test_that_fails_in_the_middle_of_a_commit_leaves_nothing(self, kilobytes: int):
+    def test_that_fails_in_the_middle_of_a_commit_leaves_nothing(self, kilobytes):
         course = make_course(max_student_enrollments_allowed=2)
         (ada,) = make_users(1)
         call = partial(enroll_with_everything, ada, course_id_of(course))
 
         with nothing_written():
-            answer = Actor(partial(with_small_files, 1024 * kilobytes, call)).answer()
+            answer = Controlled(
+                partial(with_small_files, 1024 * kilobytes, call)
+            ).answer()
 
         assert answer.error is OperationalError
         assert answer.heard == ()
-        assert_nothing_is_half_done({course: 2})
-        assert_nobody_has_to_wait(course)
+        assert_nothing_is_incomplete({course: 2})
+        assert_no_lock_is_left(course)

@@ -7,82 +7,79 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.concurrency.crowd import at_once
-from tests.concurrency.deeds import set_capacity, without_waiting
-from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
 from tests.factories import course_id_of, make_course, make_users
-from tests.faults.actors import acting
-from tests.faults.deeds import DOORS, asking_a_slow_filter, enroll_by_api
+from tests.processes.calls import (
+    asking_a_slow_filter,
+    enroll_by_api,
+    set_capacity,
+    without_waiting,
+)
+from tests.processes.checks import (
+    assert_history_is_true,
+    by_every_function,
+    seats_taken,
+    tally,
+)
+from tests.processes.concurrent import at_once
+from tests.processes.controlled import paused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.concurrency.crowd import Answer
+    from tests.processes.concurrent import Answer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-through_every_door = pytest.mark.parametrize(
-    "enroll", DOORS, ids=[door.__name__ for door in DOORS]
-)
-
 
 class TestASlowFilter:
-    @through_every_door
-    def test_keeps_no_other_learner_of_the_course_waiting(
-        self, enroll: Callable[[Any, str], None]
-    ):
+    @by_every_function
+    def test_keeps_no_other_learner_of_the_course_waiting(self, enroll):
         course = make_course(max_student_enrollments_allowed=3)
         ada, bob, eve = make_users(3)
         slow = partial(asking_a_slow_filter, partial(enroll, ada, course_id_of(course)))
 
-        with acting(slow) as actor:
+        with paused(slow) as process:
             answers = self._enroll_at_once(course, [bob, eve])
             meanwhile = seats_taken(course)
-            actor.go_on()
-            answers.append(actor.answer())
+            process.go_on()
+            answers.append(process.answer())
 
         assert tally(answers) == {"fine": 3}
         assert (meanwhile, seats_taken(course)) == (2, 3)
         assert_history_is_true(answers)
 
-    @through_every_door
-    def test_gives_no_seat_that_was_taken_meanwhile(
-        self, enroll: Callable[[Any, str], None]
-    ):
+    @by_every_function
+    def test_gives_no_seat_that_was_taken_meanwhile(self, enroll):
         course = make_course(max_student_enrollments_allowed=1)
         ada, bob = make_users(2)
         slow = partial(asking_a_slow_filter, partial(enroll, ada, course_id_of(course)))
 
-        with acting(slow) as actor:
+        with paused(slow) as process:
             answers = self._enroll_at_once(course, [bob])
-            actor.go_on()
-            late = actor.answer()
+            process.go_on()
+            late = process.answer()
 
         assert tally(answers) == {"fine": 1}
         assert "full" in late.text
         assert seats_taken(course) == 1
         assert_history_is_true([*answers, late])
 
-    @through_every_door
-    def test_gives_no_seat_too_many_of_a_limit_that_was_set_meanwhile(
-        self, enroll: Callable[[Any, str], None]
-    ):
+    @by_every_function
+    def test_gives_no_seat_too_many_of_a_limit_that_was_set_meanwhile(self, enroll):
         course = make_course()
         ada, bob = make_users(2)
         slow = partial(asking_a_slow_filter, partial(enroll, ada, course_id_of(course)))
 
-        with acting(slow) as actor:
+        with paused(slow) as process:
             set_capacity(course.pk, 1)
             answers = self._enroll_at_once(course, [bob])
-            actor.go_on()
-            late = actor.answer()
+            process.go_on()
+            late = process.answer()
 
         assert tally(answers) == {"fine": 1}
         assert "full" in late.text
         assert seats_taken(course) == 1
         assert_history_is_true([*answers, late])
 
-    def _enroll_at_once(self, course: Any, users: list[Any]) -> list[Answer]:
+    def _enroll_at_once(self, course, users: list[Any]) -> list[Answer]:
         """Enroll others, who fail if they have to wait."""
         calls = [partial(enroll_by_api, user, course_id_of(course)) for user in users]
         # One by one, for on SQLite they would wait for each other.

@@ -5,29 +5,30 @@ from __future__ import annotations
 import time
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from django_enrollments.models import CourseEnrollmentAllowed, EmailOptIn
 from django_enrollments.signals import enrollment_created
-from tests.concurrency.evidence import assert_history_folds, seats_taken
 from tests.factories import course_id_of, make_course, make_modes, make_users
-from tests.faults.actors import Actor, acting, pause, pausing_after
-from tests.faults.deeds import enroll_in_bulk, enroll_with_everything, rampage
-from tests.faults.evidence import (
-    assert_nobody_has_to_wait,
-    assert_nothing_is_half_done,
+from tests.processes.calls import (
+    enroll_in_bulk,
+    enroll_with_everything,
+    make_random_calls,
 )
+from tests.processes.checks import (
+    assert_history_folds,
+    assert_no_lock_is_left,
+    assert_nothing_is_incomplete,
+    seats_taken,
+)
+from tests.processes.controlled import Controlled, pause, paused, pausing_after
 from tests.watching import stored
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def make_invited_learner(course: Any) -> Any:
+def make_invited_learner(course):
     """Make a learner for whom an invitation waits."""
     (ada,) = make_users(1)
     CourseEnrollmentAllowed.objects.create(
@@ -36,8 +37,8 @@ def make_invited_learner(course: Any) -> Any:
     return ada
 
 
-def enroll_while_a_receiver_pauses(user: Any, course_id: str) -> None:
-    def receive(**carried: Any) -> None:
+def enroll_while_a_receiver_pauses(user, course_id: str):
+    def receive(**carried):
         pause()
 
     enrollment_created.connect(receive)
@@ -46,9 +47,7 @@ def enroll_while_a_receiver_pauses(user: Any, course_id: str) -> None:
 
 class TestAProcessThatIsKilled:
     @pytest.mark.parametrize("enroll", [enroll_with_everything, enroll_in_bulk])
-    def test_leaves_nothing_after_whichever_statement_it_dies(
-        self, enroll: Callable[[Any, str], None]
-    ):
+    def test_leaves_nothing_after_whichever_statement_it_dies(self, enroll):
         course = make_course(max_student_enrollments_allowed=1)
         ada = make_invited_learner(course)
         before = stored()
@@ -56,33 +55,33 @@ class TestAProcessThatIsKilled:
 
         died_after = 0
         while True:
-            actor = Actor(partial(pausing_after, died_after + 1, call))
-            if not actor.has_paused():
+            process = Controlled(partial(pausing_after, died_after + 1, call))
+            if not process.has_paused():
                 break
-            actor.kill()
+            process.kill()
             died_after += 1
             assert stored() == before
             assert not EmailOptIn.objects.exists()
-        assert actor.answer().error is None
+        assert process.answer().error is None
 
         assert died_after > 7
         assert seats_taken(course) == 1
-        assert_nothing_is_half_done({course: 1})
-        assert_nobody_has_to_wait(course)
+        assert_nothing_is_incomplete({course: 1})
+        assert_no_lock_is_left(course)
 
     def test_keeps_all_once_it_has_committed(self):
         course = make_course(max_student_enrollments_allowed=1)
         ada = make_invited_learner(course)
         call = partial(enroll_while_a_receiver_pauses, ada, course_id_of(course))
 
-        with acting(call) as actor:
-            actor.kill()
+        with paused(call) as process:
+            process.kill()
 
         assert seats_taken(course) == 1
         assert EmailOptIn.objects.count() == 1
         assert len(assert_history_folds()) == 1
-        assert_nothing_is_half_done({course: 1})
-        assert_nobody_has_to_wait(course)
+        assert_nothing_is_incomplete({course: 1})
+        assert_no_lock_is_left(course)
 
     def test_leaves_nothing_half_done_wherever_it_dies(self):
         few = make_course("course-v1:edX+Few+R", max_student_enrollments_allowed=4)
@@ -99,16 +98,16 @@ class TestAProcessThatIsKilled:
 
         for wave in range(4):
             calls = [
-                partial(rampage, 10 * wave + seed, names, course_ids)
+                partial(make_random_calls, 10 * wave + seed, names, course_ids)
                 for seed in range(6)
             ]
-            actors = [Actor(call) for call in calls]
-            assert all(actor.has_paused() for actor in actors)
-            for actor in actors:
-                actor.go_on()
-            for actor in actors:
+            processes = [Controlled(call) for call in calls]
+            assert all(process.has_paused() for process in processes)
+            for process in processes:
+                process.go_on()
+            for process in processes:
                 time.sleep(random.uniform(0, 0.2))
-                assert actor.is_busy(), actor.answer()
-                actor.kill()
-            assert_nothing_is_half_done({few: 4})
-            assert_nobody_has_to_wait(few, many)
+                assert process.is_busy(), process.answer()
+                process.kill()
+            assert_nothing_is_incomplete({few: 4})
+            assert_no_lock_is_left(few, many)

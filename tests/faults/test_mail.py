@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import django
 import pytest
@@ -14,28 +13,24 @@ from django_enrollments.backends import notifications
 from django_enrollments.backends.notifications import EmailBackend, NotificationData
 from django_enrollments.enrollments_notifications import EnrollmentNotificationSender
 from django_enrollments.signals import enrollment_created
-from tests.concurrency.crowd import PATIENCE_SECONDS, at_once
-from tests.concurrency.deeds import without_waiting
-from tests.concurrency.evidence import assert_history_is_true, seats_taken, tally
 from tests.factories import course_id_of, make_course, make_users
-from tests.faults.actors import Actor
-from tests.faults.deeds import enroll_by_api, enroll_with_everything
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.processes.calls import enroll_by_api, enroll_with_everything, without_waiting
+from tests.processes.checks import assert_history_is_true, seats_taken, tally
+from tests.processes.concurrent import PATIENCE_SECONDS, at_once
+from tests.processes.controlled import Controlled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def silent_server() -> Iterator[socket.socket]:
+def silent_server():
     """Listen as a mail server does, and say nothing to whoever connects."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE_SECONDS)
         yield server
 
 
-def send_mail_to(settings: Any, port: int, timeout: float | None = None) -> None:
+def send_mail_to(settings, port: int, timeout: float | None = None):
     """Have mail sent by SMTP, in the settings that the Django under test knows."""
     path = "django.core.mail.backends.smtp.EmailBackend"
     if django.VERSION >= (6, 1):
@@ -47,11 +42,11 @@ def send_mail_to(settings: Any, port: int, timeout: float | None = None) -> None
         settings.EMAIL_TIMEOUT = timeout
 
 
-def enroll_while_mail_hangs(user: Any, course_id: str, port: int) -> None:
+def enroll_while_mail_hangs(user, course_id: str, port: int):
     """Enroll; a receiver tells the learner by a server that says nothing."""
     send_mail_to(django_settings, port, timeout=PATIENCE_SECONDS)
 
-    def tell(enrollment: Any, **carried: Any) -> None:
+    def tell(enrollment, **carried):
         sender = EnrollmentNotificationSender(
             enrollment.course, enrollment.user_id, "2026-03-05T18:30:00Z"
         )
@@ -62,22 +57,22 @@ def enroll_while_mail_hangs(user: Any, course_id: str, port: int) -> None:
 
 
 class TestAMailServerThatHangs:
-    def test_holds_no_lock_and_no_transaction_open(self, silent_server: socket.socket):
+    def test_holds_no_lock_and_no_transaction_open(self, silent_server):
         course = make_course(max_student_enrollments_allowed=2)
         ada, bob = make_users(2)
         port = silent_server.getsockname()[1]
         call = partial(enroll_while_mail_hangs, ada, course_id_of(course), port)
         others = partial(enroll_by_api, bob, course_id_of(course))
 
-        actor = Actor(call)
+        process = Controlled(call)
         client, _ = silent_server.accept()
         try:
             taken = seats_taken(course)
             answers = at_once([partial(without_waiting, others)])
-            is_waiting = actor.is_busy()
+            is_waiting = process.is_busy()
         finally:
             client.close()
-        answers.append(actor.answer())
+        answers.append(process.answer())
 
         assert (taken, is_waiting) == (1, True)
         assert tally(answers) == {"fine": 2}
@@ -88,12 +83,7 @@ class TestAMailServerThatHangs:
 class TestEmailBackend:
     @pytest.mark.parametrize(("timeout", "most"), [(None, 0.1), (0.2, 60)])
     def test_gives_up_after_the_timeout_of_the_host_or_its_own(
-        self,
-        settings: Any,
-        monkeypatch: pytest.MonkeyPatch,
-        silent_server: socket.socket,
-        timeout: float | None,
-        most: float,
+        self, settings, monkeypatch, silent_server, timeout, most
     ):
         monkeypatch.setattr(notifications, "MAIL_TIMEOUT_SECONDS", most)
         send_mail_to(settings, silent_server.getsockname()[1], timeout)

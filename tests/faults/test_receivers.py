@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.signals import enrollment_created
-from tests.concurrency.evidence import assert_history_folds, seats_taken
 from tests.factories import course_id_of, make_course, make_users
-from tests.faults.deeds import DOORS
-from tests.faults.evidence import assert_nothing_is_half_done
+from tests.processes.checks import (
+    assert_history_folds,
+    assert_nothing_is_incomplete,
+    by_every_function,
+    seats_taken,
+)
 from tests.watching import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-through_every_door = pytest.mark.parametrize(
-    "enroll", DOORS, ids=[door.__name__ for door in DOORS]
-)
 
 
 @contextmanager
 def raising(error: BaseException) -> Iterator[None]:
     """Connect a receiver that raises, before any other."""
 
-    def fail(**carried: Any) -> None:
+    def fail(**carried):
         raise error
 
     enrollment_created.connect(fail)
@@ -40,10 +39,8 @@ def raising(error: BaseException) -> Iterator[None]:
 
 
 class TestAReceiverThatRaises:
-    @through_every_door
-    def test_is_logged_and_the_enrollment_and_the_others_go_on(
-        self, enroll: Callable[[Any, str], None], caplog: Any
-    ):
+    @by_every_function
+    def test_is_logged_and_the_enrollment_and_the_others_go_on(self, enroll, caplog):
         course = make_course(max_student_enrollments_allowed=1)
         (ada,) = make_users(1)
 
@@ -54,12 +51,10 @@ class TestAReceiverThatRaises:
         assert [record.exc_text for record in caplog.records if record.exc_info]
         assert "broken receiver" in caplog.text
         assert seats_taken(course) == 1
-        assert_nothing_is_half_done({course: 1})
+        assert_nothing_is_incomplete({course: 1})
 
     @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
-    def test_ends_the_process_if_it_says_so_and_the_enrollment_stays(
-        self, error: BaseException
-    ):
+    def test_ends_the_process_if_it_says_so_and_the_enrollment_stays(self, error):
         course = make_course(max_student_enrollments_allowed=2)
         ada, bob = make_users(2)
         service = EnrollmentsService()

@@ -17,10 +17,10 @@ from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent, get_course_model
 from tests.enrolling import enroll_or_change
 from tests.factories import make_course, make_users, username
-from tests.faults.actors import Actor, is_told_to_go_on, pause
-from tests.faults.deeds import enroll_by_api, own_list, soon
-from tests.faults.evidence import assert_nothing_is_half_done
-from tests.faults.servers import SERVERS, find_program, serving
+from tests.processes.calls import enroll_by_api, own_list, without_waiting
+from tests.processes.checks import assert_nothing_is_incomplete
+from tests.processes.controlled import Controlled, has_sign, pause
+from tests.processes.servers import SERVERS, find_program, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ WORKERS = 4
 PEACE_SECONDS = 0.5
 
 
-def furnish() -> None:
+def furnish():
     """Make tables in an empty database, and in them a course and who wants it."""
     call_command("migrate", verbosity=0)
     make_course(COURSE_ID, max_student_enrollments_allowed=SEATS)
@@ -73,7 +73,7 @@ def carry_on(names: Sequence[str]) -> int:
             continue
         if number == 1:
             pause()
-        elif is_told_to_go_on():
+        elif has_sign():
             break
     return failures
 
@@ -81,17 +81,16 @@ def carry_on(names: Sequence[str]) -> int:
 def look_around() -> set[UUID]:
     """Check a database that was furnished, and give the ids of its events."""
     course = get_course_model()._base_manager.get()
-    assert_nothing_is_half_done({course: SEATS})
+    assert_nothing_is_incomplete({course: SEATS})
     event_ids = set(EnrollmentEvent.objects.values_list("event_id", flat=True))
     (newcomer,) = make_users(1, prefix="newcomer")
     with suppress(CourseEnrollmentError):
-        soon(partial(enroll_by_api, newcomer, COURSE_ID))
+        without_waiting(partial(enroll_by_api, newcomer, COURSE_ID), 20)
     return event_ids
 
 
-@pytest.mark.slow
 class TestAServerThatIsRestarted:
-    def test_keeps_what_it_confirmed_and_nothing_half_done(self) -> None:
+    def test_keeps_what_it_confirmed_and_nothing_half_done(self):
         if connection.vendor not in SERVERS:
             pytest.skip("SQLite has no server.")
         kind = SERVERS[connection.vendor]
@@ -100,7 +99,7 @@ class TestAServerThatIsRestarted:
             pytest.skip(f"There is no {' and no '.join(missing)} here.")
 
         with serving(kind) as server:
-            hire = partial(Actor, database=server.settings())
+            hire = partial(Controlled, database=server.settings())
             hire(furnish).answer().unwrap()
             names = [username(f"learner{number}") for number in range(LEARNERS)]
             workers = [

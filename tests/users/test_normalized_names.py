@@ -1,4 +1,4 @@
-"""Usernames in any normal form of Unicode (contract §9)."""
+"""Usernames in any normal form of Unicode."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ from django_enrollments.models import (
     CourseEnrollment,
     UserRetirementStatus,
 )
-from tests.factories import (
-    is_default_host,
-    make_course,
-    make_modes,
-    make_user,
-    username,
-)
+from tests.factories import is_default_host, make_course, make_user, username
 from tests.http import ENROLLMENT, ROOT, ask, client_of, get, put
 
 pytestmark = pytest.mark.django_db
@@ -36,9 +30,7 @@ PLAIN = username("Kate")
 
 @pytest.fixture
 def course():
-    course = make_course(COURSE_ID)
-    make_modes(course, "audit", "honor")
-    return course
+    return make_course(COURSE_ID, modes=["audit", "honor"])
 
 
 @pytest.fixture
@@ -62,15 +54,16 @@ def names_in(response):
 
 @pytest.mark.parametrize("given", SPELLINGS)
 class TestSpellings:
-    def test_are_found_in_python(self, course, jose, given):
+    def test_are_found_in_python(self, course, jose, given, settings):
         CourseAccessRole.objects.create(user=jose, role="staff", course_id="any")
         (result,) = api.bulk_enroll(COURSE_ID, [given])
         assert (result["identifier"], result["status"]) == (given, "created")
         (unchanged,) = api.bulk_enroll(COURSE_ID, [given])
         assert unchanged["status"] == "unchanged"
         enrollment = api.get_enrollment(given, COURSE_ID)
-        assert enrollment is not None
         assert enrollment["user"] == NAME
+        assert api.get_enrollments(given) == [enrollment]
+        settings.ENROLLMENTS_FILTERS = [lambda action, **context: None]
         assert api.get_enrollments(given) == [enrollment]
         assert api.update_enrollment(given, COURSE_ID, mode="honor")["user"] == NAME
         attribute = {"namespace": "a", "name": "b", "value": "c"}
@@ -81,12 +74,6 @@ class TestSpellings:
         assert [reason["code"] for reason in reasons] == ["already_enrolled"]
         assert api.leave_all_courses(given) == [COURSE_ID]
 
-    def test_are_found_with_a_filter(self, course, jose, given, settings):
-        settings.ENROLLMENTS_FILTERS = [lambda action, **context: None]
-        put(jose, course)
-
-        assert len(api.get_enrollments(given)) == 1
-
     def test_are_found_over_http(self, boss, course, jose, given, settings):
         settings.ENROLLMENTS_USERNAME_PATTERN = r"[\w@.]+"
 
@@ -96,40 +83,33 @@ class TestSpellings:
         assert len(get(boss, user=given).json()) == 1
         assert names_in(get(boss, "enrollments", username=given)) == [NAME]
 
-    def test_are_ones_own(self, course, jose, given):
+    def test_are_found_for_oneself(self, course, jose, given):
         assert ask(jose, course, user=given).status_code == 200
         assert single(jose, given).json()["user"] == NAME
         assert len(get(jose, user=given).json()) == 1
 
-    def test_are_those_of_who_retires(self, boss, course, jose, given):
+    def test_are_found_for_retirement(self, boss, course, jose, given):
         put(jose, course)
         UserRetirementStatus.objects.create(user=jose, original_username=NAME)
 
-        response = client_of(boss).post(
-            f"{ROOT}unenroll/", json.dumps({"username": given}), "application/json"
-        )
+        assert retire(boss, given).json() == [COURSE_ID]
 
-        assert response.json() == [COURSE_ID]
-
-    def test_name_the_service_that_retires(self, course, jose, given, settings):
+    def test_name_the_service_that_retires(self, course, jose, ada, given, settings):
         settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = given
-        ada = make_user("ada")
         put(ada, course)
-        UserRetirementStatus.objects.create(
-            user=ada, original_username=ada.get_username()
-        )
+        name = ada.get_username()
+        UserRetirementStatus.objects.create(user=ada, original_username=name)
 
-        response = client_of(jose).post(
-            f"{ROOT}unenroll/",
-            json.dumps({"username": ada.get_username()}),
-            "application/json",
-        )
-
-        assert response.status_code == 200
+        assert retire(jose, name).status_code == 200
 
 
-def is_told_apart():
-    """Return whether the column of the names can hold both."""
+def retire(requester, name):
+    body = json.dumps({"username": name})
+    return client_of(requester).post(f"{ROOT}unenroll/", body, "application/json")
+
+
+def holds_both():
+    """Return whether the column of usernames can hold both names."""
     users = get_user_model().objects
     try:
         users.get(**{get_user_model().USERNAME_FIELD: KELVIN})
@@ -138,10 +118,8 @@ def is_told_apart():
     return False
 
 
-class TestAnAccountWhoseNameIsNotNormalised:
-    """It is found by its very name, and never acts on the account of another."""
-
-    def test_acts_for_itself(self, course):
+class TestAccountWithANameThatIsNotNormalized:
+    def test_is_found_by_its_very_name(self, course):
         odd = make_user("\N{KELVIN SIGN}ate")
 
         assert ask(odd, course).status_code == 200
@@ -152,9 +130,9 @@ class TestAnAccountWhoseNameIsNotNormalised:
         assert api.get_enrollment(PLAIN, COURSE_ID) is None
         assert api.get_enrollments(PLAIN) == []
 
-    def test_is_not_the_other(self, boss, course):
+    def test_is_never_the_other(self, boss, course):
         plain = make_user("Kate")
-        if not is_told_apart():
+        if not holds_both():
             pytest.skip("The column cannot hold both.")
         odd = make_user("\N{KELVIN SIGN}ate")
         put(plain, course, "honor")
@@ -170,7 +148,7 @@ class TestAnAccountWhoseNameIsNotNormalised:
         assert CourseEnrollment.is_enrolled(odd, COURSE_ID)
         assert [row["user"] for row in get(plain, user=KELVIN).json()] == [PLAIN]
 
-    def test_is_judged_anew_when_its_enrollment_changes_meanwhile(
+    def test_is_decided_anew_when_its_enrollment_changes_meanwhile(
         self, boss, course, settings
     ):
         odd = make_user("\N{KELVIN SIGN}ate")
@@ -189,10 +167,10 @@ class TestAnAccountWhoseNameIsNotNormalised:
             True,
         )
 
-    @pytest.mark.skipif(is_default_host(), reason="Names are no addresses here.")
-    def test_is_the_one_with_its_address(self, boss, course):
+    @pytest.mark.skipif(is_default_host(), reason="here usernames are no addresses")
+    def test_is_found_by_its_very_address(self, boss, course):
         make_user("Kate")
-        if not is_told_apart():
+        if not holds_both():
             pytest.skip("The column cannot hold both.")
         make_user("\N{KELVIN SIGN}ate")
 

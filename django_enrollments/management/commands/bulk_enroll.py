@@ -32,6 +32,8 @@ from django_enrollments.users import get_user
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from django_enrollments.payloads import BulkResultDict
+
 #: Columns of the result file.
 RESULT_COLUMNS = ("line", "identifier", "status", "code", "message")
 
@@ -223,7 +225,7 @@ def _work_through(
 
 def _do(
     task: Task, rows: Iterable[FileRow], terms: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[BulkResultDict]:
     """Do what some rows ask for; where they cannot even begin, each has failed."""
     identifiers = (row.identifier for row in rows)
     try:
@@ -237,9 +239,18 @@ def _do(
             **terms,
         )
     except CourseEnrollmentError as error:
-        failed = {"status": "error", "code": error.code, "message": str(error)}
-        return (failed for _ in rows)
+        code, message = error.code, str(error)
+        return (_failed(row, code, message) for row in rows)
 
 
-def _fault(row: FileRow) -> dict[str, Any]:
-    return {"status": "error", "code": row.code, "message": row.message}
+def _fault(row: FileRow) -> BulkResultDict:
+    return _failed(row, row.code, row.message)
+
+
+def _failed(row: FileRow, code: str, message: str) -> BulkResultDict:
+    return {
+        "identifier": row.identifier,
+        "status": "error",
+        "code": code,
+        "message": message,
+    }

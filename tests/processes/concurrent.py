@@ -1,9 +1,9 @@
 """
-Makes calls in many processes at once, each with a connection of its own.
+Concurrent calls, each in a process and with a connection of its own.
 
-The processes are forked from a server that has loaded Django and no pytest, so that
-40 of them cost little more than one. All have connected, and begun what transaction
-they are to be in, before the first one calls.
+The processes are forked from a server that has loaded Django and not pytest, so that
+40 of them take little longer than one. All have connected, and have begun their
+transaction if there is one, before the first call.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import django
 from django.apps import apps
 
 if not apps.ready:
-    # In the server of processes, before anything that needs the models.
+    # In the server of processes, before modules that need the models.
     django.setup()
 
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection, transaction
+from psycopg import IsolationLevel
 
 from django_enrollments import signals
 
@@ -33,12 +34,15 @@ if TYPE_CHECKING:
 
     from django_enrollments.signals import EventRecord
 
-#: Longest wait for everybody, in seconds; reached only when something hangs.
+#: Longest wait for all processes; reached only when one of them hangs.
 PATIENCE_SECONDS = 90
 
-#: Makes processes, and what they share.
+#: Starts processes, and makes the objects that they share.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.concurrency.crowd"])
+# The second one needs the setup in the first.
+processes.set_forkserver_preload(
+    ["tests.processes.concurrent", "tests.processes.calls"]
+)
 
 _ANNOUNCEMENTS = (
     signals.enrollment_created,
@@ -51,15 +55,15 @@ _ANNOUNCEMENTS = (
 @dataclass(frozen=True)
 class Way:
     """
-    How the callers connect.
+    How the processes connect.
 
     Attributes:
-        name: What a report calls it.
-        options: Options of the database, besides those of the tests, by vendor; a
-            vendor that is not there knows no such way.
-        in_transaction: Whether each call is made within a transaction of the caller's.
+        name: Its name in reports.
+        options: Options of the database, besides those of the tests, by vendor; tests
+            are skipped on other vendors.
+        in_transaction: Whether each call is made in a transaction of the caller.
         has_read: Whether the caller has read in it before.
-        repeats: Whether the caller repeats the transaction when the database ends it.
+        repeats: Whether the caller retries the transaction when the database ends it.
     """
 
     name: str
@@ -72,16 +76,61 @@ class Way:
 AUTOCOMMIT = Way("autocommit", {"sqlite": {}, "postgresql": {}, "mysql": {}})
 
 
+#: Transactions that take SQLite's write lock at once, as many hosts configure.
+IMMEDIATE = Way("BEGIN IMMEDIATE", {"sqlite": {"transaction_mode": "IMMEDIATE"}})
+
+#: SQLite has no row locks to wait for in a transaction that has read.
+IN_TRANSACTION = Way(
+    "caller's transaction", {"postgresql": {}, "mysql": {}}, in_transaction=True
+)
+#: A transaction of the caller that has not read.
+FIRST_IN_TRANSACTION = Way(
+    "first in caller's transaction", {"sqlite": {}}, in_transaction=True, has_read=False
+)
+
+_REPEATABLE_READ = {
+    "postgresql": {"isolation_level": IsolationLevel.REPEATABLE_READ},
+    "mysql": {"isolation_level": "repeatable read"},
+}
+REPEATABLE_READ = Way("repeatable read", _REPEATABLE_READ)
+REPEATABLE_READ_IN_TRANSACTION = Way(
+    "repeatable read, caller's transaction",
+    _REPEATABLE_READ,
+    in_transaction=True,
+    repeats=True,
+)
+
+#: The level is not in Django's settings; None keeps the default of MariaDB.
+_SERVERS_LEVEL = {
+    "postgresql": {"options": r"-c default_transaction_isolation=repeatable\ read"},
+    "mysql": {"isolation_level": None},
+}
+SERVERS_LEVEL = Way("repeatable read by the server's default", _SERVERS_LEVEL)
+SERVERS_LEVEL_IN_TRANSACTION = Way(
+    "repeatable read by the server's default, caller's transaction",
+    _SERVERS_LEVEL,
+    in_transaction=True,
+    repeats=True,
+)
+
+USUAL = (AUTOCOMMIT, IMMEDIATE, IN_TRANSACTION, FIRST_IN_TRANSACTION)
+SNAPSHOTS_IN_TRANSACTION = (
+    REPEATABLE_READ_IN_TRANSACTION,
+    SERVERS_LEVEL_IN_TRANSACTION,
+)
+SNAPSHOTS = (REPEATABLE_READ, SERVERS_LEVEL, *SNAPSHOTS_IN_TRANSACTION)
+
+
 @dataclass(frozen=True)
 class Answer:
     """
-    What one call came to.
+    The outcome of one call.
 
     Attributes:
         value: What it returned.
-        error: The class of what it raised.
-        text: What that said.
-        heard: The events of the signals sent in its process.
+        error: The class of the exception that it raised.
+        text: The text of the exception.
+        heard: The events of the signals that its process has sent.
     """
 
     value: Any = None
@@ -89,8 +138,8 @@ class Answer:
     text: str = ""
     heard: tuple[EventRecord, ...] = ()
 
-    def unwrap(self) -> Any:
-        """Return what the call returned, if it did."""
+    def unwrap(self):
+        """Return the value; raise ``AssertionError`` if the call raised."""
         assert self.error is None, self
         return self.value
 
@@ -104,10 +153,10 @@ def at_once(
     Args:
         calls: Callables that can be pickled, such as a ``functools.partial`` of a
             function of the package.
-        way: How the callers connect, all alike or one by one.
+        way: How the processes connect: all the same way, or each its own.
 
     Returns:
-        One answer per call, in order.
+        One answer for each call, in order.
     """
     ways = [way] * len(calls) if isinstance(way, Way) else way
     barrier = processes.Barrier(len(calls))
@@ -137,7 +186,7 @@ def at_once(
 
 
 def database_of(way: Way) -> dict[str, Any]:
-    """Return what a process must know of the tests' database to connect in this way."""
+    """Return the settings with which a process connects to the tests' database."""
     return {
         "NAME": connection.settings_dict["NAME"],
         "OPTIONS": {
@@ -147,11 +196,11 @@ def database_of(way: Way) -> dict[str, Any]:
     }
 
 
-def hear_everything() -> list[EventRecord]:
-    """Return a list to which every event is added that this process announces."""
+def record_events() -> list[EventRecord]:
+    """Return a list to which every event is added that this process sends."""
     heard: list[EventRecord] = []
 
-    def listen(event: EventRecord, **kwargs: Any) -> None:
+    def listen(event: EventRecord, **kwargs):
         heard.append(event)
 
     for announcement in _ANNOUNCEMENTS:
@@ -165,11 +214,11 @@ def _take_part(
     way: Way,
     barrier: Barrier,
     sender: Connection,
-) -> None:
+):
     """Connect, wait for the others, call, and send the answer."""
     connection.settings_dict.update(database)
-    heard = hear_everything()
-    everybody_is_here = False
+    heard = record_events()
+    all_are_ready = False
     answer = None
     while answer is None:
         try:
@@ -177,13 +226,23 @@ def _take_part(
                 if way.has_read:
                     # From here on, a transaction that keeps a snapshot has it.
                     get_user_model().objects.exists()
-                if not everybody_is_here:
+                if not all_are_ready:
                     barrier.wait(PATIENCE_SECONDS)
-                    everybody_is_here = True
+                    all_are_ready = True
                 answer = Answer(value=call())
-        except Exception as error:  # noqa: BLE001 - The test says which are in order.
+        except Exception as error:  # noqa: BLE001 - The test asserts which are expected.
             if not (way.repeats and isinstance(error, OperationalError)):
                 answer = Answer(error=type(error), text=str(error))
     connection.close()
     sender.send(replace(answer, heard=tuple(heard)))
     sender.close()
+
+
+def by(*ways: Way) -> Any:
+    """Run a test with each of these ways that the database has."""
+    # The server of processes does not load pytest.
+    import pytest
+
+    return pytest.mark.parametrize(
+        "way", ways, indirect=True, ids=[way.name for way in ways]
+    )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pymysql
 
-from tests.concurrency.crowd import PATIENCE_SECONDS
+from tests.processes.concurrent import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ class Server:
     crash: signal.Signals
     stop: signal.Signals
 
-    def __init__(self, folder: Path, account: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, account: dict[str, Any]):
         self.folder = folder
         self._account = account
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -67,7 +67,7 @@ class Server:
             "PASSWORD": "",
         }
 
-    def prepare(self) -> None:
+    def prepare(self):
         """Make its files."""
         raise NotImplementedError
 
@@ -75,11 +75,11 @@ class Server:
         """Return what starts it in the foreground."""
         raise NotImplementedError
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str):
         """Execute a statement as its operator, in no database."""
         raise NotImplementedError
 
-    def start(self) -> None:
+    def start(self):
         """Start it and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - It is as written below.
@@ -97,14 +97,14 @@ class Server:
             else:
                 return
 
-    def end(self, how: signal.Signals) -> None:
+    def end(self, how: signal.Signals):
         """End it and wait until it has ended."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
-    def run(self, *command: str) -> None:
+    def run(self, *command: str):
         """Run a program to its end."""
         done = subprocess.run(  # noqa: S603 - As above.
             command, capture_output=True, cwd=self.folder, **self._account
@@ -123,7 +123,7 @@ class PostgreSQL(Server):
         # What it confirms is on the disk, unlike in the tests' database.
         return {**super().settings(), "USER": "postgres", "OPTIONS": {}}
 
-    def prepare(self) -> None:
+    def prepare(self):
         program = find_program("initdb")
         options = "--no-sync", "--no-locale", "--encoding=UTF8", "--auth=trust"
         self.run(program, *options, "-U", "postgres", "-D", str(self.folder / "data"))
@@ -136,7 +136,7 @@ class PostgreSQL(Server):
             *(part for pair in options.items() for part in ("-c", "=".join(pair))),
         ]
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str):
         login = {"host": "127.0.0.1", "port": self.port, "user": "postgres"}
         with psycopg.connect(**login, dbname="postgres", autocommit=True) as session:
             session.execute(statement)
@@ -152,7 +152,7 @@ class MariaDB(Server):
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "USER": "root"}
 
-    def prepare(self) -> None:
+    def prepare(self):
         program = find_program("mariadb-install-db")
         method = "--auth-root-authentication-method=normal"
         data = f"--datadir={self.folder / 'data'}"
@@ -167,7 +167,7 @@ class MariaDB(Server):
             *(f"--port={self.port}", "--bind-address=127.0.0.1"),
         ]
 
-    def execute(self, statement: str) -> None:
+    def execute(self, statement: str):
         login = {"host": "127.0.0.1", "port": self.port, "user": "root"}
         session = pymysql.connect(**login)
         try:

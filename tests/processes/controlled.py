@@ -1,9 +1,8 @@
 """
-Processes that can be held, killed or cut off at any point of what they do.
+Processes that can be paused, killed or disconnected at any point of a call.
 
-An actor makes one call, with a connection of its own. The call, or what it leads to,
-may ``pause()``: the test then has the actor where it wants it, and lets it go on or
-ends it.
+A controlled process makes one call, with a connection of its own. Where the call, or
+a function that it calls, executes ``pause()``, the test lets it continue or ends it.
 """
 
 from __future__ import annotations
@@ -13,37 +12,34 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tests.concurrency.crowd import (
+from tests.processes.concurrent import (
     AUTOCOMMIT,
     PATIENCE_SECONDS,
     Answer,
     database_of,
-    hear_everything,
     processes,
+    record_events,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
-    from tests.concurrency.crowd import Way
+    from tests.processes.concurrent import Way
 
-# After ``crowd``, which sets Django up in the server of processes.
+# After ``concurrent``, which sets Django up in the server of processes.
 from django.db import connection, transaction
 
-processes.set_forkserver_preload(["tests.concurrency.crowd", "tests.faults.deeds"])
-
-#: In an actor: what it talks to the test through.
+#: In a controlled process: the pipe to the test.
 _to_test: Connection | None = None
 
 
-class Actor:
+class Controlled:
     """
     One process that makes one call.
 
     Attributes:
-        session: The id of its connection, as the server knows it; there once it has
-            paused.
+        session: The server's id of its connection, once it has paused.
     """
 
     def __init__(
@@ -52,19 +48,19 @@ class Actor:
         way: Way = AUTOCOMMIT,
         *,
         database: dict[str, Any] | None = None,
-    ) -> None:
+    ):
         """
         Start the process.
 
         Args:
-            call: What can be pickled, such as a ``functools.partial`` of a function.
+            call: A callable that can be pickled, such as a ``functools.partial``.
             way: How it connects.
-            database: What replaces Django's configuration of the tests' database.
+            database: Settings that replace those of the tests' database.
         """
         self.session: int | None = None
         self._is_elsewhere = database is not None
         self._answer: Answer | None = None
-        self._to_actor, to_test = processes.Pipe()
+        self._to_process, to_test = processes.Pipe()
         self._process = processes.Process(
             target=_act,
             args=(call, database or database_of(way), way, to_test),
@@ -74,75 +70,75 @@ class Actor:
         to_test.close()
 
     def has_paused(self) -> bool:
-        """Wait until it pauses; false is that it has come to the end instead."""
-        if not self._to_actor.poll(PATIENCE_SECONDS):
+        """Wait until it pauses; return whether it has, rather than ended."""
+        if not self._to_process.poll(PATIENCE_SECONDS):
             raise TimeoutError(f"No sign within {PATIENCE_SECONDS} seconds.")
-        said = self._to_actor.recv()
+        said = self._to_process.recv()
         if isinstance(said, Answer):
             self._answer = said
             return False
         self.session = said
         return True
 
-    def go_on(self) -> None:
-        """End its pause, or tell it whatever else they have agreed on."""
-        self._to_actor.send(None)
+    def go_on(self):
+        """Let it continue after a pause, or send the sign that it waits for."""
+        self._to_process.send(None)
 
     def is_busy(self) -> bool:
-        """Return whether it has neither paused nor come to the end."""
-        return not self._to_actor.poll()
+        """Return whether it has neither paused nor ended."""
+        return not self._to_process.poll()
 
     def answer(self) -> Answer:
-        """Wait for what its call comes to, and let it go."""
+        """Wait for its end, and return the outcome of its call."""
         assert self._answer or not self.has_paused()
         self._leave()
         assert self._answer
         return self._answer
 
-    def kill(self) -> None:
+    def kill(self):
         """
-        End it at once, wherever it is, by a signal that nothing can catch.
+        End it at once by a signal that cannot be caught.
 
-        What it asked for last, its server may still be doing: that is waited for.
+        Waits for the end of its connection, whose last statement may still be executed.
         """
         self._process.kill()
         self._leave()
         if self.session is not None and not self._is_elsewhere:
             _wait_for_the_end_of(self.session)
 
-    def _leave(self) -> None:
+    def _leave(self):
         self._process.join()
         self._process.close()
-        self._to_actor.close()
+        self._to_process.close()
 
 
 @contextmanager
-def acting(call: Callable[[], Any], **options: Any) -> Iterator[Actor]:
-    """Return an actor that has paused, and kill it if the test fails."""
-    actor = Actor(call, **options)
+def paused(call: Callable[[], Any], **options) -> Iterator[Controlled]:
+    """Return a process that has paused, and kill it if the test fails."""
+    process = Controlled(call, **options)
     try:
-        assert actor.has_paused(), actor.answer()
-        yield actor
+        assert process.has_paused(), process.answer()
+        yield process
     except BaseException:
-        actor.kill()
+        process.kill()
         raise
 
 
-def pause() -> None:
-    """In an actor: tell the test, and wait until it says to go on."""
+def pause():
+    """In a controlled process: wait until the test lets it continue."""
     assert _to_test is not None
     _to_test.send(session_id())
     _to_test.recv()
 
 
-def is_told_to_go_on() -> bool:
-    """In an actor: tell whether the test said to go on though nobody has paused."""
+def has_sign() -> bool:
+    """In a controlled process: return whether the test has sent a sign."""
     assert _to_test is not None
     return _to_test.poll()
 
 
 def session_id() -> int | None:
-    """Return the id of this process's connection, as the server knows it."""
+    """Return the server's id of the connection of this process."""
     if connection.connection is None or connection.vendor == "sqlite":
         return None
     if connection.vendor == "postgresql":
@@ -150,8 +146,8 @@ def session_id() -> int | None:
     return connection.connection.thread_id()
 
 
-def _wait_for_the_end_of(session: int) -> None:
-    """Wait until the server has let a connection go whose other end has died."""
+def _wait_for_the_end_of(session: int):
+    """Wait until the server has closed a connection whose client has died."""
     statement = {
         "postgresql": "SELECT 1 FROM pg_stat_activity WHERE pid = %s",
         "mysql": "SELECT 1 FROM information_schema.processlist WHERE id = %s",
@@ -166,18 +162,18 @@ def _wait_for_the_end_of(session: int) -> None:
             time.sleep(0.01)
 
 
-def pausing_after(number: int, call: Callable[[], Any], *, of: str = "") -> Any:
+def pausing_after(number: int, call: Callable[[], Any], *, of: str = ""):
     """
-    In an actor: make a call that pauses after one of its SQL statements.
+    In a controlled process: make a call that pauses after one of its statements.
 
     Args:
         number: Which statement, counted from 1.
         call: The call.
-        of: How the statements that are counted begin, with double quotes.
+        of: The beginning of the statements that are counted, with double quotes.
     """
     done = 0
 
-    def execute(proceed: Any, sql: str, *rest: Any) -> Any:
+    def execute(proceed, sql: str, *rest):
         nonlocal done
         result = proceed(sql, *rest)
         if sql.replace("`", '"').startswith(of):
@@ -192,15 +188,15 @@ def pausing_after(number: int, call: Callable[[], Any], *, of: str = "") -> Any:
 
 def _act(
     call: Callable[[], Any], database: dict[str, Any], way: Way, to_test: Connection
-) -> None:
+):
     global _to_test
     _to_test = to_test
     connection.settings_dict.update(database)
-    heard = hear_everything()
+    heard = record_events()
     try:
         with transaction.atomic() if way.in_transaction else nullcontext():
             answer = Answer(value=call())
-    except Exception as error:  # noqa: BLE001 - The test says which are in order.
+    except Exception as error:  # noqa: BLE001 - The test asserts which are expected.
         answer = Answer(error=type(error), text=str(error))
     connection.close()
     to_test.send(replace(answer, heard=tuple(heard)))

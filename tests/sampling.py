@@ -1,0 +1,37 @@
+"""Cross-products of which ``make test`` takes a sample, and ``make test-all`` all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def spread(values: Collection[Any], places: Collection[Any]) -> list[Any]:
+    """
+    Return parameters ``(value, places)`` that try every value at every place.
+
+    Those that try everything are marked ``full``. The others try each value once, and
+    each place at least once.
+
+    Args:
+        values: By name, or such that their ``repr()`` names them.
+        places: Where each value is tried.
+    """
+    if not isinstance(values, Mapping):
+        values = {repr(value)[:40]: value for value in values}
+    places = list(places)
+    params = []
+    for number, (name, value) in enumerate(values.items()):
+        some = places[number % len(places) :: len(values)]
+        params += [
+            pytest.param(value, some, id=name),
+            pytest.param(
+                value, places, id=f"{name} everywhere", marks=pytest.mark.full
+            ),
+        ]
+    return params
