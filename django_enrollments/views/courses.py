@@ -1,4 +1,4 @@
-"""What enrolling needs to know of a course, and whether a learner may."""
+"""Courses with their modes, and whether a learner may enroll."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class EnrollmentCourseDetailView(EnrollmentAPIView):
-    """What enrolling needs to know of a course; open to everybody (V1-CRS)."""
+    """A course with its modes; open to everybody (V1-CRS)."""
 
     authentication_classes = []
     permission_classes = []
 
     @property
     def is_personal(self) -> bool:
-        """Whether answers depend on the requester."""
+        """Whether responses depend on the requester."""
         try:
             return may_be_personal()
         except CollaboratorNotLoaded:

@@ -1,4 +1,4 @@
-"""Enrollments of learners: one, all of a learner, and how they come about."""
+"""Enrollments: one, those of a learner, and enrolling."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
 from django_enrollments.text import MAX_TEXT
-from django_enrollments.users import (
-    choose_user,
-    find_user,
-    find_users_by_email,
-)
+from django_enrollments.users import choose_user, find_user, find_users_by_email
 from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
@@ -59,7 +55,7 @@ if TYPE_CHECKING:
     from django_enrollments.payloads import EnrollmentDict
     from django_enrollments.policies import Requester
 
-#: No user model has longer names; no statement needs to carry them.
+#: The longest name that is looked up.
 _LONGEST_NAME = 1_000
 
 
@@ -89,7 +85,7 @@ class EnrollmentView(EnrollmentAPIView):
         if username is None or requester.is_named(username):
             username = requester.username
         elif not requester.can_view_others:
-            # The same for all, so that it tells nothing of anybody (V1-GET-02).
+            # The same response whether or not the learner exists (V1-GET-02).
             raise Refused(404)
         query = validated(CourseQuerySerializer(data=request.query_params))
         with refusing(RETRIEVING, username=username, course_id=course_id):
@@ -195,16 +191,10 @@ def _audited(
     requester: Requester, user: Any, course_id: str, body: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """
-    Log what a program with an API key asks for, whatever becomes of it (AUD-01…05).
-
-    Args:
-        requester: The requester; nothing is logged without a key.
-        user: The learner.
-        course_id: The course id.
-        body: The request.
+    Log the request of a program with an API key, whatever its outcome (AUD-01…05).
 
     Yields:
-        A dictionary to note the enrollment in; one that was refused is read.
+        A dictionary for the resulting enrollment; if it stays empty, it is read.
     """
     seen: dict[str, Any] = {}
     try:
@@ -228,11 +218,10 @@ def _listed_for_team(
     requester: Requester, username: str, include_expired: bool
 ) -> list[EnrollmentDict]:
     """
-    List what somebody on course teams may see of a learner (V1-LIST-06…12).
+    Return the enrollments of a learner that a course team may see (V1-LIST-06…12).
 
-    What is read of the learner depends on what may be seen alone, as far as the
-    permission backends can list courses: the time of the answer would tell otherwise
-    how many other enrollments there are (contract §10).
+    Only visible enrollments are read, as far as the permission backends can list
+    courses: the response time would otherwise disclose the number of others.
     """
     visible_ids = requester.visible_course_ids()
     visible = None if visible_ids is None else _ids_by_key(visible_ids)
@@ -243,7 +232,7 @@ def _listed_for_team(
             username, include_expired=include_expired, in_courses=visible
         )
     except CourseEnrollmentError:
-        # A refusal would tell that there is somebody to refuse.
+        # A refusal would disclose that the learner exists.
         return []
     of_courses = [
         (details["course_id"], one)
@@ -261,7 +250,7 @@ def _listed_for_team(
 
 def _ids_by_key(course_ids: Iterable[str]) -> dict[Any, str]:
     """Return the courses that have these ids to the letter, by primary key."""
-    # A role may hold what is no id of any course here.
+    # A role may have a text that is no course id.
     wanted = {text for text in course_ids if find_course_id(text)}
     if not wanted:
         return {}
@@ -276,10 +265,10 @@ def _courses_of(course_ids: Collection[str]) -> QuerySet[Any]:
 
 def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
-    Return the name of who is to be enrolled; of others, it need not exist yet.
+    Return the name of the learner, who need not exist (V1-POST-06…12).
 
-    Nothing tells whoever may not act for others if a user or an address exists
-    (V1-POST-06…12, V1-POST-32).
+    Requesters who may not act for others cannot find out whether a user or an address
+    exists (V1-POST-32).
     """
     user, email = body.get("user"), body.get("email")
     has_user, has_email = user not in (None, ""), email not in (None, "")
@@ -290,7 +279,7 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     return user if has_user else _name_of_address(email)
 
 
-#: What is answered where an address stands for no user, by the code of the refusal.
+#: The responses for an address without exactly one user, by the code of the error.
 _NO_USER = {
     "invalid_email": (400, "'{}' is not a valid email address."),
     "user_not_found": (406, "The user with the email address {} does not exist."),
@@ -299,6 +288,7 @@ _NO_USER = {
 
 
 def _name_of_address(email: object) -> str:
+    """Return the name of the user with an address."""
     try:
         user = choose_user(email, find_users_by_email([email]))
     except CourseEnrollmentError as error:
@@ -308,7 +298,7 @@ def _name_of_address(email: object) -> str:
 
 
 def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
-    """Return the mode of a request; not everybody may pick any (V1-POST-15…18)."""
+    """Return the mode, which the requester may choose (V1-POST-15…18)."""
     mode = body.get("mode")
     if isinstance(mode, list | dict):
         mode = safe_text(mode)
@@ -325,7 +315,7 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
 
 
 def _user_of(learner: object, requester: Requester) -> Any | None:
-    """Return the user to be enrolled, or ``None`` (V1-POST-13)."""
+    """Return the learner, or ``None`` if there is no such user (V1-POST-13)."""
     if learner == requester.username and requester.user.is_authenticated:
         return requester.user
     if isinstance(learner, str) and len(learner) <= _LONGEST_NAME:

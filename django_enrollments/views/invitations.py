@@ -1,11 +1,10 @@
-"""Who may enroll before having an account, or into a closed course."""
+"""Invitations to enroll before having an account, or in a closed course."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from django.http import QueryDict
-from rest_framework import status
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
@@ -77,13 +76,13 @@ class EnrollmentAllowedView(EnrollmentAPIView):
             )
         if invitation is None:
             raise refused(
-                status.HTTP_409_CONFLICT,
+                409,
                 "An enrollment allowed with email {} and course {} already exists.",
                 body["email"],
                 values["course_id"],
             )
         data = self.serializer_class(invitation).data
-        return Response(data, status=status.HTTP_201_CREATED)
+        return Response(data, status=201)
 
     def delete(self, request: Request) -> Response:
         """
@@ -104,23 +103,21 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         if not withdraw(email, course_id):
             validated(InvitationRequestSerializer(data=values))
             raise refused(
-                status.HTTP_404_NOT_FOUND,
-                # The grammar is what clients know.
+                404,
+                # Clients know the text as it is spelled here.
                 "An enrollment allowed with email {} and course {} doesn't exists.",
                 email,
                 course_id,
             )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
 
     def check_required_data(self, request: Request) -> tuple[bool, Any, Any]:
         """
-        Return whether a request names an address and a course (V1-CEA-05).
-
-        Args:
-            request: The request.
+        Return whether a request names an address and a course, and both (V1-CEA-05).
 
         Returns:
-            Whether it names both, then the address and the course id as they came.
+            Whether neither is missing or empty, the address, and the course id, as the
+            body has them.
         """
         body = body_of(request)
         email, course_id = body.get("email"), body.get("course_id")
@@ -131,7 +128,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         is_valid, email, course_id = self.check_required_data(request)
         if not is_valid:
             raise refused(
-                status.HTTP_400_BAD_REQUEST,
+                400,
                 "Please provide a value for 'email' and 'course_id' in the request "
                 "data.",
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from rest_framework import status
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
@@ -31,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 class UnenrollmentView(EnrollmentAPIView):
     """
-    Unenrolls a user who asked for retirement from every course (V1-UNENR).
+    Unenrolls a user who is being retired from every course (V1-UNENR).
 
-    Its errors are bare JSON strings, and no throttle slows a retirement down.
+    Its errors are JSON strings, and it is not throttled.
     """
 
     permission_classes = [IsAuthenticated, CanRetireUser]
@@ -55,35 +54,31 @@ class UnenrollmentView(EnrollmentAPIView):
         """
         wanted = RetirementRequestSerializer(data=body_of(request))
         if not wanted.is_valid():
-            return Response(first_error(wanted), status=status.HTTP_404_NOT_FOUND)
+            return Response(first_error(wanted), status=404)
         try:
             user = _find_retiring_user(wanted.validated_data["username"])
             if user is None:
-                return Response(
-                    "No retirement request status for username.",
-                    status=status.HTTP_404_NOT_FOUND,
-                )
+                text = "No retirement request status for username."
+                return Response(text, status=404)
             with attributed(origin_of(actor=request.user, source="retirement")):
                 left = api.leave_all_courses(user.get_username())
         except Exception as error:
-            # Nothing of what went wrong leaves the host (B-11).
-            logger.exception("A user could not be taken out of all courses.")
-            is_refused = isinstance(
+            # The response does not disclose the error (B-11).
+            logger.exception("A user could not be unenrolled from all courses.")
+            not_loaded = isinstance(
                 error, CollaboratorNotLoaded | EnrollmentApiLoadError
             )
             return Response(
                 "An error occurred while unenrolling the user.",
-                status=status.HTTP_400_BAD_REQUEST
-                if is_refused
-                else status.HTTP_500_INTERNAL_SERVER_ERROR,
+                status=400 if not_loaded else 500,
             )
         if not left:
-            return Response(status=status.HTTP_204_NO_CONTENT)
+            return Response(status=204)
         return Response(left)
 
 
 def _find_retiring_user(username: object) -> Any | None:
-    # A text that no database can hold is no username, whatever the backend.
+    # A text that a database cannot store is no username, whatever the backend.
     if not isinstance(username, str) or not is_storable(username, MAX_USERNAME):
         return None
     return get_retirement_backend().find_retiring_user(username)

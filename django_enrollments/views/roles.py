@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class EnrollmentUserRolesView(EnrollmentAPIView):
-    """The course and organisation roles of the requester (V1-ROLE)."""
+    """The course and organization roles of the requester (V1-ROLE)."""
 
     authentication_classes = ConfiguredClasses(EnrollmentCrossDomainSessionAuth)
     permission_classes = [ApiKeyOrAuthenticated]
@@ -50,15 +50,15 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
         """
         requester = requester_of(request)
         try:
-            roles = _told_roles(api.get_user_roles(requester.username))
+            roles = _sorted_roles(api.get_user_roles(requester.username))
         except Exception as error:
-            # Whatever it is, the client is told one thing (V1-ROLE-08). A program that
-            # carries a key and no name is no failure.
+            # The response is the same for every error (V1-ROLE-08). A program with a
+            # key and no name is not a failure.
             if not isinstance(error, UserNotFoundError):
                 logger.exception("Roles could not be retrieved.")
             raise refused(
                 400,
-                # Clients know the text without the quote that is missing.
+                # Clients know the text without the closing quote.
                 "An error occurred while retrieving roles for user '{}",
                 requester.username,
             ) from error
@@ -69,8 +69,8 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
         return Response({"roles": roles, "is_staff": requester.is_global_staff})
 
 
-def _told_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:
-    """Return roles in order, those on whole organisations without a course (B-10)."""
+def _sorted_roles(roles: Iterable[Any]) -> list[dict[str, str | None]]:
+    """Return distinct roles in order; those on organizations have no course (B-10)."""
     distinct = {
         (str(role.org or ""), str(role.course_id or ""), str(role.role))
         for role in roles
