@@ -1,4 +1,4 @@
-"""Where the app is put together: receivers, checks and the service registrar."""
+"""The app's configuration: receivers, checks and the service registrar."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class EnrollmentsConfig(AppConfig):
-    """The app as Django knows it."""
+    """The configuration of the app."""
 
     name = "django_enrollments"
     label = "django_enrollments"
@@ -37,12 +37,12 @@ class EnrollmentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Complete the swappable setting before any model is loaded."""
+        """Set the default of the swappable setting before any model is loaded."""
         super().__init__(*args, **kwargs)
         complete_swappable_setting()
 
     def ready(self) -> None:
-        """Connect receivers, register checks, hand out the service (SVC-09)."""
+        """Connect receivers, and register the checks and the service (SVC-09)."""
         connect_receivers()
         register_checks()
         register_service()
@@ -70,7 +70,7 @@ def complete_swappable_setting() -> None:
 
 
 def connect_receivers() -> None:
-    """Listen to users (ACC-13), and to courses and their modes (B-18)."""
+    """Connect the receivers for users (ACC-13), courses and modes (B-18)."""
     from django_enrollments import receivers
     from django_enrollments.models import CourseMode, get_course_model
 
@@ -81,7 +81,7 @@ def connect_receivers() -> None:
             dispatch_uid="django_enrollments.enroll_invited",
         )
     sources: list[type[Model]] = [CourseMode]
-    # The system check django_enrollments.E003 names a model that is not installed.
+    # The system check django_enrollments.E003 reports a model that is not installed.
     with suppress(ImproperlyConfigured):
         sources += _family(get_course_model())
     for model in sources:
@@ -94,30 +94,30 @@ def connect_receivers() -> None:
 
 
 def _family(model: type[Model]) -> Iterator[type[Model]]:
-    """Return a model with its proxies and children, which send signals of their own."""
+    """Return a model with its proxies and children, which send their own signals."""
     return (one for one in django_apps.get_models() if issubclass(one, model))
 
 
 def register_checks() -> None:
-    """Register every system check of the app."""
+    """Register the system checks."""
     from django_enrollments.checks import CHECKS, DATABASE_CHECKS
 
     for check in CHECKS:
         register(check, "django_enrollments")
     for check in DATABASE_CHECKS:
-        # Django 6.1 runs whatever has a chosen tag on all databases.
+        # Since Django 6.1, other tags also run on all databases.
         register(check, Tags.database)
 
 
 def register_service() -> None:
-    """Hand the service to the proctoring runtime where there are special exams."""
+    """Pass the service to the host's registrar, if there are special exams."""
     path = conf.ENROLLMENTS_SERVICE_REGISTRAR
     if path is None or not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
         return
     try:
         registrar = load("ENROLLMENTS_SERVICE_REGISTRAR", path)
     except CollaboratorNotLoaded:
-        # A system check names it.
+        # A system check reports it.
         logger.exception("The service cannot be registered.")
         return
     from django_enrollments.services import EnrollmentsService
@@ -126,6 +126,6 @@ def register_service() -> None:
 
 
 def describe_api() -> None:
-    """Describe the REST API to drf-spectacular where it is used (extra openapi)."""
+    """Register the OpenAPI description if drf-spectacular is installed."""
     if django_apps.is_installed("drf_spectacular"):
         import_module("django_enrollments.schema")

@@ -1,4 +1,4 @@
-"""Tells learners about their enrollments (section NOTIF)."""
+"""Notifications of learners about their enrollments (NOTIF)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from django_enrollments.identifiers import find_course
 from django_enrollments.models import get_course_adapter
 from django_enrollments.signals import notification_requested
 
-#: What learners are told of a course they audit.
+#: Type of the notification that access to a course ends soon.
 AUDIT_ACCESS_EXPIRING_SOON = "audit_access_expiring_soon"
 
 
 class EnrollmentNotificationSender:
     """
-    Tells one learner something about one course (NOTIF-01).
+    Sends a learner notifications about a course (NOTIF-01).
 
     Attributes:
-        course: The course, its id, or anything whose ``str()`` that is.
+        course: The course, its id, or an object whose ``str()`` is the id.
         user_id: Primary key of the learner, or its text.
-        audit_access_expiry: When audit access ends, as the payload is to hold it; text
-            keeps the payload fit for JSON.
+        audit_access_expiry: End of access, copied to the notification. Pass text if the
+            notification must be valid JSON.
     """
 
     def __init__(self, course: Any, user_id: Any, audit_access_expiry: Any) -> None:
@@ -39,13 +39,13 @@ class EnrollmentNotificationSender:
         """
         Notify the learner that audit access ends soon (NOTIF-02).
 
-        Sends ``notification_requested`` once, then hands the very same data to the
+        Sends the signal ``notification_requested``, then passes the same data to the
         backend of ``ENROLLMENTS_NOTIFICATION_BACKEND``.
 
         Raises:
             CourseNotFoundError: There is no such course.
             ImproperlyConfigured: The backend cannot be imported.
-            Exception: What the backend raised; the learner has not been told.
+            Exception: Any exception of the backend.
         """
         course = find_course(self.course)
         if course is None:
@@ -71,9 +71,9 @@ class EnrollmentNotificationSender:
 
 
 def _plain_key(user_id: Any) -> int | str:
-    """Return a user's key as JSON can hold it: an integer where keys are integers."""
+    """Return the key as an integer or text, for JSON."""
     field: Any = get_user_model()._meta.pk
     while field.remote_field:
-        # A user model that extends another one has its key.
+        # The key of a user model with multi-table inheritance is a relation.
         field = field.target_field
     return int(user_id) if isinstance(field, IntegerField) else str(user_id)

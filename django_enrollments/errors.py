@@ -1,9 +1,9 @@
 """
-Every refusal that this app raises: one class each, with a stable ``code``.
+The errors of this app, with a stable ``code`` each.
 
-``str(error)`` is a message for people, ``error.code`` is for programs and never
-changes, ``error.data`` carries what helps to go on. The HTTP layer alone turns them
-into statuses. Misconfiguration is Django's ``ImproperlyConfigured`` instead.
+``str(error)`` is a message for people. ``error.code`` is for programs and never
+changes. Only the views turn errors into HTTP statuses. Misconfiguration raises Django's
+``ImproperlyConfigured`` instead.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import Any
 
 class CourseEnrollmentError(Exception):
     """
-    The base of every refusal; catch it to catch them all (ERRS-01).
+    The base class of all errors of this app (ERRS-01).
 
     Attributes:
-        data: Whatever helps the caller to go on, or ``None``.
+        data: Data about the error, or ``None``.
     """
 
     code = "enrollment_error"
 
     def __init__(self, msg: str, data: Any = None) -> None:
-        # Both are positional arguments of Exception so that the error pickles.
+        # The arguments are positional, so that the error can be pickled.
         super().__init__(msg, data)
         self.data = data
 
     def __str__(self) -> str:
-        """Return the message alone."""
+        """Return the message."""
         return str(self.args[0])
 
 
 class CourseEnrollmentClosedError(CourseEnrollmentError):
     """
-    The learner may not enroll now: window, invitation, or no grant (ACC-14).
+    The learner cannot enroll now: window, invitation, or no permission (ACC-14).
 
-    ``api.explain_enrollment()`` tells every reason and when it ends.
+    ``api.explain_enrollment()`` returns all reasons, and when each ends.
     """
 
     code = "enrollment_closed"
@@ -43,11 +43,11 @@ class CourseEnrollmentClosedError(CourseEnrollmentError):
 
 class CourseEnrollmentExistsError(CourseEnrollmentError):
     """
-    The learner is in the course already (ERRS-02).
+    The learner is enrolled already (ERRS-02).
 
     Attributes:
-        enrollment: The existing enrollment as a dictionary (``api``, ``data``) or as
-            an instance (model methods).
+        enrollment: The existing enrollment, as a dictionary (``api``, ``data``) or an
+            instance (model methods).
     """
 
     code = "already_enrolled"
@@ -60,7 +60,7 @@ class CourseEnrollmentExistsError(CourseEnrollmentError):
 
 
 class CourseEnrollmentFullError(CourseEnrollmentError):
-    """No seat is left in the course (CAP-02)."""
+    """The course has no free seat (CAP-02)."""
 
     code = "course_full"
 
@@ -73,28 +73,28 @@ class CourseEnrollmentNotUpdatableError(CourseEnrollmentError):
 
 class CourseModeNotFoundError(CourseEnrollmentError):
     """
-    The course does not offer this mode now (MODE-10).
+    The course does not offer the mode (MODE-10).
 
-    ``data`` is the course dictionary that lists the modes considered.
+    ``data`` is the dictionary of the course, with the modes that it offers.
     """
 
     code = "mode_unavailable"
 
 
 class EnrollmentApiLoadError(CourseEnrollmentError):
-    """``ENROLLMENTS_DATA_API`` names no module that can be imported (API-01)."""
+    """The module that ``ENROLLMENTS_DATA_API`` names cannot be imported (API-01)."""
 
     code = "data_api_not_loaded"
 
 
 class EnrollmentNotFoundError(CourseEnrollmentError):
-    """The learner has never been in the course, so nothing can be updated (API-11)."""
+    """The learner has no enrollment in the course (API-11)."""
 
     code = "enrollment_not_found"
 
 
 class InvalidEnrollmentAttribute(CourseEnrollmentError):  # noqa: N818 - contract name
-    """An enrollment attribute lacks a part or holds what cannot be stored (DATA-07)."""
+    """An attribute is incomplete, or cannot be stored (DATA-07)."""
 
     code = "invalid_attribute"
 
@@ -106,13 +106,13 @@ class UserNotFoundError(CourseEnrollmentError):
 
 
 class CourseNotFoundError(CourseEnrollmentError):
-    """No course has this id, or it is not a course id at all (DATA-10, DATA-13)."""
+    """No course has this id, or the id is not valid (DATA-10, DATA-13)."""
 
     code = "course_not_found"
 
 
 class CohortNotFoundError(CourseEnrollmentError):
-    """Raised by a host's cohort backend for a name it does not know (V1-SIDE-02)."""
+    """Raised by a host's cohort backend for an unknown cohort (V1-SIDE-02)."""
 
     code = "cohort_not_found"
 

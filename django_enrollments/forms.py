@@ -1,4 +1,4 @@
-"""What a request may ask of the list of all enrollments (V1-ADM)."""
+"""The query parameters of the list of all enrollments (V1-ADM)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django_enrollments.identifiers import find_course_id, is_username
 
 class CourseEnrollmentsApiListForm(forms.Form):
     """
-    The filters of the list, all optional; what is not given stays ``""`` (UTIL-01).
+    The filters of the list. All are optional; a missing one is ``""`` (UTIL-01).
 
-    Texts are protocol: they are sent as they are, in no other language.
+    Messages are part of the protocol and are not translated.
     """
 
-    #: Most elements of one list.
+    #: Maximum number of values per filter.
     MAX_INPUT_COUNT = 100
 
     course_id = forms.CharField(
@@ -26,7 +26,7 @@ class CourseEnrollmentsApiListForm(forms.Form):
         help_text="Keeps those in courses whose id contains one of these texts, "
         "whatever its case.",
     )
-    # An account is found by the very address it has, spaces and all.
+    # An account is found by its exact address, including spaces.
     email = forms.CharField(
         required=False,
         strip=False,
@@ -39,10 +39,10 @@ class CourseEnrollmentsApiListForm(forms.Form):
 
     def clean_course_id(self) -> str:
         """
-        Return the one course id (V1-ADM-04).
+        Return the course id (V1-ADM-04).
 
         Raises:
-            ValidationError: It can be no course id.
+            ValidationError: The course id is not valid.
         """
         course_id: str = self.cleaned_data["course_id"]
         if course_id and find_course_id(course_id) is None:
@@ -51,23 +51,23 @@ class CourseEnrollmentsApiListForm(forms.Form):
 
     def clean_course_ids(self) -> list[str] | str:
         """
-        Split the parts of course ids; they need be no course ids (V1-ADM-05).
+        Return the parts of course ids (V1-ADM-05).
 
-        Empty ones are left out, for every id contains them (B-12).
+        Empty parts are left out, because every id contains them (B-12).
 
         Raises:
-            ValidationError: There are too many.
+            ValidationError: There are too many parts.
         """
         return self._split("course_ids", "course_ids")
 
     def clean_email(self) -> list[str] | str:
         """
-        Split the e-mail addresses, whatever they look like (V1-ADM-07).
+        Return the e-mail addresses, valid or not (V1-ADM-07).
 
-        Empty ones are left out, lest they find users without an address (B-12).
+        Empty ones are left out, because users without an address match them (B-12).
 
         Raises:
-            ValidationError: There are too many.
+            ValidationError: There are too many addresses.
         """
         if not self.cleaned_data["email"].strip():
             return ""
@@ -75,12 +75,12 @@ class CourseEnrollmentsApiListForm(forms.Form):
 
     def clean_username(self) -> list[str] | str:
         """
-        Split the usernames (V1-ADM-06).
+        Return the usernames (V1-ADM-06).
 
         Raises:
-            ValidationError: There are too many, or one can be no username: it does not
-                match ``ENROLLMENTS_USERNAME_PATTERN``, or has space around it
-                (V1-ADM-10, V1-ADM-13).
+            ValidationError: There are too many usernames, or one does not match
+                ``ENROLLMENTS_USERNAME_PATTERN`` or has surrounding spaces (V1-ADM-10,
+                V1-ADM-13).
         """
         usernames = self._split("username", "usernames", keep_empty=True)
         for username in usernames:

@@ -1,4 +1,4 @@
-"""How long lists are cut into pages that stay put while rows come in (V1-ADM)."""
+"""Pages of the list of all enrollments (V1-ADM)."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _MICROSECOND = timedelta(microseconds=1)
 
 _NEWEST_FIRST = ("-created", "-id")
 
-#: What the primary key's column holds.
+#: Largest value of the primary key's column.
 _GREATEST_KEY = 2**63 - 1
 
-#: Years that all databases know, in any time zone.
+#: Years that all databases support, in every time zone.
 _YEARS = range(1001, 9999)
 
 
 @dataclass(frozen=True)
 class Position:
     """
-    A place in the list of all rows, newest first, and which way to go on from it.
+    A position in the list of all rows, newest first, and a direction.
 
     Attributes:
-        created: When the row at this place was made, aware.
-        key: Its primary key, which tells apart what was made at one moment.
-        to_newer: Whether to go on to newer rows, rather than to older ones.
+        created: Aware creation time of the row at this position.
+        key: Primary key of the row; decides the order of rows with equal times.
+        to_newer: Whether the page has newer rows instead of older ones.
     """
 
     created: datetime
@@ -50,7 +50,7 @@ class Position:
     to_newer: bool = False
 
     def encode(self) -> str:
-        """Return the position as a text that says nothing to clients."""
+        """Return the position as an opaque text."""
         letter = "p" if self.to_newer else "n"
         moment = (self.created - _EPOCH) // _MICROSECOND
         text = f"{letter}.{moment}.{self.key}".encode()
@@ -59,13 +59,10 @@ class Position:
     @classmethod
     def decode(cls, cursor: str) -> Position:
         """
-        Read the position that :meth:`encode` wrote.
-
-        Args:
-            cursor: Any text.
+        Return the position that :meth:`encode` wrote.
 
         Raises:
-            ValueError: It was not written there.
+            ValueError: The text is not an encoded position.
         """
         padding = "=" * (-len(cursor) % 4)
         text = urlsafe_b64decode(cursor.encode("ascii") + padding.encode()).decode()
@@ -81,19 +78,19 @@ class Position:
             raise ValueError(cursor)
         return cls(created, key, to_newer=match[1] == "p")
 
-    def turned_back(self) -> Position:
-        """Return the cursor of the previous page, which begins with the row here."""
+    def reversed(self) -> Position:
+        """Return the position of the opposite page, which begins with this row."""
         step = 1 if self.to_newer else -1
         key = max(-_GREATEST_KEY, min(self.key + step, _GREATEST_KEY))
         return Position(self.created, key, to_newer=not self.to_newer)
 
 
 def _arrange(rows: QuerySetT, position: Position | None) -> QuerySetT:
-    """Put enrollments in order, from a position on; ``None`` is the newest."""
+    """Return the rows in order, starting at a position; ``None`` is the newest row."""
     if position is None:
         return rows.order_by(*_NEWEST_FIRST)
     created, key = for_database(position.created), position.key
-    # One range of the index on both columns, with its first moment cut to size.
+    # Both conditions together are one range of the index on both columns.
     if position.to_newer:
         after = Q(created__gt=created) | Q(pk__gt=key)
         return rows.filter(Q(created__gte=created) & after).order_by("created", "id")
@@ -105,9 +102,9 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
     """
     Pages of the list of all enrollments, newest first (UTIL-03, V1-ADM-16…21).
 
-    The order is total, by creation and then by key, and a cursor holds both: no row is
-    skipped or repeated however many share a moment or come in meanwhile (B-13), and a
-    page costs the same wherever it is.
+    Rows are ordered by creation time and key, and a cursor contains both. No row is
+    skipped or repeated if rows have equal times or are added (B-13), and each page
+    takes the same time.
     """
 
     page_size = 100
@@ -125,29 +122,29 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         Return the rows of a page.
 
         Args:
-            queryset: Instances, or columns of which ``created`` and the primary key
-                come first.
+            queryset: Instances, or tuples that begin with ``created`` and the primary
+                key.
             request: The request, with ``?cursor=`` and ``?page_size=``.
-            view: The view that is asked.
+            view: The view.
 
         Raises:
-            NotFound: The cursor is none of ours.
+            NotFound: The cursor is not valid.
         """
         self.request = request
         position = self._find_position(request)
         to_newer = position is not None and position.to_newer
         size = self.get_page_size(request) or self.page_size
         found = list(_arrange(queryset, position)[: size + 1])
-        page, goes_on = found[:size], len(found) > size
+        page, has_more = found[:size], len(found) > size
         if to_newer:
             page.reverse()
-        # From a page whose rows have all gone since, only the way back is left.
-        newer = older = position and position.turned_back()
+        # An empty page links back to the page that it was reached from.
+        newer = older = position and position.reversed()
         if page:
             newer = _position_of(page[0], to_newer=True)
             older = _position_of(page[-1], to_newer=False)
-        has_newer = goes_on if to_newer else position is not None
-        has_older = to_newer or goes_on
+        has_newer = has_more if to_newer else position is not None
+        has_older = to_newer or has_more
         self.newer = newer if has_newer else None
         self.older = older if has_older else None
         return page
@@ -173,18 +170,18 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         return [{**given, **one} for one in parameters]
 
     def get_next_link(self) -> str | None:
-        """Return the URL of the page with older rows; ``None`` on the last one."""
+        """Return the URL of the page with older rows, or ``None``."""
         return self._link(self.older)
 
     def get_previous_link(self) -> str | None:
-        """Return the URL of the page with newer rows; ``None`` on the first one."""
+        """Return the URL of the page with newer rows, or ``None``."""
         return self._link(self.newer)
 
     def _link(self, position: Position | None) -> str | None:
-        """Return the URL of this very request, filters and all, at another place."""
+        """Return the URL of this request with another cursor."""
         if position is None:
             return None
-        # The query is put together anew: servers hand on its bytes as Latin-1.
+        # Servers decode the query string as Latin-1, so it is encoded again.
         query = dict(self.request.query_params.lists())
         query[self.cursor_query_param] = [position.encode()]
         here = urlsplit(self.request.build_absolute_uri())

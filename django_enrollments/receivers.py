@@ -1,8 +1,8 @@
 """
-What the app listens to: accounts that appear, courses and modes that change.
+Receivers of Django's signals about users, courses and modes.
 
-``apps.EnrollmentsConfig.ready()`` connects every function here. Users written by
-``bulk_create`` or ``update`` send no signal and go unnoticed.
+``apps.EnrollmentsConfig.ready()`` connects them. ``bulk_create`` and ``update`` send no
+signals, so users that they write are not enrolled by their invitations.
 """
 
 from __future__ import annotations
@@ -28,19 +28,12 @@ def enroll_invited(
     **kwargs: Any,
 ) -> None:
     """
-    After a user has been saved: enroll them by the invitations that wait (ACC-13).
+    Enroll a saved user by the unused invitations of their address (ACC-13).
 
-    Within a transaction they are looked for again after its commit, for somebody may
-    be inviting meanwhile who does not see the account yet. Each look costs one query,
-    and none is made when neither address nor activation is written. Somebody who is or
-    was in a course stays as they are.
-
-    Args:
-        instance: The user.
-        raw: Whether a fixture is being loaded, which enrolls no user.
-        using: Database alias it was saved to.
-        update_fields: The fields that were written; ``None`` for all.
-        kwargs: Whatever else the signal carries.
+    Inside a transaction, the invitations are read again after the commit: an invitation
+    that is made at the same time does not see the account before. Each read is one
+    query. None is made if neither the address nor ``is_active`` was written, or while a
+    fixture is loaded.
     """
     address_field = email_field()
     if raw or address_field is None:
@@ -49,24 +42,20 @@ def enroll_invited(
         *update_fields
     }:
         return
-    # Not before: it may not have been loaded.
+    # is_active may be deferred, so it is read only now.
     if not getattr(instance, "is_active", True):
         return
     redeem_for_user(instance)
     if using is not None and connections[using].in_atomic_block:
-        look_again = partial(redeem_for_user, instance)
-        transaction.on_commit(look_again, using=using, robust=True)
+        redeem_again = partial(redeem_for_user, instance)
+        transaction.on_commit(redeem_again, using=using, robust=True)
 
 
 def forget_details(using: str, **kwargs: Any) -> None:
     """
-    After a course or a mode has been saved or deleted: drop cached details (B-18).
+    Drop the cached details after a course or mode was saved or deleted (B-18).
 
-    After commit, for until then others read and store what was before; at once where
-    autocommit is off.
-
-    Args:
-        using: Database alias it was written to.
-        kwargs: Whatever else the signal carries.
+    That happens after the commit, because other processes cache the old values until
+    then. With autocommit off, it happens at once.
     """
     after_commit(drop_details, using=using)

@@ -1,10 +1,10 @@
 """
-The declared shape of every response (V1-SER), for the OpenAPI schema and for hosts.
+Serializers of the REST API's data (V1-SER), for the OpenAPI description and for hosts.
 
-Docstrings and help texts of serializers are the descriptions in the schema.
+Docstrings and help texts of serializers are the texts of the OpenAPI description.
 
-They serialize instances of any host's models, one by one. The views send what
-:mod:`.data` makes of whole lists instead: the same, in a few queries.
+They serialize instances one by one. The views send the result of :mod:`.data` instead,
+which is equal and needs fewer queries for a list.
 """
 
 from __future__ import annotations
@@ -29,41 +29,22 @@ if TYPE_CHECKING:
 
 
 class MomentField(serializers.DateTimeField):
-    """A moment as ISO 8601 text in UTC, whatever the host's time zone and formats."""
+    """A date or datetime as ISO 8601 text in UTC, whatever the host's settings."""
 
     def to_representation(self, value: date) -> str | None:  # type: ignore[override]  # Dates too.
-        """
-        Return the text.
-
-        Args:
-            value: A datetime or a date, as a host stores it.
-        """
+        """Return the text."""
         return to_iso(value)
 
 
 class StringListField(serializers.CharField):
-    """Whole numbers that are stored as one text, separated by commas."""
+    """Integers that are stored as comma-separated text."""
 
     def field_to_native(self, obj: Any, field_name: str) -> list[int]:
-        """
-        Return the numbers that an attribute of an object holds (V1-SER-15).
-
-        Args:
-            obj: Anything with the attribute, a mode for instance.
-            field_name: Name of the attribute.
-        """
+        """Return the integers of an attribute, such as one of a mode (V1-SER-15)."""
         return list(as_prices(getattr(obj, field_name) or "") or ())  # type: ignore[arg-type]  # Numbers, or nothing.
 
     def to_representation(self, value: str) -> Any:
-        """
-        Return the numbers as they are on the wire.
-
-        Args:
-            value: The stored text.
-
-        Returns:
-            A list of integers, or ``""`` when there are none.
-        """
+        """Return a list of integers, or ``""`` if there are none."""
         return as_prices(value)
 
 
@@ -108,33 +89,16 @@ class CourseSerializer(serializers.Serializer[Any]):
     def __init__(
         self, *args: Any, include_expired: bool = False, **kwargs: Any
     ) -> None:
-        """
-        Serialize the course object of any host (V1-SER-05).
-
-        Args:
-            args: As DRF's serializers take them.
-            include_expired: Whether expired modes are listed too.
-            kwargs: As DRF's serializers take them.
-        """
+        """Take ``include_expired``, whether to include expired modes (V1-SER-05)."""
         self.include_expired = include_expired
         super().__init__(*args, **kwargs)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        """
-        Return the course as it is on the wire.
-
-        Args:
-            instance: The host's own course object.
-        """
+        """Return a course as a dictionary."""
         return super().to_representation(_facts(instance))
 
     def get_course_modes(self, obj: Any) -> list[dict[str, Any]]:
-        """
-        List the modes, credit included (V1-SER-17, V1-SER-18).
-
-        Args:
-            obj: The host's own course object, or what the adapter read of it.
-        """
+        """Return the modes, including credit (V1-SER-17, V1-SER-18)."""
         modes = CourseMode.modes_for_course(
             _facts(obj).course_id,
             include_expired=self.include_expired,
@@ -144,12 +108,7 @@ class CourseSerializer(serializers.Serializer[Any]):
         return [serialize(mode) for mode in modes]
 
     def get_pacing_type(self, obj: Any) -> str:
-        """
-        Return the pacing type (V1-SER-11).
-
-        Args:
-            obj: The host's own course object, or what the adapter read of it.
-        """
+        """Return the pacing type (V1-SER-11)."""
         return "Self Paced" if _facts(obj).self_paced else "Instructor Paced"
 
 
@@ -188,31 +147,21 @@ class CourseEnrollmentSerializer(serializers.ModelSerializer[CourseEnrollment]):
         lookup_field = "username"
 
     def get_username(self, model: CourseEnrollment) -> str:
-        """
-        Return the learner's name.
-
-        Args:
-            model: The enrollment.
-        """
+        """Return the learner's username."""
         return model.username
 
 
 class CourseEnrollmentsApiListSerializer(CourseEnrollmentSerializer):
-    """A learner's enrollment, with the id of the course alone."""
+    """A learner's enrollment, with the course id only."""
 
-    course_details = None  # type: ignore[assignment]  # As DRF drops what it inherits.
+    course_details = None  # type: ignore[assignment]  # DRF removes an inherited field in this way.
     course_id = serializers.SerializerMethodField(help_text="The course id.")
 
     class Meta(CourseEnrollmentSerializer.Meta):
         fields = ("created", "mode", "is_active", "user", "course_id")
 
     def get_course_id(self, obj: CourseEnrollment) -> str:
-        """
-        Return the course id; of a deleted course, the key that is left of it.
-
-        Args:
-            obj: The enrollment.
-        """
+        """Return the course id, or the key of a deleted course."""
         try:
             course = obj.course
         except get_course_model().DoesNotExist:

@@ -1,9 +1,9 @@
 """
-What this app announces, and the record it announces it with.
+The signals of this app, and the record that they send.
 
-Each signal is sent after commit, in the order of the changes, and never for a change
-that rolled back. A receiver that raises is logged and affects no other. Every
-enrollment signal comes with one row of
+Signals are sent after the commit, in the order of the changes. A change that was rolled
+back sends none. An exception in a receiver is logged and does not affect the other
+receivers. For each enrollment signal, there is a row of
 :class:`~django_enrollments.models.EnrollmentEvent`.
 """
 
@@ -29,20 +29,20 @@ class EventRecord:
     One change of one enrollment, frozen.
 
     Attributes:
-        event_id: Identifies the event for ever.
+        event_id: Unique id of the event.
         type: ``created``, ``activated``, ``deactivated`` or ``mode_changed``.
-        time: When the change was made, aware.
+        time: Aware datetime of the change.
         user_id: Primary key of the learner.
-        username: The learner's name at that time.
+        username: The learner's username at that time.
         course_id: The course id as text.
         mode_before: Mode slug before; ``None`` for ``created``.
         mode_after: Mode slug after.
-        active_before: Whether it was active; ``None`` for ``created``.
-        active_after: Whether it is active.
+        active_before: Whether the enrollment was active; ``None`` for ``created``.
+        active_after: Whether the enrollment is active.
         actor_id: Primary key of the acting user, or ``None``.
-        source: One of :data:`django_enrollments.context.SOURCES`, or the host's word.
-        reason: Words given by the actor, or ``""``.
-        enterprise_uuid: The enterprise customer behind it, or ``""``.
+        source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+        reason: Text given by the actor, or ``""``.
+        enterprise_uuid: The enterprise customer, or ``""``.
     """
 
     event_id: uuid.UUID
@@ -62,11 +62,11 @@ class EventRecord:
 
     def to_dict(self) -> EventDict:
         """
-        Return the record as JSON holds it, for a queue or a webhook (contract §8).
+        Return the record as a dictionary for JSON (contract §8).
 
         Returns:
-            A dictionary by attribute; ``time`` is ISO 8601 text ending in ``Z``,
-            ``event_id`` is text, and so are keys of users that are no numbers.
+            The attributes. ``time`` is ISO 8601 text ending in ``Z``, ``event_id`` is
+            text, and keys of users are integers or text.
         """
         plain = {
             "event_id": str(self.event_id),
@@ -81,37 +81,38 @@ def _plain(key: Any) -> int | str | None:
     return key if key is None or isinstance(key, int) else str(key)
 
 
-#: A learner has an enrollment that was not there before, active or not.
+#: An enrollment was created, active or not.
 #:
 #: :param sender: :class:`~django_enrollments.models.CourseEnrollment`.
 #: :param enrollment: The instance.
 #: :param event: The :class:`EventRecord`.
 enrollment_created = Signal()
 
-#: A former enrollment is active again.
+#: An inactive enrollment was activated.
 #:
 #: :param sender: :class:`~django_enrollments.models.CourseEnrollment`.
 #: :param enrollment: The instance.
 #: :param event: The :class:`EventRecord`.
 enrollment_activated = Signal()
 
-#: A learner has left the course.
+#: An enrollment was deactivated.
 #:
 #: :param sender: :class:`~django_enrollments.models.CourseEnrollment`.
 #: :param enrollment: The instance.
 #: :param event: The :class:`EventRecord`.
-#: :param skip_refund: Whether receivers are to skip the refund.
+#: :param skip_refund: Whether receivers should skip the refund.
 enrollment_deactivated = Signal()
 
-#: An enrollment has another mode.
+#: The mode of an enrollment was changed.
 #:
 #: :param sender: :class:`~django_enrollments.models.CourseEnrollment`.
 #: :param enrollment: The instance.
 #: :param event: The :class:`EventRecord`.
 enrollment_mode_changed = Signal()
 
-#: A learner should be told something (NOTIF-02).
+#: A notification is about to be sent (NOTIF-02).
 #:
-#: :param sender: The class of the sender.
-#: :param notification_data: What NOTIF-03 lists.
+#: :param sender: The class that sends the notification.
+#: :param notification_data: The
+#:     :class:`~django_enrollments.backends.notifications.NotificationData` (NOTIF-03).
 notification_requested = Signal()

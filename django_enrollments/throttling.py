@@ -10,8 +10,8 @@ request waits for another, and a process that dies in between blocks none. Claim
 only as long as it may take to write an entry: one per request for a whole minute would
 push other entries out of a small cache.
 
-A counter per minute by ``cache.incr()`` would be simpler, and would allow twice the rate
-where two minutes meet.
+A counter per minute by ``cache.incr()`` would be simpler, and would allow twice the
+rate where two minutes meet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The REST API, version 1 (V1-URL)."""
+"""URLs of the REST API, version 1 (V1-URL)."""
 
 from __future__ import annotations
 
@@ -27,27 +27,24 @@ app_name = "django_enrollments"
 
 class CourseIdConverter:
     """
-    A valid course id, asked of ``ENROLLMENTS_COURSE_ID_PATTERN`` at each request.
+    A course id that matches ``ENROLLMENTS_COURSE_ID_PATTERN``, read at each request.
 
-    No id ends in a slash here, whatever the pattern allows (V1-URL-11).
+    It never ends in a slash, whatever the pattern allows (V1-URL-11).
     """
 
     regex = ".*[^/]"
 
     def to_python(self, value: str) -> str:
         """
-        Take a course id from a URL.
-
-        Args:
-            value: Text of the URL.
+        Return the course id.
 
         Raises:
-            ValueError: It is no course id, so the route does not match.
+            ValueError: The text is not a course id, so the route does not match.
         """
         try:
             course_id = find_course_id(value)
         except CollaboratorNotLoaded:
-            # The view refuses.
+            # The view will refuse.
             course_id = find_course_id_text(value)
         if course_id is None:
             raise ValueError(value)
@@ -55,13 +52,10 @@ class CourseIdConverter:
 
     def to_url(self, value: object) -> str:
         """
-        Put a course id into a URL.
-
-        Args:
-            value: The course, its id, or anything whose ``str()`` that is.
+        Return the course id of a course, of an id, or of the ``str()`` of an object.
 
         Raises:
-            ValueError: It is no course, so the route does not match.
+            ValueError: There is none, so the route does not match.
         """
         course_id = find_stored_course_id(value)
         if course_id is None:
@@ -71,34 +65,26 @@ class CourseIdConverter:
 
 class UsernameConverter:
     """
-    A username, asked of ``ENROLLMENTS_USERNAME_PATTERN`` at each request.
+    A username that matches ``ENROLLMENTS_USERNAME_PATTERN``, read at each request.
 
-    The first comma of a URL ends it (V1-URL-09, V1-URL-12).
+    It ends at the first comma (V1-URL-09, V1-URL-12).
     """
 
     regex = "[^,]+"
 
     def to_python(self, value: str) -> str:
         """
-        Take a username from a URL.
-
-        Args:
-            value: Text of the URL.
+        Return the username.
 
         Raises:
-            ValueError: It can be no username, so the route does not match.
+            ValueError: The text is not a username, so the route does not match.
         """
         if not is_username(value):
             raise ValueError(value)
         return value
 
     def to_url(self, value: object) -> str:
-        """
-        Put a username into a URL.
-
-        Args:
-            value: The username.
-        """
+        """Return the username."""
         return str(value)
 
 
@@ -112,7 +98,7 @@ urlpatterns = [
         CourseEnrollmentsApiListView.as_view(),
         name="courseenrollmentsapilist",
     ),
-    # Before the next one, whose course ids may have commas where a host allows them.
+    # Before the next route, whose course ids may contain commas.
     path(
         "enrollment/<enrollments_username:username>,<enrollments_course_id:course_id>",
         EnrollmentView.as_view(),
@@ -123,7 +109,7 @@ urlpatterns = [
         EnrollmentView.as_view(),
         name="courseenrollment",
     ),
-    # Before the next one, whose course ids may end in anything but a slash.
+    # Before the next route, whose course ids may end in /eligibility.
     path(
         "course/<enrollments_course_id:course_id>/eligibility",
         EnrollmentEligibilityView.as_view(),

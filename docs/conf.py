@@ -1,4 +1,4 @@
-"""How the documentation is built. It needs no database and no network."""
+"""Configuration of Sphinx. Building needs no database and no network."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-# Other projects' names are written as they are: resolving them would need a network.
+# Names of other projects are not resolved, because that needs a network.
 nitpick_ignore_regex = [
     (
         r"py:.*",
         r"(collections|contextlib|dataclasses|datetime|django|model_utils|"
         r"rest_framework|types|typing|uuid)\..*",
     ),
-    # The same, as docstrings and signatures shorten them.
+    # Short forms in docstrings and signatures.
     (
         r"py:.*",
-        r"datetime|QuerySet|ImproperlyConfigured|PermissionDenied|ValidationError",
+        r"datetime|AbstractContextManager|QuerySet|ImproperlyConfigured|PermissionDenied|"
+        r"ValidationError",
     ),
-    # An alias of types is documented as data.
+    # Type aliases are documented as data.
     (r"py:class", r"Source"),
-    # What happens within is explained, not referred to.
+    # The private package has no reference pages.
     (r"py:.*", r"django_enrollments\.core(\..*)?"),
 ]
 

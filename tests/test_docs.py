@@ -5,13 +5,18 @@ from __future__ import annotations
 import inspect
 import re
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings as django_settings
 
-from django_enrollments import checks
+from django_enrollments import checks, conf
+from django_enrollments.services import EnrollmentsService
 from tests.factories import is_default_host
 from tests.pages import ROOT, Block, Reader, project, read_blocks, read_commands
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 DOCS = ROOT / "docs"
 
@@ -49,6 +54,52 @@ only_once = pytest.mark.skipif(
     or django_settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3",
     reason="the pages make projects of their own, on SQLite whatever the host has",
 )
+
+
+_HEADS = "Check|Class|Constant|Error|Function|Method|Setting|Signal|Type"
+
+
+def read_reference(page: str) -> str:
+    return (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
+
+
+def listed_names(page: str) -> set[str]:
+    """Return the last part of each name in the first columns of a page's tables."""
+    tables = re.findall(
+        rf"^\| (?:{_HEADS}) \|.*\n\| ---.*\n((?:\|.*\n)+)",
+        read_reference(page),
+        re.MULTILINE,
+    )
+    return {*re.findall(r"^\| `(?:\w+\.)*(\w+)`", "".join(tables), re.MULTILINE)}
+
+
+def documented_names(page: str) -> set[str]:
+    """Return the names whose docstrings autodoc adds to a page."""
+    text = read_reference(page)
+    objects = r"^\.\. auto(?:class|data|function):: (?:\w+\.)*(\w+)"
+    names = {*re.findall(objects, text, re.MULTILINE)}
+    modules = r"^\.\. automodule:: (\S+)\n((?:   .*\n)*)"
+    for module, options in re.findall(modules, text, re.MULTILINE):
+        members = re.search(r":members:([^:]*)", options)
+        if members:
+            given = {*re.findall(r"\w+", members[1])}
+            names |= given or public_names(import_module(module))
+        left_out = re.search(r":exclude-members:([^:]*)", options)
+        names -= {*re.findall(r"\w+", left_out[1])} if left_out else set()
+    return names
+
+
+def public_names(module: ModuleType) -> set[str]:
+    """Return the functions, classes and commented constants of a module."""
+    commented = r"^#:.*\n([A-Z]\w+)\b"
+    constants = re.findall(commented, inspect.getsource(module), re.MULTILINE)
+    return {*constants} | {
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_"
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__ == module.__name__
+    }
 
 
 @only_default_host
@@ -112,17 +163,39 @@ class TestReadme:
 
 
 class TestReferencePages:
-    def test_list_every_check_once(self):
-        given = re.findall(r'id="django_enrollments\.(\w+)"', inspect.getsource(checks))
-        listed = re.findall(r"^django_enrollments\.(\w+)", checks.__doc__, re.MULTILINE)
+    """Tables list what autodoc adds, for those who read the source of a page."""
 
-        assert listed == sorted({*given})
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "api",
+            "backends",
+            "context",
+            "data",
+            "errors",
+            "models",
+            "permissions",
+            "signals",
+        ],
+    )
+    def test_list_every_documented_name(self, page):
+        assert listed_names(page) == documented_names(page)
 
-    def test_name_every_public_module(self):
-        reference = "".join(
-            page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md")
+    def test_list_every_method_of_the_service(self):
+        public = {name for name in vars(EnrollmentsService) if name[0] != "_"}
+
+        assert listed_names("services") == public
+
+    def test_list_every_setting(self):
+        names = {name for name in dir(conf.Settings) if name.startswith("ENROLLMENTS_")}
+
+        assert listed_names("settings") == names | documented_names("settings")
+
+    def test_list_every_check(self):
+        ids = re.findall(r'id="django_enrollments\.(\w+)"', inspect.getsource(checks))
+        described = re.findall(
+            r"^django_enrollments\.(\w+)", checks.__doc__, re.MULTILINE
         )
 
-        for name in ("api", "data", "errors", "models", "permissions", "services"):
-            module = import_module(f"django_enrollments.{name}")
-            assert module.__name__ in reference
+        assert listed_names("checks") == {*ids}
+        assert described == sorted({*ids})

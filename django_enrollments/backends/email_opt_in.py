@@ -1,4 +1,4 @@
-"""The e-mail opt-in backend that is shipped."""
+"""The shipped e-mail opt-in backend."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from django_enrollments.models import EmailOptIn
 
 
 class ModelBackend:
-    """Stores choices in :class:`~django_enrollments.models.EmailOptIn`."""
+    """Writes :class:`~django_enrollments.models.EmailOptIn`."""
 
     def set_opt_in(self, user: Any, org: str, opted_in: bool) -> None:
         """
-        Note whether a learner wants mail from an organisation (B-09).
+        Store whether a learner wants e-mail from an organization (B-09).
 
-        One statement inserts or updates, so two choices at once leave one of them.
+        One statement inserts or updates, so simultaneous choices do not conflict.
 
         Args:
-            user: The learner, saved.
-            org: The organisation, ``""`` when the course has none.
-            opted_in: The learner's choice; the last one counts.
+            user: The saved learner.
+            org: The organization, ``""`` if the course has none.
+            opted_in: The learner's choice.
         """
         using = router.db_for_write(EmailOptIn)
-        # MySQL takes any unique key of the table and must not be told which.
+        # MySQL uses any unique key of the table, and accepts no names.
         names_key = connections[using].features.supports_update_conflicts_with_target
         choice = EmailOptIn(
             user_id=user.pk,

@@ -1,4 +1,4 @@
-"""What a notification is, and the backend that mails it."""
+"""The data of a notification, and the backend that sends it by e-mail."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from django_enrollments.datetimes import as_moment
 
 logger = logging.getLogger(__name__)
 
-#: How long each answer of a mail server is waited for where the host sets no limit.
+#: Timeout for each response of the mail server, if the host sets none.
 MAIL_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class NotificationData(Mapping[str, Any]):
     """
-    What to tell whom (NOTIF-03); frozen, and a mapping of its attributes as well.
+    A notification and its recipients (NOTIF-03). Frozen, and a mapping.
 
-    ``dict(notification_data)`` passes ``json.dumps`` as long as the context does.
+    ``dict(notification_data)`` is valid JSON if the context is.
 
     Attributes:
-        user_ids: Primary keys of those to tell; text where they are no integers.
-        notification_type: What it is about, such as ``audit_access_expiring_soon``.
+        user_ids: Primary keys of the recipients: integers, or text.
+        notification_type: Such as ``audit_access_expiring_soon``.
         app_name: ``enrollments``.
         course_key: The course id.
-        content_url: Where to read on.
-        context: What the words are made of.
+        content_url: URL of the course.
+        context: Variables for the text.
     """
 
     user_ids: list[int | str]
@@ -53,40 +53,35 @@ class NotificationData(Mapping[str, Any]):
         return getattr(self, name)
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names of the attributes."""
+        """Return the names of the attributes."""
         return (field.name for field in fields(self))
 
     def __len__(self) -> int:
-        """Count the attributes."""
+        """Return the number of attributes."""
         return len(fields(self))
 
 
 class EmailBackend:
     """
-    Sends each user a mail of their own, in plain text and HTML.
+    Sends each recipient an e-mail, in plain text and HTML.
 
-    The words are the templates ``subject.txt``, ``body.txt`` and ``body.html`` in
-    ``django_enrollments/email/<notification type>/``; a host overrides them like any
-    other template. Their variables are ``user``, ``notification``, ``content_url``
-    (``""`` where ``ENROLLMENTS_LEARNING_BASE_URL`` is empty), ``deadline`` (words for
-    ``audit_access_expiry``, in the time zone and language of the moment) and everything
-    in the notification's context.
+    The templates are ``subject.txt``, ``body.txt`` and ``body.html`` in
+    ``django_enrollments/email/<notification type>/``. Hosts can override them. Their
+    variables are ``user``, ``notification``, ``content_url`` (``""`` if
+    ``ENROLLMENTS_LEARNING_BASE_URL`` is empty), ``deadline`` (``audit_access_expiry``
+    as text in the active time zone and language) and the notification's context.
 
-    A mail server that does not answer within ``EMAIL_TIMEOUT`` counts as one that
-    refuses; it is given ten seconds where the host sets no such limit.
+    The timeout of the mail server is ``EMAIL_TIMEOUT``, or ten seconds without it.
     """
 
     def send(self, notification_data: NotificationData) -> None:
         """
-        Mail a notification to its active users that have an address.
+        Send a notification to its active recipients that have an address.
 
-        A mail that fails does not keep the others from being sent.
-
-        Args:
-            notification_data: Whom to tell what.
+        A failure does not prevent the other e-mails.
 
         Raises:
-            Exception: What the mail framework raised for the last mail that failed.
+            Exception: The last exception of the mail framework.
         """
         failure: Exception | None = None
         users = get_user_model()._default_manager.filter(
@@ -101,8 +96,8 @@ class EmailBackend:
                 continue
             try:
                 self._mail(user, address, notification_data)
-            except Exception as error:  # noqa: BLE001 - raised when all are done.
-                # Its text may hold the address.
+            except Exception as error:  # noqa: BLE001 - raised at the end.
+                # The text of the error may contain the address.
                 kind = type(error).__name__
                 logger.warning("Mail to user %s failed: %s.", user.pk, kind)
                 failure = error
@@ -118,13 +113,13 @@ class EmailBackend:
             **notification_data.context,
             "user": user,
             "notification": notification_data,
-            # A mail has no page that a relative address could start from.
+            # A relative URL does not work in an e-mail.
             "content_url": url if "://" in url else "",
-            "deadline": _in_words(notification_data.context.get("audit_access_expiry")),
+            "deadline": _as_text(notification_data.context.get("audit_access_expiry")),
         }
         subject = render_to_string(f"{folder}/subject.txt", context)
         message = mail.EmailMultiAlternatives(
-            # A header is one line, whatever a course is called.
+            # A header must be one line.
             subject=" ".join(subject.split()),
             body=render_to_string(f"{folder}/body.txt", context),
             to=[address],
@@ -135,9 +130,9 @@ class EmailBackend:
 
 
 def _connect() -> Any:
-    """Return a connection to the host's mail server that does not wait for ever."""
+    """Return a mail connection with a timeout."""
     mailers = getattr(mail, "mailers", None)
-    # Django has mailers since version 6.1, and warns of the other since then.
+    # Since Django 6.1 there are mailers, and get_connection() is deprecated.
     connection = mail.get_connection() if mailers is None else mailers.default
     if getattr(connection, "timeout", 0) is None:
         connection.timeout = MAIL_TIMEOUT_SECONDS
@@ -145,13 +140,13 @@ def _connect() -> Any:
 
 
 def _address_of(user: Any) -> str:
-    """Return the address as the user wrote it; servers may care about its case."""
+    """Return the address as stored, because servers may distinguish case."""
     field = getattr(user, "get_email_field_name", lambda: "email")()
     return str(getattr(user, field, None) or "").strip()
 
 
-def _in_words(moment: Any) -> str:
-    """Return a datetime, or its ISO 8601 text, for people; other text as it is."""
+def _as_text(moment: Any) -> str:
+    """Return a datetime, or its ISO 8601 text, as localized text."""
     if isinstance(moment, str):
         try:
             moment = parse_datetime(moment) or moment

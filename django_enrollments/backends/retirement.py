@@ -1,4 +1,4 @@
-"""The retirement backend that is shipped."""
+"""The shipped retirement backend."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from django_enrollments.text import is_storable
 
 
 class ModelBackend:
-    """Knows from :class:`~django_enrollments.models.UserRetirementStatus`."""
+    """Reads :class:`~django_enrollments.models.UserRetirementStatus`."""
 
-    #: States of a retirement that is still to be carried out (V1-UNENR-08).
+    #: States of an open request (V1-UNENR-08).
     OPEN_STATES = ("pending", "in_progress")
 
     def find_retiring_user(self, username: str) -> Any | None:
         """
-        Return the user who asked to be retired under this name (V1-UNENR-03).
+        Return the user with an open request under this username (V1-UNENR-03).
 
         Args:
-            username: The original username, case and all, in any normal form.
+            username: The original username, compared exactly, in any normal form.
 
         Returns:
-            The user; ``None`` when nobody asked, or it is finished or aborted, or the
-            account is gone.
+            The user; ``None`` if there is no open request or no account.
         """
         if not is_storable(username) or not username:
             return None
@@ -38,5 +37,5 @@ class ModelBackend:
         found: dict[str, Any] = {}
         for request in requests.select_related("user").order_by("pk"):
             found[request.original_username] = request.user
-        # A case-insensitive collation also finds names that merely look alike.
+        # A case-insensitive collation also finds similar names.
         return next((found[name] for name in names if name in found), None)

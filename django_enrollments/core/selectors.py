@@ -268,10 +268,10 @@ def _in_courses_that_exist(
     return enrollments.filter(IsNull(key, False))
 
 
-def course_id_of_each() -> str | Subquery:
-    """Return a column or an expression of the course id of each enrollment."""
+def course_id_of_each() -> F | Subquery:
+    """Return an expression of the course id of each enrollment."""
     if course_key_is_id():
-        return "course"
+        return F("course")
     return Subquery(_course_of_each().values(get_course_adapter().course_id))
 
 

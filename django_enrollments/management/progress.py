@@ -1,4 +1,4 @@
-"""Shows how far a command is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a command: a bar on a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: How many rows a line is written for.
+#: Number of rows per line.
 ROWS_PER_LINE = 1_000
 
 
@@ -18,16 +18,16 @@ def progress(
     total: int | None, *, terminal: Any, say: Callable[[str], object]
 ) -> Iterator[Callable[[int], object]]:
     """
-    Show how many rows are done.
+    Show the number of processed rows.
 
     Args:
-        total: How many there are; ``None`` when unknown.
-        terminal: Where a bar is drawn, if it is a terminal and tqdm is installed, as
-            it is with the extra ``[progress]``.
+        total: Number of rows; ``None`` if unknown.
+        terminal: Stream for the bar, if it is a terminal and tqdm is installed (extra
+            ``progress``).
         say: Writes a line otherwise.
 
     Yields:
-        A function that takes how many more rows are done.
+        A function that takes the number of rows processed since its last call.
     """
     tqdm = _find_tqdm() if terminal.isatty() else None
     if tqdm:

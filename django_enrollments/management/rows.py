@@ -1,9 +1,9 @@
 """
-Reads a CSV file of enrollments line by line, telling what is wrong with each row.
+CSV files of enrollments, read line by line, with an error for each invalid row.
 
-The first line names the columns: ``course``, ``username`` or ``email`` or both, and
-where they are wanted ``mode`` and ``action``. A row is one line; no value that belongs
-here has a line break in it, so a quote left open spoils one row and not the rest.
+The first line names the columns: ``course``, and ``username`` or ``email`` or both;
+``mode`` and ``action`` are optional. A row is one line. No valid value contains a line
+break, so an unclosed quote makes only one row invalid.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from django_enrollments.core.bulk import ACTIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-#: Every column there is.
+#: All columns.
 COLUMNS = ("course", "username", "email", "mode", "action")
 
-#: What a blank line consists of; spreadsheets leave commas behind.
+#: Characters of a blank line; spreadsheets write commas.
 BLANK = " \t\r\n,"
 
-#: Stands for standard input, or standard output.
+#: Standard input or output.
 STANDARD = Path("-")
 
 _AS_TEXT: Any = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
 
-#: Stands in for NUL, at which older versions of the csv module give up. No text that
-#: was decoded holds it.
+#: Replaces NUL, which older versions of the csv module refuse. Decoded text never
+#: contains it.
 _NUL = "\ud800"
 
 
@@ -44,11 +44,11 @@ class HeaderError(Exception):
 @dataclass(frozen=True)
 class Task:
     """
-    What a row asks for, the same in many rows.
+    The change that a row requests. Consecutive rows may have equal tasks.
 
     Attributes:
         course_id: The course id.
-        kind: ``username`` or ``email``, which the row tells the learner by.
+        kind: ``username`` or ``email``, the kind of the row's identifier.
         mode: Mode slug; ``None`` for the default.
         action: ``enroll`` or ``unenroll``.
     """
@@ -65,11 +65,11 @@ class FileRow:
     One row of a file.
 
     Attributes:
-        line: Number of its line, counting the header as 1.
-        identifier: The username or address; what there is of it in a broken row.
-        task: What it asks for; ``None`` in a broken row.
-        code: What is wrong with a broken row, for programs.
-        message: What is wrong with a broken row and in which column, for people.
+        line: Number of the line; the header is line 1.
+        identifier: The username or address, or a part of it in an invalid row.
+        task: The requested change; ``None`` in an invalid row.
+        code: Error code of an invalid row.
+        message: Error message of an invalid row, with its column.
     """
 
     line: int
@@ -79,7 +79,7 @@ class FileRow:
     message: str = ""
 
 
-class _BrokenRow(Exception):  # noqa: N818 - it never leaves this module.
+class _InvalidRow(Exception):  # noqa: N818 - private to this module.
     def __init__(self, code: str, column: int, name: str, text: str) -> None:
         super().__init__(code, column, name, text)
         self.code = code
@@ -89,16 +89,13 @@ class _BrokenRow(Exception):  # noqa: N818 - it never leaves this module.
 @contextmanager
 def open_rows(path: Path) -> Iterator[TextIO]:
     """
-    Open a file for :func:`read_rows`; bytes that are no UTF-8 stay recognisable.
+    Open a file for :func:`read_rows`, with invalid UTF-8 as surrogates.
 
     Args:
-        path: The file, or ``STANDARD``, which stays open afterwards.
-
-    Yields:
-        The file.
+        path: The file, or ``STANDARD``, which is not closed.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The file cannot be opened.
     """
     if path != STANDARD:
         with path.open(**_AS_TEXT) as file:
@@ -113,16 +110,10 @@ def open_rows(path: Path) -> Iterator[TextIO]:
 
 def read_rows(lines: Iterable[str]) -> Iterator[FileRow]:
     """
-    Read the header, then give the rows one by one; blank lines are passed over.
-
-    Args:
-        lines: What :func:`open_rows` gave.
-
-    Returns:
-        An iterator of one row per line, good or broken.
+    Read the header, and return an iterator of rows, valid or not. Skip blank lines.
 
     Raises:
-        HeaderError: The first line is missing, or no header; while iterating: a
+        HeaderError: The first line is missing or is not a header. While iterating: a
             column without a name has content.
     """
     numbered = enumerate(lines, start=1)
@@ -148,11 +139,11 @@ def _read_all(
                         f"Line {number} has content in a column without a name."
                     )
             task = _read_task(header, values)
-        except _BrokenRow as fault:
+        except _InvalidRow as fault:
             shown = values.get("username") or values.get("email") or ""
             yield FileRow(number, _printable(shown), None, fault.code, fault.message)
         else:
-            # An account is found by the very address it has, spaces and all.
+            # An account is found by its exact address, including spaces.
             cells = given if task.kind == "email" else values
             yield FileRow(number, cells[task.kind], task)
 
@@ -180,18 +171,18 @@ def _read_header(line: str) -> list[str]:
 
 def _split(text: str, header: Sequence[str]) -> list[str]:
     """
-    Split a line into as many values as there are columns.
+    Return one value per column.
 
     Raises:
-        _BrokenRow: Quotes are not closed, or it has too many or too few values.
+        _InvalidRow: A quote is not closed, or there are too many or too few values.
     """
     try:
         values = next(csv.reader([text], skipinitialspace=True, strict=True))
     except csv.Error as error:
         column = _column_of_fault(text)
         name = header[column - 1] if column <= len(header) else ""
-        raise _BrokenRow("malformed", column, name, f"{error}.") from error
-    # Spreadsheets write different numbers of empty columns at the ends of lines.
+        raise _InvalidRow("malformed", column, name, f"{error}.") from error
+    # Spreadsheets write varying numbers of empty columns at the end of a line.
     while len(values) > len(header) and not values[-1].strip():
         values.pop()
     if not any(header[len(values) :]):
@@ -199,19 +190,19 @@ def _split(text: str, header: Sequence[str]) -> list[str]:
     if len(values) > len(header):
         column = len(header) + 1
         text = f"the header has {len(header)} columns, this row {len(values)}."
-        raise _BrokenRow("too_many_columns", column, "", text)
+        raise _InvalidRow("too_many_columns", column, "", text)
     if len(values) < len(header):
         column = len(values) + 1
-        raise _BrokenRow(
+        raise _InvalidRow(
             "too_few_columns", column, header[column - 1], "the row ends before it."
         )
     return values
 
 
 def _column_of_fault(text: str) -> int:
-    """Return the number of the column that the csv module stumbled over."""
+    """Return the number of the column with the csv module's error."""
     if '"' not in text:
-        # Too long, then.
+        # The value is too long.
         values = text.split(",")
         return values.index(max(values, key=len)) + 1
     column, is_quoted = 1, False
@@ -227,35 +218,35 @@ def _column_of_fault(text: str) -> int:
 
 def _read_task(header: Sequence[str], values: dict[str, str]) -> Task:
     """
-    Check the values of a row.
+    Return the task of a row.
 
     Raises:
-        _BrokenRow: A value is missing, no text, or no action.
+        _InvalidRow: A value is missing, is not valid text, or is not an action.
     """
 
-    def broken(code: str, name: str, text: str) -> _BrokenRow:
-        return _BrokenRow(code, header.index(name) + 1, name, text)
+    def invalid(code: str, name: str, text: str) -> _InvalidRow:
+        return _InvalidRow(code, header.index(name) + 1, name, text)
 
     for name, value in values.items():
         if _NUL in value:
-            raise broken("nul_character", name, "it holds a NUL character.")
+            raise invalid("nul_character", name, "it holds a NUL character.")
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise broken("not_utf8", name, "it is no UTF-8 text.")
+            raise invalid("not_utf8", name, "it is no UTF-8 text.")
     kinds = [name for name in header if name in {"username", "email"}]
-    # A username wins over an address.
+    # A username takes precedence over an address.
     given = sorted((name for name in kinds if values[name]), reverse=True)
     action = values.get("action", "enroll").lower()
     for name in ("course", *([] if given else kinds[:1])):
         if not values[name]:
-            raise broken("missing_value", name, "it is empty.")
+            raise invalid("missing_value", name, "it is empty.")
     if not action:
-        raise broken("missing_value", "action", "it is empty.")
+        raise invalid("missing_value", "action", "it is empty.")
     if action not in ACTIONS:
         text = f"'{action}' is neither {' nor '.join(ACTIONS)}."
-        raise broken("unknown_action", "action", text)
+        raise invalid("unknown_action", "action", text)
     return Task(values["course"], given[0], values.get("mode") or None, action)
 
 
 def _printable(text: str) -> str:
-    """Return a text that every file and terminal takes."""
+    """Return the text without surrogates, which cannot be written."""
     return text.encode("utf-8", "replace").decode("utf-8")

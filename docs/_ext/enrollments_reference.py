@@ -1,13 +1,11 @@
 """
-Directives that write reference tables from the code, so that they cannot drift.
+Directives that write parts of the reference from the code.
 
-All of them write reStructuredText and belong into an ``eval-rst`` block.
+They produce reStructuredText. Use them in an ``eval-rst`` block.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.apps import apps
@@ -18,7 +16,6 @@ from docutils.statemachine import StringList
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-from django_enrollments import checks, errors
 from django_enrollments.conf import SETTINGS
 from django_enrollments.views.errors import ERROR_RESPONSES
 
@@ -33,14 +30,14 @@ APP = "django_enrollments"
 
 
 class WrittenDirective(SphinxDirective):
-    """A directive whose content is reStructuredText that it writes itself."""
+    """A directive that produces reStructuredText."""
 
     def lines(self) -> Iterable[str]:
-        """Give the lines to parse."""
+        """Return the lines to parse."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Parse what :meth:`lines` gives in place of the directive."""
+        """Return the nodes of the parsed lines."""
         source, _ = self.get_source_info()
         parsed = nodes.Element()
         parsed.document = self.state.document
@@ -54,22 +51,17 @@ class WrittenDirective(SphinxDirective):
 
 
 def indented(text: str) -> Iterator[str]:
-    """
-    Give the lines of a text as the body of a directive.
-
-    Args:
-        text: Paragraphs at the left margin.
-    """
+    """Yield the lines of a text as the body of a directive."""
     for line in text.splitlines():
         yield f"   {line}".rstrip()
 
 
 def table(*rows: Iterable[str], widths: str = "auto") -> Iterator[str]:
     """
-    Write a table.
+    Yield the lines of a table.
 
     Args:
-        rows: Cells as reStructuredText, of one line or more; the first row is the head.
+        rows: Cells in reStructuredText; the first row is the header.
         widths: Relative widths of the columns.
     """
     yield ".. list-table::"
@@ -86,28 +78,18 @@ def table(*rows: Iterable[str], widths: str = "auto") -> Iterator[str]:
 
 
 def literal(value: object) -> str:
-    """
-    Write a value as a literal.
-
-    Args:
-        value: Anything with a ``repr()``.
-    """
+    """Return the ``repr()`` of a value as a literal."""
     return f"``{value!r}``"
 
 
 class SettingsDirective(WrittenDirective):
-    """Every setting: an overview, then one ``confval`` each, from ``conf.SETTINGS``."""
+    """Write one ``confval`` per setting, from ``conf.SETTINGS``."""
 
     def lines(self) -> Iterator[str]:
-        """Write the overview and the entries."""
+        """Yield the entries."""
         analyzer = ModuleAnalyzer.for_module(f"{APP}.conf")
         comments = analyzer.find_attr_docs()
         docs = {name: "\n".join(comments["Settings", name]) for name in SETTINGS}
-        yield from table(
-            ("Setting", "Meaning"),
-            *((f":confval:`{name}`", doc) for name, doc in docs.items()),
-            widths="50 50",
-        )
         for name, setting in SETTINGS.items():
             yield f".. confval:: {name}"
             yield f"   :type: {setting.expected}"
@@ -132,58 +114,11 @@ class SettingsDirective(WrittenDirective):
         return literal(value)
 
 
-class ErrorCodesDirective(WrittenDirective):
-    """Every error code with its class and the first paragraph of its docstring."""
-
-    def lines(self) -> Iterator[str]:
-        """Write the table, with an anchor per code."""
-        classes = [
-            value
-            for value in vars(errors).values()
-            if isinstance(value, type)
-            and issubclass(value, errors.CourseEnrollmentError)
-        ]
-        yield from table(
-            ("Code", "Class", "Meaning"),
-            *(
-                (
-                    f".. _error-{one.code}:\n\n``{one.code}``",
-                    f":exc:`~{APP}.errors.{one.__name__}`",
-                    " ".join((inspect.getdoc(one) or "").split("\n\n")[0].split()),
-                )
-                for one in classes
-            ),
-            widths="28 37 35",
-        )
-
-
-class ChecksDirective(WrittenDirective):
-    """Every system check, from the table in the module that defines them."""
-
-    row: ClassVar[re.Pattern[str]] = re.compile(rf"{APP}\.([EW]\d+)\s+(.+)")
-
-    def lines(self) -> Iterator[str]:
-        """Write the table, with an anchor per id."""
-        rows = self.row.findall(inspect.getdoc(checks) or "")
-        yield from table(
-            ("Id", "Severity", "What is wrong"),
-            *(
-                (
-                    f".. _check-{number}:\n\n``{APP}.{number}``",
-                    "error" if number.startswith("E") else "warning",
-                    text,
-                )
-                for number, text in rows
-            ),
-            widths="30 15 55",
-        )
-
-
 class AnswersDirective(WrittenDirective):
-    """What HTTP answers to each refusal, from the one table that says so."""
+    """Write the HTTP status of each refusal."""
 
     def lines(self) -> Iterator[str]:
-        """Write the table."""
+        """Yield the table."""
         yield from table(
             ("Refusal", "Status"),
             *(
@@ -194,12 +129,12 @@ class AnswersDirective(WrittenDirective):
 
 
 class ModelFieldsDirective(WrittenDirective):
-    """The columns and constraints of one model."""
+    """Write the fields and unique constraints of one model."""
 
     required_arguments = 1
 
     def lines(self) -> Iterator[str]:
-        """Write the table of columns, then what is unique."""
+        """Yield the table of fields, then the unique constraints."""
         model = apps.get_model(APP, self.arguments[0])
         yield from table(
             ("Field", "Type", "Notes"),
@@ -246,10 +181,10 @@ class ModelFieldsDirective(WrittenDirective):
 
 
 class CommandDirective(WrittenDirective):
-    """Usage and options of one management command, from its own parser."""
+    """Write the help and the arguments of one management command."""
 
     required_arguments = 1
-    #: What every Django command has.
+    #: Options of all Django commands.
     common: ClassVar[frozenset[str]] = frozenset(
         {
             "--help",
@@ -265,7 +200,7 @@ class CommandDirective(WrittenDirective):
     )
 
     def lines(self) -> Iterator[str]:
-        """Write what the command says of itself, then its options."""
+        """Yield the help, then the arguments."""
         name = self.arguments[0]
         command = load_command_class(APP, name)
         parser = command.create_parser("manage.py", name)
@@ -313,7 +248,7 @@ def leave_out_django_signature(
     signature: str | None,
     return_annotation: str | None,
 ) -> tuple[str, str | None] | None:
-    """Leave out how models and query sets are made; that is Django's business."""
+    """Leave out the signatures of models and querysets, which Django defines."""
     django_classes = (models.Model, models.QuerySet)
     if what == "class" and isinstance(obj, type) and issubclass(obj, django_classes):
         return "", None
@@ -324,9 +259,9 @@ def take_no_type_from_returns(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """
-    Keep Napoleon from reading a type out of the words before a colon.
+    Prevent Napoleon from reading the words before a colon as a type.
 
-    Types stand in annotations here; ``Returns:`` and comments hold sentences.
+    Types are in the annotations; ``Returns:`` and comments contain sentences.
     """
     if what in {"attribute", "data"} and lines:
         lines[0] = f": {lines[0]}"
@@ -340,7 +275,7 @@ def take_no_type_from_returns(
 def find_model(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
 ) -> nodes.Element | None:
-    """Find a model by its public name when the module that defines it is named."""
+    """Resolve a reference to the module of a model to the model's public name."""
     path = str(node.get("reftarget", ""))
     if node.get("refdomain") != "py" or not path.startswith(f"{APP}.models."):
         return None
@@ -353,20 +288,13 @@ def find_model(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """
-    Register the directives.
-
-    Args:
-        app: Sphinx.
-    """
+    """Register the directives."""
     app.add_directive("enrollments-settings", SettingsDirective)
-    app.add_directive("enrollments-error-codes", ErrorCodesDirective)
-    app.add_directive("enrollments-checks", ChecksDirective)
     app.add_directive("enrollments-answers", AnswersDirective)
     app.add_directive("enrollments-model-fields", ModelFieldsDirective)
     app.add_directive("enrollments-command", CommandDirective)
     app.connect("autodoc-process-signature", leave_out_django_signature)
-    # Before Napoleon, which listens at 500.
+    # Napoleon has the priority 500.
     app.connect("autodoc-process-docstring", take_no_type_from_returns, priority=400)
     app.connect("missing-reference", find_model)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

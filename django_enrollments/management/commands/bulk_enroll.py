@@ -1,4 +1,4 @@
-"""Enrolls and unenrolls everybody in a CSV file."""
+"""Enroll and unenroll the learners in a CSV file."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 #: Columns of the result file.
 RESULT_COLUMNS = ("line", "identifier", "status", "code", "message")
 
-#: How many failed rows are shown; the result file has them all.
+#: Number of failed rows that are printed; the result file has all of them.
 FAILURES_SHOWN = 20
 
 
 class Command(BaseCommand):
-    """``bulk_enroll FILE.csv``; safe to run twice."""
+    """``bulk_enroll FILE.csv``. Running it again changes nothing."""
 
     help = (
-        "Enroll or unenroll everybody in a CSV file, whose first line names its "
+        "Enroll or unenroll the learners in a CSV file. The first line names the "
         f"columns: {', '.join(COLUMNS)}. A row needs a course, and a username or an "
-        "e-mail address; without a mode it means the course's default; the action is "
-        "enroll or unenroll. An address without an account is invited. Every row gets "
-        "a line in the result file; the exit status is 1 when any row failed."
+        "e-mail address. Without a mode, the course's default mode is used. The action "
+        "is enroll or unenroll. An address without an account is invited. The result "
+        "file has a line for each row. The exit status is 1 if any row failed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -60,13 +60,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--output",
             type=Path,
-            help="the result file, - being standard output; when left out, "
-            "FILE.results.csv beside the file, or standard output for standard input",
+            help="the result file; - is standard output; by default FILE.results.csv "
+            "in the same folder, or standard output if the file is standard input",
         )
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="do everything in a transaction that is rolled back in the end",
+            help="do everything in a transaction, and roll it back",
         )
         parser.add_argument(
             "--force", action="store_true", help="lift enrollment dates and invitations"
@@ -74,20 +74,20 @@ class Command(BaseCommand):
         parser.add_argument(
             "--over-capacity", action="store_true", help="lift the number of seats"
         )
-        parser.add_argument("--actor", metavar="USERNAME", help="who does it")
-        parser.add_argument("--reason", default="", help="why, for the history")
+        parser.add_argument("--actor", metavar="USERNAME", help="actor for the history")
+        parser.add_argument("--reason", default="", help="reason for the history")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Work through the file, a batch at a time.
+        Process the file in batches.
 
         Raises:
-            CommandError: A row failed, or nothing could be done at all.
+            CommandError: A row failed, or the command could not start.
         """
         source = Path(options["file"])
         beside = source.with_name(f"{source.stem}.results.csv")
         output = Path(options["output"] or (beside if source != STANDARD else STANDARD))
-        # Words go where no results do.
+        # Messages must not be mixed with results.
         say = self.stdout.write if output != STANDARD else self._say_aside
         terms = _read_terms(options)
         counts: Counter[str] = Counter()
@@ -105,7 +105,7 @@ class Command(BaseCommand):
             terminal = options.get("stderr") or sys.stderr
             advance = stack.enter_context(progress(total, terminal=terminal, say=say))
             writer.writerow(RESULT_COLUMNS)
-            for result in _work_through(_readable(rows), terms):
+            for result in _process(_readable(rows), terms):
                 writer.writerow([result[name] for name in RESULT_COLUMNS])
                 counts[result["status"]] += 1
                 if result["status"] == "error" and len(failures) < FAILURES_SHOWN:
@@ -139,11 +139,11 @@ class Command(BaseCommand):
 @contextmanager
 def _dry_run() -> Iterator[Callable[[], object]]:
     """
-    Roll back in the end whatever is done meanwhile.
+    Roll back all changes at the end.
 
     Yields:
-        A function that drops what waits for a commit that never comes, which would
-        grow with the file otherwise.
+        A function that drops the callbacks registered for the commit. Without it, their
+        number would grow with the file.
     """
     using = write_alias()
     with write_transaction(using):
@@ -159,7 +159,7 @@ def _dry_run() -> Iterator[Callable[[], object]]:
 
 def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
     """
-    Return what all rows have in common, as ``api.bulk_enroll`` takes it.
+    Return the arguments of ``api.bulk_enroll`` that are the same for all rows.
 
     Raises:
         CommandError: The actor is unknown, or the reason cannot be stored.
@@ -192,11 +192,11 @@ def _readable(rows: Iterator[FileRow]) -> Iterator[FileRow]:
 
 def _count_rows(path: Path) -> int | None:
     """
-    Count the rows to come; ``None`` where a file can be read only once.
+    Return the number of rows; ``None`` if the file can be read only once.
 
     Raises:
-        OSError: It cannot be opened.
-        HeaderError: As ``read_rows`` raises it, so that nothing is changed.
+        OSError: The file cannot be opened.
+        HeaderError: As raised by ``read_rows``, before any change.
     """
     if path == STANDARD or not path.is_file():
         return None
@@ -204,29 +204,29 @@ def _count_rows(path: Path) -> int | None:
         return sum(1 for _ in read_rows(lines))
 
 
-def _work_through(
+def _process(
     rows: Iterable[FileRow], terms: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Do neighbours that ask for the same together; give every row's result."""
-    for task, neighbours in groupby(rows, key=lambda row: row.task):
-        # What has been asked for and not yet told is a batch at most.
-        told, asked = tee(neighbours)
-        results = _do(task, asked, terms) if task else map(_fault, asked)
-        for row, result in zip(told, results, strict=True):
+    """Process consecutive rows with equal tasks together, and yield all results."""
+    for task, group in groupby(rows, key=lambda row: row.task):
+        # tee() keeps at most one batch of rows.
+        rows_read, rows_to_do = tee(group)
+        results = _run(task, rows_to_do, terms) if task else map(_fault, rows_to_do)
+        for row, result in zip(rows_read, results, strict=True):
             yield {
                 "line": row.line,
                 "identifier": row.identifier,
                 "status": result["status"],
                 "code": result["code"] or "",
-                # One line per row, whatever a filter says.
+                # The message of a filter may have several lines.
                 "message": " ".join(result["message"].splitlines()),
             }
 
 
-def _do(
+def _run(
     task: Task, rows: Iterable[FileRow], terms: dict[str, Any]
 ) -> Iterator[BulkResultDict]:
-    """Do what some rows ask for; where they cannot even begin, each has failed."""
+    """Return the results of rows with one task. If it is invalid, each row fails."""
     identifiers = (row.identifier for row in rows)
     try:
         return api.bulk_enroll(

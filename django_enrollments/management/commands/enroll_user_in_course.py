@@ -1,4 +1,4 @@
-"""Enrolls one user, named by e-mail address, in one course (CMD-01…04)."""
+"""Enroll the user with an e-mail address in a course (CMD-01…04)."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Command(BaseCommand):
         )
         parser.add_argument("-c", "--course", required=True, help="the course id")
         parser.add_argument(
-            "-m", "--mode", help="the mode; the course's default when left out"
+            "-m", "--mode", help="the mode; by default the course's default mode"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Enroll; one who is in already is fine (CMD-03).
+        Enroll the user. Succeed if the user is enrolled already (CMD-03).
 
         Raises:
-            CommandError: The user is unknown or was refused; the error is the refusal
-                as well, so that code which calls the command can tell which (CMD-04).
+            CommandError: The user is unknown or was refused. The error is also an
+                instance of the refusal's class (CMD-04).
         """
         try:
             email = options["email"]
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
 
 def _as_command_error(refusal: CourseEnrollmentError) -> Any:
-    """Return a refusal that ends a command without a traceback and stays what it is."""
+    """Return an error of both classes: ``CommandError``, and that of the refusal."""
     kind = type(refusal)
     both = type(kind.__name__, (CommandError, kind), {"__module__": kind.__module__})
     error: Any = both(*refusal.args)

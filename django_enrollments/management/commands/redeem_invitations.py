@@ -1,4 +1,4 @@
-"""Enrolls accounts by the invitations that still wait for them (ACC-13)."""
+"""Enroll accounts that have unused invitations (ACC-13)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ if TYPE_CHECKING:
         CourseEnrollmentAllowedQuerySet,
     )
 
-#: How many invitations are read at once.
+#: Number of invitations per query.
 ROWS_PER_QUERY = 500
 
 
 class Command(BaseCommand):
-    """``redeem_invitations [--course ID] [--email ADDRESS]``; safe to run twice."""
+    """
+    ``redeem_invitations [--course ID] [--email ADDRESS]``.
+
+    Running it again changes nothing.
+    """
 
     help = (
-        "Enroll every active account by the unused invitations that wait for its "
-        "address and enroll at once. Somebody who is or was in the course stays as "
-        "they are. The exit status is 1 when an account could not be enrolled; the "
-        "next run tries again."
+        "Enroll active accounts whose address has an unused invitation that enrolls at "
+        "once. A user who is or was enrolled in the course is not changed. The exit "
+        "status is 1 if an account could not be enrolled; the next run tries again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,11 +54,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Redeem all invitations that wait.
+        Redeem the unused invitations.
 
         Raises:
-            CommandError: An account could not be enrolled, or an option holds what
-                cannot be stored.
+            CommandError: An account could not be enrolled, or an option contains a
+                character that cannot be stored.
         """
         waiting = waiting_invitations()
         for name in ("course", "email"):
@@ -100,7 +103,7 @@ class Command(BaseCommand):
 def _with_accounts(
     waiting: CourseEnrollmentAllowedQuerySet,
 ) -> Iterator[tuple[CourseEnrollmentAllowed, list[Any]]]:
-    """Return invitations with the active accounts of their addresses, in order."""
+    """Yield the invitations with the active accounts of their addresses."""
     last = 0
     while chunk := list(waiting.filter(pk__gt=last)[:ROWS_PER_QUERY]):
         found = find_users_by_email({one.email for one in chunk}, write_alias())

@@ -1,4 +1,4 @@
-"""Moves roles and invitations to the new id of a course (contract §5)."""
+"""Move roles and invitations to the new id of a course (contract §5)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from django_enrollments.errors import CourseEnrollmentError
 
 
 class Command(BaseCommand):
-    """``rename_course_id OLD NEW``; safe to run twice."""
+    """``rename_course_id OLD NEW``. Running it again changes nothing."""
 
     help = (
-        "Move the roles and invitations of a course to its new id, after the host has "
-        "renamed what its course adapter reads as course_id. The history keeps the id "
-        "of its time. Nothing is changed if the command fails."
+        "Move the roles and invitations of a course to its new id. Run it after you "
+        "have changed the field that your course adapter maps to course_id. The "
+        "history keeps the old id. Nothing is changed if the command fails."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("old", metavar="OLD", help="the course id until now")
-        parser.add_argument("new", metavar="NEW", help="the course id from now on")
+        parser.add_argument("old", metavar="OLD", help="the old course id")
+        parser.add_argument("new", metavar="NEW", help="the new course id")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Move them, and print how many.
+        Move roles and invitations, and print their numbers.
 
         Raises:
-            CommandError: One of the two can be no course id, or the database was
-                changed by others all the time.
+            CommandError: An id is not valid, or there were too many conflicts.
         """
         try:
             moved = api.rename_course_id(options["old"], options["new"])

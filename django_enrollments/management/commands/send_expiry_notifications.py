@@ -1,4 +1,4 @@
-"""Sends notifications to learners whose mode of a course expires soon."""
+"""Notify learners whose mode of a course expires soon."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How many enrollments are read at once.
+#: Number of enrollments per query.
 ROWS_PER_QUERY = 500
 
-#: A hundred years; every deadline there will be, and no overflow.
+#: A hundred years, which does not overflow.
 MOST_DAYS = 36_500
 
 
 def _days(text: str) -> int:
     """
-    Read a number of days.
+    Return the number of days.
 
     Raises:
-        ArgumentTypeError: It is none, or out of range.
+        ArgumentTypeError: The text is not a number, or is out of range.
     """
     if text.isdecimal() and 1 <= int(text) <= MOST_DAYS:
         return int(text)
@@ -53,32 +53,36 @@ def _days(text: str) -> int:
 
 
 class Command(BaseCommand):
-    """``send_expiry_notifications --days N [--mode SLUG]``; safe to run twice."""
+    """
+    ``send_expiry_notifications --days N [--mode SLUG]``.
+
+    Running it again sends nothing twice.
+    """
 
     help = (
-        "Send a notification to every active learner of a mode that expires within N "
-        "days, one for each deadline. The exit status is 1 when a notification could "
-        "not be sent; the next run tries again."
+        "Send a notification to each active learner whose mode expires within N days, "
+        "once per deadline. The exit status is 1 if a notification could not be sent; "
+        "the next run tries again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument(
-            "--days", type=_days, required=True, metavar="N", help="how many days ahead"
+            "--days", type=_days, required=True, metavar="N", help="number of days"
         )
         parser.add_argument(
             "--mode",
             metavar="SLUG",
-            help="the mode that expires; ENROLLMENTS_DEFAULT_MODE when left out",
+            help="the mode that expires; by default ENROLLMENTS_DEFAULT_MODE",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Send all notifications that have not been sent.
+        Send the notifications that have not been sent yet.
 
         Raises:
             CommandError: A notification could not be sent, the notification backend
-                cannot be imported, or the mode is no slug.
+                cannot be imported, or the mode is not a slug.
         """
         mode = options["mode"]
         if mode is None:
@@ -91,21 +95,21 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         at = now()
         until = at + timedelta(days=options["days"])
-        told = failed = 0
+        sent = failed = 0
         for key, deadline in _find_deadlines(mode, at, until):
             course = _find_course(key)
             if course is None:
                 continue
-            for enrollment in _find_untold(key, mode, deadline):
+            for enrollment in _find_recipients(key, mode, deadline):
                 claim = _claim(enrollment, deadline, at)
                 if claim is None:
                     continue
-                if _tell(enrollment, course, deadline):
-                    told += 1
+                if _send(enrollment, course, deadline):
+                    sent += 1
                 else:
                     claim.delete()
                     failed += 1
-        self.stdout.write(f"{told} told, {failed} failed")
+        self.stdout.write(f"{sent} told, {failed} failed")
         if failed:
             raise CommandError(f"{failed} learners could not be told.")
 
@@ -114,9 +118,9 @@ def _find_deadlines(
     mode: str, at: datetime, until: datetime
 ) -> list[tuple[Any, datetime]]:
     """
-    Return the courses whose mode expires between the two moments, and when.
+    Return the keys of courses whose mode expires in a period, with the deadlines.
 
-    A mode may be there in several currencies; the last to expire counts.
+    A mode can be offered in several currencies; the latest expiration counts.
     """
     modes = CourseMode.objects.filter(mode_slug=mode).order_by()
     courses = modes.values("course").annotate(
@@ -138,20 +142,22 @@ def _find_course(key: Any) -> Any | None:
     return courses.filter(pk=key).first()
 
 
-def _find_untold(key: Any, mode: str, deadline: datetime) -> Iterator[CourseEnrollment]:
-    """Return the learners of a mode who have no notification, some at a time."""
+def _find_recipients(
+    key: Any, mode: str, deadline: datetime
+) -> Iterator[CourseEnrollment]:
+    """Yield the enrollments in a mode that have no notification yet."""
     sent = SentNotification._default_manager.filter(
         enrollment=OuterRef("pk"),
         notification_type=AUDIT_ACCESS_EXPIRING_SOON,
         deadline=deadline,
     )
-    # A replica may not know yet who has left.
+    # A replica may still have enrollments that are inactive by now.
     enrollments = CourseEnrollment.objects.using(write_alias()).active()
-    untold = enrollments.of_course_key(key).filter(~Exists(sent), mode=mode)
-    untold = untold.select_related("user")
+    recipients = enrollments.of_course_key(key).filter(~Exists(sent), mode=mode)
+    recipients = recipients.select_related("user")
     last = 0
-    while chunk := list(untold.filter(pk__gt=last).order_by("pk")[:ROWS_PER_QUERY]):
-        # A disabled account gets no mail; it may be a property, which no query knows.
+    while chunk := list(recipients.filter(pk__gt=last).order_by("pk")[:ROWS_PER_QUERY]):
+        # is_active may be a property, so it is not part of the query.
         yield from (row for row in chunk if getattr(row.user, "is_active", True))
         last = chunk[-1].pk
 
@@ -159,7 +165,7 @@ def _find_untold(key: Any, mode: str, deadline: datetime) -> Iterator[CourseEnro
 def _claim(
     enrollment: CourseEnrollment, deadline: datetime, at: datetime
 ) -> SentNotification | None:
-    """Note that a learner is being told, or give ``None`` when another run did so."""
+    """Record a notification; return ``None`` if another run has recorded it."""
     try:
         claim, is_ours = SentNotification._default_manager.get_or_create(
             enrollment=enrollment,
@@ -168,18 +174,18 @@ def _claim(
             defaults={"sent": for_database(at)},
         )
     except IntegrityError:
-        # The enrollment has just gone, with its learner.
+        # The enrollment has been deleted, with its user.
         return None
     return claim if is_ours else None
 
 
-def _tell(enrollment: CourseEnrollment, course: Any, deadline: datetime) -> bool:
-    """Notify a learner, and return whether that worked."""
+def _send(enrollment: CourseEnrollment, course: Any, deadline: datetime) -> bool:
+    """Notify a learner, and return whether that succeeded."""
     sender = EnrollmentNotificationSender(course, enrollment.user_id, to_iso(deadline))
     try:
         sender.send_audit_access_expiring_soon_notification()
-    except Exception as error:  # noqa: BLE001 - whatever a backend raises.
-        # Its text may hold an address.
+    except Exception as error:  # noqa: BLE001 - backends raise anything.
+        # The text of the error may contain an address.
         logger.error(
             "User %s was not told: %s.", enrollment.user_id, type(error).__name__
         )
