@@ -59,14 +59,7 @@ class Refused(Exception):  # noqa: N818 - a response, not a failure.
 
 
 def refused(status: int, text: str, *values: object) -> Refused:
-    """
-    Return a refusal with a message, to be raised (V1-ERR-01).
-
-    Args:
-        status: HTTP status.
-        text: The message, with a ``{}`` for each value.
-        values: Values from the request.
-    """
+    """Return a refusal with a message, which has a ``{}`` per value (V1-ERR-01)."""
     return Refused(status, {"message": text.format(*map(safe_text, values))})
 
 
@@ -81,59 +74,44 @@ def safe_text(value: object) -> str:
 
 class Operation(NamedTuple):
     """
-    An operation of the API.
+    An operation of the API, with the messages that are its own.
 
     Attributes:
         name: Its name in the log.
-        texts: Messages that are this operation's own, by class of error.
+        failed: The message for domain errors without a message in the table.
+        no_course: The message for unknown courses.
     """
 
     name: str
-    texts: Mapping[type[CourseEnrollmentError], str]
+    failed: str
+    no_course: str = "No course '{course_id}' found for enrollment"
 
 
 ENROLLING = Operation(
     "Enrolling",
-    {
-        CourseEnrollmentError: (
-            "An error occurred while creating the new course enrollment for user "
-            "'{username}' in course '{course_id}'"
-        )
-    },
+    "An error occurred while creating the new course enrollment for user "
+    "'{username}' in course '{course_id}'",
 )
 RETRIEVING = Operation(
     "Retrieving",
-    {
-        CourseEnrollmentError: (
-            "An error occurred while retrieving enrollments for user '{username}' in "
-            "course '{course_id}'"
-        )
-    },
+    "An error occurred while retrieving enrollments for user '{username}' in course "
+    "'{course_id}'",
 )
 LISTING = Operation(
-    "Listing",
-    {
-        CourseEnrollmentError: (
-            "An error occurred while retrieving enrollments for user '{username}'"
-        )
-    },
+    "Listing", "An error occurred while retrieving enrollments for user '{username}'"
 )
 DESCRIBING = Operation(
     "Describing",
-    {
-        CourseNotFoundError: "No course found for course ID '{course_id}'",
-        CourseEnrollmentError: (
-            "An unexpected error occurred while retrieving course enrollment details."
-        ),
-    },
+    "An unexpected error occurred while retrieving course enrollment details.",
+    no_course="No course found for course ID '{course_id}'",
 )
 
 #: The status and message of each domain error; the first class that matches counts.
-#: An operation's own texts replace these.
-ERROR_RESPONSES: tuple[tuple[type[CourseEnrollmentError], int, str], ...] = (
+#: ``None`` stands for a message of the operation.
+ERROR_RESPONSES: tuple[tuple[type[CourseEnrollmentError], int, str | None], ...] = (
     (EnrollmentNotAllowed, 403, "{error}"),
     (UserNotFoundError, 406, "The user {username} does not exist."),
-    (CourseNotFoundError, 400, "No course '{course_id}' found for enrollment"),
+    (CourseNotFoundError, 400, None),
     (
         CourseModeNotFoundError,
         400,
@@ -144,18 +122,12 @@ ERROR_RESPONSES: tuple[tuple[type[CourseEnrollmentError], int, str], ...] = (
     (InvalidEnrollmentAttribute, 400, "{error}"),
     # Clients know the text as it is spelled here.
     (CohortNotFoundError, 400, "An error occured while adding to cohort [{cohort}]"),
-    (CourseEnrollmentError, 400, "{error}"),
+    (CourseEnrollmentError, 400, None),
 )
 
 
 def error_response(
-    error: CourseEnrollmentError,
-    operation: Operation,
-    *,
-    username: object = None,
-    course_id: object = None,
-    mode: object = None,
-    cohort: object = None,
+    error: CourseEnrollmentError, operation: Operation, **values: object
 ) -> tuple[int, Body]:
     """
     Return the status and the body of the response to a domain error.
@@ -163,21 +135,18 @@ def error_response(
     Args:
         error: The error.
         operation: The operation that raised it.
-        username: The learner of the request.
-        course_id: The course id of the request.
-        mode: The mode of the request.
-        cohort: The cohort of the request.
+        values: ``username``, ``course_id``, ``mode`` and ``cohort`` of the request, as
+            far as the operation has them.
     """
     kind, status, text = next(
         row for row in ERROR_RESPONSES if isinstance(error, row[0])
     )
-    message = operation.texts.get(kind, text).format(
-        error=safe_text(error),
-        username=safe_text(username),
-        course_id=safe_text(course_id),
-        mode=safe_text(mode),
-        cohort=safe_text(cohort),
-    )
+    if text is None:
+        is_unknown = kind is CourseNotFoundError
+        text = operation.no_course if is_unknown else operation.failed
+    known = dict.fromkeys(("username", "course_id", "mode", "cohort")) | values
+    safe = {name: safe_text(value) for name, value in known.items()}
+    message = text.format(error=safe_text(error), **safe)
     body: Body = {"message": message}
     if kind is CourseModeNotFoundError:
         body["course_details"] = error.data
@@ -193,14 +162,11 @@ _FAILURES = (CourseEnrollmentError, CohortNotFoundError, EnrollmentApiLoadError)
 @contextmanager
 def refusing(operation: Operation, **values: object) -> Iterator[None]:
     """
-    Turn domain errors raised inside into responses, and log them (AUD-06).
+    Turn domain errors raised inside into ``Refused``, and log them (AUD-06).
 
     Args:
         operation: The operation.
         values: As :func:`error_response` takes them.
-
-    Raises:
-        Refused: The response to the error.
     """
     try:
         yield
