@@ -166,7 +166,7 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
                 "deprecated": True,
             },
         ]
-        given = {"in": "query", "required": False, "schema": {"type": "string"}}
+        given = {"in": "query", "schema": {"type": "string"}}
         return [{**given, **one} for one in parameters]
 
     def get_next_link(self) -> str | None:
