@@ -79,6 +79,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+EnrollmentT = TypeVar("EnrollmentT", bound="EnrollmentDict | None")
 
 
 def _data_api() -> DataAPI:
@@ -243,23 +244,35 @@ def add_enrollment(
                 return existing
         slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
 
-        def write() -> EnrollmentDict:
-            enrollment = data.create_course_enrollment(
-                username,
-                course_id,
-                slug,
-                is_active,
-                enterprise_uuid,
-                force_enrollment=force_enrollment,
-            )
-            if enrollment_attributes is not None:
-                data.add_or_update_enrollment_attr(
-                    username, course_id, enrollment_attributes
-                )
-            return enrollment
+        create = partial(
+            data.create_course_enrollment,
+            username,
+            course_id,
+            slug,
+            is_active,
+            enterprise_uuid,
+            force_enrollment=force_enrollment,
+        )
+        return _with_attributes(create, username, course_id, enrollment_attributes)
 
-        has_more = enrollment_attributes is not None
-        return write_as_a_whole(write) if has_more else write()
+
+def _with_attributes(
+    write: Callable[[], EnrollmentT],
+    username: str,
+    course_id: str,
+    attributes: Sequence[Mapping[str, Any]] | None,
+) -> EnrollmentT:
+    """Write an enrollment and, if given, its attributes, in one transaction."""
+    if attributes is None:
+        return write()
+
+    def write_both() -> EnrollmentT:
+        enrollment = write()
+        if enrollment is not None:
+            _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
+        return enrollment
+
+    return write_as_a_whole(write_both)
 
 
 def _mode_to_enroll_in(
@@ -356,23 +369,20 @@ def update_enrollment(
         if mode is not None:
             validate_course_mode(course_id, mode, is_active, include_expired)
 
-        def write() -> EnrollmentDict:
-            enrollment = data.update_course_enrollment(
-                username, course_id, mode=mode, is_active=is_active
+        update = partial(
+            data.update_course_enrollment,
+            username,
+            course_id,
+            mode=mode,
+            is_active=is_active,
+        )
+        enrollment = _with_attributes(
+            update, username, course_id, enrollment_attributes
+        )
+        if enrollment is None:
+            raise EnrollmentNotFoundError(
+                f"Course Enrollment not found for user {username} in course {course_id}"
             )
-            if enrollment is None:
-                raise EnrollmentNotFoundError(
-                    f"Course Enrollment not found for user {username} "
-                    f"in course {course_id}"
-                )
-            if enrollment_attributes is not None:
-                data.add_or_update_enrollment_attr(
-                    username, course_id, enrollment_attributes
-                )
-            return enrollment
-
-        has_more = enrollment_attributes is not None
-        enrollment = write_as_a_whole(write) if has_more else write()
     logger.info("Finished an enrollment update in course %s.", told)
     return enrollment
 

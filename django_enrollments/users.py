@@ -210,6 +210,12 @@ def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any
     return {key: found[stored] for key, stored in given.items() if stored in found}
 
 
+def email_of(user: Any) -> str:
+    """Return the stored form of a user's e-mail address, ``""`` for none."""
+    field = getattr(get_user_model(), "get_email_field_name", lambda: "email")()
+    return normalize_email(str(getattr(user, field, None) or ""))
+
+
 def email_field() -> str | None:
     """Return the name of the user model's e-mail field, ``None`` when it has none."""
     model = get_user_model()

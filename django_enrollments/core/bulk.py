@@ -1,23 +1,20 @@
-"""Many learners at once, batch by batch; a bad row never stops a good one."""
+"""Changes of many learners in one course, in batches, with a result for each row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django_enrollments.context import one_call
 from django_enrollments.core import invitations, lifecycle
 from django_enrollments.core.changes import Terms
-from django_enrollments.core.course_info import CourseOffer, get_offer
+from django_enrollments.core.course_info import get_offer
 from django_enrollments.core.eligibility import judge_mode
-from django_enrollments.core.isolation import each, patiently
-from django_enrollments.core.transactions import (
-    insert_all,
-    write_alias,
-    writing_call,
-)
+from django_enrollments.core.isolation import isolate_failures, retry_while_unavailable
+from django_enrollments.core.sql import insert_columns
+from django_enrollments.core.transactions import write_alias, writing_call
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import (
     CourseEnrollmentError,
@@ -36,33 +33,34 @@ from django_enrollments.users import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from django_enrollments.context import Call, Origin
     from django_enrollments.core.changes import Change
+    from django_enrollments.core.course_info import CourseOffer
     from django_enrollments.payloads import BulkResultDict, BulkStatus
 
-#: How many rows are decided and committed together.
+#: The number of rows that are decided and committed together.
 ROWS_PER_BATCH = 500
 
-#: What a bulk may do.
+#: The actions of a bulk.
 ACTIONS = ("enroll", "unenroll")
 
 
 @dataclass(frozen=True)
 class BulkTerms:
     """
-    What one bulk does, the same for all its rows.
+    What all rows of a bulk have in common.
 
     Attributes:
         course: The course id, or an instance of the host's course model.
         action: One of ``ACTIONS``.
-        mode: Mode slug; ``None`` for the default, and for leaving active learners be.
+        mode: Mode slug; ``None`` for the default, and to keep that of active learners.
         force: Whether window and invitations are lifted.
-        over_capacity: Whether seats are.
+        over_capacity: Whether the capacity is.
         skip_refund: Whether receivers are to skip the refunds.
-        origin: Who does it, from where and why.
+        origin: The actor, source and reason.
     """
 
     course: object
@@ -74,34 +72,52 @@ class BulkTerms:
     origin: Origin
 
 
-class Row(NamedTuple):
+@dataclass
+class Row:
     """
-    One row: whom it means.
+    One row of a bulk.
 
     Attributes:
         identifier: A username, an e-mail address, a user's key or an instance.
         kind: ``username``, ``email`` or ``key``; instances count as keys.
+        user: The user, once found.
+        result: The result, once known.
     """
 
     identifier: Any
     kind: str
+    user: Any = None
+    result: BulkResultDict | None = None
+
+    def set_result(self, status: BulkStatus, error: Exception | None = None) -> None:
+        """Set the result; an error has the status ``error``."""
+        identifier = self.identifier
+        if hasattr(identifier, "get_username"):
+            identifier = str(identifier.get_username())
+        elif not (identifier is None or isinstance(identifier, str | int)):
+            identifier = str(identifier)
+        self.result = {
+            "identifier": identifier,
+            "status": "error" if error else status,
+            "code": getattr(error, "code", None),
+            "message": str(error) if error else "",
+        }
 
 
 def run(
     rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
 ) -> Iterator[BulkResultDict]:
     """
-    Check what all rows have in common at once, then work through them when asked.
+    Check what all rows have in common, and return an iterator that processes them.
 
-    Each batch is decided and committed when its first result is asked for, and nothing
-    is held in between. It joins the call that is under way by then. Where there is
-    none, it is a call of its own, which reads the clock anew. The course is read anew
-    for every batch: nobody knows how long the rows have taken.
+    A batch is decided and committed when its first result is requested, and no lock or
+    transaction is held in between. A batch is part of the call under way, or a call of
+    its own, and reads the course again, because rows may come slowly.
 
     Args:
-        rows: Whom; read as the batches need them.
-        terms: What is done.
-        at: The moment of the batches, aware; their own when ``None``.
+        rows: The rows, read as the batches need them.
+        terms: What all rows have in common.
+        at: The moment of the batches, aware; the clock is read for each when ``None``.
 
     Returns:
         An iterator of one result per row, in order.
@@ -113,33 +129,20 @@ def run(
     """
     if terms.action not in ACTIONS:
         raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
-    patiently(partial(_check, terms, at), using=write_alias())
-    return _work_through(iter(rows), terms, at)
+    retry_while_unavailable(partial(_check, terms, at), using=write_alias())
+    return _process(iter(rows), terms, at)
 
 
 def run_all(
     rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
 ) -> list[BulkResultDict]:
-    """
-    Do what :func:`run` does, all at once and in one call.
-
-    Args:
-        rows: Whom; read as the batches need them.
-        terms: What is done.
-        at: When, aware; the clock is read when ``None``.
-
-    Returns:
-        One result per row, in order.
-
-    Raises:
-        CourseEnrollmentError: As :func:`run` raises it.
-    """
+    """Return the results of :func:`run` as a list, processed in one call."""
     with one_call(at):
         return [*run(rows, terms)]
 
 
 def _check(terms: BulkTerms, at: datetime | None) -> None:
-    """Raise what all rows would be refused for."""
+    """Raise what refuses every row."""
     with writing_call(at) as (call, using):
         offer = get_offer(terms.course, call, using)
         if terms.mode is not None and terms.action == "enroll":
@@ -148,141 +151,95 @@ def _check(terms: BulkTerms, at: datetime | None) -> None:
                 raise refusal.error
 
 
-def _work_through(
+def _process(
     rows: Iterator[Row], terms: BulkTerms, at: datetime | None
 ) -> Iterator[BulkResultDict]:
     is_first = True
 
-    def work(some: Sequence[Row]) -> list[BulkResultDict]:
-        # Not around the yield, for what the caller does there is no part of the call.
+    def process(batch: Sequence[Row]) -> Sequence[Row]:
+        # Not around the yield: what the caller does there is no part of the call.
         with writing_call(at) as (call, using):
             if not is_first:
-                # Rows may take their time, and a course may get a limit meanwhile.
                 call.readings.clear()
-            return _work_off(some, terms, call, using)
+            _process_batch(batch, terms, call, using)
+        return batch
 
-    while chunk := list(islice(rows, ROWS_PER_BATCH)):
-        results = each(work, chunk, using=write_alias())
+    while batch := list(islice(rows, ROWS_PER_BATCH)):
+        processed = isolate_failures(process, batch, using=write_alias())
         is_first = False
-        for row, result in zip(chunk, results, strict=True):
-            if isinstance(result, CourseEnrollmentError):
-                yield _result(row, "error", result)
-            else:
-                yield result
+        for row, found in zip(batch, processed, strict=True):
+            if isinstance(found, CourseEnrollmentError):
+                row.set_result("error", found)
+            assert row.result is not None  # noqa: S101 - Each row has one by now.
+            yield row.result
 
 
-@dataclass
-class _Batch:
-    """Rows that are decided together, with what was read for them."""
-
-    rows: Sequence[Row]
-    terms: BulkTerms
-    offer: CourseOffer
-    at: datetime
-    using: str
-    users: dict[int, Any] = field(default_factory=dict)
-    strangers: dict[int, str] = field(default_factory=dict)
-    results: dict[int, BulkResultDict] = field(default_factory=dict)
-
-    def say(
-        self, position: int, status: BulkStatus, error: Exception | None = None
-    ) -> None:
-        """Store the result of a row."""
-        self.results[position] = _result(self.rows[position], status, error)
-
-    def repeat(self, earlier: int, position: int) -> None:
-        """Refuse a row as an earlier one was, or note that it changes nothing."""
-        self.say(position, "unchanged")
-        first, result = self.results[earlier], self.results[position]
-        if first["status"] == "error":
-            self.results[position] = {**first, "identifier": result["identifier"]}
-
-    def firsts(self) -> dict[Any, int]:
-        """Return the first row of every learner; later ones find the work done."""
-        first: dict[Any, int] = {}
-        for position, user in self.users.items():
-            first.setdefault(user.pk, position)
-        return first
-
-    def settle(
-        self,
-        first: Mapping[Any, int],
-        outcomes: Mapping[Any, Change | CourseEnrollmentError],
-    ) -> None:
-        """Store the outcome of each learner as the result of the row."""
-        for key, position in first.items():
-            outcome = outcomes.get(key)
-            if outcome is None:
-                self.say(position, "unchanged")
-            elif isinstance(outcome, CourseEnrollmentError):
-                self.say(position, "error", outcome)
-            elif outcome.refusal:
-                self.say(position, "error", outcome.refusal.error)
-            else:
-                self.say(position, outcome.status)
-        if len(first) < len(self.users):
-            for position, user in self.users.items():
-                if position != first[user.pk]:
-                    self.repeat(first[user.pk], position)
-
-
-def _result(
-    row: Row, status: BulkStatus, error: Exception | None = None
-) -> BulkResultDict:
-    identifier = row.identifier
-    if hasattr(identifier, "get_username"):
-        identifier = str(identifier.get_username())
-    if not (identifier is None or isinstance(identifier, str | int)):
-        identifier = str(identifier)
-    return {
-        "identifier": identifier,
-        "status": status,
-        "code": getattr(error, "code", None),
-        "message": str(error) if error else "",
-    }
-
-
-def _work_off(
+def _process_batch(
     rows: Sequence[Row], terms: BulkTerms, call: Call, using: str
-) -> list[BulkResultDict]:
-    """Do everything for a batch; raises before anything is done, or not at all."""
+) -> None:
+    """Process rows in one transaction; raise an error before anything is written."""
+    for row in rows:
+        # Of an attempt that failed.
+        row.user = row.result = None
     try:
         offer = get_offer(terms.course, call, using)
     except CourseNotFoundError as error:
         # It has been deleted since the first row.
-        return [_result(row, "error", error) for row in rows]
-    batch = _Batch(rows, terms, offer, call.at, using)
-    _resolve(batch)
+        for row in rows:
+            row.set_result("error", error)
+        return
+    strangers = _find_users(rows, terms.action, using)
+    shared = Terms(
+        terms.origin,
+        call.at,
+        using,
+        access=terms.force is not True,
+        seats=terms.over_capacity is not True,
+        if_active="change_mode",
+        skip_refund=terms.skip_refund,
+    )
     if terms.action == "enroll":
-        _enroll_known(batch)
-        _invite_strangers(batch)
+        _enroll(rows, offer, terms.mode, shared)
+        _invite_all(strangers, offer, terms.mode, shared)
     else:
-        _unenroll_known(batch)
-        _uninvite(batch)
-    return [batch.results[position] for position in range(len(rows))]
+        _unenroll(rows, offer, shared)
+        _withdraw_all(rows, offer, using)
 
 
-def _resolve(batch: _Batch) -> None:
-    """Find the users of a batch: one query per kind of identifier."""
-    by_kind: dict[str, list[int]] = {}
-    for position, row in enumerate(batch.rows):
-        by_kind.setdefault(row.kind, []).append(position)
-    for kind, positions in by_kind.items():
-        if kind == "email":
-            _resolve_emails(batch, positions)
+def _find_users(rows: Sequence[Row], action: str, using: str) -> list[Row]:
+    """Find the users, one query per kind; return the addresses without an account."""
+    hashable = [row for row in rows if _is_hashable(row.identifier)]
+    names = [row.identifier for row in hashable if row.kind == "username"]
+    keys = [row.identifier for row in hashable if row.kind == "key"]
+    addresses = [row.identifier for row in rows if row.kind == "email"]
+    found = {
+        "username": find_users_by_name(names, using) if names else {},
+        "key": _find_by_key(keys, using) if keys else {},
+    }
+    by_email = find_users_by_email(addresses, using) if addresses else {}
+    if action == "enroll":
+        # The address of an inactive account may never have been confirmed.
+        by_email = {
+            email: [user for user in users if not is_inactive(user)]
+            for email, users in by_email.items()
+        }
+    strangers = []
+    for row in rows:
+        if row.kind == "email":
+            try:
+                row.user = choose_user(row.identifier, by_email)
+            except CourseEnrollmentError as error:
+                if error.code == UserNotFoundError.code:
+                    strangers.append(row)
+                else:
+                    row.set_result("error", error)
             continue
-        identifiers = [batch.rows[position].identifier for position in positions]
-        find = find_users_by_name if kind == "username" else _find_by_key
-        users = find(identifiers, batch.using)
-        for position, identifier in zip(positions, identifiers, strict=True):
-            user = users.get(identifier) if _is_hashable(identifier) else None
-            if user is None:
-                text = f"Not user with username '{identifier}' found."
-                batch.say(position, "error", UserNotFoundError(text))
-            else:
-                batch.users[position] = user
-    if len(by_kind) > 1:
-        batch.users = dict(sorted(batch.users.items()))
+        if _is_hashable(row.identifier):
+            row.user = found[row.kind].get(row.identifier)
+        if row.user is None:
+            text = f"Not user with username '{row.identifier}' found."
+            row.set_result("error", UserNotFoundError(text))
+    return strangers
 
 
 def _is_hashable(identifier: object) -> bool:
@@ -294,164 +251,155 @@ def _is_hashable(identifier: object) -> bool:
 
 
 def _find_by_key(identifiers: Iterable[Any], using: str) -> dict[Any, Any]:
-    identifiers = [one for one in identifiers if _is_hashable(one)]
     given = {one: one for one in identifiers if is_saved(one)}
     keys = [one for one in identifiers if one not in given]
     return {**given, **find_users_by_key(keys, using)}
 
 
-def _resolve_emails(batch: _Batch, positions: Sequence[int]) -> None:
-    given = {position: batch.rows[position].identifier for position in positions}
-    found = find_users_by_email(given.values(), batch.using)
-    if batch.terms.action == "enroll":
-        # The address of an inactive account may never have been confirmed.
-        found = {
-            email: [user for user in users if not is_inactive(user)]
-            for email, users in found.items()
-        }
-    for position, email in given.items():
-        try:
-            batch.users[position] = choose_user(email, found)
-        except CourseEnrollmentError as error:
-            if error.code == UserNotFoundError.code:
-                batch.strangers[position] = normalize_email(email)
-            else:
-                batch.say(position, "error", error)
+def _first_rows(rows: Iterable[Row]) -> dict[Any, Row]:
+    """Return the first row of each user, by primary key."""
+    first: dict[Any, Row] = {}
+    for row in rows:
+        if row.user is not None:
+            first.setdefault(row.user.pk, row)
+    return first
 
 
-def _enroll_known(batch: _Batch) -> None:
-    terms = Terms(
-        batch.terms.origin,
-        batch.at,
-        batch.using,
-        access=batch.terms.force is not True,
-        seats=batch.terms.over_capacity is not True,
-        if_active="change_mode",
-    )
-    enroll = partial(
-        lifecycle.enroll, offer=batch.offer, mode=batch.terms.mode, terms=terms
-    )
-    first = batch.firsts()
-    users = [batch.users[position] for position in first.values()]
-    outcomes = each(enroll, users, using=batch.using)
-    batch.settle(first, dict(zip(first, outcomes, strict=True)))
+def _enroll(
+    rows: Sequence[Row], offer: CourseOffer, mode: str | None, terms: Terms
+) -> None:
+    first = _first_rows(rows)
+    enroll = partial(lifecycle.enroll, offer=offer, mode=mode, terms=terms)
+    users = [row.user for row in first.values()]
+    changes = isolate_failures(enroll, users, using=terms.using)
+    _set_results(rows, first, dict(zip(first, changes, strict=True)))
 
 
-def _unenroll_known(batch: _Batch) -> None:
-    first = batch.firsts()
-    rows = CourseEnrollment.objects.using(batch.using).order_by()
-    rows = rows.of_course_key(batch.offer.key).filter(user__in=list(first))
-    found = {row.user_id: row for row in rows} if first else {}
-    for key, row in found.items():
-        row.remember_user(batch.users[first[key]])
+def _unenroll(rows: Sequence[Row], offer: CourseOffer, terms: Terms) -> None:
+    first = _first_rows(rows)
+    stored = CourseEnrollment.objects.using(terms.using).order_by()
+    stored = stored.of_course_key(offer.key).filter(user__in=list(first))
+    found = {one.user_id: one for one in stored} if first else {}
+    # Filters are asked in the order of the rows.
+    enrollments = {key: found[key] for key in first if key in found}
+    for key, enrollment in enrollments.items():
+        enrollment.remember_user(first[key].user)
     deactivate = partial(
         lifecycle.deactivate,
-        course_ids={batch.offer.key: batch.offer.course_id},
-        terms=Terms(
-            batch.terms.origin,
-            batch.at,
-            batch.using,
-            skip_refund=batch.terms.skip_refund,
-        ),
-        course=batch.offer.course,
+        course_ids={offer.key: offer.course_id},
+        terms=terms,
+        course=offer.course,
     )
-    # Filters are asked in the order of the rows.
-    ordered = {key: found[key] for key in first if key in found}
-    outcomes = each(deactivate, [*ordered.values()], using=batch.using)
-    batch.settle(first, dict(zip(ordered, outcomes, strict=True)))
+    changes = isolate_failures(deactivate, [*enrollments.values()], using=terms.using)
+    _set_results(rows, first, dict(zip(enrollments, changes, strict=True)))
 
 
-def _invite_strangers(batch: _Batch) -> None:
-    strangers = dict(sorted(batch.strangers.items()))
-    told = each(partial(_invite, batch), [*strangers.values()], using=batch.using)
-    for position, status in zip(strangers, told, strict=True):
-        if isinstance(status, CourseEnrollmentError):
-            batch.say(position, "error", status)
+def _set_results(
+    rows: Iterable[Row],
+    first: dict[Any, Row],
+    changes: dict[Any, Change | CourseEnrollmentError],
+) -> None:
+    """Set the results of rows with a user; later rows of a user change nothing."""
+    for row in rows:
+        if row.user is None:
+            continue
+        change = changes.get(row.user.pk)
+        if isinstance(change, CourseEnrollmentError):
+            row.set_result("error", change)
+        elif change is None:
+            row.set_result("unchanged")
+        elif change.refusal:
+            row.set_result("error", change.refusal.error)
         else:
-            batch.say(position, status)
+            is_first = row is first[row.user.pk]
+            row.set_result(change.status if is_first else "unchanged")
 
 
-def _invite(batch: _Batch, addresses: Sequence[str]) -> list[BulkStatus]:
-    """Invite addresses and give the status of each, as if one after the other."""
-    course_id = batch.offer.course_id
-    stored = CourseEnrollmentAllowed.objects.using(batch.using).order_by()
-    known = stored.filter(course_id=course_id, email__in={*addresses})
-    # Used by somebody who has another address now, or waiting to enroll already.
+def _invite_all(
+    rows: Sequence[Row], offer: CourseOffer, mode: str | None, terms: Terms
+) -> None:
+    emails = [normalize_email(row.identifier) for row in rows]
+    invite = partial(_invite, offer=offer, mode=mode, terms=terms)
+    statuses = isolate_failures(invite, emails, using=terms.using)
+    for row, status in zip(rows, statuses, strict=True):
+        if isinstance(status, CourseEnrollmentError):
+            row.set_result("error", status)
+        else:
+            row.set_result(status)
+
+
+def _invite(
+    emails: Sequence[str], offer: CourseOffer, mode: str | None, terms: Terms
+) -> list[BulkStatus]:
+    """Invite addresses and return the status of each, as if one after the other."""
+    course_id, using = offer.course_id, terms.using
+    stored = CourseEnrollmentAllowed.objects.using(using).order_by()
+    known = list(stored.filter(course_id=course_id, email__in={*emails}))
+    # Used by an account that has another address now, or enrolling at once already.
     settled = {
         invitation.email
         for invitation in known
         if invitation.user_id is not None or invitation.auto_enroll
     }
     waiting = {invitation.email for invitation in known} - settled
-    new = dict.fromkeys(
-        address
-        for address in addresses
-        if address not in settled and address not in waiting
-    )
+    new = [email for email in dict.fromkeys(emails) if email not in settled | waiting]
     granted = {
         "auto_enroll": True,
-        "mode": batch.terms.mode or "",
-        "actor_id": batch.terms.origin.actor_id,
-        "reason": batch.terms.origin.reason,
+        "mode": mode or "",
+        "actor_id": terms.origin.actor_id,
+        "reason": terms.origin.reason,
     }
-    insert_all(
-        (
-            CourseEnrollmentAllowed(
-                **granted,
-                email=address,
-                course_id=course_id,
-                created=for_database(batch.at),
-            )
-            for address in new
-        ),
-        using=batch.using,
-        # Somebody else may be inviting the same address just now.
-        ignore_conflicts=True,
-    )
+    if new:
+        columns = {"course_id": course_id, "created": for_database(terms.at), **granted}
+        insert_columns(
+            CourseEnrollmentAllowed,
+            {"email": new} | {name: [one] * len(new) for name, one in columns.items()},
+            using=using,
+            # Another process may be inviting the same address.
+            ignore_conflicts=True,
+        )
     if waiting:
-        known.filter(email__in=waiting, user=None).update(**granted)
+        unused = stored.filter(course_id=course_id, email__in=waiting, user=None)
+        unused.update(**granted)
     if new or waiting:
         invited = {*new, *waiting}
-        look_again = partial(invitations.redeem_for_addresses, invited, course_id)
-        invitations.after_commit(look_again, using=batch.using)
+        redeem = partial(invitations.redeem_for_addresses, invited, course_id)
+        invitations.after_commit(redeem, using=using)
     statuses: list[BulkStatus] = []
-    for address in addresses:
-        statuses.append("unchanged" if address in settled else "invited")
-        settled.add(address)
+    for email in emails:
+        statuses.append("unchanged" if email in settled else "invited")
+        settled.add(email)
     return statuses
 
 
-def _uninvite(batch: _Batch) -> None:
-    """Take back the unused invitations of all addresses, whatever they stand for."""
-    addresses = {
-        position: normalize_email(row.identifier)
-        for position, row in enumerate(batch.rows)
-        if row.kind == "email" and is_storable(row.identifier)
-    }
-    told = each(partial(_take_back, batch), [*addresses.values()], using=batch.using)
-    for position, taken_back in zip(addresses, told, strict=True):
-        result = batch.results.setdefault(
-            position, _result(batch.rows[position], "unchanged")
-        )
-        if position in batch.users and result["status"] != "unchanged":
+def _withdraw_all(rows: Sequence[Row], offer: CourseOffer, using: str) -> None:
+    """Delete the unused invitations of all addresses, with or without an account."""
+    addressed = [
+        row for row in rows if row.kind == "email" and is_storable(row.identifier)
+    ]
+    emails = [normalize_email(row.identifier) for row in addressed]
+    withdraw = partial(_withdraw, offer=offer, using=using)
+    withdrawn = isolate_failures(withdraw, emails, using=using)
+    for row, is_withdrawn in zip(addressed, withdrawn, strict=True):
+        if row.result is None:
+            row.set_result("unchanged")
+        elif row.user is not None and row.result["status"] != "unchanged":
             continue
-        if isinstance(taken_back, CourseEnrollmentError):
-            batch.say(position, "error", taken_back)
-        elif taken_back:
-            batch.say(position, "uninvited")
+        if isinstance(is_withdrawn, CourseEnrollmentError):
+            row.set_result("error", is_withdrawn)
+        elif is_withdrawn:
+            row.set_result("uninvited")
 
 
-def _take_back(batch: _Batch, addresses: Sequence[str]) -> list[bool]:
-    """Take back unused invitations, and tell of each address whether it had one."""
-    unused = CourseEnrollmentAllowed.objects.using(batch.using).order_by()
-    unused = unused.unused().filter(
-        course_id=batch.offer.course_id, email__in={*addresses}
-    )
+def _withdraw(emails: Sequence[str], offer: CourseOffer, using: str) -> list[bool]:
+    """Delete unused invitations; return whether each address had one."""
+    unused = CourseEnrollmentAllowed.objects.using(using).order_by().unused()
+    unused = unused.filter(course_id=offer.course_id, email__in={*emails})
     found = set(unused.values_list("email", flat=True))
     if found:
         unused.filter(email__in=found).delete()
-    told = []
-    for address in addresses:
-        told.append(address in found)
-        found.discard(address)
-    return told
+    withdrawn = []
+    for email in emails:
+        withdrawn.append(email in found)
+        found.discard(email)
+    return withdrawn

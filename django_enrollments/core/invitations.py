@@ -22,9 +22,8 @@ from django_enrollments.core.transactions import (
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from django_enrollments.models.invitations import email_of
 from django_enrollments.text import is_storable, normalize_email
-from django_enrollments.users import find_users_by_email, is_inactive
+from django_enrollments.users import email_of, find_users_by_email, is_inactive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""Work for many at once, such that what fails for one fails for that one alone."""
+"""Work on many items at once, such that a failure of one item fails that one alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError, connections, transaction
 
 from django_enrollments.core.transactions import is_in_transaction
 from django_enrollments.errors import CourseEnrollmentError
@@ -16,14 +16,12 @@ from django_enrollments.errors import CourseEnrollmentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from django.db.backends.base.base import BaseDatabaseWrapper
-
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: How long to wait for a database that is gone or locked, before each further try.
+#: Pauses before each further attempt while the database is gone or locked.
 PAUSES_SECONDS = (0.1, 0.5, 2.0)
 
 #: Lock wait time-out and deadlock.
@@ -32,52 +30,50 @@ _MYSQL_LOCKS = frozenset({1205, 1213})
 _POSTGRESQL_LOCKS = frozenset({"40001", "40P01", "55P03"})
 
 
-def each(
+def isolate_failures(
     work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], *, using: str
 ) -> list[R | CourseEnrollmentError]:
     """
-    Do work on all items together; where that fails, on each half of them by itself.
+    Work on all items together; where that fails, on each half of them separately.
 
-    So a row that the database refuses, or at which a filter of the host's raises,
-    costs nobody else their place. A database that is gone or locked is given some
-    time; if that does not help, no row is to blame, and all of them have failed.
+    So an item that the database refuses, or for which a filter of the host raises an
+    error, fails alone. A database that is gone or locked is retried for some seconds;
+    after that, all items have failed.
 
     Args:
-        work: Does the whole of it for some items and gives one result for each, in
-            order; or raises, and has done nothing.
-        items: What to work on.
+        work: Returns one result for each item, in order, or raises an error and has
+            written nothing.
+        items: The items.
         using: Database alias that it works on.
 
     Returns:
-        One result per item, in order; where the work failed, an error.
+        One result per item, in order; an error for an item that failed.
 
     Raises:
-        django.db.Error: The database failed in a transaction of the caller's that is
-            of no more use, so that only they can go on.
+        django.db.Error: The database has ended a transaction of the caller's.
     """
-    connection = connections[using]
     results: list[R | CourseEnrollmentError] = []
     waiting = [items] if items else []
     is_logged = False
     while waiting:
         some = waiting.pop()
         try:
-            results += patiently(partial(work, some), using=using)
+            results += retry_while_unavailable(partial(work, some), using=using)
             continue
         except CourseEnrollmentError as refusal:
-            error = refusal
-            is_nobodys = False
+            error, is_shared = refusal, False
         except Exception as failure:
+            connection = connections[using]
             if is_in_transaction(connection) and _has_ended(connection, failure):
                 raise
             error = CourseEnrollmentError(f"Unexpected {type(failure).__name__}.")
-            is_nobodys = _may_pass(connection, failure)
+            is_shared = _is_temporary(connection, failure)
             if not is_logged:
                 is_logged = True
                 # The text of a database's error may hold a name or an address.
                 shown = None if _is_of_database(connection, failure) else failure
                 logger.error("Rows of a bulk failed: %s", error, exc_info=shown)
-        if is_nobodys or len(some) == 1:
+        if is_shared or len(some) == 1:
             results += [error] * len(some)
         else:
             middle = len(some) // 2
@@ -85,56 +81,55 @@ def each(
     return results
 
 
-def patiently(work: Callable[[], T], *, using: str) -> T:
+def retry_while_unavailable(work: Callable[[], T], *, using: str) -> T:
     """
-    Do work again where the database is gone or locked, for a few seconds.
+    Return the result of ``work``, retried for some seconds while a database is away.
 
     Args:
-        work: Does the whole of it, or raises and has done nothing.
+        work: Returns a result, or raises an error and has written nothing.
         using: Database alias that it works on.
 
-    Returns:
-        What ``work`` returned.
-
     Raises:
-        django.db.Error: Time did not help, or the transaction is the caller's.
+        django.db.Error: The database stayed gone or locked, or the transaction is the
+            caller's.
     """
     connection = connections[using]
     for pause in PAUSES_SECONDS:
         try:
             return work()
-        except _list_passing(connection) as error:
-            if is_in_transaction(connection) or not _may_pass(connection, error):
+        except _database_errors(connection) as error:
+            if is_in_transaction(connection) or not _is_temporary(connection, error):
                 raise
             if _is_lost(connection):
-                # The next statement connects anew, whatever a driver says to the end
-                # of what has ended.
-                with suppress(*_list_passing(connection)):
+                # The next statement connects again, even if closing fails.
+                with suppress(*_database_errors(connection)):
                     connection.close()
         time.sleep(pause)
     return work()
 
 
-def _has_ended(connection: BaseDatabaseWrapper, error: Exception) -> bool:
+def _has_ended(connection: Any, error: Exception) -> bool:
     """Return whether a failure has made the transaction under way useless."""
     if not _is_of_database(connection, error):
         return False
-    is_broken = connection.needs_rollback or _is_lost(connection)
-    return is_broken or _may_pass(connection, error)
+    is_broken = connection.in_atomic_block and transaction.get_rollback(
+        connection.alias
+    )
+    return is_broken or _is_lost(connection) or _is_temporary(connection, error)
 
 
-def _is_of_database(connection: BaseDatabaseWrapper, error: Exception) -> bool:
-    return isinstance(error, (Error, _find_driver(connection).Error))
+def _is_of_database(connection: Any, error: Exception) -> bool:
+    return isinstance(error, (Error, connection.Database.Error))
 
 
-def _list_passing(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...]:
+def _database_errors(connection: Any) -> tuple[type[Exception], ...]:
     """
-    List the errors that may be about the database's state rather than the rows.
+    Return the errors that may be about the state of the database, not about the rows.
 
-    The driver's own are among them: Django closes a cursor after a failure, and where
-    mysqlclient finds the connection gone, what that raises comes through as it is.
+    Those of the driver are included: Django closes a cursor after a failure, and where
+    mysqlclient finds the connection gone, it raises its own.
     """
-    driver = _find_driver(connection)
+    driver = connection.Database
     return (
         OperationalError,
         InterfaceError,
@@ -143,18 +138,13 @@ def _list_passing(connection: BaseDatabaseWrapper) -> tuple[type[Exception], ...
     )
 
 
-def _find_driver(connection: Any) -> Any:
-    """Return the PEP 249 module that every one of Django's backends names."""
-    return connection.Database
-
-
-def _is_lost(connection: BaseDatabaseWrapper) -> bool:
+def _is_lost(connection: Any) -> bool:
     return connection.connection is None or not connection.is_usable()
 
 
-def _may_pass(connection: BaseDatabaseWrapper, error: Exception) -> bool:
-    """Return whether it is for reasons of the database's own that something failed."""
-    if not isinstance(error, _list_passing(connection)):
+def _is_temporary(connection: Any, error: Exception) -> bool:
+    """Return whether a failure is about the state of the database, not the rows."""
+    if not isinstance(error, _database_errors(connection)):
         return False
     if _is_lost(connection):
         return True

@@ -37,6 +37,12 @@ SQLITE_PARAMETERS = 32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 #: The most rows in one statement, whose text must fit into a packet of MariaDB.
 _ROWS_PER_STATEMENT = 5_000
 
+_IGNORING_CONFLICTS = {
+    "sqlite": "INSERT OR IGNORE {}",
+    "mysql": "INSERT IGNORE {}",
+    "postgresql": "INSERT {} ON CONFLICT DO NOTHING",
+}
+
 
 def select_rows(
     model: type[Model],
@@ -92,6 +98,7 @@ def insert_columns(
     *,
     using: str,
     returning: Sequence[str] = (),
+    ignore_conflicts: bool = False,
 ) -> list[Row]:
     """
     Insert rows that are given column by column.
@@ -104,6 +111,7 @@ def insert_columns(
         columns: Values by field name, equally many of each.
         using: Database alias.
         returning: Names of the fields to return of every new row.
+        ignore_conflicts: Whether rows that violate a unique constraint are left out.
 
     Returns:
         The values of these fields, the rows in any order; nothing where the database
@@ -125,8 +133,11 @@ def insert_columns(
     with connection.cursor() as cursor:
         for start in range(0, len(rows), size):
             some = rows[start : start + size]
-            sql = f"INSERT INTO {table} ({written}) VALUES "  # noqa: S608
-            sql += ", ".join([marks] * len(some))
+            sql = f"INTO {table} ({written}) VALUES {', '.join([marks] * len(some))}"
+            if ignore_conflicts:
+                sql = _IGNORING_CONFLICTS[connection.vendor].format(sql)
+            else:
+                sql = f"INSERT {sql}"
             if returns:
                 sql += f" RETURNING {_columns(model, returning, connection)}"
             cursor.execute(sql, [*chain.from_iterable(some)])

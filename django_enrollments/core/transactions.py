@@ -20,15 +20,13 @@ here; if it was begun by the caller, so must the retry be.
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import django
 from django.db import IntegrityError, OperationalError, connections, router, transaction
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, QuerySet
 
 from django_enrollments.context import Call, assigned, forget_readings, one_call
 from django_enrollments.errors import CourseEnrollmentError
@@ -36,14 +34,13 @@ from django_enrollments.identifiers import find_course_id, find_username
 from django_enrollments.models import CourseEnrollment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
-ModelT = TypeVar("ModelT", bound=Model)
 ViewT = TypeVar("ViewT", bound="Callable[..., object]")
 
 #: How often a change is attempted before the caller gets an error.
@@ -51,14 +48,6 @@ ATTEMPTS = 12
 
 #: Longest pause before the next attempt, in seconds per attempt made so far.
 PAUSE_SECONDS = 0.01
-
-#: What SQLite allows in one statement since version 3.32.
-_SQLITE_PARAMETERS = 32_766
-
-_DJANGO_SPLITS_TOO_OFTEN = django.VERSION < (
-    6,
-    0,
-) and sqlite3.sqlite_version_info >= (3, 32)
 
 #: Deadlock, lock wait time-out, and "record has changed since last read".
 _MYSQL_CONFLICTS = frozenset({1020, 1205, 1213})
@@ -240,39 +229,6 @@ def take_sqlite_write_lock(using: str) -> None:
     table, key = quote(own.db_table), quote(own.pk.column)
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {key} = {key} WHERE {key} = 0")  # noqa: S608 - Names only.
-
-
-def insert_all(
-    rows: Iterable[ModelT], *, using: str, ignore_conflicts: bool = False
-) -> list[ModelT]:
-    """
-    Insert rows in as few statements as the database really takes.
-
-    Before version 6.0 Django splits at 999 parameters on SQLite, a limit that SQLite
-    itself raised to 32,766 in 2020; later versions ask SQLite.
-
-    Args:
-        rows: New instances of one model.
-        using: Database alias.
-        ignore_conflicts: Whether to pass over those that are there already.
-
-    Returns:
-        The instances, with keys where the database returns them.
-    """
-    new = list(rows)
-    if not new:
-        return new
-    manager = type(new[0])._base_manager.using(using)
-    connection = connections[using]
-    if connection.vendor != "sqlite" or not _DJANGO_SPLITS_TOO_OFTEN:
-        return manager.bulk_create(new, ignore_conflicts=ignore_conflicts)
-    features = connection.features
-    known = features.max_query_params
-    features.max_query_params = _SQLITE_PARAMETERS
-    try:
-        return manager.bulk_create(new, ignore_conflicts=ignore_conflicts)
-    finally:
-        features.max_query_params = known
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
@@ -15,21 +14,11 @@ from model_utils.fields import AutoCreatedField
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.delegates import model_methods
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
-from django_enrollments.text import MAX_TEXT, clean_address, normalize_email
+from django_enrollments.text import MAX_TEXT, clean_address
+from django_enrollments.users import email_of
 
 #: What overwrites an address just before its invitation is deleted (MDL-26).
 REDACTED_EMAIL = "redacted-before-delete@safe.com"
-
-
-def email_of(user: Any) -> str:
-    """
-    Return a user's e-mail address in its stored form, ``""`` when there is none.
-
-    Args:
-        user: An instance of any user model.
-    """
-    field = getattr(get_user_model(), "get_email_field_name", lambda: "email")()
-    return normalize_email(str(getattr(user, field, None) or ""))
 
 
 class CourseEnrollmentAllowedQuerySet(models.QuerySet["CourseEnrollmentAllowed"]):

@@ -14,8 +14,8 @@ from django_enrollments.core.invitations import (
     list_invitations,
     withdraw,
 )
-from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
+from django_enrollments.users import email_of
 from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
 from django_enrollments.views.errors import refused
 from django_enrollments.views.inputs import (

@@ -14,7 +14,7 @@ from django.db import (
 )
 
 from django_enrollments.core import isolation
-from django_enrollments.core.isolation import each, patiently
+from django_enrollments.core.isolation import isolate_failures, retry_while_unavailable
 from django_enrollments.errors import CourseEnrollmentError, EnrollmentNotAllowed
 from tests.databases import lock_error
 
@@ -46,20 +46,20 @@ class TestEach:
     def test_works_on_all_together(self):
         work = Work(error=DataError())
 
-        assert each(work, range(5), using=USING) == [0, 2, 4, 6, 8]
+        assert isolate_failures(work, range(5), using=USING) == [0, 2, 4, 6, 8]
         assert work.parts == [[0, 1, 2, 3, 4]]
 
     def test_has_nothing_to_do_for_nobody(self):
         work = Work(error=DataError())
 
-        assert each(work, [], using=USING) == []
+        assert isolate_failures(work, [], using=USING) == []
         assert work.parts == []
 
     @pytest.mark.parametrize("bad", range(5))
     def test_finds_the_one_that_fails_by_halves(self, bad):
         work = Work(bad, error=DataError("no"))
 
-        results = each(work, range(5), using=USING)
+        results = isolate_failures(work, range(5), using=USING)
 
         error = results.pop(bad)
         assert isinstance(error, CourseEnrollmentError)
@@ -72,13 +72,15 @@ class TestEach:
     def test_gives_a_refusal_as_it_is_and_logs_nothing(self, caplog):
         refusal = EnrollmentNotAllowed("Not today.")
 
-        results = each(Work(1, error=refusal), range(3), using=USING)
+        results = isolate_failures(Work(1, error=refusal), range(3), using=USING)
 
         assert results == [0, refusal, 4]
         assert caplog.messages == []
 
     def test_logs_once_however_many_fail(self, caplog):
-        results = each(Work(*range(8), error=KeyError("x")), range(8), using=USING)
+        results = isolate_failures(
+            Work(*range(8), error=KeyError("x")), range(8), using=USING
+        )
 
         assert len(results) == 8
         assert caplog.messages == ["Rows of a bulk failed: Unexpected KeyError."]
@@ -86,7 +88,7 @@ class TestEach:
     def test_blames_nobody_for_a_lock(self):
         work = Work(2, error=lock_error())
 
-        results = each(work, range(4), using=USING)
+        results = isolate_failures(work, range(4), using=USING)
 
         assert all(isinstance(one, CourseEnrollmentError) for one in results)
         assert work.parts == [[0, 1, 2, 3]] * 4
@@ -96,27 +98,29 @@ class TestEach:
         work = Work(2, error=kind("server closed the connection unexpectedly"))
         monkeypatch.setattr(connection, "is_usable", lambda: False)
 
-        results = each(work, range(4), using=USING)
+        results = isolate_failures(work, range(4), using=USING)
 
         assert len({*results}) == 1
         assert work.parts == [[0, 1, 2, 3]] * 4
 
     def test_leaves_to_the_caller_what_their_transaction_has_come_to(self):
         with pytest.raises(OperationalError), transaction.atomic():
-            each(Work(2, error=lock_error()), range(4), using=USING)
+            isolate_failures(Work(2, error=lock_error()), range(4), using=USING)
 
     def test_leaves_to_the_caller_a_transaction_they_began_without_a_block(self):
         transaction.set_autocommit(False)
         try:
             with pytest.raises(OperationalError):
-                each(Work(2, error=lock_error()), range(4), using=USING)
+                isolate_failures(Work(2, error=lock_error()), range(4), using=USING)
         finally:
             transaction.rollback()
             transaction.set_autocommit(True)
 
     def test_goes_on_in_a_transaction_of_the_callers_that_is_as_good_as_before(self):
         with transaction.atomic():
-            results = each(Work(0, error=DataError()), range(3), using=USING)
+            results = isolate_failures(
+                Work(0, error=DataError()), range(3), using=USING
+            )
 
         assert results[1:] == [2, 4]
 
@@ -132,11 +136,13 @@ class TestPatiently:
                 raise lock_error()
             return "done"
 
-        assert patiently(work, using=USING) == "done"
+        assert retry_while_unavailable(work, using=USING) == "done"
 
     def test_gives_up_in_the_end(self):
         with pytest.raises(OperationalError):
-            patiently(lambda: Work(0, error=lock_error())([0]), using=USING)
+            retry_while_unavailable(
+                lambda: Work(0, error=lock_error())([0]), using=USING
+            )
 
     @pytest.mark.parametrize(
         "error", [OperationalError("no such table"), DataError("no"), KeyError("x")]
@@ -146,7 +152,7 @@ class TestPatiently:
         work = Work(0, error=error)
 
         with pytest.raises(type(error)):
-            patiently(lambda: work([0]), using=USING)
+            retry_while_unavailable(lambda: work([0]), using=USING)
         assert len(work.parts) == 1
 
     def test_waits_for_who_writes_to_the_same_file(self):
@@ -169,7 +175,7 @@ class TestPatiently:
                 return "done"
 
             try:
-                assert patiently(work, using=USING) == "done"
+                assert retry_while_unavailable(work, using=USING) == "done"
             finally:
                 other.close()
                 cursor.execute("PRAGMA busy_timeout = 60000")

@@ -10,7 +10,6 @@ from threading import Barrier, Event
 import pytest
 from django.db import (
     DatabaseError,
-    IntegrityError,
     OperationalError,
     connection,
     transaction,
@@ -22,7 +21,6 @@ from django_enrollments.core.transactions import (
     ATTEMPTS,
     Conflict,
     _retries,
-    insert_all,
     lazy_transaction,
     lock_enrollment,
     until_settled,
@@ -31,14 +29,11 @@ from django_enrollments.core.transactions import (
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
-    CourseAccessRole,
     CourseEnrollment,
     CourseEnrollmentAllowed,
-    EnrollmentEvent,
 )
 from django_enrollments.services import EnrollmentsService
 from tests.factories import (
-    NOON,
     course_id_of,
     make_course,
     make_modes,
@@ -498,71 +493,6 @@ class TestLockEnrollment:
 
         assert [answer.value for answer in during] == [True, False]
         assert [answer.value for answer in after] == [False, False]
-
-
-class TestInsertAll:
-    @pytest.fixture
-    def events(self):
-        """Make as many events as a batch has rows, and then some."""
-        row = make_row()
-        return [
-            EnrollmentEvent(
-                type="created",
-                time=NOON,
-                enrollment=row,
-                user=row.user,
-                username="ada",
-                course_id="course-v1:edX+ada+R",
-                mode_after="audit",
-                active_after=True,
-                source="bulk",
-            )
-            for _ in range(1000)
-        ]
-
-    @pytest.mark.django_db
-    def test_takes_one_statement_for_1000_events(self, events):
-        with CaptureQueriesContext(connection) as captured:
-            inserted = insert_all(events, using=USING)
-
-        assert inserted == events
-        assert EnrollmentEvent.objects.count() == 1000
-        assert len([one for one in captured if one["sql"].startswith("INSERT")]) == 1
-
-    @pytest.mark.django_db
-    def test_leaves_what_django_knows_of_the_database_as_it_was(self, events):
-        known = connection.features.max_query_params
-
-        insert_all(events, using=USING)
-
-        assert connection.features.max_query_params == known
-
-    @pytest.mark.django_db
-    def test_leaves_what_django_knows_as_it_was_after_a_failure(self, events):
-        known = connection.features.max_query_params
-        events[1].event_id = events[0].event_id
-
-        with pytest.raises(IntegrityError), transaction.atomic():
-            insert_all(events, using=USING)
-
-        assert connection.features.max_query_params == known
-        assert not EnrollmentEvent.objects.exists()
-
-    @pytest.mark.django_db
-    def test_passes_over_those_that_are_there_already(self):
-        (user,) = make_users(1)
-        roles = [CourseAccessRole(user=user, role="staff", org=org) for org in "AAB"]
-
-        insert_all(roles, using=USING, ignore_conflicts=True)
-
-        assert CourseAccessRole.objects.count() == 2
-
-    @pytest.mark.django_db
-    def test_asks_the_database_nothing_for_no_rows(self, django_assert_num_queries):
-        with django_assert_num_queries(0):
-            inserted = insert_all([], using=USING)
-
-        assert inserted == []
 
 
 ATTRIBUTES = [{"namespace": "order", "name": "number", "value": "7"}]
