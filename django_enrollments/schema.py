@@ -385,7 +385,7 @@ OPERATIONS: Mapping[type[APIView], tuple[str, Mapping[str, str]]] = {
     ),
     views.UnenrollmentView: (RETIREMENT, {"POST": "leave_all_courses"}),
 }
-#: The query string of what reads, the body of what writes.
+#: The serializers of query strings (GET) and bodies (other methods).
 INPUTS: Mapping[str, type[Serializer[None]]] = {
     "describe_course": inputs.CourseQuerySerializer,
     "explain_enrollment": inputs.EligibilityQuerySerializer,

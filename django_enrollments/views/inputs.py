@@ -1,8 +1,8 @@
 """
 Request bodies and query strings, as serializers.
 
-They validate what is sent, and the OpenAPI description is made from them. Fields are
-checked in the order of their declaration; the response names the first that fails.
+The views validate requests with them, and the OpenAPI description is made from them. A
+response has the message of the first invalid field, in the order of declaration.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class AnyTextField(serializers.CharField):
 
 
 class AnyAddressField(serializers.EmailField):
-    """The same of an address."""
+    """An address that a later step checks."""
 
     def run_validation(self, data: Any = empty) -> Any:
         """Return the value as it was sent."""
@@ -83,7 +83,7 @@ class AnyAddressField(serializers.EmailField):
 
 
 class AnyListField(serializers.ListField):
-    """The same of a list; the rules check attributes once the mode is known."""
+    """A list that a later step checks: attributes, once the mode is known."""
 
     def run_validation(self, data: Any = empty) -> Any:
         """Return the value as it was sent."""
