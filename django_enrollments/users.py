@@ -117,23 +117,20 @@ def find_users_by_name(
     return _found(wanted, by_name)
 
 
-def find_names(usernames: Iterable[object]) -> dict[Any, str]:
+def find_user_keys(usernames: Iterable[object]) -> set[Any]:
     """
-    Return the users with these names, in one query and without instances.
+    Return the primary keys of the users with these names, in one query.
 
     Args:
         usernames: Names; what cannot be one is passed over.
-
-    Returns:
-        Their names by primary key.
     """
     wanted = _find_usernames(usernames)
     if not wanted:
-        return {}
+        return set()
     field = get_user_model().USERNAME_FIELD
     users = _named(wanted, None).values_list("pk", field)
-    by_name = {str(name): (key, str(name)) for key, name in users}
-    return dict(_found(wanted, by_name).values())
+    by_name = {str(name): key for key, name in users}
+    return {*_found(wanted, by_name).values()}
 
 
 def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:
