@@ -1,4 +1,4 @@
-"""What else comes with an enrollment that somebody asked for (V1-SIDE)."""
+"""Filters, and the host's backends that are called with an enrollment (V1-SIDE)."""
 
 from __future__ import annotations
 
@@ -33,18 +33,16 @@ T = TypeVar("T")
 @dataclass
 class SideEffects:
     """
-    What is to happen along with an enrollment, in the hands of the host's backends.
-
-    Without a cohort or an enterprise backend, what is meant for it does nothing.
+    The calls of the host's backends with an enrollment.
 
     Attributes:
-        cohort: The cohort that the learner is put into; ``None`` for none.
-        email_opt_in: Whether the learner wants mail of the course's organisation;
-            ``None`` leaves what they chose before.
-        enterprise_uuid: The enterprise customer behind the enrollment, or ``""``.
+        cohort: The learner's cohort, or ``None``.
+        email_opt_in: Whether the learner wants e-mail of the course's organization;
+            ``None`` keeps the previous choice.
+        enterprise_uuid: The enterprise customer, or ``""``.
         linked_enterprise_customer: The customer that the learner is linked to.
-        enterprise_course_consent: Whether the learner consents to sharing data with
-            the customer; ``None`` is unsaid.
+        enterprise_course_consent: Whether the learner agrees to share data with the
+            customer; ``None`` if not given.
     """
 
     cohort: str | None = None
@@ -56,7 +54,7 @@ class SideEffects:
 
     @property
     def tells_enterprise(self) -> bool:
-        """Whether the enterprise backend has something to record, once."""
+        """Whether the enterprise backend must be called."""
         if self._is_told:
             return False
         has_something = (
@@ -68,7 +66,7 @@ class SideEffects:
 
     @property
     def is_stored(self) -> bool:
-        """Whether something is stored in the transaction of the enrollment."""
+        """Whether data is stored in the transaction of the enrollment."""
         has_cohort = (
             self.cohort is not None and _loaded(find_cohort_backend) is not None
         )
@@ -76,14 +74,10 @@ class SideEffects:
 
     def tell_enterprise(self, user: Any, offer: CourseOffer) -> None:
         """
-        Have the enterprise backend record an enrollment that is about to be made.
-
-        Args:
-            user: The learner, saved.
-            offer: The course.
+        Call the enterprise backend, before the enrollment is made.
 
         Raises:
-            CourseEnrollmentError: The backend raised, whatever it was.
+            CourseEnrollmentError: The backend raised any exception.
         """
         backend = _loaded(find_enterprise_backend)
         if backend is None:
@@ -104,11 +98,7 @@ class SideEffects:
 
     def store(self, user: Any, offer: CourseOffer) -> None:
         """
-        Put the learner into the cohort and note their e-mail choice (V1-SIDE-11).
-
-        Args:
-            user: The learner, saved.
-            offer: The course.
+        Add the learner to the cohort, and store the e-mail choice (V1-SIDE-11).
 
         Raises:
             CohortNotFoundError: The course has no such cohort (V1-SIDE-02).
@@ -123,10 +113,10 @@ class SideEffects:
 
 def _loaded(find: Callable[[], T]) -> T:
     """
-    Load a backend; one that cannot be loaded might have refused, so it does.
+    Return a backend.
 
     Raises:
-        CourseEnrollmentError: It cannot be loaded; a system check tells why.
+        CourseEnrollmentError: It cannot be loaded, so it might have refused.
     """
     try:
         return find()
@@ -145,8 +135,8 @@ def get_filters() -> Sequence[Filter]:
     """
     Return the configured filters.
 
-    One that cannot be loaded might have vetoed, so a filter that refuses everything
-    stands in for it; a system check names it.
+    A filter that cannot be loaded is replaced by one that vetoes everything, because it
+    might have vetoed. A system check reports it.
     """
     return [
         _load_filter(path) if isinstance(path, str) else path
@@ -168,17 +158,15 @@ def _load_filter(path: str) -> Filter:
 
 def apply_filters(action: str, **context: Any) -> dict[str, Any]:
     """
-    Let every filter see, change or veto what is about to happen.
+    Call all filters, and return the context after the last one.
 
     Args:
         action: ``enroll``, ``unenroll`` or ``queryset``.
-        context: What the filters are shown; each sees the changes of the ones before.
-
-    Returns:
-        The context after the last filter.
+        context: The arguments; each filter receives those that the filters before it
+            returned.
 
     Raises:
-        EnrollmentNotAllowed: A filter vetoed; nothing is changed.
+        EnrollmentNotAllowed: A filter vetoed.
     """
     for ask in get_filters():
         with unjudged():
