@@ -48,7 +48,7 @@ def rename_course_id(old: str, new: str, *, using: str) -> RenamedDict:
 
 
 def _move(rows: QuerySet[Any], old: str, new: str, superfluous: Sequence[int]) -> int:
-    """Delete duplicates, move the other rows, and return the number of moved rows."""
+    """Delete duplicates, move the rest, and return the number of both."""
     count = rows.filter(course_id=old).count()
     for start in range(0, len(superfluous), _ROWS_PER_STATEMENT):
         rows.filter(pk__in=superfluous[start : start + _ROWS_PER_STATEMENT]).delete()
