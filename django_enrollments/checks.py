@@ -132,11 +132,11 @@ def check_databases(
     found: list[CheckMessage] = []
     for alias in connections:
         connection = connections[alias]
-        settings = connection.settings_dict
-        mode = settings["OPTIONS"].get("transaction_mode") or ""
+        database = settings.DATABASES[alias]
+        mode = database["OPTIONS"].get("transaction_mode") or ""
         if (
             connection.vendor == "sqlite"
-            and settings["ATOMIC_REQUESTS"]
+            and database["ATOMIC_REQUESTS"]
             and mode.upper() not in {"IMMEDIATE", "EXCLUSIVE"}
         ):
             message = (

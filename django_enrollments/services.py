@@ -24,7 +24,6 @@ from django_enrollments.core.course_info import (
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import proctored_modes
-from django_enrollments.core.selectors import searchable
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lock_enrollment,
@@ -36,6 +35,7 @@ from django_enrollments.core.transactions import (
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from django_enrollments.models.fields import searchable
 from django_enrollments.text import is_storable
 from django_enrollments.users import email_field, get_user_by_key
 

@@ -94,15 +94,15 @@ def find_users_by_name(
     return _found(wanted, by_name)
 
 
-def find_names(usernames: Iterable[object]) -> dict[Any, str]:
-    """Return the usernames of these users by primary key, in one query."""
+def find_user_keys(usernames: Iterable[object]) -> set[Any]:
+    """Return the primary keys of the users with these usernames, in one query."""
     wanted = _find_usernames(usernames)
     if not wanted:
-        return {}
+        return set()
     field = get_user_model().USERNAME_FIELD
     users = _named(wanted, None).values_list("pk", field)
-    by_name = {str(name): (key, str(name)) for key, name in users}
-    return dict(_found(wanted, by_name).values())
+    by_name = {str(name): key for key, name in users}
+    return {*_found(wanted, by_name).values()}
 
 
 def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:

@@ -1,4 +1,4 @@
-"""The commands and samples of the README and the documentation work."""
+"""The commands and examples of the README and the documentation work."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def public_names(module: ModuleType) -> set[str]:
 class TestHowToPages:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("page", HOW_TO_PAGES)
-    def test_samples_run(self, page, tmp_path, settings, monkeypatch):
+    def test_do_what_they_describe(self, page, tmp_path, settings, monkeypatch):
         monkeypatch.chdir(tmp_path)
         reader = Reader(page, tmp_path, settings)
         common = read_blocks(DOCS / "how-to" / "index.md")
@@ -152,7 +152,7 @@ class TestReadme:
 
         assert commands == ["make demo", "make test"]
 
-    def test_links_exist(self):
+    def test_links_to_files_that_exist(self):
         text = (ROOT / "README.md").read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
 

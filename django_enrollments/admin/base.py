@@ -49,7 +49,7 @@ class _Autocomplete(AutocompleteSelect):
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
         """Return the selected options, without values that cannot be keys."""
-        key = self.field.target_field
+        key = self.field.related_model._meta.pk
         return super().optgroups(
             name, [text for text in value if _may_be(key, text)], attr
         )

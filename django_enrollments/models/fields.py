@@ -8,10 +8,16 @@ from django.db import models
 from django.db.models import F, Func
 from django.db.models.lookups import Exact
 
+from django_enrollments.course_model import find_field
 from django_enrollments.text import normalize_email
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether a database with the vendor ``mysql`` is MariaDB."""
+    return bool(getattr(connection, "mysql_is_mariadb", False))
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic at run time.
@@ -28,9 +34,8 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
             # Both compare characters and trailing spaces.
-            is_mariadb = getattr(connection, "mysql_is_mariadb", False)
             parameters["collation"] = (
-                "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+                "utf8mb4_nopad_bin" if is_mariadb(connection) else "utf8mb4_0900_bin"
             )
         return parameters
 
@@ -70,6 +75,32 @@ def to_the_letter(path: str, text: str) -> Exact[str]:
         text: The text.
     """
     return Exact(ToTheLetter(F(path)), text)
+
+
+class _Searchable(Func):
+    """A text that ``LIKE`` can search, whatever the collation of its column."""
+
+    output_field = models.CharField()
+    template = "%(expressions)s"
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the text with a deterministic collation; others have no ``LIKE``."""
+        template = '(%(expressions)s) COLLATE "default"'
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def searchable(model: type[models.Model], path: str, prefix: str = "") -> F | Func:
+    """
+    Return an expression of a column, for lookups such as ``icontains``.
+
+    Args:
+        model: The model where the path starts.
+        path: The path of the column.
+        prefix: The path from the model that is queried to ``model``, with ``__``.
+    """
+    column = F(f"{prefix}{path}")
+    is_text = isinstance(find_field(model, path), models.CharField | models.TextField)
+    return _Searchable(column) if is_text else column
 
 
 class LowercaseCharField(ExactCharField):
