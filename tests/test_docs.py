@@ -200,3 +200,35 @@ class TestReferencePages:
 
         assert listed_names("checks") == {*ids}
         assert described == sorted({*ids})
+
+
+class TestWhereEverythingIs:
+    #: Folders that the page lists as a whole.
+    FOLDERS = ("admin", "management/commands", "migrations", "models")
+
+    def test_lists_every_module(self):
+        text = (DOCS / "explanation/where-everything-is.md").read_text(encoding="utf-8")
+        package = ROOT / "django_enrollments"
+        modules = {
+            module.relative_to(package)
+            for module in package.rglob("*.py")
+            if module.name != "__init__.py"
+        }
+
+        missing = [
+            module
+            for module in sorted(modules)
+            if module.parent.as_posix() not in self.FOLDERS
+            and f"`{module.as_posix()}`" not in text
+            and f"`{module.name}`" not in text
+        ]
+
+        assert missing == []
+
+    def test_lists_no_other_module(self):
+        text = (DOCS / "explanation/where-everything-is.md").read_text(encoding="utf-8")
+        listed = re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text)
+
+        known = {path.name for path in (ROOT / "django_enrollments").rglob("*.py")}
+
+        assert {*listed} - known == set()
