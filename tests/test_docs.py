@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 
 from django_enrollments import checks, conf
 from django_enrollments.services import EnrollmentsService
+from django_enrollments.views.errors import ERROR_RESPONSES
 from tests.factories import is_default_host
 from tests.pages import ROOT, Block, Reader, project, read_blocks, read_commands
 
@@ -200,6 +201,15 @@ class TestReferencePages:
 
         assert listed_names("checks") == {*ids}
         assert described == sorted({*ids})
+
+    def test_list_the_status_of_every_error(self):
+        rows = re.findall(r"^\| `(\w+)` \| (\d+) \|$", read_reference("http"), re.M)
+
+        responses = [
+            (kind.__name__, str(int(code))) for kind, code, _ in ERROR_RESPONSES
+        ]
+
+        assert rows == responses
 
 
 class TestWhereEverythingIs:
