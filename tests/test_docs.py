@@ -209,7 +209,7 @@ class TestReferencePages:
             (kind.__name__, str(int(code))) for kind, code, _ in ERROR_RESPONSES
         ]
 
-        assert rows == expected
+        assert rows == responses
 
 
 class TestWhereEverythingIs:
