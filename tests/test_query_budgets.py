@@ -542,6 +542,7 @@ ENDPOINTS = [
 
 @pytest.mark.django_db
 class TestEndpoints:
+    @pytest.mark.rule("V1-LIST-16", "V1-ADM-23")
     @pytest.mark.parametrize(
         ("asker", "line", "body", "most"),
         [pytest.param(*one, id=f"{one[1]} by {one[0]}") for one in ENDPOINTS],

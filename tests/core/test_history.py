@@ -48,7 +48,7 @@ from tests.watching import (
 pytestmark = pytest.mark.django_db
 
 ADA = username("ada")
-KEY = uuid.UUID("6b1f6a8e-3a52-4f0b-9d3c-0c1b2f7d9e10")
+KEY = uuid.UUID(int=7)
 MODES = ("audit", "honor", "verified")
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 

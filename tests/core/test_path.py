@@ -1,4 +1,4 @@
-"""The functions that one enrollment passes through, so that their number cannot grow."""
+"""The functions that an enrollment passes through, so that they do not multiply."""
 
 from __future__ import annotations
 
