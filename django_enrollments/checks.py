@@ -187,7 +187,7 @@ def check_course_adapter(
     """Report a mapping that does not fit the course model (E004, E005)."""
     try:
         adapter = get_course_adapter()
-        model: Any = get_course_model()
+        model: type[Model] = get_course_model()
         sources = adapter.sources()
     except Exception:  # noqa: BLE001 - E002, E003 or E007 reports it.
         return []

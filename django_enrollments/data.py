@@ -105,7 +105,6 @@ class DataAPI(Protocol):
     ) -> list[EnrollmentDict]: ...
 
 
-#: The names of these functions.
 DATA_FUNCTIONS = tuple(name for name in vars(DataAPI) if not name.startswith("_"))
 
 
@@ -178,7 +177,7 @@ def get_user_enrollments(course_key: object) -> QuerySet[CourseEnrollment]:
     """
     Return the active enrollments of a course, oldest first (DATA-03).
 
-    The key is the course, its id, or an object whose ``str()`` is its id.
+    A key is the course, its id, or an object whose ``str()`` is its id.
     """
     rows = CourseEnrollment.objects.using(read_alias()).in_course(course_key)
     return rows.active().order_by("created", "pk")

@@ -1,4 +1,4 @@
-"""Compares what the API really answers with its OpenAPI description."""
+"""Compare responses of the API with its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ formats = FormatChecker()
 
 @formats.checks("date-time", raises=ValueError)
 def is_moment(value: object) -> bool:
-    """Return whether a text is a moment as the API writes them, in UTC."""
+    """Return whether a text is a moment in UTC, as the API writes them."""
     if not isinstance(value, str):
         return True
     datetime.fromisoformat(value.removesuffix("Z"))
@@ -37,7 +37,7 @@ def template_of(route: str) -> str:
 
 
 class Description:
-    """The description of whatever the test host serves, as it is configured now."""
+    """The description of the API as the test host is configured now."""
 
     def __init__(self):
         made = SchemaGenerator().get_schema(request=None, public=True)
@@ -67,7 +67,7 @@ class Description:
         return self.document["paths"][path][method]
 
     def faults(self, value, schema: dict[str, Any]) -> list[str]:
-        """Return what is wrong with a value; keys that are not described are wrong."""
+        """Return the errors of a value; keys that are not described are errors."""
         root = {**_as_json_schema(schema), "components": self.components}
         validator = Draft202012Validator(root, format_checker=formats)
         return [
@@ -76,16 +76,16 @@ class Description:
         ]
 
     def assert_describes(self, response: HttpResponse):
-        """Compare status, headers and body of an answer with what is described."""
+        """Assert that status, headers and body of a response are as described."""
         operation = self.operation_of(response)
         status, body = str(response.status_code), response.content
         assert status in operation["responses"], (operation["operationId"], status)
-        answer = operation["responses"][status]
-        headers = answer.get("headers", {}).items()
+        described = operation["responses"][status]
+        headers = described.get("headers", {}).items()
         wanted = [name for name, header in headers if header.get("required")]
         assert [name for name in wanted if name not in response] == []
-        content = answer.get("content")
-        if content is None or (answer.get("x-may-be-empty") and not body):
+        content = described.get("content")
+        if content is None or (described.get("x-may-be-empty") and not body):
             assert (body, response.get("Content-Type")) == (b"", None)
             return
         assert response["Content-Type"] in content
@@ -94,7 +94,7 @@ class Description:
 
 
 def _as_json_schema(node):
-    """Translate the dialect of OpenAPI 3.0, and allow no key that is not told."""
+    """Translate the dialect of OpenAPI 3.0, and refuse keys that are not described."""
     if isinstance(node, list):
         return [_as_json_schema(one) for one in node]
     if not isinstance(node, dict):

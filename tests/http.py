@@ -91,6 +91,8 @@ def assert_refused(response: HttpResponse, code: int, message: str):
 def assert_hidden(response: HttpResponse):
     """Assert that a response is a 404 without a body."""
     assert (response.status_code, response.content) == (404, b"")
+    assert response["Content-Length"] == "0"
+    assert "Content-Type" not in response
 
 
 def list_statements(captured: Iterable[dict[str, str]]) -> list[str]:

@@ -1,18 +1,18 @@
 """
-Runs what the README and the documentation tell people to type.
+Runs the samples of the README and the documentation.
 
-A fenced block is taken by its language and its first line:
+The language and the first line of a fenced block decide:
 
-- ``python``: run; with ``>>>`` prompts, its output is compared as well. A first line
-  such as ``# school/filters.py`` makes it that file of the reader's project, and
-  ``# school/settings.py, at the end`` adds to it.
-- ``text`` with a caption: that file.
-- ``console``: its commands are run and, where they have prompts, their output compared.
-- ``json`` with a URL as its caption: what the running site answers there.
+- ``python``: The code is run. With ``>>>`` prompts, its output is compared. A first
+  line such as ``# school/filters.py`` writes that file of the project, and
+  ``# school/settings.py, at the end`` appends to it.
+- ``text`` with a caption: The file with that name is written.
+- ``console``: The commands are run. With prompts, their output is compared.
+- ``json`` with a URL as caption: The response of the running site is compared.
 
-In expected output, ``...`` stands for anything. All blocks of a page build on each
-other. The how-to pages run inside the default test host; where a page describes a
-whole project, that project is made in a folder of its own.
+In expected output, ``...`` matches anything. The blocks of a page run one after the
+other. The how-to pages run in the default test host. A page that describes a whole
+project runs in a new project.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"# (?P<path>[\w/]+\.py)(?P<added>, at the end)?\n")
-#: What tests cannot do without a network, or do otherwise.
+#: Commands that are not run: they need a network or another environment.
 _PASSED_OVER = re.compile(r"make |.*pip install|python -m venv|.*activate")
 
 
@@ -68,7 +68,7 @@ class Block:
 
     @property
     def file(self) -> tuple[str, bool] | None:
-        """The file it holds, and whether it goes to the end of it."""
+        """The path of a file block, and whether to append to the file."""
         if self.language == "text" and self.caption:
             return self.caption, False
         match = self.language == "python" and _FILE.match(self.text)
@@ -89,7 +89,7 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def read_commands(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each command of a console block with its output; none without prompts."""
+    """Yield the commands of a console block, with output if there are prompts."""
     if not text.startswith("$ "):
         yield from ((command, None) for command in text.splitlines())
         return
@@ -126,7 +126,7 @@ def run_python(block: Block, page: str, names: dict[str, Any]):
 
 
 def open_databases(databases: dict[str, Any]):
-    """Connect by settings that a running process cannot take over any more."""
+    """Connect to databases whose settings the running process cannot use."""
     for connection in ConnectionHandler(databases).all():
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -134,7 +134,7 @@ def open_databases(databases: dict[str, Any]):
 
 
 class Reader:
-    """Does what a how-to page says, inside the test host."""
+    """Runs the blocks of a how-to page in the test host."""
 
     def __init__(self, page: str, folder: Path, settings):
         self.page = page
@@ -197,7 +197,7 @@ class Reader:
 
 
 class Project:
-    """Does what a page says in a folder of its own, as a reader would."""
+    """Runs the blocks of a page in a new folder."""
 
     def __init__(self, page: str, folder: Path):
         self.page = page
@@ -262,7 +262,7 @@ class Project:
         return done.stdout
 
     def run_session(self, blocks: list[Block]):
-        """Run the blocks of one shell in one process of the project."""
+        """Run the blocks of one shell in one process."""
         script = [
             "import django",
             "django.setup()",

@@ -9,7 +9,7 @@ from pathlib import Path
 import django_enrollments
 
 PACKAGE = Path(django_enrollments.__file__).parent
-RECORD = PACKAGE.parent / "docs/decisions/0011-sql-and-undocumented-django.md"
+RECORD = PACKAGE.parent / "docs/decisions/0013-undocumented-names.md"
 
 #: Undocumented names that this app has used, or may be tempted to use.
 KNOWN = {

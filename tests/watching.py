@@ -1,4 +1,4 @@
-"""Looks at what a call has done: rows, events, signals."""
+"""Rows, events and signals after a call."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def refused(
 
 @contextmanager
 def listening() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """List the signals of a block in order, by type, with what they carry."""
+    """List the signals of a block in order: types and arguments."""
     heard: list[tuple[str, dict[str, Any]]] = []
     receivers = []
     for name, signal in SIGNALS.items():
@@ -81,12 +81,12 @@ def listening() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
 
 def row_of(user, course) -> CourseEnrollment:
-    """Return a learner's row as it is stored now."""
+    """Return the stored enrollment of a learner."""
     return CourseEnrollment.objects.get(user=user, course=course)
 
 
 def state_of(user, course) -> tuple[str, bool]:
-    """Return mode and activation of a learner as stored now."""
+    """Return mode and activation of the stored enrollment of a learner."""
     row = row_of(user, course)
     return row.mode, row.is_active
 
@@ -98,7 +98,7 @@ def event_types(**filters) -> list[str]:
 
 
 def fold(**filters) -> tuple[str, bool] | None:
-    """Return the state that the stored events add up to."""
+    """Return mode and activation after all stored events."""
     state: tuple[str, bool] | None = None
     for event in EnrollmentEvent.objects.filter(**filters).order_by("pk"):
         before = (event.mode_before, event.active_before)

@@ -128,7 +128,7 @@ class BaseAdmin(ModelAdmin):
         for name, texts in request.GET.lists():
             # The admin's search form validates q.
             if name != "q" and not all(map(is_storable, (name, *texts))):
-                raise BadRequest("A filter holds what no database looks for.")
+                raise BadRequest("A filter contains text that cannot be stored.")
         return super().changelist_view(request, extra_context)
 
     @non_atomic

@@ -15,7 +15,7 @@ from django_enrollments.models import CourseEnrollment
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
-from django_enrollments.wire import Refused
+from django_enrollments.views.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
     """
     Lists everybody's enrollments, active or not, newest first (V1-ADM).
 
-    All its errors are told in ``developer_message`` (V1-ERR-04).
+    The key of all its errors is ``developer_message`` (V1-ERR-04).
     """
 
     permission_classes = [IsAuthenticated, IsGlobalStaff]
@@ -39,12 +39,27 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
     pagination_class = CourseEnrollmentsApiListPagination
     filter_backends = []
 
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """
+        List everybody's enrollments.
+
+        For staff: active or not, newest first, page by page. API keys are not
+        accepted. Filters combine; an empty one counts as missing. The slash at the end
+        of the path may be left out.
+
+        Responses:
+            200: A page.
+            400: Filters are malformed; each malformed one is named.
+            404: The cursor is invalid.
+        """
+        return self.list(request, *args, **kwargs)
+
     def get_queryset(self) -> QuerySet[CourseEnrollment]:
         """
         Return the enrollments that the request asks for; override to narrow.
 
         Raises:
-            Refused: A filter is malformed; every one that is, is told (V1-ADM-11).
+            Refused: Filters are malformed; the response names each (V1-ADM-11).
         """
         return _search(self._filters()).select_related("user", "course")
 
@@ -62,14 +77,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         return {name: value for name, value in form.cleaned_data.items() if value != ""}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """
-        Return a page, as the serializer would, in one statement for all its rows.
-
-        Args:
-            request: The request, with the fields of the form as filters.
-            args: As DRF gives them.
-            kwargs: As DRF gives them.
-        """
+        """Return a page, as the serializer would, in one statement for all rows."""
         if not self._is_ours():
             return super().list(request, *args, **kwargs)
         columns = _search(self._filters(), as_columns=True)
@@ -99,12 +107,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         )
 
     def handle_exception(self, exc: Exception) -> Response:
-        """
-        Answer what was raised, in the words of this view.
-
-        Args:
-            exc: What was raised.
-        """
+        """Return the response to an exception, in the shape of this view."""
         response = super().handle_exception(exc)
         data = response.data
         if isinstance(data, dict) and "detail" in data:

@@ -76,6 +76,18 @@ def admin_client(operator, client):
     return client
 
 
+@pytest.fixture
+def save(admin_client, django_capture_on_commit_callbacks):
+    """Return a function that adds or changes a row by its form."""
+
+    def save(model, key=None, /, **data):
+        page = url(model, "add") if key is None else url(model, "change", key)
+        with django_capture_on_commit_callbacks(execute=True):
+            return admin_client.post(page, data)
+
+    return save
+
+
 def url(model, page: str, *arguments) -> str:
     options = model._meta
     name = f"admin:{options.app_label}_{options.model_name}_{page}"
@@ -233,65 +245,70 @@ class TestEveryModel:
             assert response.status_code == 403
 
 
-class TestAddingRows:
-    def test_adds_and_changes_a_mode(self, admin_client):
-        course = make_course()
-        data = {
-            "course": course.pk,
-            "mode_slug": "verified",
-            "min_price": 10,
-            "currency": "USD",
-        }
+class TestForms:
+    def test_add_and_change_a_mode(self, save, course):
+        data = {"course": course.pk, "mode_slug": "verified", "currency": "USD"}
 
-        admin_client.post(url(CourseMode, "add"), data)
+        save(CourseMode, min_price=10, **data)
         mode = CourseMode.objects.get()
-        admin_client.post(url(CourseMode, "change", mode.pk), {**data, "min_price": 20})
+        save(CourseMode, mode.pk, min_price=20, **data)
 
         mode.refresh_from_db()
         assert (mode.course, mode.min_price, mode.currency) == (course, 20, "usd")
 
     @pytest.mark.rule("MODE-14")
-    def test_refuses_a_professional_mode_that_expires(self, admin_client):
-        data = {
-            "course": make_course().pk,
-            "mode_slug": "professional",
-            "min_price": 1,
-            "currency": "usd",
+    def test_refuse_a_professional_mode_that_expires(self, save, course):
+        data = {"course": course.pk, "mode_slug": "professional", "currency": "usd"}
+        expiry = {
             "expiration_datetime_0": "2030-01-01",
             "expiration_datetime_1": "12:00",
         }
 
-        response = admin_client.post(url(CourseMode, "add"), data)
+        response = save(CourseMode, min_price=1, **data, **expiry)
 
         assert "not allowed to have expiration_datetime" in response.content.decode()
 
-    def test_adds_an_invitation_once(self, admin_client):
-        data = {"email": "Guest@example.org", "course_id": "later-101"}
+    def test_add_a_role_on_an_organization(self, save, ada):
+        save(CourseAccessRole, user=ada.pk, org="edX", role="staff")
 
-        first = admin_client.post(url(CourseEnrollmentAllowed, "add"), data)
-        second = admin_client.post(
-            url(CourseEnrollmentAllowed, "add"), {**data, "email": "guest@example.ORG"}
-        )
+        assert CourseAccessRole.objects.get().course_id == ""
 
-        assert (first.status_code, second.status_code) == (302, 200)
+    def test_add_a_request_for_retirement(self, save, ada):
+        data = {"original_username": "ada", "state": "pending"}
+
+        save(UserRetirementStatus, user=ada.pk, **data)
+
+        assert UserRetirementStatus.objects.get().user == ada
+
+    @pytest.mark.skipif(not is_default_host(), reason="The course is swapped out.")
+    def test_keep_the_id_of_a_course_and_refuse_an_invalid_one(self, save):
+        make_course("django-101")
+
+        save(Course, "django-101", id="django-102", org="edX")
+        refused = save(Course, id="no course id")
+
+        course = Course.objects.get()
+        assert (course.pk, course.org) == ("django-101", "edX")
+        assert "id" in refused.context["adminform"].form.errors
+
+
+class TestInvitationForm:
+    def test_adds_an_invitation_once(self, save):
+        responses = [
+            save(CourseEnrollmentAllowed, email=email, course_id="later-101")
+            for email in ("Guest@example.org", "guest@example.ORG")
+        ]
+
+        assert [response.status_code for response in responses] == [302, 200]
         assert CourseEnrollmentAllowed.objects.get().email == "guest@example.org"
 
     @pytest.mark.rule("ACC-13")
-    def test_enrolls_an_account_that_is_invited(
-        self, admin_client, django_capture_on_commit_callbacks
-    ):
-        course = make_course()
-        ada, inactive = make_user("ada"), make_user("bob", is_active=False)
+    def test_enrolls_active_accounts(self, save, ada, course):
+        inactive = make_user("bob", is_active=False)
+        data = {"course_id": course_id_of(course), "auto_enroll": "on"}
         for user in (ada, inactive):
-            data = {
-                "email": user.email.upper(),
-                "course_id": course_id_of(course),
-                "auto_enroll": "on",
-                "mode": "audit",
-                "reason": "On the list",
-            }
-            with django_capture_on_commit_callbacks(execute=True):
-                admin_client.post(url(CourseEnrollmentAllowed, "add"), data)
+            data["email"] = user.email.upper()
+            save(CourseEnrollmentAllowed, mode="audit", reason="On the list", **data)
 
         event = EnrollmentEvent.objects.get()
         assert str(event.user_id) == str(ada.pk)
@@ -300,93 +317,40 @@ class TestAddingRows:
         assert CourseEnrollmentAllowed.objects.unused().get().email == inactive.email
 
     @pytest.mark.rule("ACC-13")
-    def test_enrolls_when_an_invitation_is_changed_to(
-        self, admin_client, django_capture_on_commit_callbacks
-    ):
-        course, ada = make_course(), make_user("ada")
-        invitation = CourseEnrollmentAllowed.objects.create(
-            email=ada.email, course_id=course_id_of(course)
-        )
+    def test_enrolls_when_the_flag_is_set(self, save, ada, course):
         data = {"email": ada.email, "course_id": course_id_of(course)}
-        page = url(CourseEnrollmentAllowed, "change", invitation.pk)
+        invitation = CourseEnrollmentAllowed.objects.create(**data)
 
-        with django_capture_on_commit_callbacks(execute=True):
-            admin_client.post(page, data)
+        save(CourseEnrollmentAllowed, invitation.pk, **data)
+        before = EnrollmentsService().is_enrolled(ada, course)
+        save(CourseEnrollmentAllowed, invitation.pk, auto_enroll="on", **data)
 
-        assert not EnrollmentsService().is_enrolled(ada, course)
-
-        with django_capture_on_commit_callbacks(execute=True):
-            admin_client.post(page, {**data, "auto_enroll": "on"})
-
+        assert not before
         assert EnrollmentsService().is_enrolled(ada, course)
         invitation.refresh_from_db()
         assert invitation.user == ada
 
     @pytest.mark.rule("ACC-13")
-    def test_keeps_an_invitation_that_cannot_enroll(
-        self, admin_client, settings, django_capture_on_commit_callbacks
-    ):
+    def test_keeps_an_invitation_that_cannot_enroll(self, save, ada, course, settings):
         settings.ENROLLMENTS_FILTERS = [veto]
-        course, ada = make_course(), make_user("ada")
-        data = {
-            "email": ada.email,
-            "course_id": course_id_of(course),
-            "auto_enroll": "on",
-        }
+        data = {"email": ada.email, "course_id": course_id_of(course)}
 
-        with django_capture_on_commit_callbacks(execute=True):
-            response = admin_client.post(url(CourseEnrollmentAllowed, "add"), data)
+        response = save(CourseEnrollmentAllowed, auto_enroll="on", **data)
 
         assert response.status_code == 302
         assert CourseEnrollmentAllowed.objects.unused().exists()
         assert not EnrollmentsService().is_enrolled(ada, course)
 
     @pytest.mark.parametrize("course_id", ["no course id", "a,b", "x" * 300, "a\x00b"])
-    def test_refuses_an_invitation_to_an_invalid_course_id(
-        self, admin_client, course_id
-    ):
-        data = {"email": "guest@example.org", "course_id": course_id}
-
-        response = admin_client.post(url(CourseEnrollmentAllowed, "add"), data)
+    def test_refuses_an_invalid_course_id(self, save, course_id):
+        response = save(CourseEnrollmentAllowed, email="a@b.org", course_id=course_id)
 
         assert response.status_code == 200
         assert "course_id" in response.context["adminform"].form.errors
         assert not CourseEnrollmentAllowed.objects.exists()
 
-    def test_adds_a_role_on_an_organisation(self, admin_client):
-        data = {"user": make_user("ada").pk, "org": "edX", "role": "staff"}
 
-        admin_client.post(url(CourseAccessRole, "add"), data)
-
-        assert CourseAccessRole.objects.get().course_id == ""
-
-    def test_adds_a_request_to_be_retired(self, admin_client):
-        ada = make_user("ada")
-        data = {"user": ada.pk, "original_username": "ada", "state": "pending"}
-
-        admin_client.post(url(UserRetirementStatus, "add"), data)
-
-        assert UserRetirementStatus.objects.get().user == ada
-
-    @pytest.mark.skipif(not is_default_host(), reason="The course is swapped out.")
-    def test_keeps_the_id_of_a_course(self, admin_client):
-        make_course("django-101")
-
-        admin_client.post(
-            url(Course, "change", "django-101"), {"id": "django-102", "org": "edX"}
-        )
-
-        assert Course.objects.get().pk == "django-101"
-        assert Course.objects.get().org == "edX"
-
-    @pytest.mark.skipif(not is_default_host(), reason="The course is swapped out.")
-    def test_refuses_a_course_with_an_impossible_id(self, admin_client):
-        response = admin_client.post(url(Course, "add"), {"id": "no course id"})
-
-        assert "id" in response.context["adminform"].form.errors
-
-
-class TestAddingAnEnrollment:
+class TestEnrollmentForm:
     def add(self, client, user, course, **data):
         data = {
             "user": getattr(user, "pk", user),

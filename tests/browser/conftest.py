@@ -29,7 +29,7 @@ ARGUMENTS = (
 
 
 def _do_without(what: str) -> NoReturn:
-    """Skip, or fail where somebody has asked for these tests."""
+    """Skip, or fail where these tests are required."""
     if os.environ.get("ENROLLMENTS_TEST_BROWSER"):
         pytest.fail(f"{what} is not installed")
     pytest.skip(f"{what} is not installed")
@@ -60,7 +60,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def site(browser, tmp_path_factory):
-    """Run the example project with a slice of its data; give its address."""
+    """Run the example project with a slice of its data; return its address."""
     database = settings.DATABASES["default"]["ENGINE"]
     if not is_default_host() or database != "django.db.backends.sqlite3":
         pytest.skip("the example project brings its own host and database")

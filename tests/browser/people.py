@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-#: A script of a page that asks the API and gives status and body.
+#: A script of a page that calls the API, and returns status and body.
 FETCH = """
 const [method, path, body, headers, done] = arguments;
 const json = body === null ? {} : {"Content-Type": "application/json"};
@@ -28,7 +28,7 @@ fetch(path, {
 @dataclass
 class Person:
     """
-    Somebody at a browser.
+    A person at a browser.
 
     Attributes:
         browser: The browser.
@@ -87,10 +87,10 @@ class Person:
 
     def complaints(self) -> list[str]:
         """What the browser has complained about since it was last asked."""
-        told = [
+        messages = [
             entry["message"]
             for entry in self.browser.get_log("browser")
             if entry["level"] == "SEVERE"
         ]
         # Django's admin has no icon, and browsers ask every site for one.
-        return [message for message in told if "/favicon.ico" not in message]
+        return [message for message in messages if "/favicon.ico" not in message]

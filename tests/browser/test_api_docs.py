@@ -36,10 +36,10 @@ class TestApiDocs:
         assert [url for url in loaded if not url.startswith(person.site)] == []
 
     @pytest.mark.parametrize(
-        ("operation", "told"),
+        ("operation", "text"),
         [("enroll", '"user": "learner"'), ("describe_course", "Django for teachers")],
     )
-    def test_let_a_learner_try_a_call(self, person, operation, told):
+    def test_let_a_learner_try_a_call(self, person, operation, text):
         person.log_in("learner")
         person.open("/api/docs/")
         call = f"[id^=operations-][id$=-{operation}]"
@@ -50,4 +50,4 @@ class TestApiDocs:
 
         answer = f"{call} .live-responses-table tbody"
         assert person.text(f"{answer} .response-col_status").startswith("200")
-        assert told in person.text(f"{answer} .response-col_description")
+        assert text in person.text(f"{answer} .response-col_description")

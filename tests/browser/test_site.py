@@ -50,7 +50,7 @@ class TestHomePage:
 
 
 class TestScriptOfAPage:
-    def test_v1_auth_enrolls_whoever_is_logged_in(self, person):
+    def test_enrolls_the_user_of_the_session(self, person):
         person.log_in("operator")
         # As a page does on its first visit: reading brings the token for writing.
         status, _ = person.ask("GET", f"{API}/enrollment")
@@ -87,12 +87,12 @@ class TestScriptOfAPage:
     def test_learns_why_a_full_course_refuses(self, person):
         person.log_in("learner")
 
-        status, told = person.ask("GET", f"{API}/course/POTTERY-1/eligibility")
+        status, body = person.ask("GET", f"{API}/course/POTTERY-1/eligibility")
 
         assert status == 200
-        assert told["allowed"] is False
-        assert [reason["code"] for reason in told["reasons"]] == ["course_full"]
-        assert told["seats"] == {"capacity": 2, "taken": 2, "left": 0}
+        assert body["allowed"] is False
+        assert [reason["code"] for reason in body["reasons"]] == ["course_full"]
+        assert body["seats"] == {"capacity": 2, "taken": 2, "left": 0}
 
 
 class TestAdmin:
@@ -112,7 +112,7 @@ class TestAdmin:
         assert "taken out" in person.text(".messagelist")
 
         person.open("/admin/django_enrollments/enrollmentevent/?q=student11391")
-        told = person.text("#result_list")
+        shown = person.text("#result_list")
 
-        assert "deactivated" in told.lower()
-        assert "created" in told.lower()
+        assert "deactivated" in shown.lower()
+        assert "created" in shown.lower()

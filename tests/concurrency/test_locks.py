@@ -1,4 +1,4 @@
-"""Who waits for whom: those who want a seat of one course, and nobody else."""
+"""Locks on courses: only those who enroll in the same course wait."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tests.processes.concurrent import IN_TRANSACTION, at_once, by
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class TestTheLockOfACourse:
+class TestCourseLock:
     @by(IN_TRANSACTION)
-    def test_is_held_until_the_caller_commits_and_by_no_other_course(self, way):
+    def test_is_kept_until_the_commit_of_the_caller(self, way):
         taken = make_course("course-v1:edX+A+R", max_student_enrollments_allowed=5)
         other = make_course("course-v1:edX+B+R", max_student_enrollments_allowed=5)
         ada, bob = make_users(2)
@@ -50,7 +50,7 @@ class TestTheLockOfACourse:
         assert after.value is False
 
     @by(IN_TRANSACTION)
-    def test_is_not_taken_where_nobody_counts_seats(self, way):
+    def test_is_not_taken_without_a_capacity(self, way):
         course = make_course()
         ada, bob = make_users(2)
         call = partial(api.add_enrollment, bob.get_username(), course_id_of(course))
@@ -64,7 +64,7 @@ class TestTheLockOfACourse:
         assert tally(answers) == {"fine": 1}
 
     @by(IN_TRANSACTION)
-    def test_is_not_taken_to_leave_or_to_change_the_mode(self, way):
+    def test_is_not_taken_to_unenroll(self, way):
         course = make_course(max_student_enrollments_allowed=5)
         (ada,) = make_users(1)
         arguments = (ada.get_username(), course_id_of(course))
@@ -77,8 +77,8 @@ class TestTheLockOfACourse:
         assert held.value is False
 
 
-class TestAFullCourse:
-    def test_is_locked_by_nobody_who_is_being_turned_away(self):
+class TestFullCourse:
+    def test_is_not_locked_by_refused_learners(self):
         if connection.vendor == "sqlite":
             pytest.skip("SQLite has no row locks.")
         course = make_course(max_student_enrollments_allowed=0)
@@ -100,7 +100,7 @@ class TestAFullCourse:
 
         assert held == [False]
 
-    def test_lets_somebody_in_as_soon_as_there_is_a_seat(self):
+    def test_enrolls_as_soon_as_there_is_a_seat(self):
         course = make_course(max_student_enrollments_allowed=0)
         first, second = self._calls(course)
         before = in_turn([first, first])
@@ -118,7 +118,7 @@ class TestAFullCourse:
 class TestReceivers:
     @pytest.fixture
     def answers(self):
-        """Enroll somebody else, elsewhere, while a receiver is at work."""
+        """Enroll bob in another process, in a receiver."""
         answers: list[Any] = []
 
         def enroll_bob(enrollment, **kwargs):
@@ -130,7 +130,7 @@ class TestReceivers:
         yield answers
         enrollment_created.disconnect(enroll_bob)
 
-    def test_hold_no_lock_while_they_are_at_work(self, answers):
+    def test_are_called_without_a_lock(self, answers):
         course = make_course(max_student_enrollments_allowed=2)
         ada, self.bob = make_users(2)
 

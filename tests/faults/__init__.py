@@ -1,6 +1,6 @@
 """
-What is left when something fails in the middle of an operation.
+The database after a failure in the middle of an operation.
 
-Whatever failed, the history must fold to the rows, every operation must have happened
-whole or not at all, seats must hold, and nobody may wait for who is gone.
+The history adds up to the rows, every operation is complete or was not made at all,
+capacities are kept, and no lock is left.
 """

@@ -1,4 +1,4 @@
-"""A connection that the server cuts in the middle: the call fails, and left nothing."""
+"""Connections that the server ends in the middle of a call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.processes.checks import (
 from tests.processes.controlled import Controlled, paused, pausing_after
 from tests.watching import stored
 
-#: How the statements begin after which a connection is cut.
+#: Beginnings of the statements after which a connection is ended.
 WRITES = (
     'INSERT INTO "django_enrollments_courseenrollment"',
     'INSERT INTO "django_enrollments_enrollmentevent"',
@@ -41,7 +41,7 @@ pytestmark = [
 
 
 def cut(session: int | None):
-    """Have the server end a connection."""
+    """Let the server end a connection."""
     statement = {
         "postgresql": "SELECT pg_terminate_backend(%s, 10000)",
         "mysql": "KILL CONNECTION %s",
@@ -50,8 +50,8 @@ def cut(session: int | None):
         cursor.execute(statement, [session])
 
 
-class TestAConnectionThatIsCut:
-    def test_leaves_nothing_after_whichever_statement_and_the_next_call_works(self):
+class TestEndedConnection:
+    def test_after_each_statement_leaves_nothing_and_the_next_call_works(self):
         course = make_course(max_student_enrollments_allowed=100)
         ada, *others = make_users(60)
         call = partial(enroll_with_everything, ada, course_id_of(course))
@@ -76,7 +76,7 @@ class TestAConnectionThatIsCut:
         assert_history_is_true([answer])
 
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_leaves_a_bulk_that_tells_who_is_in(self, beginning):
+    def test_leaves_a_bulk_with_correct_results(self, beginning):
         course = make_course(max_student_enrollments_allowed=2)
         (ada,) = make_users(1)
         call = partial(enroll_in_bulk, ada, course_id_of(course))
@@ -86,14 +86,14 @@ class TestAConnectionThatIsCut:
             process.go_on()
             answer = process.answer()
 
-        # It may have tried again, by a connection of its own making.
+        # It may have retried with a new connection.
         assert answer.error in {None, CourseEnrollmentError}, answer
         assert seats_taken(course) == (answer.error is None)
         assert_nothing_is_incomplete({course: 2})
         assert_history_is_true([answer])
 
     @pytest.mark.parametrize("beginning", WRITES)
-    def test_answers_500_to_a_request_that_left_nothing(self, beginning):
+    def test_is_a_500_that_leaves_nothing(self, beginning):
         course = make_course(max_student_enrollments_allowed=1)
         (ada,) = make_users(1)
         cookies = {name: one.value for name, one in client_of(ada).cookies.items()}

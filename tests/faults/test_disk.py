@@ -1,4 +1,4 @@
-"""A database that takes no more writes refuses the whole of an operation."""
+"""Databases that refuse writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 only_on_sqlite = pytest.mark.skipif(
-    connection.vendor != "sqlite", reason="only SQLite's files are the test's own"
+    connection.vendor != "sqlite", reason="Only the files of SQLite belong to the test."
 )
 
 
@@ -44,7 +44,7 @@ def execute(statement: str):
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """Refuse every write, as a server that has become a replica does."""
+    """Refuse every write, as a replica does."""
     begin, end = {
         "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
         "postgresql": (
@@ -65,7 +65,7 @@ def read_only() -> Iterator[None]:
 
 @contextmanager
 def full() -> Iterator[None]:
-    """Have SQLite's file grow no more."""
+    """Let the file of SQLite grow no more."""
     (pages,) = execute("PRAGMA page_count")
     (before,) = execute("PRAGMA max_page_count")
     execute(f"PRAGMA max_page_count = {pages}")
@@ -75,30 +75,30 @@ def full() -> Iterator[None]:
         execute(f"PRAGMA max_page_count = {before}")
 
 
-class TestAReadOnlyDatabase:
+class TestReadOnlyDatabase:
     @by_every_function
-    def test_refuses_the_whole_and_goes_on_being_read(self, enroll):
+    def test_refuses_whole_operations_and_can_be_read(self, enroll):
         course = make_course(max_student_enrollments_allowed=2)
         ada, bob = make_users(2)
         enroll_by_api(bob, course_id_of(course))
 
-        with listening() as heard, nothing_written(), read_only():
+        with listening() as signals, nothing_written(), read_only():
             with pytest.raises((DatabaseError, CourseEnrollmentError)):
                 enroll(ada, course_id_of(course))
             read = api.get_enrollments(bob.get_username())
 
-        assert heard == []
+        assert signals == []
         assert len(read) == 1
         enroll(ada, course_id_of(course))
         assert seats_taken(course) == 2
 
 
-class TestAFullDisk:
+class TestFullDisk:
     @only_on_sqlite
-    def test_takes_learners_in_as_a_whole_until_it_refuses_them(self):
+    def test_has_complete_enrollments_until_it_refuses(self):
         course = make_course(max_student_enrollments_allowed=200)
         users = make_users(200)
-        let_in = 0
+        enrolled = 0
 
         with full():
             for user in users:
@@ -106,16 +106,16 @@ class TestAFullDisk:
                     enroll_with_everything(user, course_id_of(course))
                 except OperationalError:
                     break
-                let_in += 1
+                enrolled += 1
             seats_when_full = seats_taken(course)
             assert_nothing_is_incomplete({course: 200})
 
-        assert let_in == seats_when_full < 200
+        assert enrolled == seats_when_full < 200
         assert_no_lock_is_left(course)
 
     @only_on_sqlite
     @pytest.mark.parametrize("kilobytes", [4, 16, 64])
-    def test_that_fails_in_the_middle_of_a_commit_leaves_nothing(self, kilobytes):
+    def test_in_the_middle_of_a_commit_leaves_nothing(self, kilobytes):
         course = make_course(max_student_enrollments_allowed=2)
         (ada,) = make_users(1)
         call = partial(enroll_with_everything, ada, course_id_of(course))

@@ -1,4 +1,4 @@
-"""Processes that are killed, by a signal that nothing can catch, leave nothing half."""
+"""Processes that are killed by a signal that cannot be caught."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def make_invited_learner(course):
-    """Make a learner for whom an invitation waits."""
+    """Make a learner with an unused invitation."""
     (ada,) = make_users(1)
     CourseEnrollmentAllowed.objects.create(
         email="learner0@example.org", course_id=course_id_of(course)
@@ -38,38 +38,38 @@ def make_invited_learner(course):
 
 
 def enroll_while_a_receiver_pauses(user, course_id: str):
-    def receive(**carried):
+    def receive(**arguments):
         pause()
 
     enrollment_created.connect(receive)
     enroll_with_everything(user, course_id)
 
 
-class TestAProcessThatIsKilled:
+class TestKilledProcess:
     @pytest.mark.parametrize("enroll", [enroll_with_everything, enroll_in_bulk])
-    def test_leaves_nothing_after_whichever_statement_it_dies(self, enroll):
+    def test_leaves_nothing_after_each_statement(self, enroll):
         course = make_course(max_student_enrollments_allowed=1)
         ada = make_invited_learner(course)
         before = stored()
         call = partial(enroll, ada, course_id_of(course))
 
-        died_after = 0
+        killed_after = 0
         while True:
-            process = Controlled(partial(pausing_after, died_after + 1, call))
+            process = Controlled(partial(pausing_after, killed_after + 1, call))
             if not process.has_paused():
                 break
             process.kill()
-            died_after += 1
+            killed_after += 1
             assert stored() == before
             assert not EmailOptIn.objects.exists()
         assert process.answer().error is None
 
-        assert died_after > 7
+        assert killed_after > 7
         assert seats_taken(course) == 1
         assert_nothing_is_incomplete({course: 1})
         assert_no_lock_is_left(course)
 
-    def test_keeps_all_once_it_has_committed(self):
+    def test_leaves_everything_after_the_commit(self):
         course = make_course(max_student_enrollments_allowed=1)
         ada = make_invited_learner(course)
         call = partial(enroll_while_a_receiver_pauses, ada, course_id_of(course))
@@ -83,7 +83,7 @@ class TestAProcessThatIsKilled:
         assert_nothing_is_incomplete({course: 1})
         assert_no_lock_is_left(course)
 
-    def test_leaves_nothing_half_done_wherever_it_dies(self):
+    def test_leaves_nothing_incomplete_at_random_moments(self):
         few = make_course("course-v1:edX+Few+R", max_student_enrollments_allowed=4)
         many = make_course("course-v1:edX+Many+R")
         for course in (few, many):

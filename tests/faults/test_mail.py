@@ -1,4 +1,4 @@
-"""A mail server that never answers holds up its caller for a while, and nobody else."""
+"""Mail servers that do not respond."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def silent_server():
-    """Listen as a mail server does, and say nothing to whoever connects."""
+    """Accept connections like a mail server, and send nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE_SECONDS)
         yield server
 
 
 def send_mail_to(settings, port: int, timeout: float | None = None):
-    """Have mail sent by SMTP, in the settings that the Django under test knows."""
+    """Send mail by SMTP, with the settings of the Django under test."""
     path = "django.core.mail.backends.smtp.EmailBackend"
     if django.VERSION >= (6, 1):
         options = {"host": "127.0.0.1", "port": port, "timeout": timeout}
@@ -43,21 +43,21 @@ def send_mail_to(settings, port: int, timeout: float | None = None):
 
 
 def enroll_while_mail_hangs(user, course_id: str, port: int):
-    """Enroll; a receiver tells the learner by a server that says nothing."""
+    """Enroll with a receiver that sends mail by a silent server."""
     send_mail_to(django_settings, port, timeout=PATIENCE_SECONDS)
 
-    def tell(enrollment, **carried):
+    def notify(enrollment, **arguments):
         sender = EnrollmentNotificationSender(
             enrollment.course, enrollment.user_id, "2026-03-05T18:30:00Z"
         )
         sender.send_audit_access_expiring_soon_notification()
 
-    enrollment_created.connect(tell)
+    enrollment_created.connect(notify)
     enroll_with_everything(user, course_id)
 
 
-class TestAMailServerThatHangs:
-    def test_holds_no_lock_and_no_transaction_open(self, silent_server):
+class TestSilentMailServer:
+    def test_keeps_no_lock_and_no_transaction_open(self, silent_server):
         course = make_course(max_student_enrollments_allowed=2)
         ada, bob = make_users(2)
         port = silent_server.getsockname()[1]
@@ -82,7 +82,7 @@ class TestAMailServerThatHangs:
 
 class TestEmailBackend:
     @pytest.mark.parametrize(("timeout", "most"), [(None, 0.1), (0.2, 60)])
-    def test_gives_up_after_the_timeout_of_the_host_or_its_own(
+    def test_raises_after_the_timeout_of_the_host_or_its_own(
         self, settings, monkeypatch, silent_server, timeout, most
     ):
         monkeypatch.setattr(notifications, "MAIL_TIMEOUT_SECONDS", most)

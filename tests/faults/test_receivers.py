@@ -1,4 +1,4 @@
-"""A receiver that fails undoes nothing and silences nobody."""
+"""Receivers of signals that raise."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextmanager
 def raising(error: BaseException) -> Iterator[None]:
-    """Connect a receiver that raises, before any other."""
+    """Connect a receiver that raises, before the others."""
 
-    def fail(**carried):
+    def fail(**arguments):
         raise error
 
     enrollment_created.connect(fail)
@@ -38,31 +38,31 @@ def raising(error: BaseException) -> Iterator[None]:
         enrollment_created.disconnect(fail)
 
 
-class TestAReceiverThatRaises:
+class TestRaisingReceiver:
     @by_every_function
-    def test_is_logged_and_the_enrollment_and_the_others_go_on(self, enroll, caplog):
+    def test_is_logged_and_prevents_nothing(self, enroll, caplog):
         course = make_course(max_student_enrollments_allowed=1)
         (ada,) = make_users(1)
 
-        with raising(RuntimeError("broken receiver")), listening() as heard:
+        with raising(RuntimeError("broken receiver")), listening() as signals:
             enroll(ada, course_id_of(course))
 
-        assert [name for name, _ in heard] == ["created"]
+        assert [name for name, _ in signals] == ["created"]
         assert [record.exc_text for record in caplog.records if record.exc_info]
         assert "broken receiver" in caplog.text
         assert seats_taken(course) == 1
         assert_nothing_is_incomplete({course: 1})
 
     @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
-    def test_ends_the_process_if_it_says_so_and_the_enrollment_stays(self, error):
+    def test_may_end_the_process_after_the_enrollment(self, error):
         course = make_course(max_student_enrollments_allowed=2)
         ada, bob = make_users(2)
         service = EnrollmentsService()
 
         with raising(error), pytest.raises(type(error)):
             service.enroll(ada, course)
-        with listening() as heard:
+        with listening() as signals:
             service.enroll(bob, course)
 
-        assert [carried["event"].user_id for _, carried in heard] == [bob.pk]
+        assert [arguments["event"].user_id for _, arguments in signals] == [bob.pk]
         assert seats_taken(course) == len(assert_history_folds()) == 2

@@ -1,4 +1,4 @@
-"""A server that crashes and is restarted under load loses nothing it has confirmed."""
+"""Servers that crash and are restarted under load."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ SEATS = 5
 LEARNERS = 12
 WORKERS = 4
 
-#: How long everybody is at work before the next restart.
-PEACE_SECONDS = 0.5
+#: Time between two restarts.
+SECONDS_BETWEEN_RESTARTS = 0.5
 
 
-def furnish():
-    """Make tables in an empty database, and in them a course and who wants it."""
+def prepare_database():
+    """Migrate an empty database, and make a course and learners."""
     call_command("migrate", verbosity=0)
     make_course(COURSE_ID, max_student_enrollments_allowed=SEATS)
     make_users(LEARNERS)
 
 
-def carry_on(names: Sequence[str]) -> int:
+def enroll_and_unenroll(names: Sequence[str]) -> int:
     """
-    Enroll and leave again and again, until told to stop, whatever fails.
+    Enroll and unenroll, whatever fails, until the test sends a sign.
 
-    Pauses once, when it has done a little.
+    Pauses once, after a few calls.
 
     Returns:
-        How often the database has failed.
+        The number of failures of the database.
     """
     failures = 0
     for number in count():
@@ -78,8 +78,8 @@ def carry_on(names: Sequence[str]) -> int:
     return failures
 
 
-def look_around() -> set[UUID]:
-    """Check a database that was furnished, and give the ids of its events."""
+def check_database() -> set[UUID]:
+    """Check the prepared database, and return the ids of its events."""
     course = get_course_model()._base_manager.get()
     assert_nothing_is_incomplete({course: SEATS})
     event_ids = set(EnrollmentEvent.objects.values_list("event_id", flat=True))
@@ -89,8 +89,8 @@ def look_around() -> set[UUID]:
     return event_ids
 
 
-class TestAServerThatIsRestarted:
-    def test_keeps_what_it_confirmed_and_nothing_half_done(self):
+class TestRestartedServer:
+    def test_keeps_commits_and_nothing_incomplete(self):
         if connection.vendor not in SERVERS:
             pytest.skip("SQLite has no server.")
         kind = SERVERS[connection.vendor]
@@ -99,27 +99,28 @@ class TestAServerThatIsRestarted:
             pytest.skip(f"There is no {' and no '.join(missing)} here.")
 
         with serving(kind) as server:
-            hire = partial(Controlled, database=server.settings())
-            hire(furnish).answer().unwrap()
+            start = partial(Controlled, database=server.settings())
+            start(prepare_database).answer().unwrap()
             names = [username(f"learner{number}") for number in range(LEARNERS)]
-            workers = [
-                hire(partial(carry_on, names[n::WORKERS])) for n in range(WORKERS)
+            calls = [
+                partial(enroll_and_unenroll, names[n::WORKERS]) for n in range(WORKERS)
             ]
+            workers = [start(call) for call in calls]
             assert all(worker.has_paused() for worker in workers)
             for worker in workers:
                 worker.go_on()
             for how in (kind.crash, kind.stop, kind.crash):
-                time.sleep(PEACE_SECONDS)
+                time.sleep(SECONDS_BETWEEN_RESTARTS)
                 server.end(how)
                 server.start()
             for worker in workers:
                 worker.go_on()
             answers = [worker.answer() for worker in workers]
-            stored = hire(look_around).answer().unwrap()
+            stored = start(check_database).answer().unwrap()
 
         failures = [answer.unwrap() for answer in answers]
         confirmed = {event.event_id for answer in answers for event in answer.heard}
         assert min(failures) > 0
         assert confirmed <= stored
-        # Whoever failed may have been at the very end of it, once for each failure.
+        # Each failure may have come after a commit.
         assert len(stored - confirmed) <= sum(failures)

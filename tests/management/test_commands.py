@@ -97,10 +97,10 @@ class TestEnrollUserInCourse:
     def test_enrolls_by_address_in_any_case(self, arguments):
         course, ada = make_course("django-101"), make_user("ada")
 
-        said = self.enroll(*arguments)
+        output = self.enroll(*arguments)
 
         assert EnrollmentsService().is_enrolled(ada, course)
-        assert said == ""
+        assert output == ""
 
     @pytest.mark.rule("CMD-01")
     @pytest.mark.parametrize(
@@ -151,13 +151,13 @@ class TestEnrollUserInCourse:
         make_course("closed", enrollment_end=now() - DAY)
         make_user("ada")
 
-        with pytest.raises(CommandError) as told:
+        with pytest.raises(CommandError) as error:
             self.enroll(*arguments.split())
 
-        assert isinstance(told.value, refusal)
-        assert str(told.value)
-        assert told.value.code == refusal.code
-        assert told.value.returncode == 1
+        assert isinstance(error.value, refusal)
+        assert str(error.value)
+        assert error.value.code == refusal.code
+        assert error.value.returncode == 1
         assert not CourseEnrollment.objects.exists()
 
     @pytest.mark.rule("CMD-04")
@@ -176,10 +176,10 @@ class TestEnrollUserInCourse:
     def test_raises_the_refusal_of_a_filter(self, settings, ada):
         settings.ENROLLMENTS_FILTERS = [veto]
 
-        with pytest.raises(CommandError, match="Not") as told:
+        with pytest.raises(CommandError, match="Not") as error:
             self.enroll("-e", "ada@example.org", "-c", "django-101")
 
-        assert isinstance(told.value, errors.EnrollmentNotAllowed)
+        assert isinstance(error.value, errors.EnrollmentNotAllowed)
 
 
 class TestBulkEnrollBase:
@@ -189,17 +189,17 @@ class TestBulkEnrollBase:
         self.results = tmp_path / "spring.results.csv"
 
     def bulk_enroll(self, *lines: str | bytes, **options) -> str:
-        """Write a file, run the command on it and give what it says."""
+        """Write a file, run the command on it and return its output."""
         raw = [line if isinstance(line, bytes) else line.encode() for line in lines]
         self.file.write_bytes(b"".join(line + b"\n" for line in raw))
         return run("bulk_enroll", str(self.file), **options)
 
-    def told(self, path: Path | None = None) -> list[dict[str, str]]:
+    def results_of(self, path: Path | None = None) -> list[dict[str, str]]:
         with (path or self.results).open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
     def statuses(self) -> list[str]:
-        return [result["status"] for result in self.told()]
+        return [result["status"] for result in self.results_of()]
 
 
 HEADER = "course,username,email,mode,action"
@@ -217,7 +217,7 @@ class TestBulkEnroll(TestBulkEnrollBase):
         EnrollmentsService().enroll(bob, "django-101")
         EnrollmentsService().enroll(dan, "django-102")
 
-        said = self.bulk_enroll(
+        output = self.bulk_enroll(
             HEADER,
             ADA,
             f"django-101,{username('bob')},,,enroll",
@@ -226,7 +226,7 @@ class TestBulkEnroll(TestBulkEnrollBase):
             "django-102,,stranger@example.org,,enroll",
         )
 
-        assert self.told() == [
+        assert self.results_of() == [
             {
                 "line": str(line),
                 "identifier": identifier,
@@ -245,8 +245,8 @@ class TestBulkEnroll(TestBulkEnrollBase):
         assert state(ada) == ("audit", True)
         assert state(carol) == ("verified", True)
         assert state(dan) == ("audit", False)
-        assert "created: 2\ndeactivated: 1\ninvited: 1\nunchanged: 1\n" in said
-        assert str(self.results) in said
+        assert "created: 2\ndeactivated: 1\ninvited: 1\nunchanged: 1\n" in output
+        assert str(self.results) in output
 
     @pytest.mark.parametrize(
         "lines",
@@ -269,10 +269,9 @@ class TestBulkEnroll(TestBulkEnrollBase):
         assert (state(ada), state(bob)) == (("audit", True), None)
 
     def test_skips_blank_lines_and_counts_them(self, ada):
-
         self.bulk_enroll(HEADER, "", ADA, "  ")
 
-        assert [result["line"] for result in self.told()] == ["3"]
+        assert [result["line"] for result in self.results_of()] == ["3"]
 
     @pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
     def test_reads_any_end_of_line(self, ending, ada):
@@ -282,13 +281,13 @@ class TestBulkEnroll(TestBulkEnrollBase):
         run("bulk_enroll", str(self.file))
 
         assert state(ada) == ("audit", True)
-        assert self.told()[0]["line"] == "2"
+        assert self.results_of()[0]["line"] == "2"
 
     def test_accepts_a_header_alone(self):
-        said = self.bulk_enroll(HEADER)
+        output = self.bulk_enroll(HEADER)
 
-        assert self.told() == []
-        assert str(self.results) in said
+        assert self.results_of() == []
+        assert str(self.results) in output
 
     def test_changes_nothing_the_second_time(self, ada):
         lines = [
@@ -318,7 +317,7 @@ class TestBulkEnroll(TestBulkEnrollBase):
             )
 
         assert self.statuses() == ["created", "created", "error"]
-        assert self.told()[2]["code"] == "course_full"
+        assert self.results_of()[2]["code"] == "course_full"
 
     def test_takes_as_many_statements_for_many_equal_rows(
         self, django_assert_num_queries
@@ -343,7 +342,9 @@ class TestBulkEnroll(TestBulkEnrollBase):
         self.bulk_enroll("course,username", *rows)
 
         assert self.statuses() == ["created"] * count
-        assert [int(one["line"]) for one in self.told()] == list(range(2, count + 2))
+        assert [int(one["line"]) for one in self.results_of()] == list(
+            range(2, count + 2)
+        )
 
     def test_writes_actor_and_reason_to_the_history(self, ada):
         registrar = make_user("registrar")
@@ -382,7 +383,7 @@ class TestBulkEnroll(TestBulkEnrollBase):
 
         self.bulk_enroll(HEADER, ADA, output=path)
 
-        assert self.told(path)[0]["status"] == "created"
+        assert self.results_of(path)[0]["status"] == "created"
         assert not self.results.exists()
 
 
@@ -390,7 +391,7 @@ class TestBulkEnroll(TestBulkEnrollBase):
 class TestBulkEnrollOfStreams(TestBulkEnrollBase):
     @pytest.fixture
     def piped(self, monkeypatch):
-        """Put rows into standard input and give it."""
+        """Return a function that writes rows to standard input and returns it."""
 
         def pipe(*lines: str) -> io.TextIOWrapper:
             raw = io.BytesIO("\n".join(lines).encode())
@@ -422,10 +423,9 @@ class TestBulkEnrollOfStreams(TestBulkEnrollBase):
         assert str(self.results) in output
 
     def test_writes_results_of_a_file_to_standard_output(self, ada):
+        output = self.bulk_enroll(HEADER, ADA, output="-")
 
-        said = self.bulk_enroll(HEADER, ADA, output="-")
-
-        assert f"2,{username('ada')},created,,\r\n" in said
+        assert f"2,{username('ada')},created,,\r\n" in output
         assert not self.results.exists()
 
     def test_reads_no_more_rows_than_a_batch_needs(self, monkeypatch):
@@ -452,11 +452,11 @@ class TestBulkEnrollOfStreams(TestBulkEnrollBase):
 @pytest.mark.django_db
 class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
     def refuse(self, *lines: str | bytes) -> list[dict[str, str]]:
-        """Run the command on rows of which some fail, and give their results."""
-        with pytest.raises(CommandError, match="rows failed") as told:
+        """Run the command on rows of which some fail, and return their results."""
+        with pytest.raises(CommandError, match="rows failed") as error:
             self.bulk_enroll(*lines)
-        assert told.value.returncode == 1
-        return [one for one in self.told() if one["status"] == "error"]
+        assert error.value.returncode == 1
+        return [one for one in self.results_of() if one["status"] == "error"]
 
     @pytest.mark.parametrize(
         ("line", "code", "column"),
@@ -550,7 +550,7 @@ class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
 @pytest.mark.django_db
 class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
     @pytest.mark.parametrize(
-        ("header", "told"),
+        ("header", "text"),
         [
             ("", "must name 'course'"),
             ("course", "must name 'course'"),
@@ -563,9 +563,8 @@ class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
             ("course\tusername", "separated by tabs"),
         ],
     )
-    def test_refuses_a_wrong_header(self, header, told, ada):
-
-        with pytest.raises(CommandError, match=told):
+    def test_refuses_a_wrong_header(self, header, text, ada):
+        with pytest.raises(CommandError, match=text):
             self.bulk_enroll(header, "django-101,ada,audit")
 
         assert not CourseEnrollment.objects.exists()
@@ -580,7 +579,6 @@ class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
         assert self.statuses() == ["created"]
 
     def test_refuses_content_in_a_column_without_a_name_before_any_row(self, ada):
-
         with pytest.raises(CommandError, match="Line 4 has content in a column"):
             self.bulk_enroll(
                 "course,username,",
@@ -598,7 +596,7 @@ class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
         with pytest.raises(CommandError):
             self.bulk_enroll("course,username", "django-101,=1+cmd|calc")
 
-        assert self.told()[0]["identifier"].startswith("'=")
+        assert self.results_of()[0]["identifier"].startswith("'=")
 
     def test_refuses_an_empty_or_missing_file_and_a_folder(self):
         with pytest.raises(CommandError, match="No such file"):
@@ -640,8 +638,8 @@ class TestBulkEnrollDryRun(TestBulkEnrollBase):
     def test_changes_nothing_and_prints_so(self, django_capture_on_commit_callbacks):
         make_course("django-101", max_student_enrollments_allowed=1)
         ada, bob = make_user("ada"), make_user("bob")
-        heard = []
-        enrollment_created.connect(heard.append, weak=False, dispatch_uid="dry run")
+        received = []
+        enrollment_created.connect(received.append, weak=False, dispatch_uid="dry run")
         out = io.StringIO()
 
         try:
@@ -657,7 +655,7 @@ class TestBulkEnrollDryRun(TestBulkEnrollBase):
         assert (state(ada), state(bob)) == (None, None)
         assert not EnrollmentEvent.objects.exists()
         assert not CourseEnrollmentAllowed.objects.exists()
-        assert heard == []
+        assert received == []
         assert "dry run" in out.getvalue()
 
     @pytest.mark.django_db
@@ -698,7 +696,6 @@ class TestBulkEnrollDryRun(TestBulkEnrollBase):
 
     @pytest.mark.django_db(transaction=True)
     def test_rolls_back_its_own_transaction(self, ada):
-
         self.bulk_enroll(HEADER, ADA, dry_run=True)
 
         assert self.statuses() == ["created"]
@@ -707,7 +704,7 @@ class TestBulkEnrollDryRun(TestBulkEnrollBase):
 
 
 class Terminal(io.StringIO):
-    """What somebody looks at."""
+    """A terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -730,19 +727,19 @@ class TestBulkEnrollProgress(TestBulkEnrollBase):
     def test_is_a_bar_on_a_terminal(self):
         terminal = Terminal()
 
-        said = self.run_on(terminal)
+        output = self.run_on(terminal)
 
         assert "3/3" in terminal.getvalue()
-        assert "rows done" not in said
+        assert "rows done" not in output
 
     @pytest.mark.parametrize("stderr", [io.StringIO(), Terminal()])
     def test_is_plain_lines_elsewhere_and_without_tqdm(self, stderr, monkeypatch):
         monkeypatch.setattr(progress, "ROWS_PER_LINE", 2)
         monkeypatch.setitem(sys.modules, "tqdm", None)
 
-        said = self.run_on(stderr)
+        output = self.run_on(stderr)
 
-        assert "2 of 3 rows done\n" in said
+        assert "2 of 3 rows done\n" in output
         assert "/3" not in stderr.getvalue()
 
     def test_counts_rows_where_their_number_is_unknown(self, monkeypatch):
@@ -762,7 +759,7 @@ class TestBulkEnrollProgress(TestBulkEnrollBase):
 
 
 class PickyMail(BaseEmailBackend):
-    """A mail server that refuses bob while it is picky, and tells his address."""
+    """A mail backend that refuses the address of bob while ``is_picky``."""
 
     is_picky = True
 
@@ -806,10 +803,10 @@ class TestSendExpiryNotifications:
         else:
             settings.ENROLLMENTS_DEFAULT_MODE = "honor"
 
-        said = run("send_expiry_notifications", **options)
+        output = run("send_expiry_notifications", **options)
 
         assert self.addresses() == ["bob@example.org"]
-        assert said == "1 told, 0 failed\n"
+        assert output == "1 told, 0 failed\n"
 
     @pytest.mark.parametrize("mode", ["", " ", "x" * 101])
     def test_refuses_an_impossible_mode(self, mode):
@@ -842,10 +839,10 @@ class TestSendExpiryNotifications:
     def test_sends_the_signal_with_plain_values(self):
         course = self.expiring()
         (ada,) = self.audit("ada", course=course)
-        heard = []
+        received = []
 
         def hear(notification_data, **payload):
-            heard.append(notification_data)
+            received.append(notification_data)
 
         notification_requested.connect(hear)
         try:
@@ -853,7 +850,7 @@ class TestSendExpiryNotifications:
         finally:
             notification_requested.disconnect(hear)
 
-        (data,) = heard
+        (data,) = received
         deadline = CourseMode.objects.get(mode_slug="audit").expiration_datetime
         assert str(data.user_ids[0]) == str(ada.pk)
         assert data.course_key == course_id_of(course)
@@ -896,15 +893,15 @@ class TestSendExpiryNotifications:
         (leaver,) = self.audit("leaver", course=soon)
         EnrollmentsService().unenroll(leaver, soon)
 
-        said = run("send_expiry_notifications", days=7)
+        output = run("send_expiry_notifications", days=7)
 
-        assert said == "0 told, 0 failed\n"
+        assert output == "0 told, 0 failed\n"
         assert mail.outbox == []
 
     @pytest.mark.parametrize(
-        ("days", "told"), [((2, 4), 1), ((2, 9), 0), ((2, None), 0)]
+        ("days", "count"), [((2, 4), 1), ((2, 9), 0), ((2, None), 0)]
     )
-    def test_takes_the_last_deadline_of_several_currencies(self, days, told):
+    def test_takes_the_last_deadline_of_several_currencies(self, days, count):
         course = make_course("django-101")
         for currency, ahead in zip(("usd", "eur"), days, strict=True):
             expiration = None if ahead is None else now() + ahead * DAY
@@ -915,17 +912,17 @@ class TestSendExpiryNotifications:
 
         run("send_expiry_notifications", days=7)
 
-        assert len(mail.outbox) == told
+        assert len(mail.outbox) == count
 
     def test_retries_failed_mails_in_the_next_run(self, settings, caplog, monkeypatch):
         send_mail_by(settings, "tests.management.test_commands.PickyMail")
         _, bob, _ = self.audit("ada", "bob", "carol", course=self.expiring())
 
-        with caplog.at_level(logging.WARNING), pytest.raises(CommandError) as told:
+        with caplog.at_level(logging.WARNING), pytest.raises(CommandError) as error:
             run("send_expiry_notifications", days=7)
 
-        assert told.value.returncode == 1
-        assert "1 learners" in str(told.value)
+        assert error.value.returncode == 1
+        assert "1 learners" in str(error.value)
         assert self.addresses() == ["ada@example.org", "carol@example.org"]
         assert caplog.messages == [
             f"Mail to user {bob.pk} failed: ConnectionError.",
@@ -934,9 +931,9 @@ class TestSendExpiryNotifications:
         assert SentNotification.objects.count() == 2
 
         monkeypatch.setattr(PickyMail, "is_picky", False)
-        said = run("send_expiry_notifications", days=7)
+        output = run("send_expiry_notifications", days=7)
 
-        assert said == "1 told, 0 failed\n"
+        assert output == "1 told, 0 failed\n"
         assert self.addresses()[1] == "bob@example.org"
 
     def test_reads_enrollments_in_chunks(self, monkeypatch):
@@ -944,9 +941,9 @@ class TestSendExpiryNotifications:
         EnrollmentsService().bulk_enroll(course, make_users(12), "audit")
         monkeypatch.setattr(send_expiry_notifications, "ROWS_PER_QUERY", 5)
 
-        said = run("send_expiry_notifications", days=7)
+        output = run("send_expiry_notifications", days=7)
 
-        assert said == "12 told, 0 failed\n"
+        assert output == "12 told, 0 failed\n"
         assert len({*self.addresses()}) == 12
 
     @pytest.mark.django_db(transaction=True)
@@ -963,9 +960,9 @@ class TestSendExpiryNotifications:
                 connection.close()
 
         with ThreadPoolExecutor(2) as threads:
-            said = list(threads.map(send, range(2)))
+            output = list(threads.map(send, range(2)))
 
-        assert sum(int(one.split()[0]) for one in said) == 10
+        assert sum(int(one.split()[0]) for one in output) == 10
         assert len(self.addresses()) == len({*self.addresses()}) == 10
 
     @pytest.mark.parametrize("days", ["0", "-1", "x", "1.5", "", "36501", "²"])
@@ -1000,9 +997,11 @@ class TestRedeemInvitations:
         for name in ("ada", "bob", "eve"):
             self.invite(name)
 
-        said = run("redeem_invitations")
+        output = run("redeem_invitations")
 
-        assert said.splitlines()[-1] == "1 enrolled or in the course already, 0 failed"
+        assert (
+            output.splitlines()[-1] == "1 enrolled or in the course already, 0 failed"
+        )
         assert EnrollmentsService().is_enrolled(ada, course)
         assert not EnrollmentsService().is_enrolled(bob, course)
 
@@ -1026,11 +1025,11 @@ class TestRedeemInvitations:
         ada = make_user("ada")
         failed = self.invite("ada", "full")
         self.invite("ada")
-        told = io.StringIO()
+        stderr = io.StringIO()
 
         with pytest.raises(CommandError, match="1 invitations could not"):
-            call_command("redeem_invitations", stderr=told, stdout=io.StringIO())
+            call_command("redeem_invitations", stderr=stderr, stdout=io.StringIO())
 
         line = f"Invitation {failed.pk}, user {ada.pk}, course full: course_full"
-        assert line in told.getvalue()
+        assert line in stderr.getvalue()
         assert EnrollmentsService().is_enrolled(ada, course)

@@ -99,7 +99,7 @@ def pausing_filter(action: str, **context):
         pause()
 
 
-def asking_a_slow_filter(call: Callable[[], Any]):
+def with_pausing_filter(call: Callable[[], Any]):
     """Make a call with a filter that pauses."""
     settings.ENROLLMENTS_FILTERS = [pausing_filter]
     return call()
@@ -275,7 +275,7 @@ def without_waiting(call: Callable[[], Any], seconds: int = 1):
     return call()
 
 
-def remake_course(course, *, seats: int, in_one_transaction: bool):
+def recreate_course(course, *, seats: int, in_one_transaction: bool):
     """
     Delete a course, keep its row locked for a second, and insert it again.
 

@@ -1,4 +1,4 @@
-"""Servers of the tests' own, on ports of their own, to be crashed and restarted."""
+"""Database servers of the tests, which crash and are restarted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.processes.concurrent import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Where distributions put what is not for everybody's path.
+#: Folders of server programs that are not in ``PATH``.
 _FOLDERS = [
     *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True),
     "/usr/sbin",
@@ -31,7 +31,7 @@ _FOLDERS = [
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program of a server's, or ``None`` where it is missing."""
+    """Return the path of a server program, or ``None`` if it is missing."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *_FOLDERS])
     return shutil.which(name, path=path)
 
@@ -42,12 +42,12 @@ class Server:
 
     Args:
         folder: An empty folder that belongs to the account.
-        account: Whom the processes belong to, as :mod:`subprocess` takes it.
+        account: The account of the processes, as arguments of :mod:`subprocess`.
     """
 
-    #: Programs without which there is none.
+    #: Programs that are required.
     programs: tuple[str, ...]
-    #: What ends it as if the power had failed, and as an operator does.
+    #: Signals that end it like a power failure, and like an operator.
     crash: signal.Signals
     stop: signal.Signals
 
@@ -59,7 +59,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Return what replaces Django's configuration of the tests' database."""
+        """Return settings that replace those of the tests' database."""
         return {
             "NAME": "faults",
             "HOST": "127.0.0.1",
@@ -72,15 +72,15 @@ class Server:
         raise NotImplementedError
 
     def command(self) -> list[str]:
-        """Return what starts it in the foreground."""
+        """Return the command that starts it in the foreground."""
         raise NotImplementedError
 
     def execute(self, statement: str):
-        """Execute a statement as its operator, in no database."""
+        """Execute a statement as its operator, without a database."""
         raise NotImplementedError
 
     def start(self):
-        """Start it and wait until it answers."""
+        """Start it and wait until it accepts connections."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - It is as written below.
                 self.command(), stdout=log, stderr=log, **self._account
@@ -120,7 +120,7 @@ class PostgreSQL(Server):
     stop = signal.SIGINT
 
     def settings(self) -> dict[str, Any]:
-        # What it confirms is on the disk, unlike in the tests' database.
+        # Commits are on the disk, unlike in the tests' database.
         return {**super().settings(), "USER": "postgres", "OPTIONS": {}}
 
     def prepare(self):
@@ -181,7 +181,7 @@ SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mysql": MariaDB}
 
 @contextmanager
 def serving(kind: type[Server]) -> Iterator[Server]:
-    """Start a server with an empty database ``faults``, and leave nothing of it."""
+    """Start a server with an empty database ``faults``, and remove it."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     server = kind(folder, _account(folder))
     try:
@@ -195,7 +195,7 @@ def serving(kind: type[Server]) -> Iterator[Server]:
 
 
 def _account(folder: Path) -> dict[str, Any]:
-    """Have the folder belong to an account that servers agree to run under."""
+    """Move the folder to an account that servers accept; root is refused."""
     if os.getuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")

@@ -20,12 +20,14 @@ import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.http import SimpleCookie
+from rest_framework.parsers import JSONParser
 
 from django_enrollments.models import (
     CourseEnrollmentAllowed,
     UserRetirementStatus,
     get_course_model,
 )
+from django_enrollments.views import EnrollmentListView
 from tests.factories import make_course, make_modes, make_user, username
 from tests.http import ENROLLMENT, ROOT, client_of, put, wish
 from tests.sampling import spread
@@ -64,7 +66,7 @@ NO_OBJECTS: list[bytes] = [
     b'{} // {"mode": "audit"}', b"\x00", text(GOOD) + b"\x00", b'{"mode": "a\x01b"}',
     b"\xef\xbb\xbf" + text(GOOD), b'{"mode": "\xff\xfe"}', b'{"mode": "\xed\xa0\x80"}',
     json.dumps(GOOD).encode("utf-16"), json.dumps(GOOD).encode("utf-32"),
-    b'{"mode": "\xd8\x00"}', gzip.compress(text(GOOD)), deep(100_000).encode(),
+    b'{"mode": "\xd8\x00"}', gzip.compress(text(GOOD), mtime=0), deep(100_000).encode(),
     b"[" * 100_000, deep(50_000, '{"a":', "}", "1").encode(), deep(960).encode(),
     b'{"mode": ' + b"9" * 5_000 + b"}", b'{"mode": "' + b"x" * 3_000_000 + b'"}',
     text({str(number): number for number in range(20_000)}),
@@ -655,6 +657,25 @@ class TestBody:
         with nothing_changed():
             for name in names:
                 assert_no_failure(boss.call(name, CONTENT_LENGTH=length), name)
+
+    def test_too_deep_to_be_shown_is_shown_as_dots(self, rf):
+        """A parser of the host may accept what this Python cannot print."""
+        value: list[Any] = []
+        for _ in range(100_000):
+            value = [value]
+
+        class Parser(JSONParser):
+            def parse(self, *args, **kwargs):
+                return wish("") | {"course_details": {"course_id": value}}
+
+        class View(EnrollmentListView):
+            authentication_classes = permission_classes = throttle_classes = []
+            parser_classes = [Parser]
+
+        response = View.as_view()(rf.post(ENROLLMENT, {}, JSON))
+
+        assert response.status_code == 400
+        assert response.data == {"message": "No course '...' found for enrollment"}
 
     def test_that_is_good_is_still_accepted(self, ada):
         body = GOOD | {

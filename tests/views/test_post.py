@@ -35,17 +35,14 @@ from tests.factories import (
     make_mode,
     make_modes,
     make_user,
-    make_users,
     username,
 )
 from tests.http import (
-    ENROLLMENT,
     NOWHERE,
     ask,
     assert_hidden,
     assert_refused,
-    client_of,
-    count_statements,
+    get,
     post,
     put,
     wish,
@@ -143,7 +140,7 @@ def attributes_of(name: str, course) -> list[dict[str, str]]:
 
 
 class TestCourseId:
-    @pytest.mark.rule("V1-POST-02", "V1-POST-03")
+    @pytest.mark.rule("V1-POST-02", "V1-POST-03", "V1-ERR-01")
     @pytest.mark.parametrize(
         "body",
         [
@@ -224,7 +221,7 @@ class TestUser:
         assert response.status_code == 200
         assert response.json()["user"] == username("ada")
 
-    @pytest.mark.rule("V1-POST-08", "V1-POST-11", "B-26")
+    @pytest.mark.rule("V1-POST-08", "V1-POST-11", "V1-ERR-02", "B-26")
     @pytest.mark.parametrize(
         "fields",
         [
@@ -375,12 +372,12 @@ class TestMode:
 
     @pytest.mark.rule("V1-POST-24")
     def test_must_be_offered_at_the_moment(self, ada, course):
-        client_of().get(f"/api/enrollment/v1/course/{course_id_of(course)}")
+        get(None, f"course/{course_id_of(course)}")
         CourseMode.objects.filter(mode_slug="honor").delete()
 
         assert ask(ada, course, mode="honor").status_code == 400
 
-    @pytest.mark.rule("V1-POST-25")
+    @pytest.mark.rule("V1-POST-25", "V1-ERR-01")
     @pytest.mark.parametrize(
         ("mode", "text"), [("masters", "masters"), ("", ""), *TEXTS]
     )
@@ -1022,7 +1019,7 @@ class TestAttributes:
         assert response.status_code == 200
         assert state_of(ada, course) == ("credit", True)
 
-    @pytest.mark.rule("V1-ATTR-08", "V1-ATTR-09", "V1-ATTR-10")
+    @pytest.mark.rule("V1-ATTR-08", "V1-ATTR-09", "V1-ATTR-10", "V1-ERR-01")
     @pytest.mark.parametrize("part", ["namespace", "name", "value"])
     @pytest.mark.parametrize("state", [None, False])
     def test_need_each_part(self, ada, course, part, state):
@@ -1068,20 +1065,6 @@ class TestAttributes:
         body = response.json()
         assert response.status_code == 400
         assert body["message"] == body["localizedMessage"]
-
-
-@pytest.mark.parametrize("learners", [0, 50])
-def test_enrolling_takes_nine_statements_with_session_and_user(ada, course, learners):
-    for learner in make_users(learners):
-        put(learner, course)
-    client, body = client_of(ada), wish(course)
-
-    response, count = count_statements(
-        lambda: client.post(ENROLLMENT, body, content_type="application/json")
-    )
-
-    assert response.status_code == 200
-    assert count <= 9
 
 
 @pytest.mark.rule("NAM-07")

@@ -179,7 +179,7 @@ class TestRefusals:
         with nothing_written():
             yield
 
-    @pytest.mark.rule("V1-UNENR-02")
+    @pytest.mark.rule("V1-UNENR-02", "V1-ERR-05")
     @pytest.mark.parametrize(
         "body", [{}, [], None, 7, "ada", True, {"user": "ada"}, [{"username": "ada"}]]
     )
@@ -188,7 +188,7 @@ class TestRefusals:
 
         assert outcome(response) == (404, NOT_SPECIFIED)
 
-    @pytest.mark.rule("V1-UNENR-03")
+    @pytest.mark.rule("V1-UNENR-03", "V1-ERR-05")
     @pytest.mark.parametrize(
         "name",
         [

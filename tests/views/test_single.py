@@ -157,7 +157,8 @@ class TestEnrollmentOfAnother:
         name = username("bea").upper()
         assert_empty(get(boss, f"enrollment/{name},{course_id_of(course)}"))
 
-    @pytest.mark.rule("V1-GET-02", "V1-GET-04", "V1-GET-10", "SEED-DIFF-17")
+    @pytest.mark.rule("V1-GET-02", "V1-GET-04", "V1-GET-10", "V1-ERR-02")
+    @pytest.mark.rule("SEED-DIFF-17")
     @pytest.mark.parametrize("role", ["staff", "instructor"])
     def test_is_hidden_from_others(self, ada, bea, root, course, role):
         put(ada, course)

@@ -1,4 +1,4 @@
-"""Transactions that Django or a host opens around the app wait for each other too."""
+"""Concurrent requests, in transactions of Django or of the host."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def make_account(number: int):
         )
 
 
-def ask_within_a_transaction(user, course_id: str) -> int:
+def enroll_in_transaction(user, course_id: str) -> int:
     settings.ALLOWED_HOSTS = ["testserver"]
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     return ask(user, course_id).status_code
 
 
 class SlowBody(BytesIO):
-    """A body that is complete only when some learners have enrolled, or too late."""
+    """A body that is complete when some learners have enrolled, or after 5 seconds."""
 
-    #: How many learners are waited for.
+    #: The number of these learners.
     learners = 3
 
     def read(self, size: int | None = -1) -> bytes:
@@ -65,10 +65,10 @@ def post_slowly(user, path: str, body: bytes, content_type: str) -> int:
     return status
 
 
-def ask_a_little_later(user, course_id: str) -> int:
-    # The slow client sends its headers first.
+def enroll_later(user, course_id: str) -> int:
+    # After the headers of the slow client.
     time.sleep(0.5)
-    return ask_within_a_transaction(user, course_id)
+    return enroll_in_transaction(user, course_id)
 
 
 def add_by_admin(
@@ -85,7 +85,7 @@ def add_by_admin(
 
 class TestAccounts:
     @pytest.mark.rule("ACC-13")
-    def test_made_at_once_come_into_the_course_that_invited_them(self):
+    def test_are_enrolled_by_invitations_when_created_at_once(self):
         course = make_course(max_student_enrollments_allowed=8)
         for number in range(12):
             CourseEnrollmentAllowed.objects.create(
@@ -103,9 +103,9 @@ class TestAccounts:
 
 class TestRequests:
     @pytest.mark.rule("B-06")
-    def test_of_one_learner_make_one_enrollment_and_no_500(self):
+    def test_of_one_learner_make_one_enrollment(self):
         course, ada = make_course(), make_user("ada")
-        call = partial(ask_within_a_transaction, ada, course_id_of(course))
+        call = partial(enroll_in_transaction, ada, course_id_of(course))
 
         answers = at_once([call] * 12)
 
@@ -113,23 +113,23 @@ class TestRequests:
         assert len(assert_history_folds()) == 1
 
     @pytest.mark.rule("CAP-10")
-    def test_of_12_learners_give_5_seats_to_5(self):
+    def test_of_12_learners_take_5_seats(self):
         course = make_course(max_student_enrollments_allowed=5)
         calls = [
-            partial(ask_within_a_transaction, user, course_id_of(course))
+            partial(enroll_in_transaction, user, course_id_of(course))
             for user in make_users(12)
         ]
 
         answers = at_once(calls)
 
-        told = [answer.unwrap() for answer in answers]
-        assert (told.count(200), told.count(400)) == (5, 7)
+        codes = [answer.unwrap() for answer in answers]
+        assert (codes.count(200), codes.count(400)) == (5, 7)
         assert seats_taken(course) == 5
 
 
 class TestAdmin:
     @pytest.mark.parametrize("atomic_requests", [False, True])
-    def test_adds_learners_at_once_and_nobody_fails(self, atomic_requests):
+    def test_enrolls_learners_at_once(self, atomic_requests):
         course = make_course()
         boss = make_user("boss", is_staff=True, is_superuser=True)
         add = partial(add_by_admin, boss, atomic_requests=atomic_requests)
@@ -143,19 +143,17 @@ class TestAdmin:
 
 
 class TestSlowClients:
-    #: Gives up early where another process has the write lock.
+    #: Fails after a second if another process has the write lock.
     IMPATIENT = Way(
         "impatient", {"sqlite": {"timeout": 1}, "postgresql": {}, "mysql": {}}
     )
 
     @pytest.mark.parametrize("page", ["api", "admin"])
-    def test_keep_nobody_from_writing(self, page):
+    def test_do_not_delay_others(self, page):
         course = make_course()
         boss = make_user("boss", is_staff=True, is_superuser=True)
         learners = make_users(SlowBody.learners)
-        calls = [
-            partial(ask_a_little_later, user, course_id_of(course)) for user in learners
-        ]
+        calls = [partial(enroll_later, user, course_id_of(course)) for user in learners]
         if page == "api":
             body = json.dumps(wish(course)).encode()
             slow = partial(post_slowly, boss, ENROLLMENT, body, "application/json")

@@ -1,4 +1,4 @@
-"""What is written is what was judged, or it is judged anew (contract §9)."""
+"""Decisions on an enrollment that is changed meanwhile are made again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.processes.concurrent import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: When the quick request comes, while the slow one is being decided.
+#: Seconds until the quick request, while the slow one is decided.
 DURING = 0.4
 
 
-class TestTwoRequestsOfProgramsWithAKey:
+class TestTwoRequests:
     @pytest.mark.parametrize(
         ("before", "slow", "quick", "statuses", "after_both"),
         [
@@ -65,7 +65,7 @@ class TestTwoRequestsOfProgramsWithAKey:
             ),
         ],
     )
-    def test_end_as_if_one_came_after_the_other(
+    def test_end_as_if_made_one_after_the_other(
         self, before, slow, quick, statuses, after_both
     ):
         course, ada = make_course(), make_user("ada")

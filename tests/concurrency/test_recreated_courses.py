@@ -1,4 +1,4 @@
-"""A seat is never given without the lock held on a course row that exists (§9)."""
+"""Courses whose rows are deleted and inserted again while learners enroll."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.factories import course_id_of, make_course, make_users
 from tests.processes.calls import (
     add_calls,
     after,
+    recreate_course,
     reload_courses,
-    remake_course,
     with_hiding_base_manager,
 )
 from tests.processes.checks import assert_history_folds, seats_taken, tally
@@ -24,7 +24,7 @@ from tests.processes.concurrent import AUTOCOMMIT, REPEATABLE_READ, Way, at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: When the learners enroll, counted from the deletion that is not committed yet.
+#: Seconds until learners enroll, while the deletion is not committed.
 DURING = 0.4
 
 SEATS_BEFORE = pytest.mark.parametrize("seats_before", [2, 100])
@@ -33,15 +33,15 @@ TRANSACTIONS = pytest.mark.parametrize(
 )
 
 
-def assert_two_seats_are_enough(
+def assert_two_seats_are_taken(
     course, calls: list[Any], way: Way, in_one_transaction: bool
 ):
-    """Check that of calls that take seats two succeed while the course is made anew."""
-    remake = partial(
-        remake_course, course, seats=2, in_one_transaction=in_one_transaction
+    """Assert that at most two calls succeed while the course is inserted again."""
+    recreate = partial(
+        recreate_course, course, seats=2, in_one_transaction=in_one_transaction
     )
 
-    done, *answers = at_once([remake, *calls], way)
+    done, *answers = at_once([recreate, *calls], way)
 
     done.unwrap()
     outcomes = tally(answers)
@@ -59,17 +59,17 @@ def assert_two_seats_are_enough(
 @by(AUTOCOMMIT, REPEATABLE_READ)
 @TRANSACTIONS
 @SEATS_BEFORE
-class TestACourseThatIsMadeAnew:
-    def test_gives_no_more_seats_than_the_new_course_has(
+class TestRecreatedCourse:
+    def test_does_not_exceed_the_new_capacity(
         self, way, seats_before, in_one_transaction
     ):
         course = make_course(max_student_enrollments_allowed=seats_before)
         calls = [partial(after, DURING, call) for call in add_calls(course, 8)]
 
-        assert_two_seats_are_enough(course, calls, way, in_one_transaction)
+        assert_two_seats_are_taken(course, calls, way, in_one_transaction)
         assert_history_folds()
 
-    def test_gives_no_more_seats_to_those_who_come_back(
+    def test_does_not_exceed_it_by_activating(
         self, way, seats_before, in_one_transaction
     ):
         course = make_course(max_student_enrollments_allowed=seats_before)
@@ -90,11 +90,11 @@ class TestACourseThatIsMadeAnew:
             for user in users
         ]
 
-        assert_two_seats_are_enough(course, calls, way, in_one_transaction)
+        assert_two_seats_are_taken(course, calls, way, in_one_transaction)
 
 
-class TestABaseManagerThatHidesTheCourse:
-    def test_gives_no_more_seats_than_there_are(self):
+class TestHidingBaseManager:
+    def test_does_not_exceed_the_capacity(self):
         course = make_course(max_student_enrollments_allowed=2)
         calls = [
             partial(with_hiding_base_manager, call) for call in add_calls(course, 12)
@@ -105,7 +105,7 @@ class TestABaseManagerThatHidesTheCourse:
         assert tally(answers) == {"fine": 2, "CourseEnrollmentFullError": 10}
         assert seats_taken(course) == 2
 
-    def test_finds_the_course_by_its_instance(self):
+    def test_enrolls_by_the_instance(self):
         course = make_course(max_student_enrollments_allowed=2)
         (user,) = make_users(1)
         enroll = partial(EnrollmentsService().enroll, user, course)
@@ -115,9 +115,9 @@ class TestABaseManagerThatHidesTheCourse:
         assert answer.unwrap().is_active
 
 
-class TestATableThatIsReloaded:
+class TestReloadedTable:
     @pytest.mark.parametrize("seats_before", [2, 100])
-    def test_gives_no_more_seats_than_the_new_course_has(self, seats_before):
+    def test_does_not_exceed_the_new_capacity(self, seats_before):
         if connection.vendor != "postgresql":
             pytest.skip(f"{connection.display_name} cannot roll TRUNCATE back.")
         course = make_course(max_student_enrollments_allowed=seats_before)
