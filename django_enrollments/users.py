@@ -43,10 +43,6 @@ def find_user(username: object, using: str | None = None) -> Any | None:
 
     Case counts on every database, so that a look-alike never acts on another's
     account (B-26).
-
-    Args:
-        username: What ``user.get_username()`` returns, in any normal form.
-        using: Database alias; ``None`` lets the router choose.
     """
     return next(iter(find_users_by_name([username], using).values()), None)
 
@@ -54,10 +50,6 @@ def find_user(username: object, using: str | None = None) -> Any | None:
 def get_user(username: object, using: str | None = None) -> Any:
     """
     Return the user with exactly this name.
-
-    Args:
-        username: What ``user.get_username()`` gives.
-        using: Database alias; ``None`` lets the router choose.
 
     Raises:
         UserNotFoundError: There is none (DATA-05).
@@ -71,10 +63,6 @@ def get_user(username: object, using: str | None = None) -> Any:
 def get_user_by_key(user: Any, using: str | None = None) -> Any:
     """
     Return a saved user, from an instance or a primary key.
-
-    Args:
-        user: An instance of the user model, taken as it is, or a primary key.
-        using: Database alias; ``None`` lets the router choose.
 
     Raises:
         UserNotFoundError: No user has this key, or the instance is not saved.
@@ -90,12 +78,7 @@ def get_user_by_key(user: Any, using: str | None = None) -> Any:
 
 
 def is_saved(user: Any) -> bool:
-    """
-    Return whether ``user`` is an instance of the user model that is stored.
-
-    Args:
-        user: Anything.
-    """
+    """Return whether ``user`` is an instance of the user model that is stored."""
     is_instance = isinstance(user, get_user_model())
     return is_instance and user.pk is not None and not user._state.adding
 
@@ -103,13 +86,7 @@ def is_saved(user: Any) -> bool:
 def find_users_by_name(
     usernames: Iterable[object], using: str | None = None
 ) -> dict[Any, Any]:
-    """
-    Return the users with these names, in one query, as :func:`find_user` does.
-
-    Args:
-        usernames: Names; what cannot be one is passed over.
-        using: Database alias; ``None`` lets the router choose.
-    """
+    """Return the users with these names, in one query, as :func:`find_user` does."""
     wanted = _find_usernames(usernames)
     if not wanted:
         return {}
@@ -118,12 +95,7 @@ def find_users_by_name(
 
 
 def find_user_keys(usernames: Iterable[object]) -> set[Any]:
-    """
-    Return the primary keys of the users with these names, in one query.
-
-    Args:
-        usernames: Names; what cannot be one is passed over.
-    """
+    """Return the primary keys of the users with these names, in one query."""
     wanted = _find_usernames(usernames)
     if not wanted:
         return set()
@@ -171,10 +143,6 @@ def find_stored_name(username: object, using: str | None = None) -> Any | None:
 
     It takes a query where the given name is not normalised, and none otherwise.
 
-    Args:
-        username: What ``user.get_username()`` returns, in any normal form.
-        using: Database alias; ``None`` lets the router choose.
-
     Returns:
         The name, whether or not a user has it; ``None`` when it cannot be one.
     """
@@ -188,10 +156,6 @@ def find_stored_name(username: object, using: str | None = None) -> Any | None:
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:
     """
     Return the users with these primary keys, in one query.
-
-    Args:
-        keys: Primary keys, or their text; what cannot be one is passed over.
-        using: Database alias; ``None`` lets the router choose.
 
     Returns:
         Users by the very keys that were given.
@@ -229,10 +193,6 @@ def find_users_by_email(
 
     A host with many users makes it quick with an index on ``Lower(<e-mail field>)``.
 
-    Args:
-        emails: Addresses in any spelling; what cannot be one is passed over.
-        using: Database alias; ``None`` lets the router choose.
-
     Returns:
         All users of an address, active ones first, then oldest key first, by the
         address in stored form.
@@ -269,22 +229,13 @@ def _lower(text: str) -> str | Lower:
 
 
 def is_inactive(user: Any) -> bool:
-    """
-    Return whether a user's account is not active.
-
-    Args:
-        user: An instance of any user model.
-    """
+    """Return whether a user's account is not active."""
     return not getattr(user, "is_active", True)
 
 
 def choose_user(email: object, found: Mapping[str, Sequence[Any]]) -> Any:
     """
     Return the user whom an address stands for: the only active one, or the only one.
-
-    Args:
-        email: An address in any spelling.
-        found: What :func:`find_users_by_email` returned for it, or some of it.
 
     Raises:
         UserNotFoundError: No user has it; the code is ``invalid_email`` where it is

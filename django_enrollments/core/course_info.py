@@ -95,11 +95,8 @@ def find_offer(
     """
     Return the course with this id, or ``None``; one query for one call.
 
-    Args:
-        course_id: The course id, anything whose ``str()`` it is, or an instance of
-            the host's course model; it may be old, so it is read again.
-        call: The call under way, which remembers the reading.
-        using: Database alias; ``None`` lets the router choose.
+    ``course_id`` may be anything whose ``str()`` is the id, or an instance of the host's
+    course model, which is read again.
     """
     if isinstance(course_id, get_course_model()):
         is_new = course_id._state.adding
