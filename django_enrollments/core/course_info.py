@@ -95,7 +95,7 @@ def find_offer(
     """
     Return the course with this id, or ``None``; one query for one call.
 
-    ``course_id`` may be anything whose ``str()`` is the id, or an instance of the host's
+    ``course_id`` may be anything whose ``str()`` is the id, or an instance of the
     course model, which is read again.
     """
     if isinstance(course_id, get_course_model()):
