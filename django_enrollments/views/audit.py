@@ -6,7 +6,8 @@ import json
 import logging
 from contextlib import suppress
 
-logger = logging.getLogger(__name__)
+#: Named in the documentation, so that hosts can give it a level of its own.
+logger = logging.getLogger("django_enrollments.audit")
 
 
 def write_audit_line(name: str, **values: object) -> None:
