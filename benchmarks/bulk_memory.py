@@ -44,9 +44,9 @@ HEAD = """\
 PAGE = """\
 # Memory of bulk enrolling
 
-Written by `make bench-memory`. Learners who have never been in the course are enrolled
-in it, with their history. Memory is the most that the process has ever had (resident);
-"before" is after a first batch of 500. `BEGIN` and `COMMIT` are not counted.
+Written by `make bench-memory`. New learners are enrolled in a course, with their
+history. Memory is the maximum resident memory of the process; "before" is the value
+after a first batch of 500. `BEGIN` and `COMMIT` are not counted.
 
 {table}"""
 

@@ -71,12 +71,12 @@ def page(runs: Sequence[Run]) -> str:
             cells.append(f"{series[-1] / series[0]:.1f}")
         lines.append(cells)
     parts = [
-        "# How costs grow",
+        "# Growth",
         f"`make bench-growth` wrote this {described(runs)}.",
-        "Medians in milliseconds. *Growth* is how many times as long it takes among a "
-        "hundred times as many enrollments, the largest set to the smallest. There "
-        "is one user for every ten enrollments, but at least 4,000; one course for "
-        "every hundred, but at least 600; and the largest course has one in twenty.",
+        "Medians in milliseconds. *Growth* is the time with the largest number of "
+        "enrollments, divided by the time with the smallest. There is one user per ten "
+        "enrollments, but at least 4,000, and one course per hundred, but at least "
+        "600. The largest course has a twentieth of the enrollments.",
         "![Cost at three sizes](growth.svg)",
         grid(headings, lines),
     ]
@@ -88,12 +88,12 @@ def _storage(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         if not run["storage"]:
             continue
-        yield f"## What a row takes on {run['database']}"
+        yield f"## Size of a row on {run['database']}"
         yield (
-            f"Among {run['size']:,} rows, added one after the other. *Time* is what "
-            "the row, or keeping the index, adds to an insert in the database itself, "
-            "of many rows by one statement; the check of the user's foreign key is not "
-            "in it."
+            f"With {run['size']:,} rows, added one after the other. *Time* is the time "
+            "that the row or the index adds to an insert of many rows in one "
+            "statement, in the database. It does not include the check of the user's "
+            "foreign key."
         )
         for table in dict.fromkeys(one["table"] for one in run["storage"]):
             entries = [one for one in run["storage"] if one["table"] == table]

@@ -243,12 +243,12 @@ def _describe(database: str, measured: dict[str, Any]) -> str:
     elsewhere = measured["elsewhere"]
     if elsewhere:
         waits = (
-            "Nobody waits who wants another course: an enroll there takes "
+            "Enrolling in another course does not wait: it takes "
             f"{elsewhere['alone']} ms (median of {ELSEWHERE}), and "
-            f"{elsewhere['beside']} ms while somebody holds the lock of this one."
+            f"{elsewhere['beside']} ms while the lock of this course is held."
         )
     else:
-        waits = "It has one writer at a time, whichever the course."
+        waits = "SQLite has one writer at a time, for all courses."
     title = f"## {DATABASES[database]} {measured['version']}"
     return "\n".join([title, "", *lines, "", *wrap(waits, 88), ""])
 
@@ -373,15 +373,15 @@ def _measured(database: str, options: argparse.Namespace) -> dict[str, Any]:
 def _introduce(options: argparse.Namespace) -> str:
     """Write the beginning of the page."""
     introduction = (
-        f"{options.enrolls:,} learners enroll in one course by {options.workers} "
-        "processes, each with a connection of its own: first without a limit, then "
-        "with a seat for everybody, then with one for every fourth. Written by `make "
-        f"bench-hot` on a machine of {os.cpu_count()} cores, which the processes share "
-        "with the database. *Lock* is the time from the moment a process has the lock "
-        "on the seats until it has given it back: nobody else enrolls in this course "
-        "meanwhile. Whoever finds the course full gives it back at once."
+        f"{options.enrolls:,} learners enroll in one course, in {options.workers} "
+        "processes with one connection each: first without a limit, then with a seat "
+        "for each learner, then with a seat for every fourth learner. Written by `make "
+        f"bench-hot` on a machine with {os.cpu_count()} cores, which the processes "
+        "share with the database. *Lock* is the time for which a process holds the "
+        "lock on the seats. No other process enrolls in this course in that time. A "
+        "process that finds the course full releases the lock at once."
     )
-    return "\n".join(["# One hot course", "", *wrap(introduction, 88), ""])
+    return "\n".join(["# Many learners in one course", "", *wrap(introduction, 88), ""])
 
 
 if __name__ == "__main__":

@@ -96,13 +96,13 @@ def page(runs: Sequence[Run]) -> str:
     """
     (size,) = {run["size"] for run in runs}
     parts = [
-        "# What was measured",
+        "# Measurements",
         f"`make bench` wrote this {described(runs)}: {size:,} enrollments, as many "
         "events.",
-        "Medians, both ways turn by turn in one process. `GET` and the admin list are "
-        "whole requests, and count the statement that reads the session's user. "
-        "MariaDB, for which no goals were set, is held to those of PostgreSQL.",
-        "![How many times as long as hand-written SQL](results.svg)",
+        "Medians. Both variants run alternately in one process. `GET` and the admin "
+        "list are whole requests, including the statement that reads the session's "
+        "user. MariaDB has the goals of PostgreSQL.",
+        "![Time as a multiple of hand-written SQL](results.svg)",
         table(runs),
     ]
     return "\n\n".join(parts) + "\n"
@@ -146,7 +146,7 @@ def picture(runs: Sequence[Run]) -> str:
                     place = goal
             told = f"{_ratio(row):.1f}"
             parts.append(text(_LEFT + place + 4, y + _BAR - 1, told, size=9))
-    title = "How many times as long as hand-written SQL"
+    title = "Time as a multiple of hand-written SQL"
     return svg(_LEFT + _WIDTH + _RIGHT, height, title, parts)
 
 

@@ -1,3 +1,3 @@
-"""Course enrollments for any Django project: correct, concurrent, pluggable."""
+"""A reusable Django app that enrolls learners in courses."""
 
 __version__ = "0.1.0"

@@ -1,9 +1,9 @@
 """
-The use cases by name: usernames and course ids in, plain dictionaries out.
+The Python API of Open edX: takes usernames and course ids, returns dictionaries.
 
-The functions of the behaviour rules' section API go through the module named by
-``ENROLLMENTS_DATA_API``; ``explain_enrollment``, ``bulk_enroll`` and
-``rename_course_id`` do not. Every dictionary returned passes ``json.dumps``.
+The functions of the rules API-01 to API-21 call the module that
+``ENROLLMENTS_DATA_API`` names. ``explain_enrollment``, ``bulk_enroll`` and
+``rename_course_id`` do not. All returned dictionaries are valid JSON.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+EnrollmentT = TypeVar("EnrollmentT", bound="EnrollmentDict | None")
 
 
 def _data_api() -> DataAPI:
@@ -109,14 +110,14 @@ def get_enrollments(
     in_courses: Collection[Any] | None = None,
 ) -> list[EnrollmentDict]:
     """
-    List a learner's enrollments, oldest first (API-02).
+    Return a learner's enrollments, oldest first (API-02).
 
     Args:
-        username: What ``user.get_username()`` gives; an unknown one has none.
-        include_inactive: Whether those the learner left are listed too.
-        include_expired: Whether expired modes are listed in the courses.
-        in_courses: Primary keys of the only courses; ``None`` for all. Another data
-            layer than ours lists all of them nevertheless.
+        username: The username. An unknown learner has no enrollments.
+        include_inactive: Whether to include inactive enrollments.
+        include_expired: Whether the courses include expired modes.
+        in_courses: Primary keys of courses, to leave out the others; ``None`` for all.
+            A replaced data layer ignores it.
 
     Returns:
         Enrollment dictionaries (V1-SER-01).
@@ -138,11 +139,11 @@ def get_verified_enrollments(
     username: str, include_inactive: bool = False
 ) -> list[EnrollmentDict]:
     """
-    List a learner's enrollments in verified modes (API-03, MODE-11).
+    Return a learner's enrollments in verified modes (API-03, MODE-11).
 
     Args:
-        username: What ``user.get_username()`` gives; an unknown one has none.
-        include_inactive: Whether those the learner left are listed too.
+        username: The username. An unknown learner has no enrollments.
+        include_inactive: Whether to include inactive enrollments.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
@@ -157,15 +158,12 @@ def get_enrollment(
     username: str, course_id: str, *, include_expired: bool = False
 ) -> EnrollmentDict | None:
     """
-    Return a learner's enrollment in a course, active or not (API-04).
+    Return a learner's enrollment in a course, active or not, or ``None`` (API-04).
 
     Args:
-        username: What ``user.get_username()`` gives.
+        username: The username.
         course_id: The course id.
-        include_expired: Whether expired modes are listed in the course.
-
-    Returns:
-        The enrollment dictionary, or ``None`` when there is none.
+        include_expired: Whether the course includes expired modes.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
@@ -196,32 +194,32 @@ def add_enrollment(
     include_expired: bool = False,
 ) -> EnrollmentDict:
     """
-    Enroll a learner in a course, with attributes or not at all (API-05…09).
+    Enroll a learner in a course, together with attributes (API-05…09).
 
     Args:
-        username: What ``user.get_username()`` gives.
+        username: The username.
         course_id: The course id.
-        mode: Mode slug; ``None`` for the default (MODE-06).
-        is_active: Whether the learner is in the course afterwards.
+        mode: Mode slug; ``None`` for the default mode (MODE-06).
+        is_active: Whether the enrollment is active afterwards.
         enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
-            that replace all attributes; ``None`` touches none.
-        enterprise_uuid: The enterprise customer behind it, if any.
-        force_enrollment: Whether window and invitations are lifted.
-        include_expired: Whether expired modes count as offered.
+            that replace all attributes; ``None`` keeps them.
+        enterprise_uuid: The enterprise customer, if any.
+        force_enrollment: Whether to lift the window and invitations.
+        include_expired: Whether expired modes are allowed.
 
     Returns:
         The enrollment dictionary.
 
     Raises:
-        CourseModeNotFoundError: The course does not offer the mode now.
-        CourseNotFoundError: No course has this id; told before anything of the user.
-        UserNotFoundError: No user has this name.
-        CourseEnrollmentClosedError: The learner may not enroll now.
-        CourseEnrollmentFullError: No seat is left.
-        CourseEnrollmentExistsError: The learner is in already; ``enrollment`` is the
-            enrollment as it is.
+        CourseModeNotFoundError: The course does not offer the mode.
+        CourseNotFoundError: No course has this id. It is checked before the user.
+        UserNotFoundError: No user has this username.
+        CourseEnrollmentClosedError: The learner cannot enroll now.
+        CourseEnrollmentFullError: The course has no free seat.
+        CourseEnrollmentExistsError: The learner is enrolled already; ``enrollment`` is
+            the unchanged enrollment.
         EnrollmentNotAllowed: A filter or permission backend vetoed.
-        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        InvalidEnrollmentAttribute: An attribute is incomplete, or cannot be stored.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     data = _data_api()
@@ -243,23 +241,35 @@ def add_enrollment(
                 return existing
         slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
 
-        def write() -> EnrollmentDict:
-            enrollment = data.create_course_enrollment(
-                username,
-                course_id,
-                slug,
-                is_active,
-                enterprise_uuid,
-                force_enrollment=force_enrollment,
-            )
-            if enrollment_attributes is not None:
-                data.add_or_update_enrollment_attr(
-                    username, course_id, enrollment_attributes
-                )
-            return enrollment
+        create = partial(
+            data.create_course_enrollment,
+            username,
+            course_id,
+            slug,
+            is_active,
+            enterprise_uuid,
+            force_enrollment=force_enrollment,
+        )
+        return _with_attributes(create, username, course_id, enrollment_attributes)
 
-        has_more = enrollment_attributes is not None
-        return write_as_a_whole(write) if has_more else write()
+
+def _with_attributes(
+    write: Callable[[], EnrollmentT],
+    username: str,
+    course_id: str,
+    attributes: Sequence[Mapping[str, Any]] | None,
+) -> EnrollmentT:
+    """Write an enrollment and, if given, its attributes, in one transaction."""
+    if attributes is None:
+        return write()
+
+    def write_both() -> EnrollmentT:
+        enrollment = write()
+        if enrollment is not None:
+            _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
+        return enrollment
+
+    return write_as_a_whole(write_both)
 
 
 def _mode_to_enroll_in(
@@ -320,30 +330,31 @@ def update_enrollment(
     include_expired: bool = False,
 ) -> EnrollmentDict:
     """
-    Change mode, activation or attributes of an enrollment (API-10…13).
+    Change the mode, the activation or the attributes of an enrollment (API-10…13).
 
-    Asks for no access; whatever becomes active needs a seat.
+    No permission is checked. An enrollment that becomes active needs a seat.
 
     Args:
-        username: What ``user.get_username()`` gives.
+        username: The username.
         course_id: The course id.
-        mode: Mode slug; ``None`` leaves it.
-        is_active: Whether the learner is in the course; ``None`` leaves it.
+        mode: Mode slug; ``None`` keeps the mode.
+        is_active: Whether the enrollment is active afterwards; ``None`` keeps it.
         enrollment_attributes: Dictionaries with ``namespace``, ``name`` and ``value``
-            that replace all attributes; ``None`` touches none.
-        include_expired: Whether expired modes count as offered.
+            that replace all attributes; ``None`` keeps them.
+        include_expired: Whether expired modes are allowed.
 
     Returns:
         The enrollment dictionary.
 
     Raises:
-        CourseModeNotFoundError: The course does not offer the mode now.
-        CourseNotFoundError: A mode was given and no course has this id.
-        UserNotFoundError: No user has this name.
-        EnrollmentNotFoundError: The learner has never been in the course.
-        CourseEnrollmentFullError: It would become active and no seat is left.
+        CourseModeNotFoundError: The course does not offer the mode.
+        CourseNotFoundError: A mode is given, and no course has this id.
+        UserNotFoundError: No user has this username.
+        EnrollmentNotFoundError: The learner has no enrollment in the course.
+        CourseEnrollmentFullError: It would become active, and the course has no free
+            seat.
         EnrollmentNotAllowed: A filter vetoed.
-        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
+        InvalidEnrollmentAttribute: An attribute is incomplete, or cannot be stored.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     data = _data_api()
@@ -356,23 +367,20 @@ def update_enrollment(
         if mode is not None:
             validate_course_mode(course_id, mode, is_active, include_expired)
 
-        def write() -> EnrollmentDict:
-            enrollment = data.update_course_enrollment(
-                username, course_id, mode=mode, is_active=is_active
+        update = partial(
+            data.update_course_enrollment,
+            username,
+            course_id,
+            mode=mode,
+            is_active=is_active,
+        )
+        enrollment = _with_attributes(
+            update, username, course_id, enrollment_attributes
+        )
+        if enrollment is None:
+            raise EnrollmentNotFoundError(
+                f"Course Enrollment not found for user {username} in course {course_id}"
             )
-            if enrollment is None:
-                raise EnrollmentNotFoundError(
-                    f"Course Enrollment not found for user {username} "
-                    f"in course {course_id}"
-                )
-            if enrollment_attributes is not None:
-                data.add_or_update_enrollment_attr(
-                    username, course_id, enrollment_attributes
-                )
-            return enrollment
-
-        has_more = enrollment_attributes is not None
-        enrollment = write_as_a_whole(write) if has_more else write()
     logger.info("Finished an enrollment update in course %s.", told)
     return enrollment
 
@@ -381,17 +389,17 @@ def get_course_enrollment_details(
     course_id: str, include_expired: bool = False
 ) -> CourseDict:
     """
-    Return a course as enrolling sees it, from a short-lived cache (API-14, CACHE).
+    Return a course and its modes, from a cache (API-14, CACHE).
 
     Args:
         course_id: The course id.
-        include_expired: Whether expired modes are listed too.
+        include_expired: Whether to include expired modes.
 
     Returns:
         The course dictionary (V1-SER-05).
 
     Raises:
-        CourseNotFoundError: No course has this id, or it is no course id.
+        CourseNotFoundError: No course has this id, or the id is not valid.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     include_expired = bool(include_expired)
@@ -415,16 +423,16 @@ def set_enrollment_attributes(
     username: str, course_id: str, attributes: Sequence[Mapping[str, Any]]
 ) -> None:
     """
-    Replace all attributes of an enrollment; nothing happens without one (API-15).
+    Replace all attributes of an enrollment, if there is one (API-15).
 
     Args:
-        username: What ``user.get_username()`` gives.
+        username: The username.
         course_id: The course id.
         attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
 
     Raises:
-        InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
-        UserNotFoundError: No user has this name.
+        InvalidEnrollmentAttribute: An attribute is incomplete, or cannot be stored.
+        UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
@@ -432,18 +440,14 @@ def set_enrollment_attributes(
 
 def get_enrollment_attributes(username: str, course_id: str) -> list[AttributeDict]:
     """
-    List the attributes of an enrollment (API-16).
-
-    Args:
-        username: What ``user.get_username()`` gives.
-        course_id: The course id.
+    Return the attributes of an enrollment (API-16).
 
     Returns:
-        Dictionaries with ``namespace``, ``name`` and ``value``; none without an
-        enrollment.
+        Dictionaries with ``namespace``, ``name`` and ``value``; an empty list without
+        an enrollment.
 
     Raises:
-        UserNotFoundError: No user has this name.
+        UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     return _data_api().get_enrollment_attributes(username, course_id)
@@ -456,19 +460,18 @@ def validate_course_mode(
     include_expired: bool = False,
 ) -> None:
     """
-    Check that a course offers a mode now (API-17, MODE-08…10).
+    Raise an error if a course does not offer a mode (API-17, MODE-08…10).
 
     Args:
         course_id: The course id.
         mode: Mode slug.
-        is_active: ``False`` when the learner is to leave, for which an expired mode
-            will do.
-        include_expired: Whether expired modes count anyway.
+        is_active: ``False`` to unenroll, which is allowed in an expired mode.
+        include_expired: Whether expired modes are allowed.
 
     Raises:
-        CourseModeNotFoundError: It does not; ``data`` is the course dictionary with
-            the modes considered.
-        CourseNotFoundError: No course has this id, or it is no course id.
+        CourseModeNotFoundError: The course does not offer the mode. ``data`` is the
+            course dictionary, with the modes that it offers.
+        CourseNotFoundError: No course has this id, or the id is not valid.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     with one_call():
@@ -484,16 +487,13 @@ def validate_course_mode(
 @writing_call()
 def unenroll_user_from_all_courses(username: str) -> list[str]:
     """
-    Take a learner out of every course, all or none (API-18).
-
-    Args:
-        username: What ``user.get_username()`` gives.
+    Unenroll a learner from all courses, or from none if anything fails (API-18).
 
     Returns:
-        The organisations of the courses left, sorted, each once.
+        The organizations of the courses, sorted, without duplicates.
 
     Raises:
-        UserNotFoundError: No user has this name.
+        UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     left = leave_all_courses(username)
@@ -503,16 +503,10 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
 @writing_call()
 def leave_all_courses(username: str) -> list[str]:
     """
-    Do what :func:`unenroll_user_from_all_courses` does, and give the courses.
-
-    Args:
-        username: What ``user.get_username()`` gives.
-
-    Returns:
-        The ids of the courses left, sorted.
+    Unenroll a learner from all courses, and return the course ids, sorted.
 
     Raises:
-        UserNotFoundError: No user has this name.
+        UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     return _data_api().unenroll_user_from_all_courses(username)
@@ -520,13 +514,10 @@ def leave_all_courses(username: str) -> list[str]:
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:
     """
-    Return all course and organisation roles of a user (API-19).
-
-    Args:
-        username: What ``user.get_username()`` gives.
+    Return all roles of a user on courses and organizations (API-19).
 
     Raises:
-        UserNotFoundError: No user has this name.
+        UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     return _data_api().get_user_roles(username)
@@ -536,10 +527,10 @@ def serialize_enrollments(
     enrollments: Iterable[CourseEnrollment],
 ) -> list[EnrollmentDict]:
     """
-    Return enrollments as :func:`get_enrollments` does, deleted courses too (API-20).
+    Return enrollments as dictionaries, including those of deleted courses (API-20).
 
     Args:
-        enrollments: A queryset or any iterable of instances.
+        enrollments: A queryset, or an iterable of instances.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
@@ -549,11 +540,11 @@ def serialize_enrollments(
 
 def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool:
     """
-    Return whether a learner may sit proctored exams of a course (API-21, PROC).
+    Return whether a learner can take proctored exams of a course (API-21, PROC).
 
     Args:
-        username: What ``user.get_username()`` gives.
-        course_id: The course, its id, or anything whose ``str()`` that is.
+        username: The username.
+        course_id: The course, its id, or an object whose ``str()`` is the id.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.
@@ -575,23 +566,23 @@ def explain_enrollment(
     username: str, course_id: str, mode: str | None = None
 ) -> ExplanationDict:
     """
-    Return whether a learner may enroll, and every reason why not.
+    Return whether a learner can enroll, with all reasons for a refusal.
 
-    Runs the very rules that enrolling runs, filters included, and writes nothing.
+    It evaluates the same rules as enrolling, filters included, and writes nothing.
 
     Args:
-        username: What ``user.get_username()`` gives.
+        username: The username.
         course_id: The course id.
-        mode: Mode slug asked for; ``None`` for the default (MODE-06).
+        mode: Mode slug; ``None`` for the default mode (MODE-06).
 
     Returns:
         ``{"allowed": bool, "reasons": [{"code", "message", "changes_at"}], "seats":
-        {"capacity", "taken", "left"}, "mode"}``; ``changes_at`` is when a refusal ends
-        by itself, as ISO 8601 text, or ``None``.
+        {"capacity", "taken", "left"}, "mode"}``. ``changes_at`` is the time at which a
+        refusal ends by itself, as ISO 8601 text, or ``None``.
 
     Raises:
-        CourseNotFoundError: No course has this id, or it is no course id.
-        UserNotFoundError: No user has this name.
+        CourseNotFoundError: No course has this id, or the id is not valid.
+        UserNotFoundError: No user has this username.
     """
     with one_call() as call:
         offer = get_offer(course_id, call)
@@ -655,48 +646,46 @@ def bulk_enroll(
     at: datetime | None = None,
 ) -> list[BulkResultDict] | Iterator[BulkResultDict]:
     """
-    Enroll or unenroll many learners in one course, batch by batch.
+    Enroll or unenroll many learners in one course, in batches.
 
-    A bad row never stops a good one; queries grow with the batches, not with the rows;
-    rules, history and signals are those of enrolling one by one. Each batch is
-    committed by itself.
+    A row that fails does not stop the others. Rules, history and signals are those of
+    single enrollments. Each batch is committed. The number of queries depends on the
+    number of batches.
 
     Args:
         course_id: The course id.
-        usernames: Names of learners, read as the batches need them.
-        emails: Addresses of learners, likewise; one without an account is invited, and
-            enrolled when the account appears.
-        mode: Mode slug for all; ``None`` for the default. An explicit mode changes
-            that of learners who are in already.
+        usernames: Usernames, read batch by batch.
+        emails: E-mail addresses, read batch by batch. An address without an account is
+            invited, and enrolled once the account exists.
+        mode: Mode slug for all learners; ``None`` for the default mode. A given mode
+            also changes the mode of enrolled learners.
         action: ``enroll`` or ``unenroll``.
-        stream: Whether to give the results one by one instead of all in a list. Then a
-            batch is worked through when its first result is asked for, so nothing
-            happens before, nothing is kept for long, and whoever stops asking has
-            whole batches done and none of the rest.
-        force: Whether window and invitations are lifted.
-        over_capacity: Whether seats are.
-        skip_refund: Whether receivers are to skip the refunds.
+        stream: Whether to return an iterator instead of a list. It processes a batch
+            when the first result of that batch is requested, and keeps no results.
+        force: Whether to lift the window and invitations.
+        over_capacity: Whether to lift the number of seats.
+        skip_refund: Whether receivers should skip the refunds.
         actor: The acting user, as an instance or primary key.
         reason: Free text, stored in the history.
-        source: One of :data:`django_enrollments.context.SOURCES`, or the host's word.
-        at: When, aware; the clock is read when ``None``, in a stream for each batch.
+        source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+        at: Aware datetime of the changes; ``None`` for now, in a stream the time of
+            each batch.
 
     Returns:
-        One result per row, usernames first, in order: ``{"identifier", "status",
-        "code", "message"}`` with the statuses ``created``, ``reactivated``,
-        ``mode_changed``, ``unchanged``, ``deactivated``, ``invited``, ``uninvited``
-        and ``error``. Rows at which something failed unexpectedly, be it the database
-        or a filter of the host's, are errors too.
+        One result per row, in order, usernames first: ``{"identifier", "status",
+        "code", "message"}``. The statuses are ``created``, ``reactivated``,
+        ``mode_changed``, ``unchanged``, ``deactivated``, ``invited``, ``uninvited`` and
+        ``error``. A row also is an error if the database or a filter of the host fails.
 
     Raises:
-        CourseNotFoundError: No course has this id, or it is no course id; like
-            everything but the last before any row is read, in a stream as well.
-        CourseModeNotFoundError: The course does not offer the mode now.
+        CourseNotFoundError: No course has this id, or the id is not valid. All errors
+            but the last are raised before any row is read, also in a stream.
+        CourseModeNotFoundError: The course does not offer the mode.
         CourseEnrollmentError: The action is unknown.
-        TypeError: Names or addresses are one string rather than a list,
-            or the actor is no user, nor the primary key of one.
-        django.db.Error: The database failed in a transaction of the caller's that is
-            of no more use; or before any row was read.
+        TypeError: The usernames or addresses are a string instead of a list, or the
+            actor is neither a user nor the primary key of one.
+        django.db.Error: The database failed before any row was read, or ended the
+            caller's transaction.
     """
     if isinstance(usernames, str | bytes) or isinstance(emails, str | bytes):
         raise TypeError("usernames and emails are lists; wrap a single one in [ ].")
@@ -720,25 +709,24 @@ def rename_course_id(old: object, new: object) -> RenamedDict:
     """
     Move roles and invitations to the new id of a course (contract §5).
 
-    For hosts that change what the course adapter reads as ``course_id``, before or
-    after the change, best within the same transaction. A role that its holder has
-    under the new id as well is merged. Of two invitations of one address a used one is
-    kept, else one with ``auto_enroll``, else the one to the new id. Roles on an
-    organization stay as they are, and so does the history, which holds the id of its
-    time. Enrollments and modes refer to the primary key of the course and are not
-    touched. Calling it again changes nothing.
+    Call it before or after you change the field that the course adapter maps to
+    ``course_id``, in the same transaction. If a user has a role under both ids, one
+    role is kept. If an address has two invitations, one is kept: the used one, else the
+    one with ``auto_enroll``, else the one for the new id. Roles on an organization and
+    the history do not change. Enrollments and modes refer to the primary key of the
+    course. Another call changes nothing.
 
     Args:
-        old: The course id until now, as it is stored; a text need not match
+        old: The stored old course id. Text need not match
             ``ENROLLMENTS_COURSE_ID_PATTERN``.
-        new: The course, or its id from now on. It need not exist.
+        new: The course, or its new id. It need not exist.
 
     Returns:
-        ``{"roles": int, "invitations": int}``: how many of them held the old id.
+        ``{"roles": int, "invitations": int}``, the numbers of rows with the old id.
 
     Raises:
-        CourseNotFoundError: One of the two is no course id.
-        CourseEnrollmentError: Concurrent changes did not end.
+        CourseNotFoundError: One of the ids is not valid.
+        CourseEnrollmentError: There were too many conflicts.
     """
     old_id, new_id = find_stored_course_id(old), find_course_id(new)
     if old_id is None:

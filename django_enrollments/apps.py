@@ -128,4 +128,4 @@ def register_service() -> None:
 def describe_api() -> None:
     """Register the OpenAPI description if drf-spectacular is installed."""
     if django_apps.is_installed("drf_spectacular"):
-        import_module("django_enrollments.openapi")
+        import_module("django_enrollments.schema")

@@ -132,11 +132,11 @@ def check_databases(
     found: list[CheckMessage] = []
     for alias in connections:
         connection = connections[alias]
-        settings = connection.settings_dict
-        mode = settings["OPTIONS"].get("transaction_mode") or ""
+        database = settings.DATABASES[alias]
+        mode = database["OPTIONS"].get("transaction_mode") or ""
         if (
             connection.vendor == "sqlite"
-            and settings["ATOMIC_REQUESTS"]
+            and database["ATOMIC_REQUESTS"]
             and mode.upper() not in {"IMMEDIATE", "EXCLUSIVE"}
         ):
             message = (
@@ -187,7 +187,7 @@ def check_course_adapter(
     """Report a mapping that does not fit the course model (E004, E005)."""
     try:
         adapter = get_course_adapter()
-        model: Any = get_course_model()
+        model: type[Model] = get_course_model()
         sources = adapter.sources()
     except Exception:  # noqa: BLE001 - E002, E003 or E007 reports it.
         return []

@@ -1,14 +1,14 @@
 """
-What the parts of one call have in common: moment, origin, database and readings.
+The context of a call: its time, origin, database and cached reads.
 
-A call starts at an entry point: a view, ``api``, ``data``, the service object or a
-command. Everything it leads to shares one reading of the clock, one origin and one
-reading of each course. Rules take them as arguments; only code with signatures of the
-host (permission backends, a replaced data layer) needs :func:`moment`.
+A call begins at an entry point: a view, ``api``, ``data``, the service or a command.
+All code that it runs uses one time, one origin and one read of each course. Rules take
+them as arguments. Only code with signatures of the host needs :func:`moment`:
+permission backends and a replaced data layer.
 
-Note [Decide on the primary]: a replica may be behind, so what is read to decide a write
-is read where it will be written: from ``Call.using``. Code with signatures of its own
-asks :func:`read_alias`. What is only shown is read where the router says.
+Note [Decide on the primary]: a replica may lag. So data that decides a write is read
+from the database that is written, ``Call.using``. Code with signatures of the host
+calls :func:`read_alias`. Data that is only shown is read as the router decides.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What this app itself writes as the ``source`` of an event; hosts add their own.
+#: The values of ``source`` that this app writes. Hosts can use others.
 SOURCES = (
     "api",
     "service",
@@ -52,11 +52,11 @@ _SOURCE = re.compile(r"[a-z0-9_-]{1,32}")
 @dataclass(frozen=True)
 class Origin:
     """
-    Who makes a change, from where and why.
+    The actor, source and reason of a change.
 
     Attributes:
-        actor_id: Primary key of the acting user; ``None`` when a program acts.
-        source: One of ``SOURCES``, or a word of the host's own.
+        actor_id: Primary key of the acting user; ``None`` for a program.
+        source: One of ``SOURCES``, or a host's own.
         reason: Free text, stored in the history.
     """
 
@@ -71,15 +71,15 @@ def origin_of(*, actor: Any = None, source: str = "api", reason: str = "") -> Or
 
     Args:
         actor: The acting user, as an instance of the user model or a primary key;
-            ``None`` or an anonymous user when a program acts.
-        source: One of ``SOURCES``, or a word of the host's own: 1 to 32 lower-case
-            ASCII letters, digits, ``-`` and ``_``.
+            ``None`` or an anonymous user for a program.
+        source: One of ``SOURCES``, or a host's own: 1 to 32 lower-case ASCII letters,
+            digits, ``-`` and ``_``.
         reason: Free text, stored in the history.
 
     Raises:
-        ValueError: The source is no such word.
-        TypeError: The actor is no user, nor the primary key of one.
-        CourseEnrollmentError: The reason is no text that can be stored.
+        ValueError: The source has other characters or another length.
+        TypeError: The actor is neither a user nor the primary key of one.
+        CourseEnrollmentError: The reason cannot be stored.
     """
     if not isinstance(source, str) or not _SOURCE.fullmatch(source):
         raise ValueError(
@@ -106,13 +106,13 @@ def _actor_key(actor: Any) -> Any:
 @dataclass(frozen=True)
 class Call:
     """
-    One call from outside.
+    The time, the database and the cached reads of a call of the public API.
 
     Attributes:
-        at: The moment of the call, aware.
-        using: Database alias from which everything is read; ``None`` lets the router
-            choose. See Note [Decide on the primary].
-        readings: What has been read for it so far.
+        at: Aware datetime of the call.
+        using: Database alias to read from; ``None`` for the router's choice. See Note
+            [Decide on the primary].
+        readings: The data that has been read.
     """
 
     at: datetime
@@ -126,7 +126,7 @@ _origin: ContextVar[Origin | None] = ContextVar("enrollments_origin", default=No
 
 @contextmanager
 def assigned(variable: ContextVar[T], value: T) -> Iterator[T]:
-    """Assign a value to a context variable for the length of a block."""
+    """Set a context variable inside a block."""
     token = variable.set(value)
     try:
         yield value
@@ -137,13 +137,13 @@ def assigned(variable: ContextVar[T], value: T) -> Iterator[T]:
 @contextmanager
 def one_call(at: datetime | None = None, *, using: str | None = None) -> Iterator[Call]:
     """
-    Join the call that is under way, or begin one.
+    Use the current call, or begin a new one.
 
     Args:
-        at: The moment of a call that begins here; the clock is read when ``None``. A
-            given moment always begins a call of its own.
-        using: Database alias from which everything in the block is read; ``None`` is
-            that of the call under way.
+        at: Aware datetime of a new call. If it is given, a new call begins; ``None``
+            for now.
+        using: Database alias to read from in the block; ``None`` for that of the
+            current call.
     """
     outer = _call.get()
     if outer is None or at is not None:
@@ -159,7 +159,7 @@ def one_call(at: datetime | None = None, *, using: str | None = None) -> Iterato
 
 
 def forget_readings() -> None:
-    """Have the call that is under way read everything again."""
+    """Clear the cached reads of the current call."""
     call = _call.get()
     if call is not None:
         call.readings.clear()
@@ -167,11 +167,11 @@ def forget_readings() -> None:
 
 def remember(key: Any, read: Callable[[], T]) -> T:
     """
-    Return what the call under way has read before, or read it.
+    Return a cached read of the current call, or make it.
 
     Args:
-        key: The key of the reading.
-        read: Reads it.
+        key: The key of the cache.
+        read: Returns the value.
     """
     call = _call.get()
     if call is None:
@@ -184,42 +184,39 @@ def remember(key: Any, read: Callable[[], T]) -> T:
 
 def between_calls() -> AbstractContextManager[object]:
     """
-    Leave the call that is under way, for code that begins calls of its own.
+    Leave the current call inside a block, for code that begins its own calls.
 
-    Receivers of signals run after the changes of the call, so neither its moment nor
-    its readings hold for them.
+    Receivers of signals run after the changes of the call, so its time and its cached
+    reads do not apply to them.
     """
     return assigned(_call, None)
 
 
 def read_alias() -> str | None:
     """
-    Return the database alias that must be read from, as ``QuerySet.using()`` takes it.
+    Return the database alias to read from, for ``QuerySet.using()``.
 
-    ``None`` lets the router choose. See Note [Decide on the primary].
+    ``None`` is the router's choice. See Note [Decide on the primary].
     """
     call = _call.get()
     return call.using if call else None
 
 
 def moment() -> datetime:
-    """Return the moment of the call that is under way, or the time now."""
+    """Return the time of the current call, or the time now."""
     call = _call.get()
     return call.at if call else datetimes.now()
 
 
 def attributed(origin: Origin) -> AbstractContextManager[object]:
     """
-    Attribute every change in a block to an origin.
+    Set the origin of all changes inside a block.
 
-    Entry points use it around ``api`` calls, whose signatures have no actor.
-
-    Args:
-        origin: The actor, source and reason.
+    It is for ``api`` functions, which have no argument for the actor.
     """
     return assigned(_origin, origin)
 
 
 def current_origin() -> Origin:
-    """Return the origin set by :func:`attributed`; a plain ``api`` one otherwise."""
+    """Return the origin that :func:`attributed` has set, or the default origin."""
     return _origin.get() or Origin()

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.models import CharField, QuerySet, TextField
 
 from django_enrollments.conf import conf
-from django_enrollments.importing import load_backend
+from django_enrollments.importing import load_instance
 
 if TYPE_CHECKING:
     from django.db.models import Field, Model
@@ -58,7 +58,8 @@ def get_course_adapter() -> CourseAdapter:
     Raises:
         ImproperlyConfigured: It cannot be loaded.
     """
-    adapter: CourseAdapter = load_backend("ENROLLMENTS_COURSE_ADAPTER")
+    path = conf.ENROLLMENTS_COURSE_ADAPTER
+    adapter: CourseAdapter = load_instance("ENROLLMENTS_COURSE_ADAPTER", path)
     return adapter
 
 

@@ -35,6 +35,7 @@ from django_enrollments.core.transactions import (
     write_transaction,
     writing_call,
 )
+from django_enrollments.course_model import course_key_is_id
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseAccessRole, CourseEnrollment
@@ -104,7 +105,6 @@ class DataAPI(Protocol):
     ) -> list[EnrollmentDict]: ...
 
 
-#: The names of these functions.
 DATA_FUNCTIONS = tuple(name for name in vars(DataAPI) if not name.startswith("_"))
 
 
@@ -177,7 +177,7 @@ def get_user_enrollments(course_key: object) -> QuerySet[CourseEnrollment]:
     """
     Return the active enrollments of a course, oldest first (DATA-03).
 
-    The key is the course, its id, or an object whose ``str()`` is its id.
+    A key is the course, its id, or an object whose ``str()`` is its id.
     """
     rows = CourseEnrollment.objects.using(read_alias()).in_course(course_key)
     return rows.active().order_by("created", "pk")
@@ -391,9 +391,16 @@ def _find_row(
     """
     text, name = find_course_id(course_id), find_stored_name(username, using)
     if text is not None and name is not None:
-        rows = CourseEnrollment.objects.using(using or read_alias())
-        rows = rows.of_stored_username(name).of_course_id(text).order_by()
-        for row in rows.select_related("user"):
+        own = CourseEnrollment.objects.using(using or read_alias()).order_by()
+        own = own.of_stored_username(name).select_related("user")
+        if course_key_is_id():
+            # To compare ids here is quicker than to the letter in the database.
+            rows = [
+                one for one in own.filter(course=text) if str(one.course_id) == text
+            ]
+        else:
+            rows = list(own.of_course_id(text))
+        for row in rows:
             # A collation may also find a name that merely looks alike.
             if row.username == str(name):
                 return row

@@ -73,7 +73,7 @@ class EnrollmentNotificationSender:
 def _plain_key(user_id: Any) -> int | str:
     """Return the key as an integer or text, for JSON."""
     field: Any = get_user_model()._meta.pk
-    while field.remote_field:
+    while field.is_relation:
         # The key of a user model with multi-table inheritance is a relation.
-        field = field.target_field
+        field = field.related_model._meta.pk
     return int(user_id) if isinstance(field, IntegerField) else str(user_id)

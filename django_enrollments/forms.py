@@ -18,11 +18,24 @@ class CourseEnrollmentsApiListForm(forms.Form):
     #: Maximum number of values per filter.
     MAX_INPUT_COUNT = 100
 
-    course_id = forms.CharField(required=False)
-    course_ids = forms.CharField(required=False)
+    course_id = forms.CharField(
+        required=False, help_text="Keeps those in exactly this course."
+    )
+    course_ids = forms.CharField(
+        required=False,
+        help_text="Keeps those in courses whose id contains one of these texts, "
+        "whatever its case.",
+    )
     # An account is found by its exact address, including spaces.
-    email = forms.CharField(required=False, strip=False)
-    username = forms.CharField(required=False)
+    email = forms.CharField(
+        required=False,
+        strip=False,
+        help_text="Keeps those of learners with one of these addresses, whatever its "
+        "case.",
+    )
+    username = forms.CharField(
+        required=False, help_text="Keeps those of exactly these learners."
+    )
 
     def clean_course_id(self) -> str:
         """

@@ -149,6 +149,26 @@ class CourseEnrollmentsApiListPagination(CursorPagination):
         self.older = older if has_older else None
         return page
 
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """Return the parameters of pages, as OpenAPI has them."""
+        cursor = "A page, from the links `next` and `previous`."
+        size = {"type": "integer", "minimum": 1, "maximum": self.max_page_size}
+        parameters: list[dict[str, Any]] = [
+            {"name": self.cursor_query_param, "description": cursor},
+            {
+                "name": self.page_size_query_param,
+                "description": "Rows per page.",
+                "schema": {**size, "default": self.page_size},
+            },
+            {
+                "name": self.page_query_param,
+                "description": "Accepted, without effect.",
+                "deprecated": True,
+            },
+        ]
+        given = {"in": "query", "schema": {"type": "string"}}
+        return [{**given, **one} for one in parameters]
+
     def get_next_link(self) -> str | None:
         """Return the URL of the page with older rows, or ``None``."""
         return self._link(self.older)

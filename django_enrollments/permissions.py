@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
@@ -24,7 +24,7 @@ from django_enrollments.identifiers import find_course, find_courses
 from django_enrollments.importing import CollaboratorNotLoaded, load_instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -151,31 +151,15 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
         course = find_course(course)
         if course is None:
             return [_DENIED] * len(users)
-
-    def grant_many(backend: Any, cases: Sequence[Any]) -> list[Decision | None] | None:
-        grants = len(cases) > 1 and _answer_for_many(backend, "grants")
-        if not grants:
-            return None
-        granted = grants([user for user, _ in cases], perm, course)
-        return [_GRANTED if user.pk in granted else None for user, _ in cases]
-
-    return _decide([(user, course) for user in users], perm, grant_many)
+    return _decide([(user, course) for user in users], perm, method="grants")
 
 
 def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
     """Return the decision about a user and each of several courses, in order."""
     user = account_of(user)
-
-    def grant_many(backend: Any, cases: Sequence[Any]) -> list[Decision | None] | None:
-        grants_on = _answer_for_many(backend, "grants_on")
-        if not grants_on:
-            return None
-        granted = grants_on(user, perm, [course for _, course in cases])
-        return [_GRANTED if course.pk in granted else None for _, course in cases]
-
     found = find_courses(courses)
-    known = [course for course in found if course is not None]
-    decisions = iter(_decide([(user, course) for course in known], perm, grant_many))
+    cases = [(user, course) for course in found if course is not None]
+    decisions = iter(_decide(cases, perm, method="grants_on"))
     return [_DENIED if course is None else next(decisions) for course in found]
 
 
@@ -201,36 +185,38 @@ def granted_course_ids(user: Any, perm: str) -> set[str] | None:
 def _decide(
     cases: Sequence[tuple[Any, Any]],
     perm: str,
-    grant_many: Callable[
-        [PermissionBackend, Sequence[Any]], list[Decision | None] | None
-    ],
+    *,
+    method: Literal["grants", "grants_on"],
 ) -> list[Decision]:
     """
     Call the backends about pairs of a user and a course, until each is decided.
 
-    ``grant_many`` returns ``None`` where a backend is to be called pair by pair.
+    The pairs differ in the user (``grants``) or in the course (``grants_on``).
     """
-    decisions: list[Decision | None] = [None] * len(cases)
+    decisions: dict[int, Decision] = {}
     for backend in get_backends():
-        open_ones = [n for n, decision in enumerate(decisions) if decision is None]
-        if not open_ones:
+        pending = [(n, *case) for n, case in enumerate(cases) if n not in decisions]
+        if not pending:
             break
-        asked = [cases[n] for n in open_ones]
-        answers = grant_many(backend, asked)
-        if answers is None:
-            answers = [_ask(backend, user, perm, course) for user, course in asked]
-        for n, answer in zip(open_ones, answers, strict=True):
-            decisions[n] = answer
-    return [decision or _DENIED for decision in decisions]
-
-
-def _ask(
-    backend: PermissionBackend, user: Any, perm: str, course: Any
-) -> Decision | None:
-    try:
-        return _GRANTED if backend.has_perm(user, perm, course) else None
-    except PermissionDenied as veto:
-        return Decision(granted=False, veto=str(veto))
+        grant_many = _answer_for_many(backend, method)
+        granted = None
+        if grant_many and method == "grants_on":
+            courses = [course for _, _, course in pending]
+            granted = grant_many(pending[0][1], perm, courses)
+        elif grant_many and len(pending) > 1:
+            users = [user for _, user, _ in pending]
+            granted = grant_many(users, perm, pending[0][2])
+        for n, user, course in pending:
+            try:
+                if (
+                    backend.has_perm(user, perm, course)
+                    if granted is None
+                    else (user if method == "grants" else course).pk in granted
+                ):
+                    decisions[n] = _GRANTED
+            except PermissionDenied as veto:
+                decisions[n] = Decision(granted=False, veto=str(veto))
+    return [decisions.get(n, _DENIED) for n in range(len(cases))]
 
 
 def _answer_for_many(backend: PermissionBackend, name: str) -> Any:

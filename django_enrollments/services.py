@@ -1,4 +1,4 @@
-"""The one object that host code holds."""
+"""The service, for host code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from django_enrollments.core.course_info import (
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import proctored_modes
-from django_enrollments.core.selectors import searchable
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lock_enrollment,
@@ -36,6 +35,7 @@ from django_enrollments.core.transactions import (
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from django_enrollments.models.fields import searchable
 from django_enrollments.text import is_storable
 from django_enrollments.users import email_field, get_user_by_key
 
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
         ExplanationDict,
     )
 
-#: How many courses are read at once.
+#: Number of courses per query.
 COURSES_PER_BATCH = 500
 
 
 class EnrollmentsService:
     """
-    Enrollments for host code: users and courses in, instances out.
+    The enrollments, for host code: takes and returns instances.
 
-    Users are instances or primary keys, courses instances or course ids. Every change
-    takes ``actor``, ``reason`` and ``source`` for the history, and ``at`` for imports
-    of what happened earlier. Stateless; make as many as you like.
+    Users are instances or primary keys; courses are instances or course ids. All
+    changes take ``actor``, ``reason`` and ``source`` for the history, and ``at`` for
+    imports. A service has no state.
     """
 
     def get_active_enrollments_by_course(
@@ -72,7 +72,7 @@ class EnrollmentsService:
         Return the active enrollments of a course (SVC-01).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
 
         Returns:
             A queryset; empty for an unknown course.
@@ -87,7 +87,7 @@ class EnrollmentsService:
         Return a user's active enrollment in a course, or ``None`` (SVC-02).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
             user_id: Primary key of the user.
 
         Raises:
@@ -104,15 +104,15 @@ class EnrollmentsService:
         self, course_id: object, text_search: str | None = None
     ) -> CourseEnrollmentQuerySet | None:
         """
-        Return the enrollments whose learners may sit proctored exams (SVC-04…08).
+        Return the enrollments whose learners can take proctored exams (SVC-04…08).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
             text_search: Part of a username or e-mail address, in any case.
 
         Returns:
-            A queryset with users, by user, evaluated in one query; ``None`` when the
-            course is unknown or has no proctored exams.
+            A queryset with users, ordered by user, evaluated in one query; ``None`` if
+            the course is unknown or has no proctored exams.
         """
         with one_call() as call:
             offer = find_offer(course_id, call)
@@ -140,33 +140,34 @@ class EnrollmentsService:
         at: datetime | None = None,
     ) -> CourseEnrollment:
         """
-        Enroll a learner by the learner's rules; one already in stays as they are.
+        Enroll a learner. An enrolled learner is not changed.
 
         Args:
             user: The learner.
             course: The course.
-            mode: Mode slug; ``None`` for the default (MODE-06).
-            force: Whether window and invitations are lifted.
-            over_capacity: Whether seats are; the reason tells so when none is given.
+            mode: Mode slug; ``None`` for the default mode (MODE-06).
+            force: Whether to lift the window and invitations.
+            over_capacity: Whether to lift the number of seats. The reason is
+                ``over_capacity`` if none is given.
             attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
-            enterprise_uuid: The enterprise customer behind it, if any.
+            enterprise_uuid: The enterprise customer, if any.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
-            at: When, aware; the clock is read when ``None``.
+            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
-            The enrollment, new, re-activated or as it was.
+            The new, reactivated or unchanged enrollment.
 
         Raises:
             UserNotFoundError: There is no such user.
             CourseNotFoundError: There is no such course.
-            CourseModeNotFoundError: The course does not offer the mode now.
-            CourseEnrollmentClosedError: The learner may not enroll now.
-            CourseEnrollmentFullError: No seat is left.
+            CourseModeNotFoundError: The course does not offer the mode.
+            CourseEnrollmentClosedError: The learner cannot enroll now.
+            CourseEnrollmentFullError: The course has no free seat.
             EnrollmentNotAllowed: A filter or permission backend vetoed.
-            InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
-            TypeError: The actor is no user, nor the primary key of one.
+            InvalidEnrollmentAttribute: An attribute is incomplete, or cannot be stored.
+            TypeError: The actor is neither a user nor the primary key of one.
         """
         outcome = _enroll(
             user,
@@ -199,40 +200,40 @@ class EnrollmentsService:
         at: datetime | None = None,
     ) -> CourseEnrollment:
         """
-        Bring a learner into the state that a program knows they should be in.
+        Create or change an enrollment so that it has the given state.
 
-        Afterwards the learner is active, in ``mode`` and with ``attributes`` where
-        those are given, whatever was before. Calling it again changes and records
-        nothing. It refuses as :meth:`enroll` does (contract §5).
+        Afterwards it is active, with ``mode`` and ``attributes`` if they are given.
+        Another call with the same arguments changes nothing. The rules are those of
+        :meth:`enroll` (contract §5).
 
         Args:
             user: The learner.
             course: The course.
-            mode: Mode slug; ``None`` keeps that of an active learner, and is the
-                default for all others (MODE-06).
-            attributes: Dictionaries with ``namespace``, ``name`` and ``value``, which
-                replace those of the enrollment; ``None`` leaves them.
-            force: Whether window and invitations are lifted.
-            over_capacity: Whether seats are; the reason is ``over_capacity`` when none
-                is given.
-            enterprise_uuid: The enterprise customer behind it, if any.
+            mode: Mode slug; ``None`` keeps the mode of an active enrollment, and is the
+                default mode otherwise (MODE-06).
+            attributes: Dictionaries with ``namespace``, ``name`` and ``value`` that
+                replace all attributes; ``None`` keeps them.
+            force: Whether to lift the window and invitations.
+            over_capacity: Whether to lift the number of seats. The reason is
+                ``over_capacity`` if none is given.
+            enterprise_uuid: The enterprise customer, if any.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
-            at: When, aware; the clock is read when ``None``.
+            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
-            The enrollment, active.
+            The active enrollment.
 
         Raises:
             UserNotFoundError: There is no such user.
             CourseNotFoundError: There is no such course.
-            CourseModeNotFoundError: The course does not offer the mode now.
-            CourseEnrollmentClosedError: The learner may not enroll now.
-            CourseEnrollmentFullError: No seat is left.
+            CourseModeNotFoundError: The course does not offer the mode.
+            CourseEnrollmentClosedError: The learner cannot enroll now.
+            CourseEnrollmentFullError: The course has no free seat.
             EnrollmentNotAllowed: A filter or permission backend vetoed.
-            InvalidEnrollmentAttribute: An attribute lacks a part, or cannot be stored.
-            TypeError: The actor is no user, nor the primary key of one.
+            InvalidEnrollmentAttribute: An attribute is incomplete, or cannot be stored.
+            TypeError: The actor is neither a user nor the primary key of one.
         """
         using = write_alias()
 
@@ -268,26 +269,27 @@ class EnrollmentsService:
         at: datetime | None = None,
     ) -> CourseEnrollment:
         """
-        Take a learner out of a course; one already out stays as they are.
+        Unenroll a learner. An inactive enrollment is not changed.
 
         Args:
             user: The learner.
-            course: The course; a deleted one by its id, where the id is its key.
-            skip_refund: Whether receivers are to skip the refund.
+            course: The course. For a deleted course, its id, if the id is the primary
+                key.
+            skip_refund: Whether receivers should skip the refund.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
-            at: When, aware; the clock is read when ``None``.
+            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
-            The enrollment, inactive.
+            The inactive enrollment.
 
         Raises:
             UserNotFoundError: There is no such user.
-            CourseNotFoundError: There is no such course, nor an enrollment in it.
-            EnrollmentNotFoundError: The learner has never been in the course.
+            CourseNotFoundError: There is no such course, and no enrollment in it.
+            EnrollmentNotFoundError: The learner has no enrollment in the course.
             EnrollmentNotAllowed: A filter vetoed.
-            TypeError: The actor is no user, nor the primary key of one.
+            TypeError: The actor is neither a user nor the primary key of one.
         """
         origin = origin_of(actor=actor, source=source, reason=reason)
         with writing_call(at) as (call, using):
@@ -313,17 +315,17 @@ class EnrollmentsService:
         at: datetime | None = None,
     ) -> CourseEnrollment:
         """
-        Move an enrollment, active or not, to another mode of its course.
+        Change the mode of an enrollment, active or not.
 
         Args:
             user: The learner.
             course: The course.
             mode: Mode slug.
-            include_expired: Whether expired modes count as offered.
+            include_expired: Whether expired modes are allowed.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
-            at: When, aware; the clock is read when ``None``.
+            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
             The enrollment in its new mode.
@@ -331,10 +333,10 @@ class EnrollmentsService:
         Raises:
             UserNotFoundError: There is no such user.
             CourseNotFoundError: There is no such course.
-            CourseModeNotFoundError: The course does not offer the mode now.
-            EnrollmentNotFoundError: The learner has never been in the course.
+            CourseModeNotFoundError: The course does not offer the mode.
+            EnrollmentNotFoundError: The learner has no enrollment in the course.
             EnrollmentNotAllowed: A filter vetoed.
-            TypeError: The actor is no user, nor the primary key of one.
+            TypeError: The actor is neither a user nor the primary key of one.
         """
         origin = origin_of(actor=actor, source=source, reason=reason)
         with writing_call(at) as (call, using):
@@ -355,11 +357,9 @@ class EnrollmentsService:
 
     def is_enrolled(self, user: Any, course: Any) -> bool:
         """
-        Return whether a user is in a course now.
+        Return whether a user has an active enrollment in a course.
 
-        Args:
-            user: The user; an anonymous one is in no course.
-            course: The course; an unknown one has no learners.
+        It is false for an anonymous user and for an unknown course.
         """
         enrollments = CourseEnrollment.objects.using(read_alias()).in_course(course)
         try:
@@ -421,35 +421,35 @@ class EnrollmentsService:
         at: datetime | None = None,
     ) -> list[BulkResultDict] | Iterator[BulkResultDict]:
         """
-        Enroll or unenroll many users, as :func:`django_enrollments.api.bulk_enroll`.
+        Enroll or unenroll many users, like :func:`django_enrollments.api.bulk_enroll`.
 
         Args:
             course: The course.
-            users: The learners, read as the batches need them.
-            mode: Mode slug for all; ``None`` for the default.
-            stream: Whether to work through a batch only when its first result is
-                asked for, and keep nothing.
+            users: The learners, read batch by batch.
+            mode: Mode slug for all learners; ``None`` for the default mode.
+            stream: Whether to return an iterator that processes a batch when its first
+                result is requested, and keeps no results.
             action: ``enroll`` or ``unenroll``.
-            force: Whether window and invitations are lifted.
-            over_capacity: Whether seats are.
-            skip_refund: Whether receivers are to skip the refunds.
+            force: Whether to lift the window and invitations.
+            over_capacity: Whether to lift the number of seats.
+            skip_refund: Whether receivers should skip the refunds.
             actor: The acting user, as an instance or primary key.
             reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or another word.
-            at: When, aware; the clock is read when ``None``, in a stream for each
-                batch.
+            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
+            at: Aware datetime of the changes; ``None`` for now, in a stream the time of
+                each batch.
 
         Returns:
-            One result per user, in order; ``identifier`` is the username of an
-            instance, or the key as given.
+            One result per user, in order. ``identifier`` is the username of an
+            instance, or the given key.
 
         Raises:
             CourseNotFoundError: There is no such course.
-            CourseModeNotFoundError: The course does not offer the mode now.
+            CourseModeNotFoundError: The course does not offer the mode.
             CourseEnrollmentError: The action is unknown.
-            TypeError: The users are one string rather than a list,
-                or the actor is no user, nor the primary key of one.
-            django.db.Error: As :func:`django_enrollments.api.bulk_enroll` raises it.
+            TypeError: The users are a string instead of a list, or the actor is neither
+                a user nor the primary key of one.
+            django.db.Error: As in :func:`django_enrollments.api.bulk_enroll`.
         """
         if isinstance(users, str | bytes):
             raise TypeError("users is a list; wrap a single one in [ ].")
@@ -471,12 +471,12 @@ class EnrollmentsService:
         self, user: Any, course: Any, mode: str | None = None
     ) -> ExplanationDict:
         """
-        Return whether a user may enroll, as ``api.explain_enrollment``.
+        Return whether a user can enroll, like ``api.explain_enrollment``.
 
         Args:
             user: The user.
             course: The course.
-            mode: Mode slug asked for; ``None`` for the default (MODE-06).
+            mode: Mode slug; ``None`` for the default mode (MODE-06).
 
         Raises:
             UserNotFoundError: There is no such user.
@@ -493,24 +493,23 @@ class EnrollmentsService:
         self, user: Any, courses: Iterable[Any], mode: str | None = None
     ) -> dict[str, ExplanationDict]:
         """
-        Return what :meth:`explain` returns for each of many courses (contract §5).
+        Return the result of :meth:`explain` for each of many courses (contract §5).
 
-        Takes as many statements for 500 courses as for one, those of filters and of
-        permission backends of the host aside.
+        The number of statements is the same for 1 and for 500 courses, not counting
+        those of the host's filters and permission backends.
 
         Args:
             user: The user.
-            courses: The courses, instances and course ids in any mixture.
-            mode: Mode slug asked for in each; ``None`` for the default (MODE-06).
+            courses: Courses, as instances or course ids.
+            mode: Mode slug; ``None`` for the default mode (MODE-06).
 
         Returns:
-            A dictionary by course id, in the order of the courses, each once.
+            A dictionary by course id, in the order of the courses.
 
         Raises:
             UserNotFoundError: There is no such user.
-            CourseNotFoundError: One of the courses does not exist; nothing is returned
-                about the others.
-            TypeError: The courses are one string rather than a list.
+            CourseNotFoundError: One of the courses does not exist.
+            TypeError: The courses are a string instead of a list.
         """
         if isinstance(courses, str | bytes):
             raise TypeError("courses is a list; wrap a single one in [ ].")

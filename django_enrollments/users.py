@@ -117,23 +117,20 @@ def find_users_by_name(
     return _found(wanted, by_name)
 
 
-def find_names(usernames: Iterable[object]) -> dict[Any, str]:
+def find_user_keys(usernames: Iterable[object]) -> set[Any]:
     """
-    Return the users with these names, in one query and without instances.
+    Return the primary keys of the users with these names, in one query.
 
     Args:
         usernames: Names; what cannot be one is passed over.
-
-    Returns:
-        Their names by primary key.
     """
     wanted = _find_usernames(usernames)
     if not wanted:
-        return {}
+        return set()
     field = get_user_model().USERNAME_FIELD
     users = _named(wanted, None).values_list("pk", field)
-    by_name = {str(name): (key, str(name)) for key, name in users}
-    return dict(_found(wanted, by_name).values())
+    by_name = {str(name): key for key, name in users}
+    return {*_found(wanted, by_name).values()}
 
 
 def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:
@@ -208,6 +205,12 @@ def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any
         return {}
     found = _users(using).in_bulk({*given.values()})
     return {key: found[stored] for key, stored in given.items() if stored in found}
+
+
+def email_of(user: Any) -> str:
+    """Return the stored form of a user's e-mail address, ``""`` for none."""
+    field = getattr(get_user_model(), "get_email_field_name", lambda: "email")()
+    return normalize_email(str(getattr(user, field, None) or ""))
 
 
 def email_field() -> str | None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run Django's commands, and ``demo``, on the example project."""
+"""Run the commands of the example project."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 
 
 def main() -> None:
-    """Hand the command line to Django."""
+    """Pass the command line to Django."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:
         raise SystemExit(
-            "Django is not installed here; `make demo` installs what is needed."
+            "Django is not installed here; `make demo` installs it."
         ) from error
     execute_from_command_line(sys.argv)
 

@@ -39,7 +39,7 @@ def is_default_host() -> bool:
 
 
 def username(name: str) -> str:
-    """Return what ``get_username()`` of ``make_user(name)`` gives in this host."""
+    """Return the result of ``get_username()`` of ``make_user(name)`` in this host."""
     return name if is_default_host() else f"{name}@example.org"
 
 

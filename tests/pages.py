@@ -1,18 +1,18 @@
 """
-Run the commands and code of the README and the documentation.
+Runs the samples of the README and the documentation.
 
-A fenced block is taken by its language and its first line:
+The language and the first line of a fenced block decide:
 
-- ``python``: run; with ``>>>`` prompts, its output is compared as well. A first line
-  such as ``# school/filters.py`` makes it that file of the reader's project, and
-  ``# school/settings.py, at the end`` adds to it.
-- ``text`` with a caption: that file.
-- ``console``: its commands are run and, where they have prompts, their output compared.
-- ``json`` with a URL as its caption: what the running site answers there.
+- ``python``: The code is run. With ``>>>`` prompts, its output is compared. A first
+  line such as ``# school/filters.py`` writes that file of the project, and
+  ``# school/settings.py, at the end`` appends to it.
+- ``text`` with a caption: The file with that name is written.
+- ``console``: The commands are run. With prompts, their output is compared.
+- ``json`` with a URL as caption: The response of the running site is compared.
 
-In expected output, ``...`` matches anything. All blocks of a page build on each
-other. The how-to pages run inside the default test host; where a page describes a
-whole project, that project is made in a folder of its own.
+In expected output, ``...`` matches anything. The blocks of a page run one after the
+other. The how-to pages run in the default test host. A page that describes a whole
+project runs in a new project.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"# (?P<path>[\w/]+\.py)(?P<added>, at the end)?\n")
-#: Commands that need a network, or that tests do in another way.
-_SKIPPED = re.compile(r"make |.*pip install|python -m venv|.*activate")
+#: Commands that are not run: they need a network or another environment.
+_PASSED_OVER = re.compile(r"make |.*pip install|python -m venv|.*activate")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Block:
 
     @property
     def file(self) -> tuple[str, bool] | None:
-        """The file it holds, and whether it goes to the end of it."""
+        """The path of a file block, and whether to append to the file."""
         if self.language == "text" and self.caption:
             return self.caption, False
         match = self.language == "python" and _FILE.match(self.text)
@@ -89,7 +89,7 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def read_commands(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each command of a block with its output, ``None`` without prompts."""
+    """Yield the commands of a console block, with output if there are prompts."""
     if not text.startswith("$ "):
         yield from ((command, None) for command in text.splitlines())
         return
@@ -117,16 +117,16 @@ def run_python(block: Block, page: str, names: dict[str, Any]):
     session = doctest.DocTestParser().get_doctest(
         block.text, names, page, page, block.line
     )
-    output = io.StringIO()
+    said = io.StringIO()
     runner = doctest.DocTestRunner(optionflags=FLAGS)
-    failed, tried = runner.run(session, out=output.write, clear_globs=False)
+    failed, tried = runner.run(session, out=said.write, clear_globs=False)
     names.update(session.globs)
     assert tried
-    assert not failed, output.getvalue()
+    assert not failed, said.getvalue()
 
 
 def open_databases(databases: dict[str, Any]):
-    """Connect with settings that a running process cannot adopt."""
+    """Connect to databases whose settings the running process cannot use."""
     for connection in ConnectionHandler(databases).all():
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -134,7 +134,7 @@ def open_databases(databases: dict[str, Any]):
 
 
 class Reader:
-    """Follows a how-to page, in the test host."""
+    """Runs the blocks of a how-to page in the test host."""
 
     def __init__(self, page: str, folder: Path, settings):
         self.page = page
@@ -179,17 +179,17 @@ class Reader:
     def run_commands(self, block: Block):
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
-            output = io.StringIO()
+            said = io.StringIO()
             if words[0] == "cat":
-                output.write((self.folder / words[1]).read_text(encoding="utf-8"))
+                said.write((self.folder / words[1]).read_text(encoding="utf-8"))
             else:
                 assert words[:2] == ["python", "manage.py"], command
                 try:
-                    call_command(*words[2:], stdout=output, stderr=output)
+                    call_command(*words[2:], stdout=said, stderr=said)
                 except CommandError as error:
                     # As manage.py prints it.
-                    output.write(f"{type(error).__name__}: {error}\n")
-            assert_output(wanted, output.getvalue(), f"{self.page}: {command}")
+                    said.write(f"{type(error).__name__}: {error}\n")
+            assert_output(wanted, said.getvalue(), f"{self.page}: {command}")
 
     def forget(self):
         for name in self.modules:
@@ -197,7 +197,7 @@ class Reader:
 
 
 class Project:
-    """Follows a page in a folder of its own, as a reader would."""
+    """Runs the blocks of a page in a new folder."""
 
     def __init__(self, page: str, folder: Path):
         self.page = page
@@ -224,7 +224,7 @@ class Project:
             if block.language == "console":
                 self.run_commands(block)
             elif block.language == "json" and "http" in block.caption:
-                self.request_page(block)
+                self.ask_site(block)
         if session:
             self.run_session(session)
 
@@ -237,13 +237,13 @@ class Project:
     def run_commands(self, block: Block):
         for command, wanted in read_commands(block.text):
             words = shlex.split(command)
-            if _SKIPPED.match(command):
+            if _PASSED_OVER.match(command):
                 continue
             if words[0] == "cd":
                 self.folder = self.folder / words[1]
             elif "runserver" in words:
                 self.start_server()
-            elif words[-1] != "shell":  # The next block is typed there.
+            elif words[-1] != "shell":  # What is typed there comes next.
                 done = self.run(*words)
                 assert_output(wanted, done, f"{self.page}: {command}")
 
@@ -258,11 +258,11 @@ class Project:
             text=True,
             timeout=120,
         )
-        assert done.returncode == 0 or done.stdout, f"{words} failed without output"
+        assert done.returncode == 0 or done.stdout, f"{words} failed without a word"
         return done.stdout
 
     def run_session(self, blocks: list[Block]):
-        """Run the blocks of one shell in one process of the project."""
+        """Run the blocks of one shell in one process."""
         script = [
             "import django",
             "django.setup()",
@@ -296,14 +296,14 @@ class Project:
             stderr=subprocess.DEVNULL,
         )
 
-    def request_page(self, block: Block):
+    def ask_site(self, block: Block):
         url = block.caption.replace(":8000", f":{self.port}")
-        # The header of a browser.
+        # As a browser asks.
         request = Request(url, headers={"Accept": "text/html,*/*;q=0.8"})  # noqa: S310
         for _ in range(100):
             try:
-                with urlopen(request, timeout=20) as response:  # noqa: S310 - ourselves.
-                    got = json.load(response)
+                with urlopen(request, timeout=20) as answer:  # noqa: S310 - ourselves.
+                    got = json.load(answer)
                 break
             except URLError as error:
                 if not isinstance(error.reason, ConnectionRefusedError):

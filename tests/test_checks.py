@@ -1,4 +1,4 @@
-"""System checks, each told by its id, and what happens when Django starts."""
+"""System checks by their ids, and the start of Django."""
 
 from __future__ import annotations
 
@@ -31,29 +31,31 @@ DOTTED = {
 #: The methods that classes need, by the setting that names them.
 METHODS = {name: one.method for name, one in SETTINGS.items() if one.method}
 
-#: What no setting takes.
+#: A value that no setting takes.
 WRONG = object()
+
+MODES = "ENROLLMENTS_SELF_SERVICE_MODES"
 
 registered: list[tuple[str, Any]] = []
 
 
-def register(name: str, service: Any) -> None:
-    """Be a proctoring runtime."""
+def register(name, service):
+    """Register a service, as a proctoring runtime does."""
     registered.append((name, service))
 
 
 class Idle:
-    """Has none of the methods that any backend needs."""
+    """A class without a method of any backend."""
 
 
 class Demanding:
-    """Has every method, but cannot be made without being asked for something."""
+    """A class with every method whose constructor has an argument."""
 
-    def __init__(self, price: int) -> None:
+    def __init__(self, price):
         self.price = price
 
-    def work(self) -> None:
-        """Do everything that any backend does."""
+    def work(self):
+        """Replace the method of any backend."""
 
     add_user = authenticate = find_retiring_user = has_perm = work
     record_enrollment = send = set_opt_in = sources = work
@@ -72,12 +74,12 @@ class AdapterToNowhere(Adapter):
     end = 7
     self_paced = None
 
-    def display_name(self, course: Any) -> str:
+    def display_name(self, course):
         return "A method may say anything."
 
 
 class AdapterByMethod(Adapter):
-    def course_id(self, course: Any) -> str:
+    def course_id(self, course):
         return "x"
 
 
@@ -115,31 +117,38 @@ class AdapterOfAuthor(CourseAdapter):
     end = "action_time__year"
 
 
-def ids(found: list[django_checks.CheckMessage]) -> list[str]:
+def ids(found):
     return [one.id.removeprefix("django_enrollments.") for one in found]
 
 
-def every_check() -> list[django_checks.CheckMessage]:
+def every_check():
     return [one for check in checks.CHECKS for one in check()]
+
+
+def only(found, id_, *texts, level=django_checks.ERROR):
+    """Assert that a check has found one thing whose message has some texts."""
+    (one,) = found
+    assert (ids([one]), one.level) == ([id_], level)
+    for text in texts:
+        assert text in one.msg
+    assert one.hint
+    return one
 
 
 class TestEveryCheck:
     def test_finds_nothing_in_this_host(self):
         assert every_check() == []
 
-    def test_is_registered(self):
+    def test_is_registered_and_runs_under_the_tag_of_the_app(self, settings):
         registry = django_checks.registry.registry.get_checks()
-
-        assert {*checks.CHECKS} <= {*registry}
-
-    def test_runs_under_the_tag_of_the_app(self, settings):
         settings.ENROLLMENTS_API_KEYS = [""]
 
         found = django_checks.run_checks(tags=["django_enrollments"])
 
+        assert {*checks.CHECKS} <= {*registry}
         assert ids(found) == ["W002"]
 
-    def test_carries_message_and_hint(self, settings):
+    def test_has_message_and_hint(self, settings):
         settings.ENROLLMENTS_MODES = []
         settings.ENROLLMENTS_API_KEYS = ["", "key"]
         settings.ENROLLMENTS_COURSE_MODEL = "nowhere.Course"
@@ -150,22 +159,9 @@ class TestEveryCheck:
 
         found = every_check()
 
-        assert sorted(ids(found)) == [
-            "E001",
-            "E002",
-            "E003",
-            "E006",
-            "E007",
-            "W001",
-            "W002",
-        ]
+        expected = ["E001", "E002", "E003", "E006", "E007", "W001", "W002"]
+        assert sorted(ids(found)) == expected
         assert all(one.msg and one.hint for one in found)
-
-    def test_is_listed_in_the_table_of_the_module(self):
-        for number in range(1, 9):
-            assert f"django_enrollments.E00{number} " in checks.__doc__
-        for number in ("W001", "W002", "W003"):
-            assert f"django_enrollments.{number} " in checks.__doc__
 
 
 class TestCheckNames:
@@ -178,37 +174,22 @@ class TestCheckNames:
         ],
     )
     def test_w001_suggests_the_nearest_name(self, settings, written, meant):
-        setattr(settings, written, "anything")
-
-        (found,) = checks.check_names()
-
-        assert found.id == "django_enrollments.W001"
-        assert found.level == django_checks.WARNING
-        assert written in found.msg
-        assert meant in found.hint
-
-    def test_w001_is_silent_about_names_that_exist(self, settings):
         for name, setting in SETTINGS.items():
             setattr(settings, name, setting.default)
-
         assert checks.check_names() == []
+
+        setattr(settings, written, "anything")
+
+        level = django_checks.WARNING
+        found = only(checks.check_names(), "W001", written, level=level)
+        assert meant in found.hint
 
 
 class TestCheckTypes:
-    @pytest.mark.parametrize("name", sorted(SETTINGS))
-    def test_e001_names_setting_and_value(self, settings, name):
-        setattr(settings, name, WRONG)
-
-        (found,) = checks.check_types()
-
-        assert found.id == "django_enrollments.E001"
-        assert found.level == django_checks.ERROR
-        assert name in found.msg
-        assert (repr(WRONG) in found.msg) is (name != "ENROLLMENTS_API_KEYS")
-
     @pytest.mark.parametrize(
         ("name", "value"),
         [
+            *((name, WRONG) for name in sorted(SETTINGS)),
             ("ENROLLMENTS_PERMISSION_BACKENDS", "a.bare.string"),
             ("ENROLLMENTS_FILTERS", "a.bare.string"),
             ("ENROLLMENTS_SELF_SERVICE_MODES", "audit"),
@@ -219,52 +200,35 @@ class TestCheckTypes:
             ("ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS", True),
             ("ENROLLMENTS_INVITE_ONLY", "False"),
             ("ENROLLMENTS_PROCTORING_BACKENDS", {"null": {"allow_honor_mode": "no"}}),
+            ("ENROLLMENTS_API_KEYS", "top-secret"),
+            ("ENROLLMENTS_API_KEYS", ["top-secret", 7]),
         ],
     )
-    def test_e001_refuses(self, settings, name, value):
+    def test_e001_shows_setting_and_value_but_no_api_key(self, settings, name, value):
         setattr(settings, name, value)
 
-        (found,) = checks.check_types()
+        found = only(checks.check_types(), "E001", name)
 
-        assert found.id == "django_enrollments.E001"
-        assert repr(value) in found.msg
-
-    @pytest.mark.parametrize("value", ["top-secret", ["top-secret", 7]])
-    def test_e001_never_shows_an_api_key(self, settings, value):
-        settings.ENROLLMENTS_API_KEYS = value
-
-        (found,) = checks.check_types()
-
-        assert "ENROLLMENTS_API_KEYS" in found.msg
+        assert (repr(value) in found.msg) is (name != "ENROLLMENTS_API_KEYS")
         assert "top-secret" not in f"{found.msg} {found.hint}"
-
-    def test_e001_shows_the_default_as_an_example(self, settings):
-        settings.ENROLLMENTS_SELF_SERVICE_MODES = "audit"
-
-        (found,) = checks.check_types()
-
-        assert "ENROLLMENTS_SELF_SERVICE_MODES = ['audit', 'honor']" in found.hint
+        assert name != MODES or f"{MODES} = ['audit', 'honor']" in found.hint
 
 
-@pytest.mark.parametrize("name", sorted(DOTTED))
 class TestCheckPaths:
-    def point(self, settings: Any, name: str, path: str) -> None:
+    def point(self, settings, name, path):
         setattr(settings, name, [path] if DOTTED[name] else path)
 
+    @pytest.mark.parametrize("name", sorted(DOTTED))
     @pytest.mark.parametrize(
         "path", ["nowhere.Thing", f"{HERE}.Missing", "plain_word", ".", "..a.b"]
     )
-    def test_e002_names_setting_and_path(self, settings, name, path):
+    def test_e002_shows_setting_and_path(self, settings, name, path):
         self.point(settings, name, path)
 
-        (found,) = checks.check_paths()
+        only(checks.check_paths(), "E002", name, repr(path))
 
-        assert found.id == "django_enrollments.E002"
-        assert found.level == django_checks.ERROR
-        assert name in found.msg
-        assert repr(path) in found.msg
-
-    def test_e002_tells_what_the_module_raised(
+    @pytest.mark.parametrize("name", sorted(DOTTED))
+    def test_e002_shows_the_error_of_a_module(
         self, settings, name, tmp_path, monkeypatch
     ):
         (tmp_path / "failing_module.py").write_text("1 / 0")
@@ -272,29 +236,22 @@ class TestCheckPaths:
         is_module = name == "ENROLLMENTS_DATA_API"
         self.point(settings, name, "failing_module" + ("" if is_module else ".Thing"))
 
-        (found,) = checks.check_paths()
+        only(checks.check_paths(), "E002", "division by zero")
 
-        assert found.id == "django_enrollments.E002"
-        assert "division by zero" in found.msg
-
-    def test_leaves_a_wrong_type_to_e001(self, settings, name):
+    @pytest.mark.parametrize("name", sorted(DOTTED))
+    def test_leave_a_wrong_type_to_e001(self, settings, name):
         setattr(settings, name, WRONG)
 
         assert checks.check_paths() == []
 
-
-class TestCheckWhatPathsNameLacks:
     @pytest.mark.parametrize("name", sorted(METHODS))
     @pytest.mark.parametrize("thing", ["Idle", "Demanding", "not_a_class"])
-    def test_e007_refuses_what_cannot_do_the_job(self, settings, name, thing):
+    def test_e007_shows_the_missing_method(self, settings, name, thing):
         path = f"{HERE}.{thing}"
-        setattr(settings, name, [path] if DOTTED[name] else path)
+        self.point(settings, name, path)
 
-        (found,) = checks.check_paths()
+        found = only(checks.check_paths(), "E007", name, repr(path))
 
-        assert found.id == "django_enrollments.E007"
-        assert name in found.msg
-        assert repr(path) in found.msg
         assert f"{METHODS[name]}()" in found.hint
 
     @pytest.mark.parametrize(
@@ -307,12 +264,7 @@ class TestCheckWhatPathsNameLacks:
     def test_e007_refuses_a_function_that_cannot_be_called(self, settings, name, value):
         setattr(settings, name, value)
 
-        assert ids(checks.check_paths()) == ["E007"]
-
-    def test_takes_filters_that_are_functions_already(self, settings):
-        settings.ENROLLMENTS_FILTERS = [register, f"{HERE}.register"]
-
-        assert checks.check_paths() == []
+        only(checks.check_paths(), "E007")
 
     def test_e006_lists_the_functions_that_a_data_api_lacks(
         self, settings, tmp_path, monkeypatch
@@ -322,12 +274,10 @@ class TestCheckWhatPathsNameLacks:
         monkeypatch.syspath_prepend(tmp_path)
         settings.ENROLLMENTS_DATA_API = "partial_data"
 
-        (found,) = checks.check_paths()
+        only(checks.check_paths(), "E006", "lacks get_user_roles.")
 
-        assert found.id == "django_enrollments.E006"
-        assert found.msg.endswith("lacks get_user_roles.")
-
-    def test_says_nothing_of_a_registrar_without_special_exams(self, settings):
+    def test_allow_functions_and_a_registrar_without_special_exams(self, settings):
+        settings.ENROLLMENTS_FILTERS = [register, f"{HERE}.register"]
         settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = False
         settings.ENROLLMENTS_SERVICE_REGISTRAR = f"{HERE}.register"
 
@@ -337,58 +287,43 @@ class TestCheckWhatPathsNameLacks:
 class TestCheckExtras:
     AUTHENTICATION = "django_enrollments.authentication"
 
-    @pytest.fixture(
-        params=[
+    @pytest.mark.parametrize(
+        ("kind", "library", "extra"),
+        [
             ("JwtAuthentication", "rest_framework_simplejwt", "jwt"),
             ("BearerAuthenticationAllowInactiveUser", "oauth2_provider", "oauth"),
-        ]
+        ],
     )
-    def missing(self, request: Any, monkeypatch: Any) -> tuple[str, str]:
-        """Return a class whose library cannot be imported, and its extra."""
-        kind, library, extra = request.param
+    @pytest.mark.parametrize("by_default", [False, True])
+    def test_e008_shows_the_extra_to_install(
+        self, settings, monkeypatch, kind, library, extra, by_default
+    ):
         for module in [one for one in sys.modules if one.split(".")[0] == library]:
             monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.setitem(sys.modules, library, None)
-        return f"{self.AUTHENTICATION}.{kind}", extra
+        path = f"{self.AUTHENTICATION}.{kind}"
+        name = "ENROLLMENTS_AUTHENTICATION_CLASSES"
+        if by_default:
+            name = "DEFAULT_AUTHENTICATION_CLASSES of REST_FRAMEWORK"
+            settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [path]}
+        else:
+            settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [path]
 
-    def test_e008_tells_what_to_install(self, settings, missing):
-        path, extra = missing
-        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [path]
+        found = only(every_check(), "E008", name, repr(path))
 
-        (found,) = every_check()
-
-        assert found.id == "django_enrollments.E008"
-        assert found.level == django_checks.ERROR
-        assert "ENROLLMENTS_AUTHENTICATION_CLASSES" in found.msg
-        assert repr(path) in found.msg
         assert f'pip install "django-enrollments[{extra}]"' in found.hint
-
-    def test_e008_looks_at_the_defaults_of_rest_framework_too(self, settings, missing):
-        path, extra = missing
-        settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [path]}
-
-        (found,) = every_check()
-
-        assert found.id == "django_enrollments.E008"
-        assert "DEFAULT_AUTHENTICATION_CLASSES of REST_FRAMEWORK" in found.msg
-        assert f"[{extra}]" in found.hint
 
     @pytest.mark.parametrize(
         "value",
         [["nowhere.Thing"], [f"{HERE}.Demanding"], [f"{HERE}.register"], [7], None, 7],
     )
-    def test_leaves_what_else_is_wrong_there_to_others(self, settings, value):
+    def test_leave_other_faults_to_e002_and_e007(self, settings, value):
         settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": value}
+        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = value
 
         assert checks.check_extras() == []
 
-    @pytest.mark.parametrize("path", ["nowhere.Thing", f"{HERE}.Demanding"])
-    def test_leaves_what_is_no_matter_of_extras_to_e002_and_e007(self, settings, path):
-        settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [path]
-
-        assert checks.check_extras() == []
-
-    def test_an_app_that_is_not_installed_is_e007(self, settings):
+    def test_leave_an_app_that_is_not_installed_to_e007(self, settings):
         reason = "The extra oauth is not installed."
         pytest.importorskip("oauth2_provider", reason=reason)
         settings.INSTALLED_APPS = [
@@ -401,24 +336,23 @@ class TestCheckExtras:
 
 
 class TestCheckDatabases:
-    @pytest.fixture(autouse=True)
-    def _atomic_requests(self, monkeypatch):
-        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
-
     @pytest.mark.parametrize(
-        ("mode", "warns"),
+        ("atomic", "mode", "warns"),
         [
-            ({}, True),
-            ({"transaction_mode": None}, True),
-            ({"transaction_mode": "DEFERRED"}, True),
-            ({"transaction_mode": "immediate"}, False),
-            ({"transaction_mode": "EXCLUSIVE"}, False),
+            (True, {}, True),
+            (True, {"transaction_mode": None}, True),
+            (True, {"transaction_mode": "DEFERRED"}, True),
+            (True, {"transaction_mode": "immediate"}, False),
+            (True, {"transaction_mode": "EXCLUSIVE"}, False),
+            (False, None, False),
         ],
     )
-    def test_w003_warns_of_sqlite_whose_requests_begin_as_readers(
-        self, monkeypatch, mode, warns
+    def test_w003_warns_of_atomic_requests_that_begin_by_reading_on_sqlite(
+        self, monkeypatch, atomic, mode, warns
     ):
-        monkeypatch.setitem(connection.settings_dict, "OPTIONS", mode)
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", atomic)
+        if mode is not None:
+            monkeypatch.setitem(connection.settings_dict, "OPTIONS", mode)
 
         found = every_check()
 
@@ -426,56 +360,46 @@ class TestCheckDatabases:
         assert ids(found) == (["W003"] if warns and is_sqlite else [])
         assert all("'default'" in one.msg and "IMMEDIATE" in one.hint for one in found)
 
-    def test_w003_is_silent_without_atomic_requests(self, monkeypatch):
-        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
-
-        assert every_check() == []
-
 
 class TestCheckApiKeys:
     @pytest.mark.parametrize("keys", [[""], ["good", "  "]])
     def test_w002_warns_of_a_blank_key(self, settings, keys):
         settings.ENROLLMENTS_API_KEYS = keys
 
-        (found,) = checks.check_api_keys()
+        found = only(checks.check_api_keys(), "W002", level=django_checks.WARNING)
 
-        assert found.id == "django_enrollments.W002"
-        assert found.level == django_checks.WARNING
         assert "good" not in found.msg
-
-    def test_w002_is_silent_about_good_keys(self, settings):
         settings.ENROLLMENTS_API_KEYS = ["old", "new"]
-
         assert checks.check_api_keys() == []
 
 
 class TestCheckCourseModel:
     @pytest.mark.parametrize("label", ["nowhere.Course", "auth.Nothing", "Course"])
-    def test_e003_names_setting_and_value(self, settings, label):
+    def test_e003_shows_setting_and_value_and_lets_django_start(self, settings, label):
         settings.ENROLLMENTS_COURSE_MODEL = label
 
-        (found,) = checks.check_course_model()
+        apps.get_app_config("django_enrollments").ready()
 
-        assert found.id == "django_enrollments.E003"
-        assert "ENROLLMENTS_COURSE_MODEL" in found.msg
-        assert repr(label) in found.msg
+        only(
+            checks.check_course_model(), "E003", "ENROLLMENTS_COURSE_MODEL", repr(label)
+        )
         assert checks.check_course_adapter() == []
 
 
 class TestCheckCourseAdapter:
-    def use(self, settings: Any, adapter: type) -> None:
+    def use(self, settings, adapter):
         settings.ENROLLMENTS_COURSE_ADAPTER = f"{HERE}.{adapter.__name__}"
 
-    def test_e004_names_every_mapping_that_leads_nowhere(self, settings):
+    def test_e004_shows_every_mapping_that_leads_nowhere(self, settings):
         self.use(settings, AdapterToNowhere)
 
         found = checks.check_course_adapter()
 
         assert ids(found) == ["E004"] * 3
-        told = " ".join(one.msg for one in found)
-        assert f"{HERE}.AdapterToNowhere.org is 'organisation'" in told
-        assert ".start is 'course_id__start'" in told
-        assert ".end is 7" in told
+        messages = " ".join(one.msg for one in found)
+        assert f"{HERE}.AdapterToNowhere.org is 'organisation'" in messages
+        assert ".start is 'course_id__start'" in messages
+        assert ".end is 7" in messages
 
     @pytest.mark.parametrize(
         "adapter",
@@ -491,23 +415,22 @@ class TestCheckCourseAdapter:
     def test_e005_refuses_an_id_that_is_no_unique_text(self, settings, adapter):
         self.use(settings, adapter)
 
-        (found,) = checks.check_course_adapter()
+        found = checks.check_course_adapter()
 
-        assert found.id == "django_enrollments.E005"
-        assert f"{adapter.__name__}.course_id" in found.msg
+        only(found, "E005", f"{adapter.__name__}.course_id")
 
-    def test_follows_paths_through_foreign_keys(self, settings):
+    def test_follow_paths_through_foreign_keys(self, settings):
         settings.ENROLLMENTS_COURSE_MODEL = "admin.LogEntry"
         self.use(settings, AdapterOfAuthor)
 
-        told = {one.msg.partition(" is ")[0] for one in checks.check_course_adapter()}
+        found = {one.msg.partition(" is ")[0] for one in checks.check_course_adapter()}
 
-        names = {name.rpartition(".")[2] for name in told}
+        names = {name.rpartition(".")[2] for name in found}
         assert names >= {"course_id", "org", "end"}
         assert not names & {"display_name", "start"}
 
     @pytest.mark.parametrize("thing", ["nowhere.Adapter", f"{HERE}.Demanding"])
-    def test_leaves_a_bad_path_to_other_checks(self, settings, thing):
+    def test_leave_a_bad_path_to_other_checks(self, settings, thing):
         settings.ENROLLMENTS_COURSE_ADAPTER = thing
 
         assert checks.check_course_adapter() == []
@@ -515,92 +438,60 @@ class TestCheckCourseAdapter:
 
 
 class TestRegisterService:
-    @pytest.fixture(autouse=True)
-    def _nothing_registered(self):
+    @pytest.mark.rule("SVC-09")
+    @pytest.mark.parametrize(
+        ("special_exams", "registrar", "expected"),
+        [
+            (True, f"{HERE}.register", ["enrollments"]),
+            (False, f"{HERE}.register", []),
+            (True, None, []),
+            (True, "nowhere.register", []),
+        ],
+    )
+    def test_registers_the_service_where_there_are_special_exams(
+        self, settings, caplog, special_exams, registrar, expected
+    ):
         registered.clear()
-
-    @pytest.mark.rule("SVC-09")
-    def test_hands_out_the_service_where_there_are_special_exams(self, settings):
-        settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
-        settings.ENROLLMENTS_SERVICE_REGISTRAR = f"{HERE}.register"
+        settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = special_exams
+        settings.ENROLLMENTS_SERVICE_REGISTRAR = registrar
 
         register_service()
 
-        ((name, service),) = registered
-        assert name == "enrollments"
-        assert isinstance(service, EnrollmentsService)
-
-    @pytest.mark.rule("SVC-09")
-    def test_hands_out_nothing_without_special_exams(self, settings):
-        settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = False
-        settings.ENROLLMENTS_SERVICE_REGISTRAR = f"{HERE}.register"
-
-        register_service()
-
-        assert registered == []
-
-    @pytest.mark.rule("SVC-09")
-    def test_hands_out_nothing_without_a_registrar(self, settings):
-        settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
-
-        register_service()
-
-        assert registered == []
-
-    def test_a_registrar_that_cannot_be_imported_stops_nothing(self, settings, caplog):
-        settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
-        settings.ENROLLMENTS_SERVICE_REGISTRAR = "nowhere.register"
-
-        register_service()
-
-        assert "ENROLLMENTS_SERVICE_REGISTRAR" in caplog.text
-        assert ids(checks.check_paths()) == ["E002"]
+        fails = registrar == "nowhere.register"
+        assert [name for name, _ in registered] == expected
+        assert all(isinstance(one, EnrollmentsService) for _, one in registered)
+        assert ("ENROLLMENTS_SERVICE_REGISTRAR" in caplog.text) is fails
+        assert ids(checks.check_paths()) == (["E002"] if fails else [])
 
 
-class TestReady:
-    def test_starts_although_the_course_model_is_not_installed(self, settings):
-        settings.ENROLLMENTS_COURSE_MODEL = "nowhere.Course"
+def test_the_settings_of_this_host_are_those_of_the_contract():
+    names = {name for name in dir(django_settings) if name.startswith("ENROLLMENTS_")}
 
-        apps.get_app_config("django_enrollments").ready()
-
-        assert ids(checks.check_course_model()) == ["E003"]
-
-    def test_knows_every_setting_of_the_contract(self):
-        names = {
-            name for name in dir(django_settings) if name.startswith("ENROLLMENTS_")
-        }
-
-        assert names
-        assert names <= {*SETTINGS}
+    assert names
+    assert names <= {*SETTINGS}
 
 
-class TestLearningBaseUrl:
-    def check(self) -> list[str]:
-        return ids(django_checks.run_checks(databases=["default"]))
-
+class TestCheckLearningBaseUrl:
     @pytest.mark.django_db
-    def test_w004_no_links_although_a_mode_expires(self, settings):
+    def test_w004_warns_where_a_mode_expires_and_mails_have_no_links(self, settings):
         settings.ENROLLMENTS_DEFAULT_MODE = "honor"
-        course = make_course()
-        make_mode(course, "audit", expiration_datetime=NOON)
-        make_mode(course, "honor")
+        course = make_course(modes=["honor"], expired=["audit"])
 
-        assert "W004" not in self.check()
+        def found():
+            return "W004" in ids(django_checks.run_checks(databases=["default"]))
 
+        assert not found()
         make_mode(course, "honor", currency="eur", expiration_datetime=NOON)
-
-        assert "W004" in self.check()
-
+        assert found()
         settings.ENROLLMENTS_LEARNING_BASE_URL = "https://learn.example.org"
-
-        assert "W004" not in self.check()
+        assert not found()
 
     def test_w004_reads_no_database_that_is_not_checked(self):
         assert checks.check_learning_base_url() == []
         assert checks.check_learning_base_url(databases=["other"]) == []
 
     @pytest.mark.django_db
-    def test_w004_passes_before_the_tables_are_there(self, monkeypatch):
+    def test_w004_passes_before_the_tables_exist(self, monkeypatch):
         monkeypatch.setattr(CourseMode._meta, "db_table", "not_migrated")
 
         assert checks.check_learning_base_url(databases=["default"]) == []

@@ -1,4 +1,4 @@
-"""The settings, typed and read live (contract §2), and what text may be (keys)."""
+"""The settings and their types, and what texts, ids and keys may be."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ DEFAULTS: dict[str, Any] = {
     "ENROLLMENTS_LEARNING_BASE_URL": "",
 }
 
-#: Of each setting: values of the right type, values of the wrong type, and what is
+#: Of each setting: values of the right type, values of the wrong type, and the value
 #: used instead of these.
 KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
     "ENROLLMENTS_PERMISSION_BACKENDS": (
@@ -146,7 +146,7 @@ KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
 class TestSettings:
     @pytest.mark.rule("SET-01")
     @pytest.mark.parametrize("name", DEFAULTS)
-    def test_contract_2_has_these_defaults(self, settings: Any, name: str) -> None:
+    def test_has_these_defaults(self, settings, name):
         if not is_default_host():
             # Django reads this setting by itself wherever it is.
             monkey = {"ENROLLMENTS_COURSE_MODEL", "ENROLLMENTS_COURSE_ADAPTER"}
@@ -158,7 +158,7 @@ class TestSettings:
 
         assert getattr(conf, name) == DEFAULTS[name]
 
-    def test_contract_2_names_every_setting(self) -> None:
+    def test_names_every_setting(self):
         assert set(SETTINGS) == {
             *DEFAULTS,
             "ENROLLMENTS_COURSE_ID_PATTERN",
@@ -166,7 +166,7 @@ class TestSettings:
         }
 
     @pytest.mark.parametrize("name", SETTINGS)
-    def test_contract_2_every_setting_is_documented(self, name: str) -> None:
+    def test_every_setting_is_documented(self, name):
         source = inspect.getsource(Settings)
 
         assert re.search(rf"    #: .+\n    {name}\b", source)
@@ -175,9 +175,7 @@ class TestSettings:
         ("name", "value"),
         [(name, value) for name, (right, _, _) in KINDS.items() for value in right],
     )
-    def test_contract_2_a_value_of_the_right_type_is_used_live(
-        self, settings: Any, name: str, value: Any
-    ) -> None:
+    def test_a_value_of_the_right_type_is_used_live(self, settings, name, value):
         setattr(settings, name, value)
 
         assert getattr(conf, name) == value
@@ -191,28 +189,26 @@ class TestSettings:
             for value in wrong
         ],
     )
-    def test_contract_2_one_of_the_wrong_type_never_widens_access(
-        self, settings: Any, name: str, value: Any, safe: Any
-    ) -> None:
+    def test_one_of_the_wrong_type_never_widens_access(
+        self, settings, name, value, safe
+    ):
         setattr(settings, name, value)
 
         assert getattr(conf, name) == safe
         assert SETTINGS[name].raw == value
         assert SETTINGS[name].expected
 
-    def test_contract_2_attributes_required_in_the_wrong_type_are_never_met(
-        self, settings: Any
-    ) -> None:
+    def test_attributes_required_in_the_wrong_type_are_never_met(self, settings):
         settings.ENROLLMENTS_REQUIRED_ATTRIBUTES = {"verified": "order:id"}
 
         assert missing_attributes("verified", [])
 
     @pytest.mark.parametrize("name", SETTINGS)
-    def test_every_default_and_safe_value_has_the_right_type(self, name: str) -> None:
+    def test_every_default_and_safe_value_has_the_right_type(self, name):
         assert SETTINGS[name].is_valid(SETTINGS[name].default)
         assert SETTINGS[name].is_valid(SETTINGS[name].safe)
 
-    def test_a_value_is_validated_once(self, settings: Any, monkeypatch: Any) -> None:
+    def test_a_value_is_validated_once(self, settings, monkeypatch):
         validated = []
         setting = SETTINGS["ENROLLMENTS_DEFAULT_MODE"]
         monkeypatch.setattr(setting, "is_valid", lambda one: not validated.append(one))
@@ -222,9 +218,7 @@ class TestSettings:
         assert validated == ["executive"]
 
     @pytest.mark.parametrize("value", [["audit"], ("audit",)])
-    def test_a_wrong_value_after_a_right_one_is_replaced(
-        self, settings: Any, value: Any
-    ) -> None:
+    def test_a_wrong_value_after_a_right_one_is_replaced(self, settings, value):
         settings.ENROLLMENTS_SELF_SERVICE_MODES = value
         assert value == conf.ENROLLMENTS_SELF_SERVICE_MODES
 
@@ -232,9 +226,7 @@ class TestSettings:
 
         assert conf.ENROLLMENTS_SELF_SERVICE_MODES == []
 
-    def test_a_list_that_changes_in_place_is_validated_again(
-        self, settings: Any
-    ) -> None:
+    def test_a_list_that_changes_in_place_is_validated_again(self, settings):
         settings.ENROLLMENTS_SELF_SERVICE_MODES = modes = ["audit"]
         assert conf.ENROLLMENTS_SELF_SERVICE_MODES == ["audit"]
 
@@ -244,32 +236,36 @@ class TestSettings:
         modes.append(5)
         assert conf.ENROLLMENTS_SELF_SERVICE_MODES == []
 
-    def test_what_stands_in_for_a_filter_refuses(self) -> None:
+    def test_refuse_everything_in_place_of_a_filter(self):
         with pytest.raises(EnrollmentNotAllowed):
             refuse_everything("enroll", user=None)
 
 
 class TestCourseIds:
     @pytest.mark.parametrize(
-        "course_id",
+        ("course_id", "valid"),
         [
-            "course-v1:edX+DemoX+Demo_Course",
-            "edX/DemoX/2014T2",
-            "django-101",
-            "x",
-            "курс",
-            "a" * 255,
-            "!$&'()*;=:@~",
+            *(
+                (course_id, True)
+                for course_id in (
+                    "course-v1:edX+DemoX+Demo_Course",
+                    "edX/DemoX/2014T2",
+                    "django-101",
+                    "x",
+                    "курс",
+                    "a" * 255,
+                    "!$&'()*;=:@~",
+                )
+            ),
+            *(
+                (course_id, False)
+                for course_id in ("", "a b", "a,b", "a?b", "a#b", "a/", "/", "a\t")
+            ),
+            ("a" * 256, False),
         ],
     )
-    def test_contract_2_the_default_pattern_takes_these(self, course_id: str) -> None:
-        assert identifiers.find_course_id(course_id) == course_id
-
-    @pytest.mark.parametrize(
-        "course_id", ["", "a b", "a,b", "a?b", "a#b", "a/", "/", "a" * 256, "a\t"]
-    )
-    def test_contract_2_and_not_these(self, course_id: str) -> None:
-        assert identifiers.find_course_id(course_id) is None
+    def test_match_the_default_pattern(self, course_id, valid):
+        assert identifiers.find_course_id(course_id) == (course_id if valid else None)
 
     @pytest.mark.rule("V1-URL-10")
     @pytest.mark.parametrize(
@@ -286,17 +282,15 @@ class TestCourseIds:
             ("+b+c", False),
         ],
     )
-    def test_the_strict_pattern_wants_three_parts(
-        self, settings: Any, course_id: str, valid: bool
-    ) -> None:
+    def test_have_three_parts_by_the_strict_pattern(self, settings, course_id, valid):
         settings.ENROLLMENTS_COURSE_ID_PATTERN = OPEN_EDX_COURSE_ID_PATTERN
 
         assert (identifiers.find_course_id(course_id) is not None) is valid
 
     @pytest.mark.rule("PROC-06")
-    def test_anything_whose_text_is_the_id_will_do(self) -> None:
+    def test_may_be_the_text_of_any_object(self):
         class Key:
-            def __str__(self) -> str:
+            def __str__(self):
                 return "django-101"
 
         assert identifiers.find_course_id(Key()) == "django-101"
@@ -313,9 +307,7 @@ class TestCourseIds:
             ("a/b/c/d", "", "a/b/c/d"),
         ],
     )
-    def test_contract_9_org_and_run_are_what_the_id_names(
-        self, course_id: str, org: str, run: str
-    ) -> None:
+    def test_name_org_and_run(self, course_id, org, run):
         assert (texts.org_of(course_id), texts.run_of(course_id)) == (
             org,
             run,
@@ -323,17 +315,18 @@ class TestCourseIds:
 
 
 class TestTexts:
-    @pytest.mark.parametrize("text", ["", "a", "ünïcödé 😀", "\n", "\x01"])
-    def test_these_are_stored_as_they_are(self, text: str) -> None:
-        assert texts.is_storable(text)
-
     @pytest.mark.parametrize(
-        "text", [None, 5, b"a", "\x00", "a\x00b", "\udfff", "a\udc80z"]
+        ("text", "storable"),
+        [
+            *((text, True) for text in ("", "a", "ünïcödé 😀", "\n", "\x01")),
+            *((text, False) for text in (None, 5, b"a", "\x00", "a\x00b", "\udfff")),
+            ("a\udc80z", False),
+        ],
     )
-    def test_these_are_not(self, text: Any) -> None:
-        assert not texts.is_storable(text)
+    def test_are_storable_if_every_database_holds_them(self, text, storable):
+        assert texts.is_storable(text) is storable
 
-    def test_a_column_has_its_length(self) -> None:
+    def test_are_storable_up_to_a_length(self):
         assert texts.is_storable("x" * 5, 5)
         assert not texts.is_storable("x" * 6, 5)
 
@@ -353,24 +346,24 @@ class TestTexts:
             ("<ada>", False),
         ],
     )
-    def test_a_username_is_of_this_alphabet(self, text: str, valid: bool) -> None:
+    def test_are_usernames_by_their_characters(self, text, valid):
         assert identifiers.is_username(text) is valid
 
     @pytest.mark.rule("V1-URL-09")
-    def test_another_alphabet_may_be_set(self, settings: Any) -> None:
+    def test_are_usernames_by_the_setting(self, settings):
         settings.ENROLLMENTS_USERNAME_PATTERN = "[a-z]+"
 
         assert identifiers.is_username("ada")
         assert not identifiers.is_username("Ada")
 
     @pytest.mark.rule("ACC-12")
-    def test_addresses_are_compared_in_one_form(self) -> None:
+    def test_are_addresses_in_one_form(self):
         assert texts.normalize_email("  Ada@Example.ORG ") == "ada@example.org"
 
 
 class TestUserKeys:
     @pytest.mark.django_db
-    def test_a_key_or_its_text_is_one(self) -> None:
+    def test_are_keys_or_their_texts(self):
         user = make_user()
 
         assert identifiers.find_user_key(user.pk) == user.pk
@@ -380,10 +373,10 @@ class TestUserKeys:
         "key",
         [None, True, False, 1.0, b"1", "", "nobody", "\x00", "1\x00", [], {}, object()],
     )
-    def test_what_can_be_none_is_none(self, key: Any) -> None:
+    def test_are_none_for_invalid_keys(self, key):
         assert identifiers.find_user_key(key) is None
 
-    def test_a_number_that_no_column_holds_is_none(self) -> None:
+    def test_are_none_for_a_number_that_no_column_holds(self):
         if not is_default_host():
             pytest.skip("Here keys are UUIDs.")
 

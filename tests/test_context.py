@@ -79,7 +79,7 @@ class TestOrigin:
     def test_is_an_api_call_by_default(self):
         assert current_origin() == Origin(actor_id=None, source="api", reason="")
 
-    def test_is_what_is_attributed_until_that_ends(self):
+    def test_is_the_attributed_one_within_a_block(self):
         origin = Origin(5, "rest", "why")
 
         with attributed(origin):

@@ -1,5 +1,5 @@
 """
-The example project, run as its users run it: by its commands, in its own processes.
+The example project, run by its commands in its own processes.
 
 It replays a hundredth of the registrations, together with all that have no date.
 """
@@ -68,7 +68,7 @@ def demo(tmp_path, data):
 
 @pytest.fixture
 def used_demo(demo, finished):
-    """Make a demo that has been run, for a test to do with as it likes."""
+    """Make a demo that has been run, as a copy."""
     source = sqlite3.connect(finished[0].database)
     target = sqlite3.connect(demo.database)
     source.backup(target)
@@ -110,7 +110,7 @@ class TestDemo:
         # 159 days before the first of October.
         assert created["student11391", "AAA-2013J"] == "2013-04-25 00:00:00"
 
-    def test_keeps_registrations_without_a_date_and_says_so(self, finished):
+    def test_keeps_registrations_without_a_date_and_counts_them(self, finished):
         demo, done = finished
 
         undated = [event for event in demo.events() if "not recorded" in event[-1]]

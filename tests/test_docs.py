@@ -1,4 +1,4 @@
-"""What the README and the documentation tell people to type works as they say."""
+"""The commands and examples of the README and the documentation work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / "docs"
 
-#: Pages that make a project of their own.
+#: Pages that create a project.
 PROJECT_PAGES = (
     "tutorial.md",
     "how-to/custom-user.md",
@@ -34,7 +34,7 @@ HOW_TO_PAGES = sorted(
     if page.relative_to(DOCS).as_posix() not in PROJECT_PAGES
 )
 
-#: What the README leaves to its reader, and what must be true in the end.
+#: Objects that the README assumes, and the expected result.
 README_SETUP = """
 from django.contrib.auth.models import User
 from django_enrollments.models import Course
@@ -47,12 +47,12 @@ True
 """
 
 only_default_host = pytest.mark.skipif(
-    not is_default_host(), reason="the pages speak of Django's own user and Course"
+    not is_default_host(), reason="the pages use Django's user model and Course"
 )
 only_once = pytest.mark.skipif(
     not is_default_host()
     or django_settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3",
-    reason="the pages make projects of their own, on SQLite whatever the host has",
+    reason="the pages create projects, on SQLite",
 )
 
 
@@ -76,8 +76,7 @@ def listed_names(page: str) -> set[str]:
 def documented_names(page: str) -> set[str]:
     """Return the names whose docstrings autodoc adds to a page."""
     text = read_reference(page)
-    objects = r"^\.\. auto(?:class|data|function):: (?:\w+\.)*(\w+)"
-    names = {*re.findall(objects, text, re.MULTILINE)}
+    names = set()
     modules = r"^\.\. automodule:: (\S+)\n((?:   .*\n)*)"
     for module, options in re.findall(modules, text, re.MULTILINE):
         members = re.search(r":members:([^:]*)", options)
@@ -86,7 +85,8 @@ def documented_names(page: str) -> set[str]:
             names |= given or public_names(import_module(module))
         left_out = re.search(r":exclude-members:([^:]*)", options)
         names -= {*re.findall(r"\w+", left_out[1])} if left_out else set()
-    return names
+    objects = r"^\.\. auto(?:class|data|function):: (?:\w+\.)*(\w+)"
+    return names | {*re.findall(objects, text, re.MULTILINE)}
 
 
 def public_names(module: ModuleType) -> set[str]:
@@ -106,7 +106,7 @@ def public_names(module: ModuleType) -> set[str]:
 class TestHowToPages:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("page", HOW_TO_PAGES)
-    def test_do_what_they_say(self, page, tmp_path, settings, monkeypatch):
+    def test_do_what_they_describe(self, page, tmp_path, settings, monkeypatch):
         monkeypatch.chdir(tmp_path)
         reader = Reader(page, tmp_path, settings)
         common = read_blocks(DOCS / "how-to" / "index.md")
@@ -122,7 +122,7 @@ class TestHowToPages:
 @pytest.mark.slow
 class TestProjectPages:
     @pytest.mark.parametrize("page", PROJECT_PAGES)
-    def test_make_a_project_that_works(self, page, tmp_path):
+    def test_create_a_working_project(self, page, tmp_path):
         blocks = read_blocks(DOCS / page)
 
         with project(page, tmp_path) as made:
@@ -137,11 +137,11 @@ class TestReadme:
     def test_adds_the_app_to_a_project(self, tmp_path):
         *blocks, last = read_blocks(ROOT / "README.md")
         start = Block("console", "", "$ django-admin startproject mysite .\n", 0)
-        makes_both = Block("python", "", README_SETUP, 0)
-        look = Block("python", "", README_OUTCOME, 0)
+        setup = Block("python", "", README_SETUP, 0)
+        check = Block("python", "", README_OUTCOME, 0)
 
         with project("README.md", tmp_path) as made:
-            made.follow([start, *blocks, makes_both, last, look])
+            made.follow([start, *blocks, setup, last, check])
 
         assert "EnrollmentsService" in last.text
 
@@ -152,7 +152,7 @@ class TestReadme:
 
         assert commands == ["make demo", "make test"]
 
-    def test_links_to_what_is_there(self):
+    def test_links_to_files_that_exist(self):
         text = (ROOT / "README.md").read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
 
@@ -174,6 +174,7 @@ class TestReferencePages:
             "data",
             "errors",
             "models",
+            "payloads",
             "permissions",
             "signals",
         ],

@@ -31,7 +31,7 @@ class TestMakemigrations:
     def test_nothing_is_left_to_make(self):
         call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
-    def test_the_first_needs_what_is_swapped(self):
+    def test_the_first_depends_on_swapped_models(self):
         loader = MigrationLoader(connection)
         own = [key for key in loader.disk_migrations if key[0] == "django_enrollments"]
 

@@ -1,4 +1,4 @@
-"""The names that hosts write in their own code are there (rules NAM)."""
+"""The names that hosts write in their own code."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.stranger.auth import ObjectPermissions, Rules
-from tests.stranger.permissions import GuestList
+from tests.swapped.auth import ObjectPermissions, Rules
+from tests.swapped.permissions import ListedUsers
 from tests.watching import refused, state_of
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.django_db
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 OURS = "django_enrollments.backends.permissions.CourseRoleBackend"
 AUTH = "django_enrollments.backends.permissions.DjangoAuthBackend"
-OTHERS = "tests.stranger.permissions"
+OTHERS = "tests.swapped.permissions"
 
 EVERY = (
     ENROLL_IN_COURSE,
@@ -54,8 +54,8 @@ EVERY = (
 
 @pytest.fixture(autouse=True)
 def _nothing_granted():
-    GuestList.guests = []
-    GuestList.asked = []
+    ListedUsers.users = []
+    ListedUsers.calls = []
     ObjectPermissions.granted = set()
     Rules.granted = set()
 
@@ -146,16 +146,16 @@ class TestCourseRoleBackendKeepsTheContract(ContractOfABackend):
         )
 
 
-class TestGuestListKeepsTheContract(ContractOfABackend):
-    name = "GuestList"
+class TestListedUsersKeepsTheContract(ContractOfABackend):
+    name = "ListedUsers"
     reaches_all_courses = True
 
     def grant(self, user, perm, course):
-        GuestList.guests.append(user)
+        ListedUsers.users.append(user)
 
 
-class TestQuickGuestListKeepsTheContract(TestGuestListKeepsTheContract):
-    name = "QuickGuestList"
+class TestListedUsersAtOnceKeepsTheContract(TestListedUsersKeepsTheContract):
+    name = "ListedUsersAtOnce"
 
 
 class TestDjangoAuthBackendKeepsTheContract(ContractOfABackend):
@@ -165,7 +165,7 @@ class TestDjangoAuthBackendKeepsTheContract(ContractOfABackend):
     def _object_permissions(self, settings):
         settings.AUTHENTICATION_BACKENDS = [
             "django.contrib.auth.backends.ModelBackend",
-            "tests.stranger.auth.ObjectPermissions",
+            "tests.swapped.auth.ObjectPermissions",
         ]
 
     def grant(self, user, perm, course):
@@ -177,9 +177,9 @@ class TestDecisions:
     @pytest.mark.parametrize(
         ("names", "expected"),
         [
-            (("Nobody", "Everybody", "Bouncer"), True),
-            (("Everybody", "GuestList"), True),
-            (("Bouncer", "Everybody"), False),
+            (("GrantsNothing", "GrantsEverything", "Vetoes"), True),
+            (("GrantsEverything", "ListedUsers"), True),
+            (("Vetoes", "GrantsEverything"), False),
             ((OURS,), False),
             ((), False),
         ],
@@ -190,13 +190,13 @@ class TestDecisions:
         use(*names)
 
         assert has_perm(ada, CREATE_ENROLLMENT) is expected
-        assert GuestList.asked == []
+        assert ListedUsers.calls == []
         assert decide([], CREATE_ENROLLMENT) == []
 
     def test_take_one_call_for_many_users_where_a_backend_can(self, use):
-        use("QuickGuestList")
+        use("ListedUsersAtOnce")
         users = make_users(3)
-        GuestList.guests = users[:1]
+        ListedUsers.users = users[:1]
 
         decisions = decide(users, CREATE_ENROLLMENT)
 
@@ -205,16 +205,16 @@ class TestDecisions:
     @pytest.mark.parametrize(
         "backends",
         [
-            f"{OTHERS}.Everybody",
+            f"{OTHERS}.GrantsEverything",
             *(
-                [f"{OTHERS}.Everybody", wrong]
+                [f"{OTHERS}.GrantsEverything", wrong]
                 for wrong in (
                     "no.such.Backend",
                     f"{OTHERS}.NoSuchBackend",
                     "a..b",
                     ".a",
                     "math.pi",
-                    "tests.stranger.broken.Backend",
+                    "tests.swapped.broken.Backend",
                     "datetime.date.today",
                     "collections.OrderedDict",
                 )
@@ -238,21 +238,21 @@ class TestDecisions:
 @pytest.mark.usefixtures("ada")
 class TestEnrollInCourse:
     def test_is_decided_for_the_learner_and_the_hosts_own_course(self, ada, use):
-        use("GuestList")
+        use("ListedUsers")
         course = make_course()
-        GuestList.guests = [ada]
+        ListedUsers.users = [ada]
 
         api.add_enrollment(username("ada"), COURSE_ID)
 
-        assert GuestList.asked == [(ada, ENROLL_IN_COURSE, course)]
-        assert isinstance(GuestList.asked[0][2], get_course_model())
+        assert ListedUsers.calls == [(ada, ENROLL_IN_COURSE, course)]
+        assert isinstance(ListedUsers.calls[0][2], get_course_model())
 
     @pytest.mark.parametrize(
         ("names", "error", "message"),
         [
-            (["Nobody"], CourseEnrollmentClosedError, None),
-            (["Bouncer", OURS], EnrollmentNotAllowed, "Not in these shoes."),
-            (["WordlessBouncer"], EnrollmentNotAllowed, "You may not enroll in"),
+            (["GrantsNothing"], CourseEnrollmentClosedError, None),
+            (["Vetoes", OURS], EnrollmentNotAllowed, "Vetoed."),
+            (["VetoesWithoutReason"], EnrollmentNotAllowed, "You may not enroll in"),
         ],
     )
     def test_is_refused_without_a_grant_or_by_a_veto(
@@ -268,19 +268,19 @@ class TestEnrollInCourse:
         assert reason["message"].startswith(message or "")
 
     def test_opens_a_closed_course(self, use):
-        use("Everybody")
+        use("GrantsEverything")
         make_course(enrollment_end=NOON, invitation_only=True)
 
         assert api.add_enrollment(username("ada"), COURSE_ID)["is_active"]
 
     def test_is_not_needed_to_change_to_leave_or_by_force(self, course, use):
-        use("GuestList")
+        use("ListedUsers")
 
         api.add_enrollment(username("ada"), COURSE_ID, force_enrollment=True)
         api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
         api.update_enrollment(username("ada"), COURSE_ID, is_active=True)
 
-        assert GuestList.asked == []
+        assert ListedUsers.calls == []
 
 
 class TestCourseRoleBackend:
@@ -367,7 +367,7 @@ class TestDjangoAuthBackend:
 
         def choose(*names):
             settings.AUTHENTICATION_BACKENDS = [
-                f"tests.stranger.auth.{one}" for one in names
+                f"tests.swapped.auth.{one}" for one in names
             ]
 
         return choose

@@ -309,6 +309,63 @@ class TestEnroll:
             service.enroll(ada, course)
 
 
+def attributes_of(enrollment):
+    return list(enrollment.attributes.order_by("pk").values(*COLOR))
+
+
+class TestEnsureEnrolled:
+    @pytest.fixture
+    def course(self):
+        return make_course(modes=["audit", "verified"])
+
+    @pytest.mark.parametrize("before", ["nowhere", "audit", "verified", "left"])
+    def test_leaves_the_same_state_whatever_was_before(self, ada, course, before):
+        if before in {"audit", "verified"}:
+            service.enroll(ada, course, before)
+        if before == "left":
+            service.enroll(ada, course)
+            service.unenroll(ada, course)
+
+        row = service.ensure_enrolled(ada, course, "verified", attributes=[COLOR])
+
+        row.refresh_from_db()
+        assert (row.mode, row.is_active) == ("verified", True)
+        assert attributes_of(row) == [COLOR]
+        with nothing_written():
+            service.ensure_enrolled(ada, course, "verified", attributes=[COLOR])
+
+    def test_keeps_mode_and_attributes_that_are_not_given(self, ada, course):
+        service.enroll(ada, course, "verified", attributes=[COLOR])
+
+        with nothing_written():
+            row = service.ensure_enrolled(ada, course)
+        assert (row.mode, attributes_of(row)) == ("verified", [COLOR])
+        row = service.ensure_enrolled(ada, course, attributes=[])
+
+        assert attributes_of(row) == []
+        assert event_types() == ["created"]
+
+    def test_applies_the_rules_of_enroll(self, ada):
+        closed = make_course("closed", invitation_only=True)
+        full = make_course("full", max_student_enrollments_allowed=0)
+
+        with refused(CourseEnrollmentClosedError):
+            service.ensure_enrolled(ada, closed)
+        with refused(CourseEnrollmentFullError):
+            service.ensure_enrolled(ada, full)
+        assert service.ensure_enrolled(ada, closed, force=True).is_active
+        assert service.ensure_enrolled(ada, full, over_capacity=True).is_active
+
+    def test_leaves_mode_and_attributes_where_it_refuses(self, ada, course):
+        row = service.enroll(ada, course, "audit")
+
+        with refused(CourseModeNotFoundError):
+            service.ensure_enrolled(ada, course, "honor", attributes=[COLOR])
+        with refused(InvalidEnrollmentAttribute):
+            service.ensure_enrolled(ada, course, "verified", attributes=[{}])
+        assert attributes_of(row) == []
+
+
 class TestUnenroll:
     @pytest.mark.rule("B-05")
     def test_deactivates_once(self, course):
@@ -327,7 +384,7 @@ class TestUnenroll:
         with nothing_written():
             assert not service.unenroll(learner, course).is_active
 
-    def test_refuses_what_does_not_exist(self, ada, course):
+    def test_refuses_unknown_arguments(self, ada, course):
         for user, where, error in (
             (ada, course, EnrollmentNotFoundError),
             ("nobody", course, UserNotFoundError),
@@ -390,7 +447,7 @@ class TestChangeMode:
 
         assert state_of(ada, course) == ("verified", True)
 
-    def test_refuses_what_does_not_exist(self, ada, course):
+    def test_refuses_unknown_arguments(self, ada, course):
         for user, where, mode, error in (
             (ada, "unknown", "audit", CourseNotFoundError),
             (ada, course, "unknown", CourseModeNotFoundError),
@@ -469,7 +526,7 @@ class TestBulkEnroll:
 
 
 class TestExplain:
-    def test_explains_what_enroll_would_do(self, ada):
+    def test_explains_the_result_of_enroll(self, ada):
         shut = make_course("shut", enrollment_end=NOON)
 
         explained = service.explain(ada.pk, "shut")

@@ -46,7 +46,7 @@ ON_SQLITE = (
     "backends/test_faulty.py",
     "views/test_hostile.py",
     "views/test_throttle.py",
-    "test_openapi.py",
+    "test_schema.py",
     "views/test_privacy.py",
     "hosts/test_routers.py",
     "hosts/test_swapped_projects.py",

@@ -49,7 +49,7 @@ class _Autocomplete(AutocompleteSelect):
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
         """Return the selected options, without values that cannot be keys."""
-        key = self.field.target_field
+        key = self.field.related_model._meta.pk
         return super().optgroups(
             name, [text for text in value if _may_be(key, text)], attr
         )
@@ -128,7 +128,7 @@ class BaseAdmin(ModelAdmin):
         for name, texts in request.GET.lists():
             # The admin's search form validates q.
             if name != "q" and not all(map(is_storable, (name, *texts))):
-                raise BadRequest("A filter holds what no database looks for.")
+                raise BadRequest("A filter contains text that cannot be stored.")
         return super().changelist_view(request, extra_context)
 
     @non_atomic

@@ -1,4 +1,4 @@
-"""How enrollments read a course model that they did not define."""
+"""The course adapter, which maps the fields of a host's course model."""
 
 from __future__ import annotations
 
@@ -22,36 +22,31 @@ if TYPE_CHECKING:
 
 
 class CourseMethod(Protocol):
-    """A method of an adapter; unlike a ``Callable``, it may be overridden by one."""
+    """The type of an adapter's method. A subclass can override it with a method."""
 
     def __call__(self, course: Any, /) -> Any:
-        """
-        Return the value of one name.
-
-        Args:
-            course: An instance of the host's course model.
-        """
+        """Return the value for an instance of the host's course model."""
 
 
-#: What one name of an adapter may be.
+#: The type of an adapter's attributes.
 Source = str | None | CourseMethod
 
 
 @dataclass(frozen=True)
 class CourseFacts:
     """
-    What enrollments know of a course; the fields of ``AbstractCourse``.
+    The data of a course that this app uses: the fields of ``AbstractCourse``.
 
     Attributes:
-        course_id: The id in every URL and payload.
-        org: Organisation, ``""`` when there is none.
-        display_name: Title for people.
-        start: When the course begins, aware; ``None`` is at once.
-        end: When the course ends, aware; ``None`` is never.
-        enrollment_start: When enrollment opens, aware; ``None`` is at once.
-        enrollment_end: When enrollment closes, aware; ``None`` is never.
-        invitation_only: Whether only invited learners may enroll.
-        max_student_enrollments_allowed: Number of seats; ``None`` is no limit.
+        course_id: The id in URLs and payloads.
+        org: The organization, or ``""``.
+        display_name: The title.
+        start: Aware datetime of the start; ``None`` without one.
+        end: Aware datetime of the end; ``None`` without one.
+        enrollment_start: Aware datetime at which enrollment opens, or ``None``.
+        enrollment_end: Aware datetime at which enrollment closes, or ``None``.
+        invitation_only: Whether only invited learners can enroll.
+        max_student_enrollments_allowed: Number of seats; ``None`` for no limit.
         self_paced: Whether learners set their own pace.
         enable_proctored_exams: Whether the course has proctored exams.
         proctoring_provider: Key of ``ENROLLMENTS_PROCTORING_BACKENDS``, or ``""``.
@@ -72,37 +67,37 @@ class CourseFacts:
 
     def enrollment_has_begun(self, at: datetime) -> bool:
         """
-        Return whether enrollment has opened by ``at`` (ACC-07).
+        Return whether enrollment has opened before ``at`` (ACC-07).
 
         Args:
-            at: Aware datetime; the very moment of opening is not yet open.
+            at: Aware datetime.
         """
         return self.enrollment_start is None or self.enrollment_start < at
 
     def enrollment_has_ended(self, at: datetime) -> bool:
         """
-        Return whether enrollment has closed by ``at`` (ACC-07).
+        Return whether enrollment has closed at or before ``at`` (ACC-07).
 
         Args:
-            at: Aware datetime; the very moment of closing is closed.
+            at: Aware datetime.
         """
         return self.enrollment_end is not None and self.enrollment_end <= at
 
 
-#: Every name that an adapter maps, in the order of the contract.
+#: The names that an adapter maps.
 NAMES = tuple(CourseFacts.__dataclass_fields__)
 
 
 class CourseAdapter:
     """
-    Says which attribute of the host's course model holds what.
+    Maps the fields of the host's course model.
 
-    Subclass it and name what differs. A value is a field name, a ``__`` path through
-    foreign keys, ``None`` where the host has nothing of the kind (the default value is
-    used), or a method that takes the course. Field names and paths are read by the
-    listing queries themselves; a method makes listings load whole courses.
+    Override the attributes that differ. A value is a field name, a ``__`` path through
+    foreign keys, a method that takes the course, or ``None``, which stands for the
+    default value. Queries of lists read field names and paths as columns. With methods,
+    they load course instances.
 
-    ``course_id`` must be a unique text field of the course model.
+    ``course_id`` must name a unique text field of the course model.
     """
 
     course_id: ClassVar[str] = "id"
@@ -121,83 +116,73 @@ class CourseAdapter:
     proctoring_provider: ClassVar[Source] = "proctoring_provider"
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Return the courses that learners may be enrolled in; override to narrow."""
+        """Return the courses that are known. Override it to hide courses."""
         courses: QuerySet[Any] = get_course_model()._default_manager.all()
         return courses
 
     def sources(self) -> Mapping[str, Source]:
-        """Return the source of every name: a path, ``None`` or a bound method."""
+        """Return the value of each name: a path, ``None`` or a bound method."""
         return {name: getattr(self, name) for name in NAMES}
 
     def paths(self, names: Iterable[str] = NAMES) -> dict[str, str]:
-        """
-        Return the names that a query can read, with their paths from the course.
-
-        Args:
-            names: Which names are wanted.
-        """
+        """Return those of ``names`` that a query can read, with their paths."""
         sources = self.sources()
         key = get_course_model()._meta.pk.name
         return {
-            # Django 5.2.0 forgets the order of columns where one is called "pk".
+            # Django 5.2.0 changes the order of columns if one is called "pk".
             name: key if source == "pk" else source
             for name in names
             if isinstance(source := sources[name], str)
         }
 
     def needs_instance(self, names: Iterable[str] = NAMES) -> bool:
-        """
-        Return whether a method must see the course to answer one of ``names``.
-
-        Args:
-            names: Which names are wanted.
-        """
+        """Return whether one of ``names`` is a method, which needs an instance."""
         sources = self.sources()
         return any(callable(sources[name]) for name in names)
 
     def related(self) -> list[str]:
-        """List the foreign keys that the paths go through, for ``select_related``."""
+        """Return the foreign keys of the paths, for ``select_related``."""
         return sorted(
             {path.rpartition("__")[0] for path in self.paths().values() if "__" in path}
         )
 
     def find_course(self, course_id: str, using: str | None = None) -> Any | None:
         """
-        Return the host's course with this id, or ``None``.
+        Return the course with this id, or ``None``.
 
         Args:
             course_id: A valid course id.
-            using: Database alias; ``None`` lets the router choose.
+            using: Database alias; ``None`` for the router's choice.
         """
         courses = self._with_related(self.get_queryset())
         courses = courses.using(using or read_alias()).order_by()
         found = courses.filter(**{self.course_id: course_id})
-        # A case-insensitive collation also finds ids that merely look alike.
+        # A case-insensitive collation also matches similar ids.
         return next((one for one in found if self.course_id_of(one) == course_id), None)
 
     def find_courses(
         self, course_ids: Collection[str], using: str | None = None
     ) -> list[Any]:
         """
-        Return the host's courses with these ids, in any order; one query.
+        Return the courses with these ids, in any order, in one query.
 
         Args:
             course_ids: Valid course ids.
-            using: Database alias; ``None`` lets the router choose.
+            using: Database alias; ``None`` for the router's choice.
         """
         courses = self._with_related(self.get_queryset())
         courses = courses.using(using or read_alias()).order_by()
         found = courses.filter(**{f"{self.course_id}__in": course_ids})
-        # A case-insensitive collation also finds ids that merely look alike.
+        # A case-insensitive collation also matches similar ids.
         return [one for one in found if self.course_id_of(one) in course_ids]
 
     def find_course_by_key(self, key: Any, using: str | None = None) -> Any | None:
         """
-        Return the host's course with this primary key, or ``None``.
+        Return the course with this primary key, or ``None``.
 
         Args:
-            key: A primary key, whatever :meth:`get_queryset` says of its course.
-            using: Database alias; ``None`` lets the router choose.
+            key: A primary key; :meth:`get_queryset` does not apply.
+            using: Database alias; ``None`` for the router's choice.
         """
         return next(iter(self.find_courses_by_key([key], using)), None)
 
@@ -205,11 +190,11 @@ class CourseAdapter:
         self, keys: Collection[Any], using: str | None = None
     ) -> list[Any]:
         """
-        Return the host's courses with these primary keys, in any order; one query.
+        Return the courses with these primary keys, in any order, in one query.
 
         Args:
-            keys: Primary keys, whatever :meth:`get_queryset` says of their courses.
-            using: Database alias; ``None`` lets the router choose.
+            keys: Primary keys; :meth:`get_queryset` does not apply.
+            using: Database alias; ``None`` for the router's choice.
         """
         courses = self._with_related(all_courses(using or read_alias()))
         return list(courses.filter(pk__in=keys).order_by())
@@ -220,10 +205,9 @@ class CourseAdapter:
 
     def orgs_of(self, course_ids: Collection[str]) -> list[str]:
         """
-        Return the organisation of each course; a deleted one's as its id tells.
+        Return the organization of each course id.
 
-        Args:
-            course_ids: Course ids as text.
+        That of a deleted course is derived from its id.
         """
         names = ("course_id", "org")
         courses = self.get_queryset().using(read_alias())
@@ -241,21 +225,11 @@ class CourseAdapter:
         return [known.get(one, org_of(one)) for one in course_ids]
 
     def course_id_of(self, course: Any) -> str:
-        """
-        Return the id of a course as text.
-
-        Args:
-            course: An instance of the host's course model.
-        """
+        """Return the id of a course as text."""
         return str(_follow(course, self.course_id))
 
     def facts(self, course: Any) -> CourseFacts:
-        """
-        Read everything that enrollments need to know of a course.
-
-        Args:
-            course: An instance of the host's course model.
-        """
+        """Return the data of an instance of the host's course model."""
         values: dict[str, Any] = {}
         for name, source in self.sources().items():
             if callable(source):
@@ -266,10 +240,10 @@ class CourseAdapter:
 
     def facts_from(self, values: Mapping[str, Any]) -> CourseFacts:
         """
-        Make facts of raw values, filling in what the host leaves out.
+        Return the data of a course, with defaults for missing values.
 
         Args:
-            values: Values by name, as the host's model holds them.
+            values: Values by name, as the host's model stores them.
         """
         course_id = str(values["course_id"])
         find = values.get
@@ -298,22 +272,17 @@ class CourseAdapter:
 
 
 def facts_of(course: Any) -> CourseFacts:
-    """
-    Return what the configured adapter reads of a course, read once for one call.
-
-    Args:
-        course: An instance of the host's course model.
-    """
+    """Return the data of a course, read once per call by the configured adapter."""
 
     def read() -> tuple[Any, CourseFacts]:
-        # With the course, whose identity is the key.
+        # The course is kept as well, because its identity is the key.
         return course, get_course_adapter().facts(course)
 
     return remember(("facts", id(course)), read)[1]
 
 
 def _follow(instance: Any, path: str) -> Any:
-    """Follow a ``__`` path; a null on the way gives ``None``."""
+    """Return the value at a ``__`` path, or ``None`` after a null."""
     for part in path.split("__"):
         if instance is None:
             return None

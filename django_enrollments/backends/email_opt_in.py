@@ -27,7 +27,7 @@ class ModelBackend:
         """
         using = router.db_for_write(EmailOptIn)
         # MySQL uses any unique key of the table, and accepts no names.
-        names_key = connections[using].features.supports_update_conflicts_with_target
+        names_key = connections[using].vendor != "mysql"
         choice = EmailOptIn(
             user_id=user.pk,
             org=org,

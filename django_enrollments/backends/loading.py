@@ -1,10 +1,9 @@
 """
-The backends that settings name: a protocol and a function that returns it for each.
+The protocols of the backends that settings name, and functions that load them.
 
-Instances are kept by dotted path, so a changed setting counts at once. Without a path
-in the setting there is no backend and nothing happens. Each function raises
-``importing.CollaboratorNotLoaded``, an ``ImproperlyConfigured``,
-where the backend cannot be loaded; the next call tries again.
+Instances are cached by dotted path, so a changed setting applies at once. Each function
+raises ``importing.CollaboratorNotLoaded``, an ``ImproperlyConfigured``, if the backend
+cannot be loaded. The next call tries again.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ class NotificationBackend(Protocol):
         """
         Send a notification to its users.
 
-        Never called within a transaction of this app, so it may use a network. It
-        raises any exception when a user could not be notified.
+        It is not called inside a transaction of this app, so it can use the network.
+        Raise any exception if a user could not be notified.
 
         Args:
             notification_data: The recipients and the message; also a mapping.
@@ -37,10 +36,10 @@ class RetirementBackend(Protocol):
 
     def find_retiring_user(self, username: str) -> Any | None:
         """
-        Return the user who asked to be retired under this name, or ``None``.
+        Return the user with an open retirement request, or ``None``.
 
         Args:
-            username: The name at the time of the request, with its case.
+            username: The username at the time of the request, compared exactly.
         """
 
 
@@ -49,13 +48,14 @@ class EmailOptInBackend(Protocol):
 
     def set_opt_in(self, user: Any, org: str, opted_in: bool) -> None:
         """
-        Store whether a learner wants mail from an organisation.
+        Store whether a learner wants e-mail from an organization.
 
-        Called within the transaction of the enrollment; it may not use a network.
+        It is called inside the transaction of the enrollment, so it must not use the
+        network.
 
         Args:
-            user: The learner, saved.
-            org: The organisation of the course, ``""`` when it has none.
+            user: The saved learner.
+            org: The organization of the course, or ``""``.
             opted_in: The learner's choice.
         """
 
@@ -65,17 +65,18 @@ class CohortBackend(Protocol):
 
     def add_user(self, course: Any, cohort_name: str, user: Any) -> None:
         """
-        Add a learner to a cohort of a course; a member stays in it.
+        Add a learner to a cohort of a course. A member stays a member.
 
-        Called within the transaction of the enrollment; it may not use a network.
+        It is called inside the transaction of the enrollment, so it must not use the
+        network.
 
         Args:
-            course: The host's own course object.
+            course: An instance of the host's course model.
             cohort_name: The name of the cohort.
-            user: The learner, saved.
+            user: The saved learner.
 
         Raises:
-            CohortNotFoundError: The course has no such cohort; nothing is kept.
+            CohortNotFoundError: The course has no such cohort. Nothing is stored.
         """
 
 
@@ -92,17 +93,17 @@ class EnterpriseBackend(Protocol):
         consent: bool | None,
     ) -> None:
         """
-        Record that an enterprise customer is behind an enrollment.
+        Record the enterprise customer of an enrollment.
 
-        Called before the transaction of the enrollment begins, so it may use a
-        network. Whatever it raises refuses the enrollment.
+        It is called before the transaction of the enrollment, so it can use the
+        network. Any exception refuses the enrollment.
 
         Args:
-            user: The learner, saved.
-            course: The host's own course object.
+            user: The saved learner.
+            course: An instance of the host's course model.
             enterprise_uuid: The enterprise customer, or ``""``.
             linked_enterprise_customer: The customer that the learner is linked to.
-            consent: Whether the learner consents to sharing data; ``None`` is unsaid.
+            consent: Whether the learner agrees to share data; ``None`` if not given.
         """
 
 
@@ -113,7 +114,7 @@ def get_notification_backend() -> NotificationBackend:
 
 
 def get_retirement_backend() -> RetirementBackend:
-    """Return the backend that finds users who asked to be retired."""
+    """Return the backend that finds users who are being retired."""
     backend: RetirementBackend = load_backend("ENROLLMENTS_RETIREMENT_BACKEND")
     return backend
 

@@ -19,7 +19,6 @@ from django_enrollments.models import (
     CourseEnrollmentAllowed,
     get_course_adapter,
 )
-from django_enrollments.models.invitations import email_of
 from django_enrollments.permissions import (
     CREATE_ENROLLMENT,
     DEACTIVATE_ENROLLMENT,
@@ -29,6 +28,7 @@ from django_enrollments.permissions import (
     account_of,
     is_global_staff,
 )
+from django_enrollments.users import email_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -220,12 +220,11 @@ def _use_up_invitations(changes: Sequence[Change], using: str) -> None:
     users = {
         change.invitation.pk: change.user.pk for change in changes if change.invitation
     }
-    field = CourseEnrollmentAllowed._meta.get_field("user")
     unused = CourseEnrollmentAllowed.objects.using(using).unused().order_by()
     linked = unused.filter(pk__in=users).update(
         user=Case(
             *(When(pk=key, then=Value(user)) for key, user in users.items()),
-            output_field=field.target_field,
+            output_field=get_user_model()._meta.pk,
         )
     )
     if linked != len(users):

@@ -28,7 +28,7 @@ from uuid import uuid4
 
 from django.core.cache import cache
 from django.db import connections, router, transaction
-from django.db.models.manager import BaseManager
+from django.db.models import Manager
 from django.utils import timezone
 from django.utils.translation import get_language
 
@@ -158,7 +158,7 @@ def may_be_personal() -> bool:
     """
     return not (
         _is_inherited(get_course_adapter(), CourseAdapter)
-        and _is_inherited(get_course_model()._default_manager, BaseManager)
+        and _is_inherited(get_course_model()._default_manager, Manager)
     )
 
 

@@ -135,8 +135,6 @@ def _loaded(find: Callable[[], T]) -> T:
         raise CourseEnrollmentError("Enrollment is not possible just now.") from error
 
 
-logger = logging.getLogger(__name__)
-
 #: ``f(action, **context) -> dict | None``
 Filter = Callable[..., "dict[str, Any] | None"]
 

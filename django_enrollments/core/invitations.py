@@ -22,9 +22,9 @@ from django_enrollments.core.transactions import (
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from django_enrollments.models.invitations import email_of
+from django_enrollments.models.invitations import REDACTED_EMAIL
 from django_enrollments.text import is_storable, normalize_email
-from django_enrollments.users import find_users_by_email, is_inactive
+from django_enrollments.users import email_of, find_users_by_email, is_inactive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -124,6 +124,28 @@ def withdraw(address: object, course_id: str) -> bool:
     ]
     deleted, _ = invitations.filter(pk__in=keys).delete() if keys else (0, {})
     return deleted > 0
+
+
+@writing_call()
+def retire_invitations(email: str) -> bool:
+    """Overwrite and delete the invitations of an address (MDL-26)."""
+    if not is_storable(email):
+        return False
+    using = write_alias()
+    stored = CourseEnrollmentAllowed.objects.using(using).order_by("pk")
+
+    def attempt(_lock: bool) -> bool:
+        with write_transaction(using):
+            keys = list(stored.for_email(email).values_list("pk", flat=True))
+            # One by one: for many keys, MariaDB may read and lock the whole table.
+            for key in keys:
+                invitation = stored.filter(pk=key)
+                # Address and course are unique together; no course id has a space.
+                invitation.update(email=REDACTED_EMAIL, course_id=f"redacted {key}")
+                invitation.delete()
+        return bool(keys)
+
+    return until_settled(attempt, using=using)
 
 
 def waiting_invitations() -> CourseEnrollmentAllowedQuerySet:

@@ -28,8 +28,8 @@ from django_enrollments.core.sql import select_instances
 from django_enrollments.core.transactions import prove_judgement, until_settled
 from django_enrollments.errors import EnrollmentNotAllowed, EnrollmentNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from django_enrollments.models.invitations import email_of
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
+from django_enrollments.users import email_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -312,22 +312,25 @@ def _ask_filters(change: Change, course: Any, origin: Origin) -> None:
     A filter may choose a mode that the course does not offer, such as a scholarship;
     it must still be one that a row can hold.
     """
-    context = {
-        "user": change.user,
-        "course": course,
-        "enrollment": change.enrollment,
-        "source": origin.source,
-    }
-    try:
-        if change.deactivates:
-            apply_filters("unenroll", **context)
-        else:
-            shown = apply_filters("enroll", mode=change.mode, **context)
-            change.mode = shown["mode"]
-            if not is_mode_slug(change.mode):
-                change.refusal = impossible_mode(change.mode, change.course_id)
-    except EnrollmentNotAllowed as veto:
-        change.refusal = vetoed(veto)
+    action = "unenroll" if change.deactivates else "enroll"
+    context = {} if change.deactivates else {"mode": change.mode}
+    if conf.ENROLLMENTS_FILTERS:
+        try:
+            context = apply_filters(
+                action,
+                user=change.user,
+                course=course,
+                enrollment=change.enrollment,
+                source=origin.source,
+                **context,
+            )
+        except EnrollmentNotAllowed as veto:
+            change.refusal = vetoed(veto)
+            return
+    if action == "enroll":
+        change.mode = context["mode"]
+        if not is_mode_slug(change.mode):
+            change.refusal = impossible_mode(change.mode, change.course_id)
 
 
 def _find_invitations(changes: Sequence[Change], using: str) -> None:

@@ -12,32 +12,19 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from django_enrollments.context import (
-    Call,
-    Origin,
-    current_origin,
-    one_call,
-    origin_of,
-    read_alias,
-)
+from django_enrollments.context import Origin, current_origin, origin_of, read_alias
 from django_enrollments.core import lifecycle
 from django_enrollments.core.course_info import (
-    CourseOffer,
     find_offer_by_key,
     get_offer,
     orphan_offer,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
-from django_enrollments.core.modes import default_mode
+from django_enrollments.core.invitations import retire_invitations as retire_invitations
+from django_enrollments.core.modes import modes_for_course as modes_for_course
 from django_enrollments.core.selectors import last_known_ids
-from django_enrollments.core.transactions import (
-    until_settled,
-    write_alias,
-    write_transaction,
-    writing_call,
-)
+from django_enrollments.core.transactions import write_alias, writing_call
 from django_enrollments.course_model import course_key_is_id
-from django_enrollments.datetimes import for_database
 from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseNotFoundError,
@@ -45,14 +32,7 @@ from django_enrollments.errors import (
     UserNotFoundError,
 )
 from django_enrollments.identifiers import find_course_id, find_course_id_text
-from django_enrollments.models import (
-    CourseEnrollment,
-    CourseEnrollmentAllowed,
-    CourseMode,
-    get_course_adapter,
-)
-from django_enrollments.models.invitations import REDACTED_EMAIL
-from django_enrollments.text import is_storable
+from django_enrollments.models import CourseEnrollment, get_course_adapter
 from django_enrollments.users import choose_user, find_users_by_email
 
 logger = logging.getLogger(__name__)
@@ -243,48 +223,12 @@ def _change(
 ) -> CourseEnrollment:
     """Change a row; ``rules`` are fields of ``Terms``."""
     with writing_call() as (call, using):
-        offer = _offer_of(row, call, using)
+        key = row.course_id
+        offer = find_offer_by_key(key, call, using)
+        if offer is None:
+            offer = orphan_offer(key, last_known_ids([row], using)[key])
         terms = lifecycle.Terms(origin, call.at, using, **rules)
         return lifecycle.change(row, offer, mode=mode, is_active=is_active, terms=terms)
-
-
-def modes_for_course(
-    course_id: object, include_expired: bool, only_selectable: bool
-) -> list[CourseMode]:
-    """List the modes of a course, or the default mode (MODE-03…05)."""
-    modes = CourseMode.objects.using(read_alias()).of_course(course_id)
-    if not include_expired:
-        with one_call() as call:
-            now = for_database(call.at)
-        modes = modes.exclude(expiration_datetime__lt=now)
-    excluded = CourseMode.CREDIT if only_selectable else None
-    found = [mode for mode in modes if mode.mode_slug != excluded]
-    if found:
-        return found
-    default = default_mode()
-    return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
-
-
-@writing_call()
-def retire_invitations(email: str) -> bool:
-    """Overwrite and delete the invitations of an address (MDL-26)."""
-    if not is_storable(email):
-        return False
-    using = write_alias()
-    stored = CourseEnrollmentAllowed.objects.using(using).order_by("pk")
-
-    def attempt(_lock: bool) -> bool:
-        with write_transaction(using):
-            keys = list(stored.for_email(email).values_list("pk", flat=True))
-            # One by one: for many keys, MariaDB may read and lock the whole table.
-            for key in keys:
-                invitation = stored.filter(pk=key)
-                # Address and course are unique together; no course id has a space.
-                invitation.update(email=REDACTED_EMAIL, course_id=f"redacted {key}")
-                invitation.delete()
-        return bool(keys)
-
-    return until_settled(attempt, using=using)
 
 
 def _origin(actor: Any, reason: str, source: str | None) -> Origin:
@@ -313,10 +257,3 @@ def _find_row(
     if row is not None:
         row.remember_user(user)
     return row
-
-
-def _offer_of(row: CourseEnrollment, call: Call, using: str) -> CourseOffer:
-    """Return the course of a row, or a stand-in for a deleted one."""
-    key = row.course_id
-    offer = find_offer_by_key(key, call, using)
-    return offer or orphan_offer(key, last_known_ids([row], using)[key])

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from django_enrollments.conf import conf
-from django_enrollments.datetimes import as_moment, to_iso
+from django_enrollments.context import one_call, read_alias
+from django_enrollments.datetimes import as_moment, for_database, to_iso
 from django_enrollments.models import CourseMode
 from django_enrollments.text import is_storable
 
@@ -95,6 +96,23 @@ def default_mode() -> Mode:
     """Return the mode of a course that has none (MODE-04, V1-SER-18)."""
     slug = conf.ENROLLMENTS_DEFAULT_MODE
     return Mode(slug, slug.capitalize(), 0, "", "usd", None, None, None, None)
+
+
+def modes_for_course(
+    course_id: object, include_expired: bool, only_selectable: bool
+) -> list[CourseMode]:
+    """List the modes of a course, or the default mode (MODE-03…05)."""
+    modes = CourseMode.objects.using(read_alias()).of_course(course_id)
+    if not include_expired:
+        with one_call() as call:
+            now = for_database(call.at)
+        modes = modes.exclude(expiration_datetime__lt=now)
+    excluded = CourseMode.CREDIT if only_selectable else None
+    found = [mode for mode in modes if mode.mode_slug != excluded]
+    if found:
+        return found
+    default = default_mode()
+    return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
 
 
 def usable_modes(

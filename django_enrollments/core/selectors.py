@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import (
-    CharField,
     F,
-    Func,
     OuterRef,
     Prefetch,
     Q,
     QuerySet,
     Subquery,
-    TextField,
     prefetch_related_objects,
 )
 from django.db.models.lookups import IsNull
@@ -24,11 +21,7 @@ from django.db.models.lookups import IsNull
 from django_enrollments.context import read_alias
 from django_enrollments.core.course_info import CourseOffer
 from django_enrollments.core.modes import MODE_COLUMNS, Mode
-from django_enrollments.course_model import (
-    all_courses,
-    course_key_is_id,
-    find_field,
-)
+from django_enrollments.course_model import all_courses, course_key_is_id
 from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
@@ -36,8 +29,9 @@ from django_enrollments.models import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.models.fields import searchable
 from django_enrollments.text import MAX_TEXT, is_storable
-from django_enrollments.users import find_users_by_email
+from django_enrollments.users import find_user_keys, find_users_by_email
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -66,7 +60,7 @@ _COURSE_NAMES = (
 _MODES = "django_enrollments_coursemode_set"
 
 #: The most keys in one ``IN``; SQLite allows 32,766 parameters.
-_KEYS_PER_QUERY = 5_000
+_MOST_KEYS = 5_000
 
 
 def serialize(
@@ -118,12 +112,7 @@ def enrollment_entry(
     """
     Return an enrollment as it is on the wire (V1-SER-01).
 
-    Args:
-        created: When the row was made, as the database gave it.
-        mode: Mode slug.
-        is_active: Whether the learner is in the course.
-        details: The course as it is on the wire; ``None`` when it is deleted.
-        username: The learner's name.
+    ``details`` are the course as it is on the wire, ``None`` when it is deleted.
     """
     return {
         "created": to_iso(created),
@@ -141,9 +130,9 @@ def _read_courses(keys: Collection[Any]) -> dict[Any, CourseOffer]:
     adapter = get_course_adapter()
     read = _as_instances if adapter.needs_instance(_COURSE_NAMES) else _as_columns
     unread = list(keys)
-    for start in range(0, len(unread), _KEYS_PER_QUERY):
+    for start in range(0, len(unread), _MOST_KEYS):
         courses = all_courses(read_alias()).order_by(f"{_MODES}__pk")
-        courses = courses.filter(pk__in=unread[start : start + _KEYS_PER_QUERY])
+        courses = courses.filter(pk__in=unread[start : start + _MOST_KEYS])
         # A course comes once for each of its modes, or once without one.
         for key, read_facts, columns in read(courses, adapter):
             if key not in facts:
@@ -196,7 +185,7 @@ def list_active_rows(
         using: Database alias.
     """
     rows = CourseEnrollment.objects.using(using).filter(user=user.pk).active()
-    rows = rows.annotate(enrollments_course_id=course_id_of_each()).order_by("pk")
+    rows = rows.annotate(enrollments_course_id=_course_id_of_each()).order_by("pk")
     found: list[Any] = list(rows)
     for row in found:
         row.remember_user(user)
@@ -226,9 +215,9 @@ def search_enrollments(
     *,
     course_id: str | None = None,
     course_id_parts: Collection[str] | None = None,
-    learners: Collection[Any] | None = None,
+    usernames: Collection[str] | None = None,
     emails: Collection[str] | None = None,
-    using: str | None = None,
+    as_columns: bool = False,
 ) -> CourseEnrollmentQuerySet:
     """
     Return the enrollments, active or not, that meet every condition (V1-ADM-03…08).
@@ -239,104 +228,90 @@ def search_enrollments(
         course_id: The id of their course; ``None`` is any.
         course_id_parts: Texts of which the id of their course contains one, whatever
             its case; ``None`` is any course, an empty collection none.
-        learners: Keys of users of whom their learner is one; ``None`` is any learner,
-            an empty collection none.
+        usernames: Names of which their learner has one; ``None`` is any learner, an
+            empty collection none.
         emails: Addresses of which their learner has one, in any spelling; ``None`` is
             any learner, an empty collection none.
-        using: Database alias; ``None`` lets the router choose.
+        as_columns: Whether to return no instances, but creation, primary key, mode,
+            activation, the learner's name and the course id of each.
     """
-    enrollments = CourseEnrollment.objects.using(using)
+    courses: type[Model] = get_course_model()
+    users: type[Model] = get_user_model()
+    enrollments: CourseEnrollmentQuerySet = _unfiltered(
+        courses,
+        get_course_adapter().course_id,
+        users,
+        get_user_model().USERNAME_FIELD,
+        as_columns=as_columns,
+    )
     if course_id is not None:
         enrollments = enrollments.of_course_id(course_id)
-    if course_id_parts is None:
-        enrollments = _in_courses_that_exist(enrollments)
-    else:
-        enrollments = _in_courses_with(enrollments, course_id_parts)
-    if learners is not None:
-        enrollments = enrollments.filter(user__in=learners)
+    if course_id_parts is not None:
+        found: Any = _courses_with(course_id_parts)
+        if usernames is emails is None:
+            # MariaDB would look for the courses of a subquery among all enrollments.
+            few = list(found[:_MOST_KEYS])
+            found = few if len(few) < _MOST_KEYS else found
+        enrollments = enrollments.filter(course__in=found)
+    if usernames is not None:
+        # Databases find the rows of keys sooner than those of names.
+        enrollments = enrollments.filter(user__in=find_user_keys(usernames))
     if emails is not None:
-        enrollments = _of_emails(enrollments, emails)
+        # A database alone does not tell which addresses are the same.
+        users_found = find_users_by_email(emails, enrollments.db)
+        keys = [user.pk for some in users_found.values() for user in some]
+        enrollments = enrollments.filter(user__in=keys)
     return enrollments
 
 
-def _in_courses_that_exist(
-    enrollments: CourseEnrollmentQuerySet,
-) -> CourseEnrollmentQuerySet:
-    # Asked by Exists(), MariaDB would begin with the courses and sort all enrollments,
-    # where a page needs a hundred of each.
-    key = Subquery(_course_of_each().values("pk"))
-    return enrollments.filter(IsNull(key, False))
+@lru_cache(maxsize=16)
+def _unfiltered(
+    courses: type[Model],
+    course_id_path: str,
+    users: type[Model],
+    username_field: str,
+    *,
+    as_columns: bool,
+) -> Any:
+    """
+    Return all enrollments, as ``search_enrollments`` describes them.
+
+    Django takes longer to build this than a database takes to find a page, so it is
+    built once, as the ``queryset`` of a view is.
+    """
+    # For Exists() or a join, MariaDB would begin with the other table and sort all
+    # enrollments, where a page needs a hundred.
+    enrollments = CourseEnrollment.objects.filter(
+        IsNull(_value_of("course", courses, "pk"), False)
+    )
+    if not as_columns:
+        return enrollments
+    username = _value_of("user", users, username_field)
+    return enrollments.values_list(
+        "created", "pk", "mode", "is_active", username, _course_id_of_each()
+    )
 
 
-def course_id_of_each() -> F | Subquery:
+def _course_id_of_each() -> F | Subquery:
     """Return an expression of the course id of each enrollment."""
     if course_key_is_id():
         return F("course")
-    return Subquery(_course_of_each().values(get_course_adapter().course_id))
+    return _value_of("course", get_course_model(), get_course_adapter().course_id)
 
 
-def username_of_each() -> Subquery:
-    """
-    Return an expression of the learner's name of each enrollment.
-
-    A join would let MariaDB begin with the users and sort all enrollments.
-    """
-    users: QuerySet[Any] = (
-        QuerySet(get_user_model()).filter(pk=OuterRef("user")).order_by()
-    )
-    return Subquery(users.values(get_user_model().USERNAME_FIELD))
+def _value_of(key: str, model: type[Model], path: str) -> Subquery:
+    """Return an expression of a value of the row that a foreign key leads to."""
+    rows: QuerySet[Any] = QuerySet(model).filter(pk=OuterRef(key)).order_by()
+    return Subquery(rows.values(path))
 
 
-def _course_of_each() -> QuerySet[Any]:
-    return all_courses().filter(pk=OuterRef("course")).order_by()
-
-
-class _Searchable(Func):
-    """A text that ``LIKE`` can search, whatever the collation of its column."""
-
-    output_field = CharField()
-    template = "%(expressions)s"
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """Return the text with a deterministic collation; others have no ``LIKE``."""
-        template = '(%(expressions)s) COLLATE "default"'
-        return self.as_sql(compiler, connection, template=template, **context)
-
-
-def searchable(model: type[Model], path: str, prefix: str = "") -> F | Func:
-    """
-    Return an expression of a column, for lookups such as ``icontains``.
-
-    Args:
-        model: The model where the path starts.
-        path: The path of the column.
-        prefix: The path from the model that is queried to ``model``, with ``__``.
-    """
-    column = F(f"{prefix}{path}")
-    is_text = isinstance(find_field(model, path), CharField | TextField)
-    return _Searchable(column) if is_text else column
-
-
-def _in_courses_with(
-    enrollments: CourseEnrollmentQuerySet, parts: Collection[str]
-) -> CourseEnrollmentQuerySet:
-    path = get_course_adapter().course_id
+def _courses_with(parts: Collection[str]) -> Any:
+    """Return the keys of courses whose id contains one of some texts."""
+    keys = all_courses(read_alias()).order_by().values_list("pk", flat=True)
     # No id contains a longer text, and SQLite fails at much longer ones.
     possible = [part for part in parts if part and is_storable(part, MAX_TEXT)]
     if not possible:
-        return enrollments.none()
+        return keys.none()
+    course_id = searchable(get_course_model(), get_course_adapter().course_id)
     wanted = reduce(or_, (Q(enrollments_id__icontains=part) for part in possible))
-    courses = get_course_model()._base_manager.alias(
-        enrollments_id=searchable(get_course_model(), path)
-    )
-    courses = courses.filter(wanted).order_by()
-    return enrollments.filter(course__in=courses.values("pk"))
-
-
-def _of_emails(
-    enrollments: CourseEnrollmentQuerySet, emails: Collection[str]
-) -> CourseEnrollmentQuerySet:
-    # A database alone does not tell which addresses are the same.
-    found = find_users_by_email(emails, enrollments.db)
-    keys = [user.pk for users in found.values() for user in users]
-    return enrollments.filter(user__in=keys)
+    return keys.alias(enrollments_id=course_id).filter(wanted)

@@ -19,7 +19,7 @@ from django.db.models.expressions import RawSQL
 
 from django_enrollments.context import read_alias
 from django_enrollments.models import CourseAccessRole, CourseEnrollment
-from django_enrollments.models.fields import TO_THE_LETTER
+from django_enrollments.models.fields import TO_THE_LETTER, is_mariadb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,7 +128,7 @@ def insert_columns(
         size = min(size, SQLITE_PARAMETERS // len(columns))
     table = connection.ops.quote_name(model._meta.db_table)
     written, marks = _columns(model, columns, connection), f"({_marks(len(columns))})"
-    returns = returning and connection.features.can_return_rows_from_bulk_insert
+    returns = returning and _returns_inserted(connection)
     returned: list[Row] = []
     with connection.cursor() as cursor:
         for start in range(0, len(rows), size):
@@ -217,6 +217,13 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
         [*learners, *learners, *members],
         IntegerField(),
     )
+
+
+def _returns_inserted(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether an ``INSERT`` can return what it inserted."""
+    if connection.vendor == "sqlite":
+        return sqlite3.sqlite_version_info >= (3, 35)
+    return connection.vendor != "mysql" or is_mariadb(connection)
 
 
 def _columns(

@@ -128,8 +128,6 @@ def writing_call(at: datetime | None = None) -> Iterator[tuple[Call, str]]:
         if (
             connection.vendor == "sqlite"
             and connection.in_atomic_block
-            # Only this process can write to a database in its memory.
-            and not connection.is_in_memory_db()
             and _WRITE_LOCK not in call.readings
         ):
             take_sqlite_write_lock(using)
@@ -280,7 +278,7 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
     Raises:
         Conflict: The row has been deleted.
     """
-    if connections[using].features.has_select_for_update:
+    if connections[using].vendor != "sqlite":
         rows = CourseEnrollment._base_manager.using(using)
         lock_row(rows.filter(pk=enrollment.pk))
 

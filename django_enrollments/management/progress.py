@@ -15,7 +15,7 @@ ROWS_PER_LINE = 1_000
 
 @contextmanager
 def progress(
-    total: int | None, *, terminal: Any, say: Callable[[str], object]
+    total: int | None, *, terminal: Any, write_line: Callable[[str], object]
 ) -> Iterator[Callable[[int], object]]:
     """
     Show the number of processed rows.
@@ -24,7 +24,7 @@ def progress(
         total: Number of rows; ``None`` if unknown.
         terminal: Stream for the bar, if it is a terminal and tqdm is installed (extra
             ``progress``).
-        say: Writes a line otherwise.
+        write_line: Writes a line otherwise.
 
     Yields:
         A function that takes the number of rows processed since its last call.
@@ -42,7 +42,7 @@ def progress(
         done += rows
         if done // ROWS_PER_LINE > lines:
             of_all = "" if total is None else f" of {total}"
-            say(f"{done}{of_all} rows done")
+            write_line(f"{done}{of_all} rows done")
 
     yield count
 

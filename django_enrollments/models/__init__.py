@@ -1,4 +1,4 @@
-"""What is stored. Hosts link to these models and query them."""
+"""The models. Hosts can refer to them and query them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Courses and the modes in which they can be taken."""
+"""Courses and their modes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AbstractCourse(TimeStampedModel):
         return str(self.pk)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, taking a blank organisation from the id first."""
+        """Save; a blank organization is derived from the id."""
         if not self.org:
             self.org = org_of(str(self.pk))
             if self.org and kwargs.get("update_fields"):
@@ -81,7 +81,7 @@ class AbstractCourse(TimeStampedModel):
 
 
 class Course(AbstractCourse):
-    """The stock course model, used unless ``ENROLLMENTS_COURSE_MODEL`` swaps it."""
+    """The shipped course model, which ``ENROLLMENTS_COURSE_MODEL`` can replace."""
 
     class Meta(AbstractCourse.Meta):
         abstract = False
@@ -89,14 +89,14 @@ class Course(AbstractCourse):
 
 
 class CourseModeQuerySet(models.QuerySet["CourseMode"]):
-    """Chainable filters that name sets of modes."""
+    """Filters for modes."""
 
     def of_course(self, course_id: object) -> CourseModeQuerySet:
         """
-        Keep the modes of one course, in creation order (MODE-18).
+        Return the modes of a course, in creation order (MODE-18).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
         """
         text = find_course_id(course_id)
         if text is None:
@@ -104,7 +104,7 @@ class CourseModeQuerySet(models.QuerySet["CourseMode"]):
         path = f"course__{get_course_adapter().course_id}"
         modes = self.filter(**{path: text})
         if course_id_is_text():
-            # A collation may also find ids that only look alike.
+            # A collation may also match similar ids.
             modes = modes.alias(enrollments_course_id=ToTheLetter(F(path))).filter(
                 enrollments_course_id=text
             )
@@ -166,8 +166,8 @@ class CourseMode(models.Model):
         verbose_name = _("course mode")
         verbose_name_plural = _("course modes")
         constraints = (
-            # Closes the race of two operators adding one mode; serves "modes of a
-            # course" as well, being led by the course.
+            # Prevents a duplicate when two operators add a mode at the same time. Also
+            # the index for the modes of a course.
             models.UniqueConstraint(
                 fields=("course", "mode_slug", "currency"),
                 name="django_enrollments_coursemode_unique",
@@ -175,22 +175,22 @@ class CourseMode(models.Model):
         )
 
     def __str__(self) -> str:
-        """Return course key, slug and price."""
+        """Return the course key, the slug and the price."""
         return f"{self.course_id}: {self.mode_slug} ({self.min_price} {self.currency})"
 
     @property
     def slug(self) -> str:
-        """The slug, by the name it has on the wire."""
+        """The slug, under its name in the API."""
         return self.mode_slug
 
     @property
     def name(self) -> str:
-        """The display name, by the name it has on the wire."""
+        """The display name, under its name in the API."""
         return self.mode_display_name
 
     def clean(self) -> None:
         """
-        Refuse an expiration where the mode may have none (MODE-14).
+        Validate the expiration (MODE-14).
 
         Raises:
             ValidationError: A professional mode has an expiration.
@@ -214,15 +214,16 @@ class CourseMode(models.Model):
         only_selectable: bool = True,
     ) -> list[CourseMode]:
         """
-        List the modes of a course, the default mode when there are none (MODE-03…05).
+        Return the modes of a course, or the default mode (MODE-03…05).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
-            include_expired: Whether modes past their expiration count.
-            only_selectable: Whether to leave out credit, which is no first choice.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
+            include_expired: Whether to include expired modes.
+            only_selectable: Whether to leave out credit.
 
         Returns:
-            Instances in creation order; an unsaved one for the default mode.
+            Instances in creation order. For a course without modes, an unsaved instance
+            of the default mode.
         """
         return model_methods.modes_for_course(
             course_id, include_expired, only_selectable

@@ -1,4 +1,4 @@
-"""Who is in which course, in which mode, and what was noted about it."""
+"""Enrollments, their attributes, and notifications that were sent."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from django_enrollments.text import MAX_TEXT
 
 
 def default_mode() -> str:
-    """Return the default of a row's mode."""
+    """Return the default mode."""
     return conf.ENROLLMENTS_DEFAULT_MODE
 
 
 class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
-    """Chainable filters that name sets of enrollments."""
+    """Filters for enrollments."""
 
     def active(self) -> CourseEnrollmentQuerySet:
-        """Keep those of learners who are in the course now."""
+        """Return the active enrollments."""
         return self.filter(is_active=True)
 
     def in_course(self, course_id: object) -> CourseEnrollmentQuerySet:
         """
-        Keep those of one course; none when it is no valid course id.
+        Return the enrollments in a course. An invalid id has none.
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
         """
         if isinstance(course_id, get_course_model()):
             is_saved = course_id.pk is not None and not course_id._state.adding
@@ -117,9 +117,9 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
 
     def is_course_full(self, course: Any) -> bool:
         """
-        Return whether no seat is left, as things stand now (CAP-01, CAP-02).
+        Return whether a course has no free seat now (CAP-01, CAP-02).
 
-        Only enrolling itself decides under a lock; this is for display.
+        It is for display only. Enrolling counts the seats under a lock.
 
         Args:
             course: The course, its id, or anything whose ``str()`` that is; an unknown
@@ -136,13 +136,13 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
 
     def enrollment_counts(self, course_id: object) -> dict[str, int]:
         """
-        Count the active enrollments of a course by mode (MDL-12).
+        Return the number of active enrollments in a course, by mode (MDL-12).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
 
         Returns:
-            Counts by mode slug and under ``total``; a missing mode reads as 0.
+            Numbers by mode slug and under ``total``; 0 for any other key.
         """
         counts: dict[str, int] = _Counts(
             self.in_course(course_id)
@@ -161,12 +161,12 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         verified_only: bool = False,
     ) -> models.QuerySet[Any]:
         """
-        Return the users in a course (MDL-11).
+        Return the users enrolled in a course (MDL-11).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
-            include_inactive: Whether those who left count.
-            verified_only: Whether only verified modes count (MODE-11).
+            course_id: The course, its id, or an object whose ``str()`` is the id.
+            include_inactive: Whether to include inactive enrollments.
+            verified_only: Whether to include verified modes only (MODE-11).
         """
         enrollments = self.in_course(course_id)
         if not include_inactive:
@@ -178,7 +178,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
 
 
 class _Counts(dict[str, int]):
-    """Counts by key, 0 where there is none."""
+    """Numbers by key, 0 by default."""
 
     def __missing__(self, key: str) -> int:
         return 0
@@ -189,14 +189,14 @@ CourseEnrollmentManager = models.Manager.from_queryset(CourseEnrollmentQuerySet)
 
 class CourseEnrollment(EnrollmentMethods, TimeStampedModel):
     """
-    A learner's place in a course.
+    An enrollment of a learner in a course.
 
-    Only :mod:`django_enrollments.core.lifecycle` changes it, so that seats,
-    history and signals cannot be by-passed. Holds personal data: which user is in
-    which course. Deleted with the user; its history stays.
+    Only :mod:`django_enrollments.core.lifecycle` changes it, so that seats, history and
+    signals cannot be bypassed. Contains personal data: the user's courses. Deleted with
+    the user; its history stays.
 
-    The course is no database constraint: deleting a course deletes and alters no
-    enrollment (MDL-01, MDL-29), and reading ``enrollment.course`` then raises
+    The key of the course has no database constraint. Deleting a course does not change
+    its enrollments (MDL-01, MDL-29). Reading ``enrollment.course`` then raises
     ``DoesNotExist``.
     """
 
@@ -227,30 +227,30 @@ class CourseEnrollment(EnrollmentMethods, TimeStampedModel):
         verbose_name = _("course enrollment")
         verbose_name_plural = _("course enrollments")
         constraints = (
-            # Closes the race of two enrollments at once (B-06); serves "enrollments
-            # of a user" and "the enrollment of a user in a course".
+            # Prevents a second enrollment at the same time (B-06). Also the index for
+            # the enrollments of a user.
             models.UniqueConstraint(
                 fields=("user", "course"),
                 name="django_enrollments_courseenrollment_unique",
             ),
         )
         indexes = (
-            # Serves "enrollments of a course, in order of creation".
+            # For the enrollments in a course, in creation order.
             models.Index(
                 fields=("course", "created", "id"),
                 name="enrollments_course_created_idx",
             ),
-            # Serves the seat count, from the index alone: it runs under the lock.
+            # For the seat count, which runs under a lock and reads only the index.
             models.Index(
                 fields=("course", "is_active", "user"),
                 name="enrollments_course_seats_idx",
             ),
-            # Serves "all enrollments, newest first", page by page.
+            # For the pages of all enrollments, newest first.
             models.Index(fields=("created", "id"), name="enrollments_created_idx"),
         )
 
     def __str__(self) -> str:
-        """Return the keys; names are personal."""
+        """Return the keys, because names are personal."""
         return f"{self.user_id}: {self.course_id} ({self.mode})"
 
     def remember_user(self, user: Any) -> None:
@@ -268,15 +268,15 @@ class CourseEnrollment(EnrollmentMethods, TimeStampedModel):
 
     @property
     def username(self) -> str:
-        """The learner's name, whatever field of the user model holds it."""
+        """The learner's username."""
         return str(self.user.get_username())
 
 
 class CourseEnrollmentAttribute(models.Model):
     """
-    Something a host noted about an enrollment: ``namespace:name = value``.
+    Data of the host about an enrollment: ``namespace:name = value``.
 
-    May hold personal data, as the host decides. Deleted with the enrollment.
+    The host decides whether it is personal. Deleted with the enrollment.
     """
 
     enrollment = models.ForeignKey(
@@ -296,8 +296,8 @@ class CourseEnrollmentAttribute(models.Model):
         verbose_name = _("enrollment attribute")
         verbose_name_plural = _("enrollment attributes")
         constraints = (
-            # Closes the race of two lists written at once (B-23); serves "attributes
-            # of an enrollment".
+            # Prevents duplicates when two lists are written at the same time (B-23).
+            # Also the index for the attributes of an enrollment.
             models.UniqueConstraint(
                 fields=("enrollment", "namespace", "name"),
                 name="django_enrollments_attribute_unique",
@@ -305,15 +305,15 @@ class CourseEnrollmentAttribute(models.Model):
         )
 
     def __str__(self) -> str:
-        """Return namespace and name; the value may be personal."""
+        """Return namespace and name, because the value may be personal."""
         return f"{self.namespace}:{self.name}"
 
 
 class SentNotification(models.Model):
     """
-    That a learner was notified of a deadline, so that it happens once.
+    A notification of a deadline that was sent to a learner.
 
-    Holds personal data only through the enrollment. Deleted with it.
+    Contains personal data only through the enrollment. Deleted with it.
     """
 
     enrollment = models.ForeignKey(
@@ -333,7 +333,7 @@ class SentNotification(models.Model):
         verbose_name = _("sent notification")
         verbose_name_plural = _("sent notifications")
         constraints = (
-            # Closes the race of two runs of send_expiry_notifications.
+            # Prevents a second notification by a simultaneous run of the command.
             models.UniqueConstraint(
                 fields=("enrollment", "notification_type", "deadline"),
                 name="django_enrollments_sentnotification_unique",
@@ -341,5 +341,5 @@ class SentNotification(models.Model):
         )
 
     def __str__(self) -> str:
-        """Return type and enrollment key."""
+        """Return the type and the key of the enrollment."""
         return f"{self.notification_type}: {self.enrollment_id}"

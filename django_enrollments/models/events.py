@@ -1,4 +1,4 @@
-"""The history of every enrollment, appended to and never changed."""
+"""The append-only history of enrollments."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _APPEND_ONLY = "Enrollment events are history: they are added, never changed."
 
 
 class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
-    """Events in bulk; what would change history is refused."""
+    """Events. Methods that would change stored events raise ``TypeError``."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         """
-        Refuse.
+        Raise an error: stored events never change.
 
         Raises:
             TypeError: Always.
@@ -37,7 +37,7 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         """
-        Refuse.
+        Raise an error: stored events never change.
 
         Raises:
             TypeError: Always.
@@ -54,21 +54,10 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
         unique_fields: Collection[str] | None = None,
     ) -> list[EnrollmentEvent]:
         """
-        Add events; refuse to write over those that are there.
-
-        Args:
-            objs: As Django takes them, like the rest.
-            batch_size: How many go into one statement.
-            ignore_conflicts: Whether to leave out what is stored already.
-            update_conflicts: Refused.
-            update_fields: Means nothing without ``update_conflicts``.
-            unique_fields: Means nothing without ``update_conflicts``.
-
-        Returns:
-            The events.
+        Insert events, as Django does, and return them.
 
         Raises:
-            TypeError: Conflicts are to be updated.
+            TypeError: ``update_conflicts`` is true.
         """
         if update_conflicts:
             raise TypeError(_APPEND_ONLY)
@@ -76,7 +65,7 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
 
     def delete(self) -> NoReturn:
         """
-        Refuse.
+        Raise an error: stored events never change.
 
         Raises:
             TypeError: Always.
@@ -85,16 +74,15 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
 
     def erase_personal_data(self, user_id: Any) -> int:
         """
-        Blank the name of a learner, and every reason, in their events.
+        Blank the username and the reason in all events of a learner.
 
-        The events stay, so that counts and states remain true; ``user_id`` stays as
-        a pseudonym that means nothing once the user is deleted.
+        The events and their ``user_id`` stay, so that statistics remain correct.
 
         Args:
             user_id: Primary key of the learner.
 
         Returns:
-            How many events were blanked.
+            The number of events.
         """
         own = self.filter(user_id=user_id)
         return super(EnrollmentEventQuerySet, own).update(username="", reason="")
@@ -102,13 +90,15 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
 
 class EnrollmentEvent(models.Model):
     """
-    One change of one enrollment, with who made it and why.
+    One change of one enrollment, with its actor and reason.
 
-    Holds personal data: the learner's key and name, the actor's key. Erased by
-    ``EnrollmentEvent.objects.erase_personal_data(user_id)``; the rows outlive
-    enrollment, user and course, which is why no key is a database constraint.
+    Contains personal data: the learner's key and username, the actor's key, the reason.
+    ``EnrollmentEvent.objects.erase_personal_data(user_id)`` erases it. Events stay when
+    the enrollment, the user or the course is deleted, so their keys have no database
+    constraints.
 
-    Folding a learner's events of a course by ``pk`` gives the enrollment's state.
+    A learner's events in a course, applied in the order of ``pk``, result in the state
+    of the enrollment.
     """
 
     TYPES = Choices(
@@ -141,7 +131,7 @@ class EnrollmentEvent(models.Model):
         related_name="+",
         verbose_name=_("user"),
     )
-    # Whatever length the host's user model allows.
+    # The host's user model decides the length.
     username = models.TextField(_("username"))
     course_id = ExactCharField(_("course id"), max_length=MAX_TEXT)
     mode_before = models.CharField(  # noqa: DJ001 - None means "there was no row".
@@ -154,7 +144,7 @@ class EnrollmentEvent(models.Model):
         settings.AUTH_USER_MODEL,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
-        # Look-ups by actor are rare; an index would slow down each insert.
+        # Lookups by actor are rare, and an index would slow down each insert.
         db_index=False,
         null=True,
         related_name="+",
@@ -170,26 +160,26 @@ class EnrollmentEvent(models.Model):
 
     class Meta:
         ordering = ("pk",)
-        # Related managers write by the base manager, which must refuse as well.
+        # Related managers write with the base manager, which must refuse, too.
         base_manager_name = "objects"
         verbose_name = _("enrollment event")
         verbose_name_plural = _("enrollment events")
         indexes = (
-            # Serves "the history of this enrollment", in order.
+            # For the history of an enrollment, in order.
             models.Index(
                 fields=("enrollment", "id"), name="enrollments_event_enroll_idx"
             ),
-            # Serves "the history of this learner" and erasure.
+            # For the history of a learner, and erasure.
             models.Index(fields=("user", "id"), name="enrollments_event_user_idx"),
         )
 
     def __str__(self) -> str:
-        """Return type, user key and course."""
+        """Return the type, the user's key and the course id."""
         return f"{self.type}: {self.user_id}, {self.course_id}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
-        Save a new event; refuse an old one.
+        Insert a new event.
 
         Raises:
             TypeError: The event is stored already.
@@ -200,7 +190,7 @@ class EnrollmentEvent(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         """
-        Refuse.
+        Raise an error: stored events never change.
 
         Raises:
             TypeError: Always.
@@ -208,7 +198,7 @@ class EnrollmentEvent(models.Model):
         raise TypeError(_APPEND_ONLY)
 
     def as_record(self) -> EventRecord:
-        """Return the frozen record that signals carry."""
+        """Return the frozen record that signals send."""
         return EventRecord(
             event_id=self.event_id,
             type=self.type,
@@ -227,15 +217,15 @@ class EnrollmentEvent(models.Model):
         )
 
 
-# Without a sender: the sender of a subclass or a proxy model is that class.
+# Without a sender, because subclasses and proxy models send their own class.
 @receiver(pre_save, dispatch_uid="django_enrollments.refuse_overwrite")
 def refuse_overwrite(
     instance: models.Model, using: str | None = None, **kwargs: Any
 ) -> None:
     """
-    Refuse to save an event under the key of a stored one.
+    Prevent an event from being saved with the key of a stored event.
 
-    ``loaddata`` saves past ``EnrollmentEvent.save``, and sends this signal.
+    ``loaddata`` does not call ``EnrollmentEvent.save``, but sends this signal.
 
     Raises:
         TypeError: An event with this key is stored.

@@ -8,29 +8,34 @@ from django.db import models
 from django.db.models import F, Func
 from django.db.models.lookups import Exact
 
+from django_enrollments.course_model import find_field
 from django_enrollments.text import normalize_email
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 
+def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether a database with the vendor ``mysql`` is MariaDB."""
+    return bool(getattr(connection, "mysql_is_mariadb", False))
+
+
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic at run time.
     """
-    Text that is told apart to the letter on every database.
+    Text that is compared exactly on every database.
 
-    The usual collations of MariaDB and MySQL take ``jose`` for ``José`` and ignore
-    spaces at the end, so that one person's invitation, or a role on one course, would
-    count for another.
+    The default collations of MariaDB and MySQL treat ``jose`` and ``José`` as equal and
+    ignore trailing spaces. An invitation of one user, or a role on one course, would
+    match another.
     """
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        """Choose a collation where the database's own would not do."""
+        """Return the parameters, with a binary collation on MariaDB and MySQL."""
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
             # Both compare characters and trailing spaces.
-            is_mariadb = getattr(connection, "mysql_is_mariadb", False)
             parameters["collation"] = (
-                "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+                "utf8mb4_nopad_bin" if is_mariadb(connection) else "utf8mb4_0900_bin"
             )
         return parameters
 
@@ -46,9 +51,9 @@ TO_THE_LETTER = {
 
 class ToTheLetter(Func):
     """
-    A text that is compared by case, accents and trailing spaces on every database.
+    Text of a host's column, compared exactly on every database.
 
-    The collation of a host's column may ignore any of them.
+    The collation of the column may ignore case, accents or trailing spaces.
     """
 
     output_field = models.CharField()
@@ -72,23 +77,48 @@ def to_the_letter(path: str, text: str) -> Exact[str]:
     return Exact(ToTheLetter(F(path)), text)
 
 
+class _Searchable(Func):
+    """A text that ``LIKE`` can search, whatever the collation of its column."""
+
+    output_field = models.CharField()
+    template = "%(expressions)s"
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the text with a deterministic collation; others have no ``LIKE``."""
+        template = '(%(expressions)s) COLLATE "default"'
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def searchable(model: type[models.Model], path: str, prefix: str = "") -> F | Func:
+    """
+    Return an expression of a column, for lookups such as ``icontains``.
+
+    Args:
+        model: The model where the path starts.
+        path: The path of the column.
+        prefix: The path from the model that is queried to ``model``, with ``__``.
+    """
+    column = F(f"{prefix}{path}")
+    is_text = isinstance(find_field(model, path), models.CharField | models.TextField)
+    return _Searchable(column) if is_text else column
+
+
 class LowercaseCharField(ExactCharField):
     """
-    Text that is stored and looked up as e-mail addresses are compared.
+    Text in the form in which e-mail addresses are compared.
 
-    It is in NFC, its ASCII letters are in lower case, and it has no space around it.
-
-    One stored form lets an ordinary unique constraint ignore case on every database;
-    MariaDB has no index on expressions.
+    It is in NFC, with ASCII letters in lower case and without surrounding spaces. So a
+    unique constraint ignores case on every database, also on MariaDB, which has no
+    indexes on expressions.
     """
 
     def get_prep_value(self, value: Any) -> Any:
-        """Fold every value on its way to the database, lookups included."""
+        """Return the stored form of a value, also for lookups."""
         value = super().get_prep_value(value)
         return normalize_email(value) if isinstance(value, str) else value
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        """Leave the stored form on the instance too."""
+        """Set the stored form on the instance, and return it."""
         value = self.get_prep_value(super().pre_save(model_instance, add))
         setattr(model_instance, self.attname, value)
         return value

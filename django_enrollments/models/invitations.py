@@ -1,11 +1,10 @@
-"""Who may enroll before having an account, or into a course that is closed."""
+"""Invitations of e-mail addresses to courses."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models
@@ -15,45 +14,29 @@ from model_utils.fields import AutoCreatedField
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.delegates import model_methods
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
-from django_enrollments.text import MAX_TEXT, clean_address, normalize_email
+from django_enrollments.text import MAX_TEXT, clean_address
+from django_enrollments.users import email_of
 
-#: What overwrites an address just before its invitation is deleted (MDL-26).
+#: Replaces the address of an invitation before it is deleted (MDL-26).
 REDACTED_EMAIL = "redacted-before-delete@safe.com"
 
 
-def email_of(user: Any) -> str:
-    """
-    Return a user's e-mail address in its stored form, ``""`` when there is none.
-
-    Args:
-        user: An instance of any user model.
-    """
-    field = getattr(get_user_model(), "get_email_field_name", lambda: "email")()
-    return normalize_email(str(getattr(user, field, None) or ""))
-
-
 class CourseEnrollmentAllowedQuerySet(models.QuerySet["CourseEnrollmentAllowed"]):
-    """Chainable filters that name sets of invitations."""
+    """Filters for invitations."""
 
     def for_email(self, email: str) -> CourseEnrollmentAllowedQuerySet:
-        """
-        Keep the invitations of one address (ACC-12).
-
-        Args:
-            email: An e-mail address in any spelling.
-        """
+        """Return the invitations of an address in any spelling (ACC-12)."""
         return self.filter(email=email)
 
     def unused(self) -> CourseEnrollmentAllowedQuerySet:
-        """Keep the unused ones."""
+        """Return the unused invitations."""
         return self.filter(user=None)
 
     def usable_by(self, user: Any) -> CourseEnrollmentAllowedQuerySet:
         """
-        Keep those for the user's address that are unused or their own (MDL-14).
+        Return the invitations of the user's address that the user can use (MDL-14).
 
-        Args:
-            user: A saved user; one without an address has none.
+        These are the unused ones, and the ones that this user has used.
         """
         email = email_of(user)
         if not email:
@@ -64,10 +47,10 @@ class CourseEnrollmentAllowedQuerySet(models.QuerySet["CourseEnrollmentAllowed"]
 
 class CourseEnrollmentAllowed(models.Model):
     """
-    An invitation: this address may enroll in this course.
+    An invitation: the user with this address can enroll in this course.
 
-    Holds personal data: an e-mail address and, once used, the user. Retired by
-    :meth:`retire`, deleted with the user.
+    Contains personal data: an e-mail address and, once used, the user. :meth:`retire`
+    deletes it. A used invitation is deleted with the user.
     """
 
     email = LowercaseCharField(_("e-mail address"), max_length=MAX_TEXT)
@@ -100,7 +83,7 @@ class CourseEnrollmentAllowed(models.Model):
         settings.AUTH_USER_MODEL,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
-        # Only carried into the history, which holds the bare key as well.
+        # Only copied to the history, which stores the key in the same way.
         db_index=False,
         null=True,
         blank=True,
@@ -120,8 +103,8 @@ class CourseEnrollmentAllowed(models.Model):
         verbose_name = _("invitation")
         verbose_name_plural = _("invitations")
         constraints = (
-            # Closes the race of two invitations (V1-CEA-12); serves "invitations of
-            # an address" and "the invitation of an address to a course".
+            # Prevents a second invitation at the same time (V1-CEA-12). Also the index
+            # for the invitations of an address.
             models.UniqueConstraint(
                 fields=("email", "course_id"),
                 name="django_enrollments_courseenrollmentallowed_unique",
@@ -129,15 +112,15 @@ class CourseEnrollmentAllowed(models.Model):
         )
 
     def __str__(self) -> str:
-        """Return the course; the address is personal."""
+        """Return the course id, because the address is personal."""
         return f"{_('Invitation')} {self.pk}: {self.course_id}"
 
     def clean(self) -> None:
         """
-        Check the address (V1-CEA-11).
+        Validate the address (V1-CEA-11).
 
         Raises:
-            ValidationError: It is no e-mail address.
+            ValidationError: The address is not valid.
         """
         super().clean()
         if self.email and clean_address(self.email) is None:
@@ -145,22 +128,12 @@ class CourseEnrollmentAllowed(models.Model):
             raise ValidationError({"email": error})
 
     def valid_for_user(self, user: Any) -> bool:
-        """
-        Return whether the invitation is unused or the user's own (MDL-14).
-
-        Args:
-            user: A saved user.
-        """
+        """Return whether the invitation is unused, or used by this user (MDL-14)."""
         return self.user_id is None or self.user_id == user.pk
 
     @classmethod
     def for_user(cls, user: Any) -> CourseEnrollmentAllowedQuerySet:
-        """
-        Return the invitations that a user may enroll by (MDL-14).
-
-        Args:
-            user: A saved user.
-        """
+        """Return the invitations that a user can use (MDL-14)."""
         return cls.objects.usable_by(user)
 
     @classmethod
@@ -171,7 +144,7 @@ class CourseEnrollmentAllowed(models.Model):
         Return the unused invitations to a course (MDL-14, MDL-27).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
         """
         text = find_course_id(course_id)
         unused = cls.objects.unused()
@@ -180,18 +153,17 @@ class CourseEnrollmentAllowed(models.Model):
     @classmethod
     def retire(cls, email: str) -> bool:
         """
-        Delete every invitation of an address, overwriting it first (MDL-26).
+        Overwrite and delete the invitations of an address (MDL-26).
 
-        The address is overwritten so that no trace stays in pages that a database
-        has freed but not cleared.
+        The address is overwritten because databases do not clear deleted rows at once.
 
         Args:
-            email: The address of a person who retires.
+            email: An e-mail address in any spelling.
 
         Returns:
-            Whether there was any.
+            Whether there were any.
 
         Raises:
-            CourseEnrollmentError: Conflicts with other changes did not end.
+            CourseEnrollmentError: There were too many conflicts.
         """
         return model_methods.retire_invitations(email)

@@ -1,4 +1,4 @@
-"""Tables of the default retirement and e-mail opt-in backends."""
+"""Tables of the shipped retirement and e-mail opt-in backends."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from django_enrollments.text import MAX_TEXT, MAX_USERNAME
 
 class UserRetirementStatus(TimeStampedModel):
     """
-    That a user asked to be retired, and how far it is.
+    A user's request to be retired, and its state.
 
-    Holds personal data: the user and the name they had. Kept when the user is
-    deleted, with the user unlinked.
+    Contains personal data: the user and the former username. When the user is deleted,
+    it stays without the link to the user.
     """
 
     STATES = Choices(
@@ -49,15 +49,15 @@ class UserRetirementStatus(TimeStampedModel):
         verbose_name_plural = _("user retirement statuses")
 
     def __str__(self) -> str:
-        """Return user key and state; the name is personal."""
+        """Return the user's key and the state, because the username is personal."""
         return f"{self.user_id}: {self.state}"
 
 
 class EmailOptIn(models.Model):
     """
-    Whether a learner wants mail from an organisation.
+    Whether a user wants e-mail from an organization.
 
-    Holds personal data: the learner's choice. Deleted with the user.
+    Contains personal data: the user's choice. Deleted with the user.
     """
 
     user = models.ForeignKey(
@@ -77,12 +77,12 @@ class EmailOptIn(models.Model):
         verbose_name = _("e-mail opt-in")
         verbose_name_plural = _("e-mail opt-ins")
         constraints = (
-            # Closes the race of two choices at once; serves "choices of a user".
+            # Prevents a duplicate when two choices are stored at the same time.
             models.UniqueConstraint(
                 fields=("user", "org"), name="django_enrollments_emailoptin_unique"
             ),
         )
 
     def __str__(self) -> str:
-        """Return user key and organisation."""
+        """Return the user's key and the organization."""
         return f"{self.user_id}: {self.org}"

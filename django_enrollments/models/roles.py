@@ -1,4 +1,4 @@
-"""Who has a part in running a course."""
+"""Roles of users on courses and organizations."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from django_enrollments.text import MAX_TEXT
 
 
 class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):
-    """Chainable filters that name sets of roles."""
+    """Filters for roles."""
 
     def outside_the_count(self, course_id: object) -> CourseAccessRoleQuerySet:
         """
-        Keep the roles whose holders take no seat (CAP-03, CAP-04).
+        Return the roles on a course whose users take no seat (CAP-03, CAP-04).
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
         """
         roles = self.filter(role__in=CourseAccessRole.OUTSIDE_THE_COUNT)
         text = find_stored_course_id(course_id)
@@ -30,11 +30,11 @@ class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):
 
     def reaching(self, course_id: object, org: str) -> CourseAccessRoleQuerySet:
         """
-        Keep the roles on a course and those on its organization as a whole.
+        Return the roles on a course and on its organization.
 
         Args:
-            course_id: The course, its id, or anything whose ``str()`` that is.
-            org: The course's organization; ``""`` reaches no organization role.
+            course_id: The course, its id, or an object whose ``str()`` is the id.
+            org: The course's organization, or ``""``.
         """
         text = find_stored_course_id(course_id)
         if text is None:
@@ -47,20 +47,20 @@ class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):
 
 class CourseAccessRole(models.Model):
     """
-    A user's role on a course or an organisation.
+    A user's role on a course or an organization.
 
-    Holds personal data: which user has the role. Deleted with the user.
+    Contains personal data: the user's role. Deleted with the user.
     """
 
     STAFF = "staff"
     INSTRUCTOR = "instructor"
     LIMITED_STAFF = "limited_staff"
 
-    #: Roles that act as course staff; instructor implies staff (MDL-19, V1-LIST-09).
+    #: Roles of course staff; instructor includes staff (MDL-19, V1-LIST-09).
     COURSE_TEAM = frozenset({STAFF, INSTRUCTOR, LIMITED_STAFF})
-    #: Roles that act as staff on all courses of an organisation (ACC-04).
+    #: Roles of staff on all courses of an organization (ACC-04).
     ORG_TEAM = frozenset({STAFF, INSTRUCTOR})
-    #: Roles whose holders take no seat (CAP-03).
+    #: Roles whose users take no seat (CAP-03).
     OUTSIDE_THE_COUNT = frozenset({STAFF, INSTRUCTOR})
 
     user = models.ForeignKey(
@@ -87,21 +87,22 @@ class CourseAccessRole(models.Model):
         verbose_name = _("course access role")
         verbose_name_plural = _("course access roles")
         constraints = (
-            # Closes the race of two grants; serves "roles of a user".
+            # Prevents a duplicate when a role is given twice at the same time. Also the
+            # index for the roles of a user.
             models.UniqueConstraint(
                 fields=("user", "org", "course_id", "role"),
                 name="django_enrollments_courseaccessrole_unique",
             ),
         )
         indexes = (
-            # Serves the seat count: who holds which role on this course.
+            # For the seat count.
             models.Index(
                 fields=("course_id", "role", "user"), name="enrollments_role_course_idx"
             ),
         )
 
     def __str__(self) -> str:
-        """Return role and reach."""
+        """Return the role, and its course or organization."""
         return f"{self.role} {_('of')} {self.course_id or self.org}"
 
     @classmethod
@@ -110,8 +111,8 @@ class CourseAccessRole(models.Model):
         Return whether a user has a role on a course (MDL-19).
 
         Args:
-            user: Inactive users have no roles, global staff has them all.
-            role: Role name; ``instructor`` implies ``staff`` and ``beta_testers``.
+            user: Inactive users have no role; global staff have all roles.
+            role: Role name; ``instructor`` includes ``staff`` and ``beta_testers``.
             course_id: The course, or its id.
         """
         if not user.is_authenticated or not user.is_active:

@@ -1,8 +1,9 @@
 """
-The REST API, version 1: who asks, is the request well-formed, how to answer.
+The REST API, version 1.
 
-Views decide nothing about enrollments; each makes one call into :mod:`.api`, whose
-functions are looked up when called (NAM-07). :mod:`.wire` turns refusals into answers.
+A view authenticates and throttles, reads its :mod:`.inputs`, asks the policies, makes
+one call into :mod:`.api`, whose functions are looked up when called (NAM-07), and wraps
+the result. :mod:`.errors` turns domain errors into responses.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from django_enrollments.views.courses import (
 from django_enrollments.views.enrollments import EnrollmentListView, EnrollmentView
 from django_enrollments.views.invitations import EnrollmentAllowedView
 from django_enrollments.views.listing import CourseEnrollmentsApiListView
-from django_enrollments.views.roles import EnrollmentUserRolesView, UnenrollmentView
+from django_enrollments.views.retirement import UnenrollmentView
+from django_enrollments.views.roles import EnrollmentUserRolesView
 
 __all__ = [
     "ApiKeyOrAuthenticated",

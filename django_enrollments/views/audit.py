@@ -1,4 +1,4 @@
-"""Lines in the log that tell afterwards what programs with an API key did (AUD)."""
+"""Audit lines in the log, about programs with an API key (AUD)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import logging
 from contextlib import suppress
 
-logger = logging.getLogger(__name__)
+#: Named in the documentation, so that hosts can give it a level of its own.
+logger = logging.getLogger("django_enrollments.audit")
 
 
 def write_audit_line(name: str, **values: object) -> None:
@@ -14,11 +15,13 @@ def write_audit_line(name: str, **values: object) -> None:
     Log one line ``name: k1="v1", k2="v2"``, keys sorted (AUD-04).
 
     Args:
-        name: What happened.
-        values: What is known of it; no personal data beyond keys of users.
+        name: The event.
+        values: Its details; no personal data beyond keys of users.
     """
-    # Escaped as in JSON, so that no value from outside begins a line of its own.
-    told = ", ".join(f"{key}={json.dumps(str(values[key]))}" for key in sorted(values))
-    # A host's handlers and filters may raise anything; the answer stays (AUD-05).
+    # Escaped as in JSON, so that no value of a request can begin a line.
+    details = ", ".join(
+        f"{key}={json.dumps(str(values[key]))}" for key in sorted(values)
+    )
+    # A host's log handlers may raise any error; the response stays (AUD-05).
     with suppress(Exception):
-        logger.info("%s: %s", name, told)
+        logger.info("%s: %s", name, details)

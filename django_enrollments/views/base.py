@@ -1,4 +1,4 @@
-"""What all views share: who asks, is the request well-formed, how to answer."""
+"""What all views share: authentication, permissions, headers, errors."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from django.core.exceptions import (
-    RequestDataTooBig,
-    TooManyFieldsSent,
-    TooManyFilesSent,
-    ValidationError,
-)
+from django.core.exceptions import TooManyFieldsSent, ValidationError
 from django.db import DataError
 from django.http import UnreadablePostError
-from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from rest_framework.exceptions import (
     AuthenticationFailed,
     MethodNotAllowed,
     NotAuthenticated,
-    ParseError,
     Throttled,
 )
 from rest_framework.parsers import FormParser, MultiPartParser
@@ -37,23 +30,20 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import non_atomic
-from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.permissions import account_of
 from django_enrollments.policies import Requester, has_valid_api_key
 from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.views.audit import write_audit_line
-from django_enrollments.wire import (
+from django_enrollments.views.errors import (
     CarefulJSONParser,
     JSONOnly,
     Refused,
-    RequestTooLarge,
-    Unavailable,
-    message,
+    as_api_exception,
+    untranslated,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from django.http import HttpRequest
     from rest_framework.authentication import BaseAuthentication
@@ -61,33 +51,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What credentials raise that no class expected: texts that a database does not even
-#: look for, tokens whose claims are of other types, or nested too deeply.
+#: Errors of credentials that no authentication class expects: texts that a database
+#: cannot look up, tokens whose claims are of other types or nested too deeply.
 UNREADABLE = (
     ArithmeticError,
     DataError,
     LookupError,
-    # No platform has dates of any size.
+    # Dates that the platform does not have.
     OSError,
     RecursionError,
     TypeError,
     ValidationError,
     ValueError,
-    # What DRF makes of an AttributeError.
+    # DRF wraps an AttributeError.
     WrappedAttributeError,
 )
 
 
 class ApiKeyPermissionMixIn:
-    """Knows the programs that act by a key of ``ENROLLMENTS_API_KEYS`` (NAM-02)."""
+    """Recognizes programs by a key of ``ENROLLMENTS_API_KEYS`` (NAM-02)."""
 
     def has_api_key_permissions(self, request: Request | HttpRequest) -> bool:
-        """
-        Return whether a request carries a valid key; each that does is logged.
-
-        Args:
-            request: The request.
-        """
+        """Return whether a request has a valid key, and log it if so."""
         granted = has_valid_api_key(request.headers)
         if granted:
             write_audit_line(
@@ -102,15 +87,9 @@ class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
     """Grants access to logged-in users and valid API keys (V1-AUTH-06)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """
-        Return whether a request may go on.
-
-        Args:
-            request: The request.
-            view: The view that is asked.
-        """
+        """Return whether the requester is logged in or has a valid key."""
         is_known = account_of(request.user).is_authenticated
-        # Asked of those who are logged in too, for what their key does is logged.
+        # Evaluated for users who are logged in too: the use of a key is logged.
         return self.has_api_key_permissions(request) or bool(is_known)
 
 
@@ -122,13 +101,7 @@ class IsGlobalStaff(BasePermission):
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """
-        Return whether the user has the permission that the method needs.
-
-        Args:
-            request: An authenticated request.
-            view: The view.
-        """
+        """Return whether the user has the permission that the method needs."""
         user = Requester(request.user)
         if request.method in {"POST", "PUT", "PATCH", "DELETE"}:
             return user.can_enroll_others
@@ -139,25 +112,19 @@ class CanRetireUser(BasePermission):
     """Grants access to users who may retire users (V1-AUTH-18)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """
-        Return whether the user may unenroll a user from all courses.
-
-        Args:
-            request: An authenticated request.
-            view: The view.
-        """
+        """Return whether the user may unenroll a user from all courses."""
         return Requester(request.user).can_retire_users
 
 
 class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     """
-    What all views share: JSON in, JSON out, and answers that no host setting bends.
+    The base of all views: JSON in and out, whatever the host's settings of DRF are.
 
-    DRF's own texts are said as they are written, in English, for clients read them;
-    what hosts say by their filters keeps the language of the request.
+    DRF's own messages are in English, because clients read them; messages of a host's
+    filters are in the language of the request.
 
-    How requests authenticate is the host's choice (V1-AUTH); who is not logged in gets
-    a 401 with a challenge, whatever the choice.
+    The host chooses how requests authenticate (V1-AUTH). A requester who is not logged
+    in gets a 401 with a challenge, whatever the choice.
     """
 
     authentication_classes = ConfiguredClasses(SessionAuthenticationAllowInactiveUser)
@@ -170,64 +137,35 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
 
     @property
     def is_personal(self) -> bool:
-        """Whether answers depend on the requester."""
+        """Whether responses depend on the requester."""
         return True
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """
-        Return the view function, which runs outside ``ATOMIC_REQUESTS``.
-
-        Args:
-            initkwargs: As Django takes them.
-        """
+        """Return the view function, which runs outside ``ATOMIC_REQUESTS``."""
         return non_atomic(super().as_view(**initkwargs))
 
     def initialize_request(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> Request:
-        """
-        Wrap Django's request.
-
-        Args:
-            request: Django's request.
-            args: As DRF gives them.
-            kwargs: As DRF gives them.
-        """
-        # JSON and forms are UTF-8; a charset that a client makes up means nothing.
-        # Django looks at the query too. That it is too long is told by whoever reads
-        # it, as all other refusals are.
+        """Return DRF's request."""
+        # JSON and forms are UTF-8, whatever charset the header names. Django parses the
+        # query as well; a query that is too long is refused when the view reads it.
         with suppress(TooManyFieldsSent):
             request.encoding = "utf-8"
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """
-        Find out who asks, and whether they may, now.
-
-        Args:
-            request: The request.
-            args: As DRF gives them.
-            kwargs: As DRF gives them.
-        """
+        """Authenticate, check permissions and throttle."""
         with untranslated():
             super().initial(request, *args, **kwargs)
 
     def finalize_response(
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """
-        Return the answer, with headers that keep personal ones out of shared caches.
-
-        How many requests are left differs by caller, whatever the view.
-
-        Args:
-            request: The request.
-            response: The answer of the view.
-            args: As DRF gives them.
-            kwargs: As DRF gives them.
-        """
+        """Return the response; personal ones must not be stored by shared caches."""
         response = super().finalize_response(request, response, *args, **kwargs)
+        # A throttled response depends on the requester in every view.
         if self.is_personal or response.status_code == Throttled.status_code:
             response["Cache-Control"] = "private, no-store"
             looked_at = ("Authorization", "Cookie", conf.ENROLLMENTS_API_KEY_HEADER)
@@ -237,33 +175,20 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> NoReturn:
-        """
-        Refuse a method that the view does not have.
-
-        Args:
-            request: The request.
-            args: As DRF gives them.
-            kwargs: As DRF gives them.
-
-        Raises:
-            MethodNotAllowed: Always.
-        """
+        """Raise ``MethodNotAllowed``, with its message in English."""
         with untranslated():
             raise MethodNotAllowed(request.method or "")
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        """Return the authenticators; one that cannot be made authenticates nothing."""
+        """Return the authenticators, without those that cannot be instantiated."""
         return make_authenticators(self.authentication_classes)
 
     def perform_authentication(self, request: Request) -> None:
         """
-        Authenticate a request; what is no account of this site becomes anonymous.
-
-        Args:
-            request: The request.
+        Authenticate a request; users that are not accounts of this site are anonymous.
 
         Raises:
-            AuthenticationFailed: The credentials are none that any user can have.
+            AuthenticationFailed: The credentials cannot belong to any user.
         """
         try:
             request.user = account_of(request.user)
@@ -279,101 +204,30 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
         """
         Refuse a request.
 
-        Args:
-            request: The request.
-            message: As DRF gives it.
-            code: As DRF gives it.
-
         Raises:
-            NotAuthenticated: No user is logged in, even if none can (V1-AUTH-11).
-            PermissionDenied: The user who is logged in may not (V1-AUTH-12).
+            NotAuthenticated: The requester is not logged in (V1-AUTH-11).
+            PermissionDenied: The user is logged in, without permission (V1-AUTH-12).
         """
         if not (request.user and request.user.is_authenticated):
             raise NotAuthenticated
         super().permission_denied(request, message, code)
 
     def get_authenticate_header(self, request: Request) -> str:
-        """
-        Return the challenge of a 401, so that it never becomes a 403 (V1-AUTH-11).
-
-        Args:
-            request: The request.
-        """
+        """Return the challenge of a 401; without one, DRF sends 403 (V1-AUTH-11)."""
         return super().get_authenticate_header(request) or 'JWT realm="api"'
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Return DRF's own handler: clients do not know the errors of a host's."""
+        """Return DRF's own handler: a host's may send errors of another shape."""
         return exception_handler
 
     def handle_exception(self, exc: Exception) -> Response:
-        """
-        Answer what was raised.
-
-        Args:
-            exc: What was raised.
-        """
-        if isinstance(exc, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
-            exc = RequestTooLarge()
-        elif isinstance(exc, UnreadablePostError):
-            # The client hung up while sending it; a proxy may hear the answer.
-            exc = ParseError("The request could not be read.")
-        elif isinstance(exc, CollaboratorNotLoaded):
-            logger.error("A request is refused.", exc_info=exc)
-            exc = Unavailable()
+        """Return the response to an exception."""
         if isinstance(exc, Refused):
             return Response(exc.body, status=exc.status)
         with untranslated():
-            return super().handle_exception(exc)
+            return super().handle_exception(as_api_exception(exc))
 
 
 def requester_of(request: Request) -> Requester:
-    """
-    Return the requester, in a view that accepts API keys.
-
-    Args:
-        request: An authenticated request.
-    """
+    """Return the requester of an authenticated request, in a view that accepts keys."""
     return Requester(request.user, has_api_key=has_valid_api_key(request.headers))
-
-
-def untranslated() -> AbstractContextManager[None]:
-    """Have texts of Django and DRF said as they are written, whatever the language."""
-    return translation.override(None)
-
-
-def body_of(request: Request) -> dict[str, Any]:
-    """
-    Return the fields of a request's body; what is no object has none.
-
-    Args:
-        request: The request.
-
-    Raises:
-        ParseError: It is not what its type says.
-        UnsupportedMediaType: No parser reads its type.
-    """
-    with untranslated():
-        data = request.data
-    return data if isinstance(data, dict) else {}
-
-
-def refused(code: int, text: str, *values: object) -> Refused:
-    """
-    Return a refusal with a message, to be raised (V1-ERR-01).
-
-    Args:
-        code: HTTP status.
-        text: What the client is told, with a ``{}`` for each value.
-        values: Values from the request.
-    """
-    return Refused(code, message(text, *values))
-
-
-def includes_expired(request: Request) -> bool:
-    """
-    Return whether a request asks for expired modes too (V1-CRS-02).
-
-    Args:
-        request: The request; any value but an empty one asks, "0" and "false" too.
-    """
-    return bool(request.query_params.get("include_expired"))

@@ -1,4 +1,4 @@
-"""What enrolling needs to know of a course, and whether a learner may."""
+"""Courses with their modes, and whether a learner may enroll."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from django_enrollments import api
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.course_details_cache import may_be_personal
 from django_enrollments.importing import CollaboratorNotLoaded
-from django_enrollments.views.base import (
-    EnrollmentAPIView,
-    includes_expired,
-    requester_of,
+from django_enrollments.views.base import EnrollmentAPIView, requester_of
+from django_enrollments.views.errors import DESCRIBING, refusing
+from django_enrollments.views.inputs import (
+    CourseQuerySerializer,
+    EligibilityQuerySerializer,
+    validated,
 )
-from django_enrollments.wire import Describing, refusing
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
 class EnrollmentCourseDetailView(EnrollmentAPIView):
-    """What enrolling needs to know of a course; open to everybody (V1-CRS)."""
+    """A course with its modes; open to everybody (V1-CRS)."""
 
     authentication_classes = []
     permission_classes = []
 
     @property
     def is_personal(self) -> bool:
-        """Whether answers depend on the requester."""
+        """Whether responses depend on the requester."""
         try:
             return may_be_personal()
         except CollaboratorNotLoaded:
@@ -37,16 +38,19 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
 
     def get(self, request: Request, course_id: str) -> Response:
         """
-        Describe a course.
+        Return a course with its modes.
 
-        Args:
-            request: The request; ``?include_expired=`` with any value lists expired
-                modes too.
-            course_id: The course id.
+        Open to everybody, logged in or not.
+
+        Responses:
+            200: The course.
+            400: No course has this id.
+            404: The path has no valid course id; the site decides the body.
         """
-        with refusing(Describing(course_id=course_id)):
+        query = validated(CourseQuerySerializer(data=request.query_params))
+        with refusing(DESCRIBING, course_id=course_id):
             details = api.get_course_enrollment_details(
-                course_id, include_expired=includes_expired(request)
+                course_id, include_expired=query["include_expired"]
             )
         return Response(details)
 
@@ -56,17 +60,23 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
 
     def get(self, request: Request, course_id: str) -> Response:
         """
-        Run the rules that enrolling would run; nothing is written.
+        Explain whether the requester may enroll in a course.
 
-        Args:
-            request: The request; ``?mode=`` asks for a mode, the default otherwise.
-            course_id: The course id.
+        Runs the rules that enrolling would run, and lists every one that refuses.
+        Nothing is written.
+
+        Responses:
+            200: An explanation, whether it allows or not.
+            400: No course has this id.
+            404: The path has no valid course id; the site decides the body.
         """
         requester = requester_of(request)
-        mode = request.query_params.get("mode") or None
+        query = validated(EligibilityQuerySerializer(data=request.query_params))
+        mode = query.get("mode") or None
+        username = requester.username
         with (
-            refusing(Describing(requester.username, course_id, mode)),
+            refusing(DESCRIBING, username=username, course_id=course_id, mode=mode),
             attributed(origin_of(actor=requester.user, source="rest")),
         ):
-            explained = api.explain_enrollment(requester.username, course_id, mode)
+            explained = api.explain_enrollment(username, course_id, mode)
         return Response(explained)

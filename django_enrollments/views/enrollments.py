@@ -1,4 +1,4 @@
-"""Enrollments of learners: one, all of a learner, and how they come about."""
+"""Enrollments: one, those of a learner, and enrolling."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
-from django_enrollments.text import MAX_TEXT, is_storable
-from django_enrollments.users import (
-    choose_user,
-    find_user,
-    find_users_by_email,
-)
+from django_enrollments.text import MAX_TEXT
+from django_enrollments.users import choose_user, find_user, find_users_by_email
 from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.base import (
     ApiKeyOrAuthenticated,
     EnrollmentAPIView,
-    body_of,
-    includes_expired,
-    refused,
     requester_of,
 )
 from django_enrollments.views.enrolling import EnrollmentRequest, enroll_or_change
-from django_enrollments.wire import (
-    Enrolling,
-    Listing,
+from django_enrollments.views.errors import (
+    ENROLLING,
+    LISTING,
+    RETRIEVING,
     Refused,
-    Retrieving,
+    refused,
     refusing,
-    told,
+    safe_text,
+)
+from django_enrollments.views.inputs import (
+    CourseQuerySerializer,
+    EnrollmentChangeSerializer,
+    EnrollmentTargetSerializer,
+    LearnerQuerySerializer,
+    body_of,
+    validated,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from django_enrollments.payloads import EnrollmentDict
     from django_enrollments.policies import Requester
 
-#: No user model has longer names; no statement needs to carry them.
+#: The longest name that is looked up.
 _LONGEST_NAME = 1_000
 
 
@@ -67,26 +69,28 @@ class EnrollmentView(EnrollmentAPIView):
         self, request: Request, course_id: str, username: str | None = None
     ) -> Response:
         """
-        Return an enrollment, active or not.
+        Return an enrollment, of the requester where the path names no learner.
 
-        Args:
-            request: The request; ``?include_expired=`` with any value lists expired
-                modes too.
-            course_id: The course id.
-            username: The learner; the requester when the URL names none.
+        Active or not. Only staff and programs with an API key see that of others. The
+        response sets the cookie with the CSRF token.
 
-        Returns:
-            The enrollment; an answer without any body when there is none (V1-GET-05).
+        Responses:
+            200: The enrollment. **An empty body when there is none.**
+            400: The data layer refused.
+            404: The path has no valid course id or username; the site decides the
+                body. Or the requester may not see the enrollments of this learner: an
+                empty body, whether or not the learner exists.
         """
         requester = requester_of(request)
         if username is None or requester.is_named(username):
             username = requester.username
         elif not requester.can_view_others:
-            # The same for all, so that it tells nothing of anybody (V1-GET-02).
+            # The same response whether or not the learner exists (V1-GET-02).
             raise Refused(404)
-        with refusing(Retrieving(username, course_id)):
+        query = validated(CourseQuerySerializer(data=request.query_params))
+        with refusing(RETRIEVING, username=username, course_id=course_id):
             enrollment = api.get_enrollment(
-                username, course_id, include_expired=includes_expired(request)
+                username, course_id, include_expired=query["include_expired"]
             )
         return Response(enrollment)
 
@@ -100,54 +104,72 @@ class EnrollmentListView(EnrollmentAPIView):
     @method_decorator(ensure_csrf_cookie)
     def get(self, request: Request) -> Response:
         """
-        List the active enrollments of the requester, or of ``?user=``.
+        List a learner's active enrollments, oldest first.
 
-        Of others, a requester sees those in courses where they are on the team, and
-        nothing tells whether there are more.
+        Staff and programs with an API key see those of others; members of a course
+        team see those in their courses. Everybody else gets an empty list, whether or
+        not there is such a user. The response sets the cookie with the CSRF token.
 
-        Args:
-            request: The request; ``?include_expired=`` with any value lists expired
-                modes too.
+        Responses:
+            200: The enrollments, possibly none.
+            400: The data layer refused.
+            403: A filter of the site vetoed.
         """
         requester = requester_of(request)
-        username = request.query_params.get("user", requester.username)
-        include_expired = includes_expired(request)
+        query = validated(LearnerQuerySerializer(data=request.query_params))
+        username = query.get("user", requester.username)
+        include_expired = query["include_expired"]
         if requester.is_named(username):
             username = requester.username
         elif not requester.can_view_others:
             return Response(_listed_for_team(requester, username, include_expired))
-        with refusing(Listing(username)):
+        with refusing(LISTING, username=username):
             listed = api.get_enrollments(username, include_expired=include_expired)
         return Response(listed)
 
     @writing_call()
     def post(self, request: Request) -> Response:
         """
-        Enroll somebody, or change their enrollment.
+        Enroll a learner, or change an enrollment.
 
-        Checks run in the order of V1-POST-01; the first that refuses answers.
+        A learner can enroll and come back; the same request twice has the same
+        response. Leaving and changing the mode are for staff and programs with an API
+        key, who may also act for others. A learner who asks for either gets the
+        enrollment as it is.
 
-        Args:
-            request: The request, with the wish as a JSON object.
+        Responses:
+            200: The enrollment afterwards: new, changed, or as it was.
+            400: The request is malformed, the course is unknown, the address is
+                invalid, the mode is not on offer, or enrolling was refused.
+            403: The requester may not choose this mode, a filter or the site's
+                permissions vetoed, or the CSRF token is missing.
+            404: The requester may not act for others, whether or not there is such a
+                user or address.
+            406: No user has this name or address.
+            409: Several active users have this address, or several inactive ones and no
+                active one.
         """
+        # Checks run in the order of V1-POST-01; the first that refuses responds.
         requester = requester_of(request)
         body = body_of(request)
-        course_id = _course_id_of(body)
+        target = validated(EnrollmentTargetSerializer(data=body))
+        course_id = target["course_details"]["course_id"]
         learner = _learner_of(body, requester)
         mode = _mode_of(body, requester)
         user = _user_of(learner, requester)
         if user is None:
             raise refused(406, "The user {} does not exist.", learner)
         with _audited(requester, user, course_id, body) as seen:
-            is_active = _flag_of(
-                body, "is_active", "'{}' is an invalid enrollment activation status."
-            )
-            force = _flag_of(
-                body, "force_enrollment", "'{}' is an invalid force enrollment status."
-            )
-            effects = _side_effects_of(body)
+            change = validated(EnrollmentChangeSerializer(data=body))
+            is_forced = change.pop("force_enrollment", None) and requester.can_force
             with (
-                refusing(Enrolling(learner, course_id, mode, effects["cohort"])),
+                refusing(
+                    ENROLLING,
+                    username=learner,
+                    course_id=course_id,
+                    mode=mode,
+                    cohort=change.get("cohort"),
+                ),
                 attributed(origin_of(actor=requester.user, source="rest")),
             ):
                 wanted = EnrollmentRequest(
@@ -156,10 +178,8 @@ class EnrollmentListView(EnrollmentAPIView):
                     learner,
                     course_id,
                     mode,
-                    is_active=is_active,
-                    enrollment_attributes=body.get("enrollment_attributes"),
-                    force_enrollment=force is True and requester.can_force,
-                    **effects,
+                    force_enrollment=bool(is_forced),
+                    **change,
                 )
                 enrollment = enroll_or_change(wanted)
             seen.update(enrollment)
@@ -171,16 +191,10 @@ def _audited(
     requester: Requester, user: Any, course_id: str, body: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """
-    Log what a program with an API key asks for, whatever becomes of it (AUD-01…05).
-
-    Args:
-        requester: The requester; nothing is logged without a key.
-        user: The learner.
-        course_id: The course id.
-        body: The request.
+    Log the request of a program with an API key, whatever its outcome (AUD-01…05).
 
     Yields:
-        A dictionary to note the enrollment in; one that was refused is read.
+        A dictionary for the resulting enrollment; if it stays empty, it is read.
     """
     seen: dict[str, Any] = {}
     try:
@@ -192,9 +206,9 @@ def _audited(
                 write_audit_line(
                     "enrollment_change_requested",
                     course_id=course_id,
-                    requested_mode=told(body.get("mode"))[:MAX_TEXT],
+                    requested_mode=safe_text(body.get("mode"))[:MAX_TEXT],
                     actual_mode=actual and actual["mode"],
-                    requested_activation=told(body.get("is_active"))[:MAX_TEXT],
+                    requested_activation=safe_text(body.get("is_active"))[:MAX_TEXT],
                     actual_activation=actual and actual["is_active"],
                     user_id=user.pk,
                 )
@@ -204,11 +218,10 @@ def _listed_for_team(
     requester: Requester, username: str, include_expired: bool
 ) -> list[EnrollmentDict]:
     """
-    List what somebody on course teams may see of a learner (V1-LIST-06…12).
+    Return the enrollments of a learner that a course team may see (V1-LIST-06…12).
 
-    What is read of the learner depends on what may be seen alone, as far as the
-    permission backends can list courses: the time of the answer would tell otherwise
-    how many other enrollments there are (contract §10).
+    Only visible enrollments are read, as far as the permission backends can list
+    courses: the response time would otherwise disclose the number of others.
     """
     visible_ids = requester.visible_course_ids()
     visible = None if visible_ids is None else _ids_by_key(visible_ids)
@@ -219,7 +232,7 @@ def _listed_for_team(
             username, include_expired=include_expired, in_courses=visible
         )
     except CourseEnrollmentError:
-        # A refusal would tell that there is somebody to refuse.
+        # A refusal would disclose that the learner exists.
         return []
     of_courses = [
         (details["course_id"], one)
@@ -237,7 +250,7 @@ def _listed_for_team(
 
 def _ids_by_key(course_ids: Iterable[str]) -> dict[Any, str]:
     """Return the courses that have these ids to the letter, by primary key."""
-    # A role may hold what is no id of any course here.
+    # A role may have a text that is no course id.
     wanted = {text for text in course_ids if find_course_id(text)}
     if not wanted:
         return {}
@@ -250,24 +263,12 @@ def _courses_of(course_ids: Collection[str]) -> QuerySet[Any]:
     return adapter.get_queryset().filter(**{f"{adapter.course_id}__in": course_ids})
 
 
-def _course_id_of(body: Mapping[str, Any]) -> str:
-    """Return the course id of a request (V1-POST-02…04)."""
-    details = body.get("course_details")
-    given = details.get("course_id") if isinstance(details, dict) else None
-    if not given:
-        raise refused(400, "Course ID must be specified to create a new enrollment.")
-    course_id = find_course_id(given) if isinstance(given, str) else None
-    if course_id is None:
-        raise refused(400, "No course '{}' found for enrollment", given)
-    return course_id
-
-
 def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     """
-    Return the name of who is to be enrolled; of others, it need not exist yet.
+    Return the name of the learner, who need not exist (V1-POST-06…12).
 
-    Nothing tells whoever may not act for others if a user or an address exists
-    (V1-POST-06…12, V1-POST-32).
+    Requesters who may not act for others cannot find out whether a user or an address
+    exists (V1-POST-32).
     """
     user, email = body.get("user"), body.get("email")
     has_user, has_email = user not in (None, ""), email not in (None, "")
@@ -278,7 +279,7 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     return user if has_user else _name_of_address(email)
 
 
-#: What is answered where an address stands for no user, by the code of the refusal.
+#: The responses for an address without exactly one user, by the code of the error.
 _NO_USER = {
     "invalid_email": (400, "'{}' is not a valid email address."),
     "user_not_found": (406, "The user with the email address {} does not exist."),
@@ -287,6 +288,7 @@ _NO_USER = {
 
 
 def _name_of_address(email: object) -> str:
+    """Return the name of the user with an address."""
     try:
         user = choose_user(email, find_users_by_email([email]))
     except CourseEnrollmentError as error:
@@ -296,10 +298,10 @@ def _name_of_address(email: object) -> str:
 
 
 def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
-    """Return the mode of a request; not everybody may pick any (V1-POST-15…18)."""
+    """Return the mode, which the requester may choose (V1-POST-15…18)."""
     mode = body.get("mode")
     if isinstance(mode, list | dict):
-        mode = told(mode)
+        mode = safe_text(mode)
     # The permission to deactivate does not depend on the mode.
     if not requester.can_choose_mode(mode) and not requester.can_act_for_others(
         is_active=body.get("is_active")
@@ -313,47 +315,9 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
 
 
 def _user_of(learner: object, requester: Requester) -> Any | None:
-    """Return the user to be enrolled, or ``None`` (V1-POST-13)."""
+    """Return the learner, or ``None`` if there is no such user (V1-POST-13)."""
     if learner == requester.username and requester.user.is_authenticated:
         return requester.user
     if isinstance(learner, str) and len(learner) <= _LONGEST_NAME:
         return find_user(learner)
     return None
-
-
-def _flag_of(body: Mapping[str, Any], name: str, text: str) -> bool | None:
-    """Return a flag of a request; only JSON's own booleans are ones (V1-POST-19…21)."""
-    flag = body.get(name)
-    if flag is not None and not isinstance(flag, bool):
-        raise refused(400, text, flag)
-    return flag
-
-
-def _side_effects_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what else a request wants to happen (V1-SIDE)."""
-    customer = "'{}' is an invalid enterprise customer."
-    return {
-        "cohort": _text_of(
-            body, "cohort", "An error occured while adding to cohort [{}]"
-        ),
-        "email_opt_in": _flag_of(
-            body, "email_opt_in", "'{}' is an invalid email opt-in status."
-        ),
-        "enterprise_uuid": _text_of(body, "enterprise_uuid", customer),
-        "linked_enterprise_customer": _text_of(
-            body, "linked_enterprise_customer", customer
-        ),
-        "enterprise_course_consent": _flag_of(
-            body,
-            "enterprise_course_consent",
-            "'{}' is an invalid enterprise consent status.",
-        ),
-    }
-
-
-def _text_of(body: Mapping[str, Any], name: str, text: str) -> str | None:
-    """Return a text of a request, one that can be stored."""
-    value: str | None = body.get(name)
-    if value is not None and not is_storable(value, MAX_TEXT):
-        raise refused(400, text, value)
-    return value

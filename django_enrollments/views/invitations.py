@@ -1,12 +1,10 @@
-"""Who may enroll before having an account, or into a closed course."""
+"""Invitations to enroll before having an account, or in a closed course."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from django.http import QueryDict
-from rest_framework import status
-from rest_framework.fields import BooleanField
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
@@ -16,149 +14,122 @@ from django_enrollments.core.invitations import (
     list_invitations,
     withdraw,
 )
-from django_enrollments.identifiers import find_course_id
-from django_enrollments.models.invitations import email_of
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
-from django_enrollments.text import clean_address
-from django_enrollments.views.base import (
-    EnrollmentAPIView,
-    IsGlobalStaff,
+from django_enrollments.users import email_of
+from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
+from django_enrollments.views.errors import refused
+from django_enrollments.views.inputs import (
+    InvitationRequestSerializer,
+    InvitationsQuerySerializer,
+    WithdrawalRequestSerializer,
     body_of,
-    refused,
+    validated,
 )
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from django_enrollments.wire import Refused
-
 
 class EnrollmentAllowedView(EnrollmentAPIView):
-    """Lists, makes and takes back invitations; for global staff (V1-CEA)."""
+    """Lists, makes and withdraws invitations; for global staff (V1-CEA)."""
 
     permission_classes = [IsAuthenticated, IsGlobalStaff]
     serializer_class = CourseEnrollmentAllowedSerializer
 
     def get(self, request: Request) -> Response:
         """
-        List the invitations of an address, or of the requester's own.
+        List the invitations of an address.
 
-        Args:
-            request: The request; ``?email=`` names the address.
+        For staff. Used ones too, whatever the case of the address.
+
+        Responses:
+            200: The invitations, possibly none.
         """
-        address = request.query_params.get("email") or email_of(request.user)
-        invitations = list_invitations(address)
+        query = validated(InvitationsQuerySerializer(data=request.query_params))
+        invitations = list_invitations(query.get("email") or email_of(request.user))
         return Response(self.serializer_class(invitations, many=True).data)
 
     def post(self, request: Request) -> Response:
         """
         Invite an address to a course.
 
-        Args:
-            request: The request, with ``email``, ``course_id`` and, if the address is
-                to be enrolled once it has an account, ``auto_enroll``.
+        For staff. The course need not exist yet.
+
+        Responses:
+            201: The invitation.
+            400: The address or the course id is missing or invalid, `auto_enroll` is
+                no boolean, or the body is malformed.
+            409: The invitation exists already, and stays as it is.
         """
-        address, course_id = self._required_data(request)
-        email = clean_address(address)
-        if email is None:
-            raise _invalid(address)
-        auto_enroll = _auto_enroll_of(request)
+        body = self._body(request)
+        is_form = isinstance(request.data, QueryDict)
+        values = validated(
+            InvitationRequestSerializer(data=body, context={"is_form": is_form})
+        )
         with one_call() as call:
             invitation = invite(
-                email,
-                course_id,
-                auto_enroll=auto_enroll,
+                values["email"],
+                values["course_id"],
+                auto_enroll=bool(values.get("auto_enroll")),
                 at=call.at,
                 origin=origin_of(actor=request.user, source="rest"),
             )
         if invitation is None:
             raise refused(
-                status.HTTP_409_CONFLICT,
+                409,
                 "An enrollment allowed with email {} and course {} already exists.",
-                request.data["email"],
-                course_id,
+                body["email"],
+                values["course_id"],
             )
         data = self.serializer_class(invitation).data
-        return Response(data, status=status.HTTP_201_CREATED)
+        return Response(data, status=201)
 
     def delete(self, request: Request) -> Response:
         """
-        Take an invitation back.
+        Withdraw an invitation.
 
-        Args:
-            request: The request, with ``email`` and ``course_id`` in its body.
+        For staff. A learner who has enrolled by it stays enrolled.
+
+        Responses:
+            204: The invitation is deleted.
+            400: The address or the course id is missing or invalid, or the body is
+                malformed.
+            404: The invitation does not exist.
         """
-        address, course_id = self._required_data(request)
-        # One that is there is deleted whatever its address.
-        if not withdraw(address, course_id):
-            if clean_address(address) is None:
-                raise _invalid(address)
+        values = validated(WithdrawalRequestSerializer(data=self._body(request)))
+        email, course_id = values["email"], values["course_id"]
+        # An invitation that exists is deleted whatever its address; without one, an
+        # invalid address is refused as such.
+        if not withdraw(email, course_id):
+            validated(InvitationRequestSerializer(data=values))
             raise refused(
-                status.HTTP_404_NOT_FOUND,
-                # The grammar is what clients know.
+                404,
+                # Clients know the text as it is spelled here.
                 "An enrollment allowed with email {} and course {} doesn't exists.",
-                request.data["email"],
+                email,
                 course_id,
             )
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
 
     def check_required_data(self, request: Request) -> tuple[bool, Any, Any]:
         """
-        Return whether a request names an address and a course (V1-CEA-05).
-
-        Args:
-            request: The request.
+        Return whether a request names an address and a course, and both (V1-CEA-05).
 
         Returns:
-            Whether it names both, then the address and the course id as they came.
+            Whether neither is missing or empty, the address, and the course id, as the
+            body has them.
         """
         body = body_of(request)
         email, course_id = body.get("email"), body.get("course_id")
         return bool(email and course_id), email, course_id
 
-    def _required_data(self, request: Request) -> tuple[Any, str]:
-        """
-        Return the address as it came, and the course id.
-
-        Raises:
-            Refused: One is missing, or the course id is invalid.
-        """
-        is_valid, address, given = self.check_required_data(request)
+    def _body(self, request: Request) -> dict[str, Any]:
+        """Return the body of a request, which names an address and a course."""
+        is_valid, email, course_id = self.check_required_data(request)
         if not is_valid:
             raise refused(
-                status.HTTP_400_BAD_REQUEST,
+                400,
                 "Please provide a value for 'email' and 'course_id' in the request "
                 "data.",
             )
-        course_id = find_course_id(given) if isinstance(given, str) else None
-        if course_id is None:
-            raise refused(
-                status.HTTP_400_BAD_REQUEST,
-                "No course '{}' found for enrollment",
-                given,
-            )
-        return address, course_id
-
-
-def _invalid(address: object) -> Refused:
-    """Return the refusal of what is no address (V1-CEA-11)."""
-    text = "'{}' is not a valid email address."
-    return refused(status.HTTP_400_BAD_REQUEST, text, address)
-
-
-def _auto_enroll_of(request: Request) -> bool:
-    """Return the flag of a request: a boolean in JSON, its usual texts in forms."""
-    flag = request.data.get("auto_enroll")
-    is_form = isinstance(request.data, QueryDict)
-    # Parts of a form may be files, and those have names that say nothing.
-    if is_form and (flag is None or isinstance(flag, str)):
-        text = (flag or "false").strip().lower()
-        if text in BooleanField.TRUE_VALUES:
-            return True
-        if text in BooleanField.FALSE_VALUES:
-            return False
-    elif not is_form and (flag is None or isinstance(flag, bool)):
-        return bool(flag)
-    raise refused(
-        status.HTTP_400_BAD_REQUEST, "'{}' is an invalid auto enroll status.", flag
-    )
+        return {**body_of(request), "email": email, "course_id": course_id}

@@ -8,19 +8,14 @@ from rest_framework import status
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import IsAuthenticated
 
-from django_enrollments.core.selectors import (
-    course_id_of_each,
-    search_enrollments,
-    username_of_each,
-)
+from django_enrollments.core.selectors import search_enrollments
 from django_enrollments.datetimes import to_iso
 from django_enrollments.forms import CourseEnrollmentsApiListForm
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
-from django_enrollments.users import find_names
 from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
-from django_enrollments.wire import Refused
+from django_enrollments.views.errors import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +24,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
-    from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
-
 _FILTERS = CourseEnrollmentsApiListForm.base_fields.keys()
 
 
@@ -38,7 +31,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
     """
     Lists everybody's enrollments, active or not, newest first (V1-ADM).
 
-    All its errors are told in ``developer_message`` (V1-ERR-04).
+    The key of all its errors is ``developer_message`` (V1-ERR-04).
     """
 
     permission_classes = [IsAuthenticated, IsGlobalStaff]
@@ -46,15 +39,29 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
     pagination_class = CourseEnrollmentsApiListPagination
     filter_backends = []
 
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """
+        List everybody's enrollments.
+
+        For staff: active or not, newest first, page by page. API keys are not
+        accepted. Filters combine; an empty one counts as missing. The slash at the end
+        of the path may be left out.
+
+        Responses:
+            200: A page.
+            400: Filters are malformed; each malformed one is named.
+            404: The cursor is invalid.
+        """
+        return self.list(request, *args, **kwargs)
+
     def get_queryset(self) -> QuerySet[CourseEnrollment]:
         """
         Return the enrollments that the request asks for; override to narrow.
 
         Raises:
-            Refused: A filter is malformed; every one that is, is told (V1-ADM-11).
+            Refused: Filters are malformed; the response names each (V1-ADM-11).
         """
-        enrollments, _ = _search(self._filters())
-        return enrollments.select_related("user", "course")
+        return _search(self._filters()).select_related("user", "course")
 
     def _filters(self) -> dict[str, Any]:
         """Return the filters that the request has, read and checked."""
@@ -70,25 +77,10 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         return {name: value for name, value in form.cleaned_data.items() if value != ""}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """
-        Return a page, as the serializer would, in one statement for all its rows.
-
-        Args:
-            request: The request, with the fields of the form as filters.
-            args: As DRF gives them.
-            kwargs: As DRF gives them.
-        """
+        """Return a page, as the serializer would, in one statement for all rows."""
         if not self._is_ours():
             return super().list(request, *args, **kwargs)
-        enrollments, names = _search(self._filters())
-        columns = enrollments.values_list(
-            "created",
-            "pk",
-            "mode",
-            "is_active",
-            "user" if names else username_of_each(),
-            course_id_of_each(),
-        )
+        columns = _search(self._filters(), as_columns=True)
         paginator = cast("CourseEnrollmentsApiListPagination", self.paginator)
         rows = paginator.paginate_queryset(columns, request, self)
         listed = [
@@ -96,10 +88,10 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
                 "created": to_iso(created),
                 "mode": mode,
                 "is_active": is_active,
-                "user": names[user] if names else str(user),
-                "course_id": str(course),
+                "user": str(username),
+                "course_id": str(course_id),
             }
-            for created, _, mode, is_active, user, course in rows
+            for created, _, mode, is_active, username, course_id in rows
         ]
         return self.get_paginated_response(listed)
 
@@ -115,12 +107,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         )
 
     def handle_exception(self, exc: Exception) -> Response:
-        """
-        Answer what was raised, in the words of this view.
-
-        Args:
-            exc: What was raised.
-        """
+        """Return the response to an exception, in the shape of this view."""
         response = super().handle_exception(exc)
         data = response.data
         if isinstance(data, dict) and "detail" in data:
@@ -128,17 +115,11 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         return response
 
 
-def _search(
-    given: Mapping[str, Any],
-) -> tuple[CourseEnrollmentQuerySet, Mapping[Any, str] | None]:
-    """Return what filters find, and the names of its learners where they are known."""
-    usernames = given.get("username")
-    # Databases are better at finding the rows of keys than of names.
-    names = None if usernames is None else find_names(usernames)
-    enrollments = search_enrollments(
+def _search(given: Mapping[str, Any], *, as_columns: bool = False) -> QuerySet[Any]:
+    return search_enrollments(
         course_id=given.get("course_id"),
         course_id_parts=given.get("course_ids"),
-        learners=names,
+        usernames=given.get("username"),
         emails=given.get("email"),
+        as_columns=as_columns,
     )
-    return enrollments, names

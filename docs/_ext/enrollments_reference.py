@@ -17,7 +17,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from django_enrollments.conf import SETTINGS
-from django_enrollments.wire import ANSWERS
+from django_enrollments.views.errors import ERROR_RESPONSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -123,7 +123,7 @@ class AnswersDirective(WrittenDirective):
             ("Refusal", "Status"),
             *(
                 (f":exc:`~{APP}.errors.{kind.__name__}`", str(int(status)))
-                for kind, status, _ in ANSWERS
+                for kind, status, _ in ERROR_RESPONSES
             ),
         )
 

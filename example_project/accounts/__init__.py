@@ -1,1 +1,1 @@
-"""The people of the example project."""
+"""The users of the example project."""

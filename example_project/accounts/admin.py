@@ -1,4 +1,4 @@
-"""People in the admin."""
+"""Users in the admin."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from accounts.models import User
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
-    """Django's own user admin, for a person with one name."""
+    """Django's user admin, for a user model with one name field."""
 
     list_display = ("username", "name", "student_number", "email", "is_staff")
     search_fields = ("username", "name", "email", "=student_number")
-    # Thirty thousand people are counted once per page, not twice.
+    # The second COUNT of each page is slow with thirty thousand users.
     show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("username", "password")}),

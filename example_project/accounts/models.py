@@ -1,4 +1,4 @@
-"""Who can log in."""
+"""The user model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.db import models
 
 class User(AbstractUser):
     """
-    A person: a learner, or somebody who runs the school.
+    A user: a learner or an operator.
 
-    Holds personal data: login, name, e-mail address and student number.
+    Contains personal data: username, name, e-mail address and student number.
     """
 
-    # One name, written as its owner writes it.
+    # One field for the whole name.
     first_name = None  # type: ignore[assignment]
     last_name = None  # type: ignore[assignment]
     name = models.CharField(max_length=150, blank=True)
@@ -21,13 +21,13 @@ class User(AbstractUser):
         null=True,
         blank=True,
         unique=True,
-        help_text="As the university numbers its students; empty for everybody else.",
+        help_text="The university's number of a student; empty for other users.",
     )
 
     def get_full_name(self) -> str:
-        """Return the name, or the login of who gave none."""
+        """Return the name, or the username without one."""
         return self.name or self.get_username()
 
     def get_short_name(self) -> str:
-        """Return the same as :meth:`get_full_name`: names have no parts here."""
+        """Return the full name, because names have no parts here."""
         return self.get_full_name()

@@ -1,1 +1,1 @@
-"""What the example project's schools teach, and when."""
+"""The schools and course runs of the example project."""

@@ -1,4 +1,4 @@
-"""How enrollments read a course run."""
+"""The course adapter of the example project."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django_enrollments.backends.courses import CourseAdapter
 
 
 class CourseRunAdapter(CourseAdapter):
-    """Names the fields of ``CourseRun``; what it has nothing of is ``None``."""
+    """Maps the fields of ``CourseRun``. Missing fields are ``None``."""
 
     course_id = "code"
     org = "school__code"

@@ -17,7 +17,7 @@ class SchoolAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(CourseRun)
 class CourseRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Course runs; found by code or title wherever one is to be chosen."""
+    """Course runs, with search fields for choosing one by code or title."""
 
     list_display = (
         "code",

@@ -1,4 +1,4 @@
-"""Tells Django of this app."""
+"""The configuration of the app."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from django.apps import AppConfig
 
 
 class CatalogConfig(AppConfig):
-    """The app as Django knows it."""
+    """The configuration of the app."""
 
     name = "catalog"

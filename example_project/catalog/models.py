@@ -1,4 +1,4 @@
-"""Schools and their course runs. Nothing here knows of enrollments."""
+"""Schools and course runs. These models do not depend on django-enrollments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class School(models.Model):
-    """Whoever teaches. Holds no personal data."""
+    """A school. Contains no personal data."""
 
     code = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
@@ -20,7 +20,7 @@ class School(models.Model):
 
 
 class CourseRun(models.Model):
-    """A course in one particular term. Holds no personal data."""
+    """A course in one term. Contains no personal data."""
 
     school = models.ForeignKey(School, on_delete=models.PROTECT, related_name="runs")
     code = models.CharField(
@@ -30,18 +30,20 @@ class CourseRun(models.Model):
     starts_on = models.DateField(null=True, blank=True)
     ends_on = models.DateField(null=True, blank=True)
     registration_opens_on = models.DateField(
-        null=True, blank=True, help_text="Empty: it has always been open."
+        null=True, blank=True, help_text="Empty: registration has always been open."
     )
     registration_closes_on = models.DateField(
-        null=True, blank=True, help_text="The first day on which nobody can join."
+        null=True,
+        blank=True,
+        help_text="The first day with closed registration.",
     )
     seats = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Empty: room for everybody."
+        null=True, blank=True, help_text="Empty: no limit."
     )
 
     class Meta:
         ordering = ("code",)
 
     def __str__(self) -> str:
-        """Return code and title."""
+        """Return the code and the title."""
         return f"{self.code}: {self.title}"

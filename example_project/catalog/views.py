@@ -1,4 +1,4 @@
-"""The one page of the catalog."""
+"""The home page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Line:
-    """A course run as the page shows it."""
+    """A row of the page."""
 
     run: CourseRun
     active: int
@@ -26,30 +26,25 @@ class _Line:
 
     @property
     def is_open(self) -> bool:
-        """Whether anybody may register today."""
+        """Whether registration is open today."""
         today = timezone.localdate()
         opens, closes = self.run.registration_opens_on, self.run.registration_closes_on
         return (opens is None or opens <= today) and (closes is None or today < closes)
 
     @property
     def is_full(self) -> bool:
-        """Whether every seat is taken."""
+        """Whether all seats are taken."""
         return self.run.seats is not None and self.active >= self.run.seats
 
     @property
     def share(self) -> int:
-        """What part of those who ever registered is still in, in per cent."""
-        everybody = self.active + self.left
-        return round(100 * self.active / everybody) if everybody else 0
+        """Percentage of enrollments that are active."""
+        total = self.active + self.left
+        return round(100 * self.active / total) if total else 0
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """
-    Show every course run with its learners and seats.
-
-    Args:
-        request: Anybody's.
-    """
+    """Show all course runs with their learners and seats."""
     counts = {
         key: (active, left)
         for key, active, left in CourseEnrollment.objects.order_by()
@@ -61,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
         .values_list("course", "active", "left")
     }
     schools: dict[School, list[_Line]] = {}
-    # What can be begun at any time comes first, what is long over last.
+    # Course runs without a start come first, then the latest.
     latest = Max("school__runs__starts_on")
     runs = CourseRun.objects.select_related("school").annotate(latest=latest)
     for run in runs.order_by(F("latest").desc(nulls_first=True), "school", "code"):

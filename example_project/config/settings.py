@@ -1,7 +1,7 @@
 """
-Settings of the example project, for a person's own machine only.
+Settings of the example project, for your own machine only.
 
-Nothing here may serve strangers: the key is public, and so are the demo's passwords.
+Do not use them on a public server: the key and the demo's passwords are public.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import django
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = "public, like everything in the example project"
-# Off even here: Django keeps a log of every statement while it is on, and the demo
-# makes some 300,000 of them.
+# Django keeps all SQL statements in memory while DEBUG is on. The demo runs about
+# 300,000 statements.
 DEBUG = os.environ.get("EXAMPLE_DEBUG") == "1"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 
 INSTALLED_APPS = [
-    "accounts",  # Before the admin, whose login pages it replaces.
+    "accounts",  # Before the admin, because its templates replace those of the admin.
     "catalog",
     "demo",
     "django.contrib.admin",
@@ -35,8 +35,7 @@ INSTALLED_APPS = [
     "django_enrollments",
 ]
 
-# The description of the API, where the extra "openapi" is installed, as `make demo`
-# does; all the rest works without it.
+# The OpenAPI description needs the extra "openapi", which `make demo` installs.
 HAS_OPENAPI = bool(find_spec("drf_spectacular"))
 if HAS_OPENAPI:
     INSTALLED_APPS += ["drf_spectacular", "drf_spectacular_sidecar"]
@@ -72,18 +71,16 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("EXAMPLE_DATABASE") or BASE_DIR / "demo.sqlite3",
-        # Each enrollment opens the short transactions it needs by itself.
+        # Enrolling opens its own short transactions.
         "ATOMIC_REQUESTS": False,
         "OPTIONS": {
-            # Seconds. While the demo replays it writes nearly all the time, and whoever
-            # else wants to write has to wait for a gap.
+            # Seconds. The demo writes nearly all the time; other writers wait for it.
             "timeout": 60,
-            # Transactions here are for writing; one that begins as a reader could not
-            # become a writer after somebody else has written.
+            # SQLite refuses a write after a read if another connection has written in
+            # between.
             "transaction_mode": "IMMEDIATE",
-            # Readers need not wait for the writer. With a write-ahead log, NORMAL
-            # keeps the file whole whatever happens; at worst the last commits are
-            # missing after a power failure.
+            # With a write-ahead log, readers do not wait for the writer. NORMAL keeps
+            # the file consistent, but a power failure can lose the last commits.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         },
     },
@@ -111,24 +108,24 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-# Another name than other projects on this machine use, which would log one out there.
+# A different name from other projects on this machine, whose session it would replace.
 SESSION_COOKIE_NAME = "example_session"
 
-# What would be sent is printed.
+# Mail is printed.
 _PRINTED = "django.core.mail.backends.console.EmailBackend"
 if django.VERSION >= (6, 1):
     MAILERS = {"default": {"BACKEND": _PRINTED}}
 else:
     EMAIL_BACKEND = _PRINTED
 
-# Errors and warnings go to the terminal, whether DEBUG is on or not.
+# Errors and warnings are printed, whether DEBUG is on or not.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"terminal": {"class": "logging.StreamHandler", "level": "WARNING"}},
     "loggers": {
         "django": {"handlers": ["terminal"], "level": "INFO", "propagate": False},
-        # It warns of what callers are told anyway.
+        # Its warnings repeat errors that callers get.
         "django_enrollments": {"handlers": ["terminal"], "level": "ERROR"},
         "django.server": {
             "handlers": ["terminal"],
@@ -142,16 +139,16 @@ if HAS_OPENAPI:
     REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
     SPECTACULAR_SETTINGS = {
         "TITLE": "Course catalog",
-        "DESCRIPTION": "Who is in which course run.",
+        "DESCRIPTION": "Enrollments in course runs.",
         "VERSION": "1",
-        # It describes the API, not itself.
+        # Leave the description's own URL out of the description.
         "SERVE_INCLUDE_SCHEMA": False,
-        # Its page comes with everything it needs, from this very site.
+        # The page loads its scripts from this site.
         "SWAGGER_UI_DIST": "SIDECAR",
         "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
         "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayRequestDuration": True},
     }
 
-# All that enrollments need to know of this host.
+# The only settings of django-enrollments in this project.
 ENROLLMENTS_COURSE_MODEL = "catalog.CourseRun"
 ENROLLMENTS_COURSE_ADAPTER = "catalog.adapters.CourseRunAdapter"

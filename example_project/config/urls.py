@@ -1,4 +1,4 @@
-"""Where everything is."""
+"""URLs of the example project."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ urlpatterns = [
     path("accounts/", include("django.contrib.auth.urls")),
     path("admin/", admin.site.urls),
     path("api/enrollment/v1/", include("django_enrollments.urls")),
-    # A real host lets its web server do this.
+    # In production, a web server serves these files.
     path("static/<path:path>", serve, {"insecure": True}),
 ]
 

@@ -1,4 +1,4 @@
-"""The site as WSGI servers see it."""
+"""WSGI application."""
 
 from __future__ import annotations
 

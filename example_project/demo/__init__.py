@@ -1,1 +1,1 @@
-"""Replays what happened at a real university, and shows the result."""
+"""``manage.py demo``: replays the registrations of a real university."""

@@ -1,4 +1,4 @@
-"""Talks to the running site as any program would, with what Python brings."""
+"""An HTTP client of the running site, made with the standard library."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SECONDS = 30
 
 
 class ClientError(Exception):
-    """The site did not answer as it should."""
+    """The site returned an unexpected response."""
 
 
 @dataclass(frozen=True)
 class Exchange:
     """
-    A request and its answer.
+    A request and its response.
 
     Attributes:
         request: Method, path and body.
         status: HTTP status.
-        answer: The body as JSON.
+        answer: The decoded JSON body of the response.
     """
 
     request: str
@@ -41,30 +41,22 @@ class Exchange:
 
 
 class Client:
-    """
-    A browser without a window: it keeps cookies, and knows of CSRF.
-
-    Args:
-        url: Where the site is.
-    """
+    """An HTTP client with cookies and CSRF tokens, for the site at ``url``."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._cookies = CookieJar()
-        # The site is on this machine, whatever proxies there are.
+        # The site is on this machine, so no proxy is used.
         self._opener = build_opener(
             ProxyHandler({}), HTTPCookieProcessor(self._cookies)
         )
 
     def log_in(self, login: Login) -> None:
         """
-        Log in by the form, as a person does.
-
-        Args:
-            login: As whom.
+        Log in with the form.
 
         Raises:
-            ClientError: The site did not let them in.
+            ClientError: The login failed.
         """
         self._open("/accounts/login/")
         fields = {"username": login.username, "password": login.password}
@@ -77,22 +69,11 @@ class Client:
         self._post_form("/accounts/logout/", {})
 
     def get(self, path: str) -> Exchange:
-        """
-        Ask for a path of the API.
-
-        Args:
-            path: Below the API's prefix.
-        """
+        """Send a GET request to a path below the API's prefix."""
         return self._exchange("GET", path)
 
     def post(self, path: str, data: object) -> Exchange:
-        """
-        Send JSON to a path of the API.
-
-        Args:
-            path: Below the API's prefix.
-            data: What to send.
-        """
+        """Send data as JSON to a path below the API's prefix."""
         return self._exchange("POST", path, json.dumps(data))
 
     def _exchange(self, method: str, path: str, body: str | None = None) -> Exchange:
@@ -105,11 +86,13 @@ class Client:
         status, answer = self._open(
             _API + path, method=method, headers=headers, body=body
         )
-        said = f"{method} {_API}{path}" + (f" {body}" if body else "")
+        sent = f"{method} {_API}{path}" + (f" {body}" if body else "")
         try:
-            return Exchange(said, status, json.loads(answer))
+            return Exchange(sent, status, json.loads(answer))
         except ValueError as error:
-            raise ClientError(f"{said} was not answered in JSON: {status}.") from error
+            raise ClientError(
+                f"The response to {sent} is not JSON: {status}."
+            ) from error
 
     def _post_form(self, path: str, fields: dict[str, str]) -> None:
         token = {"csrfmiddlewaretoken": self._csrf_token()}
@@ -127,7 +110,7 @@ class Client:
         headers: dict[str, str] | None = None,
         body: str | None = None,
     ) -> tuple[int, str]:
-        request = Request(  # noqa: S310 - the address is this site's own.
+        request = Request(  # noqa: S310 - the URL of this site.
             self._url + path,
             data=None if body is None else body.encode(),
             headers=headers or {},
@@ -145,18 +128,18 @@ class Client:
 
 def enroll(url: str, login: Login, course_id: str) -> Iterator[Exchange]:
     """
-    Look at a course, enroll in it, and look at the enrollments.
+    Read a course, enroll in it, and list the enrollments.
 
     Args:
-        url: Where the site is.
+        url: URL of the site.
         login: The learner.
-        course_id: A course that lets them in.
+        course_id: A course in which the learner can enroll.
 
     Yields:
-        The three calls.
+        The three requests with their responses.
 
     Raises:
-        ClientError: An answer was not what it should be.
+        ClientError: A response was unexpected.
     """
     client = Client(url)
     client.log_in(login)
@@ -186,6 +169,6 @@ def _expect(exchange: Exchange, is_right: Callable[[Any], bool]) -> None:
         if exchange.status == HTTPStatus.OK and is_right(exchange.answer):
             return
     except (LookupError, TypeError):
-        # It is not even of the right form.
+        # The response has another structure.
         pass
-    raise ClientError(f"{exchange.request} was not answered as it should be.")
+    raise ClientError(f"{exchange.request}: the response is unexpected.")

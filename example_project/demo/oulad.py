@@ -1,8 +1,8 @@
 """
-Reads the Open University Learning Analytics dataset, see ``data/oulad/README.md``.
+The Open University Learning Analytics dataset, see ``data/oulad/README.md``.
 
-The files give days relative to the start of a presentation and no time of day; every
-moment made of them is midnight UTC.
+The files have days relative to the start of a presentation, without a time of day. The
+datetimes made from them are at midnight UTC.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "data" / "oulad"
 
-#: To be shown wherever anything made of the data is.
+#: Required wherever the data is used.
 ATTRIBUTION = (
     "J. Kuzilek, M. Hlosta, Z. Zdrahal, Open University Learning Analytics dataset, "
     "Scientific Data 4:170171 (2017), doi 10.1038/sdata.2017.171, CC BY 4.0."
 )
 
-#: In which month the presentations of a letter start; always on its first day.
+#: Month in which the presentations with a letter start, on the first day.
 _START_MONTHS = {"B": 2, "J": 10}
 
-#: What the history says about each call of the replay.
+#: Reasons in the history.
 REPLAYED = "Replayed from OULAD"
 DATE_UNKNOWN = f"{REPLAYED}; the date of registration is not recorded"
 
 
 class DataError(Exception):
-    """A file is not what the dataset's files are."""
+    """A file does not have the format of the dataset."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Presentation:
     Attributes:
         module: Such as ``AAA``.
         term: Such as ``2013J``.
-        days: How many days it lasts.
+        days: Length in days.
     """
 
     module: str
@@ -59,17 +59,17 @@ class Presentation:
 
     @property
     def starts_on(self) -> date:
-        """The first of February or of October."""
+        """The first day: February 1 or October 1."""
         return date(int(self.term[:4]), _START_MONTHS[self.term[4:]], 1)
 
     @property
     def ends_on(self) -> date:
-        """The first day after the last one."""
+        """The day after the last day."""
         return self.starts_on + timedelta(days=self.days)
 
     @property
     def title(self) -> str:
-        """What people may call it; the dataset keeps the real titles to itself."""
+        """A title; the dataset does not contain the real titles."""
         return f"Module {self.module}, {self.starts_on:%B %Y}"
 
 
@@ -79,10 +79,10 @@ class Registration:
     One row of ``studentRegistration.csv``.
 
     Attributes:
-        presentation: What the student registered for.
+        presentation: The presentation.
         student: The student's number.
-        day: Day of the registration; ``None`` where it is not recorded.
-        last_day: Day of the withdrawal; ``None`` for who stayed.
+        day: Day of the registration; ``None`` if it is not recorded.
+        last_day: Day of the withdrawal; ``None`` without one.
     """
 
     presentation: Presentation
@@ -92,17 +92,17 @@ class Registration:
 
     def registered_at(self) -> datetime:
         """
-        Return when the student registered.
+        Return the datetime of the registration.
 
-        Where that is not recorded, the first day of the presentation stands in, or the
-        day of the withdrawal where that was earlier.
+        If it is not recorded, it is the first day of the presentation, or the day of
+        the withdrawal if that is earlier.
         """
         if self.day is not None:
             return self._moment(self.day)
         return self._moment(0 if self.last_day is None else min(0, self.last_day))
 
     def withdrew_at(self) -> datetime | None:
-        """Return when the student withdrew, or ``None``."""
+        """Return the datetime of the withdrawal, or ``None``."""
         return None if self.last_day is None else self._moment(self.last_day)
 
     def _moment(self, day: int) -> datetime:
@@ -116,11 +116,11 @@ class Step:
     One call of the replay.
 
     Attributes:
-        at: When it happened.
-        action: What the student did.
+        at: The datetime of the change.
+        action: The change.
         student: The student's number.
         code: The course run.
-        reason: Words for the history.
+        reason: The reason in the history.
     """
 
     at: datetime
@@ -133,13 +133,13 @@ class Step:
 @dataclass(frozen=True)
 class KnownAnswers:
     """
-    What has been published about the data, and must come out in the end.
+    The published totals of the data, which the replay must reproduce.
 
     Attributes:
-        course_runs: How many presentations there are.
-        learners: How many students.
-        enrollments: How many registrations.
-        active: How many of these were never withdrawn.
+        course_runs: Number of presentations.
+        learners: Number of students.
+        enrollments: Number of registrations.
+        active: Number of registrations without a withdrawal.
     """
 
     course_runs: int
@@ -151,13 +151,13 @@ class KnownAnswers:
 @dataclass(frozen=True)
 class Dataset:
     """
-    Everything that is in a folder.
+    The data of a folder.
 
     Attributes:
-        folder: Where it was read from.
+        folder: The folder.
         presentations: All presentations, by code.
         registrations: All registrations, in the order of the file.
-        known: What must come out.
+        known: The published totals.
     """
 
     folder: Path
@@ -171,36 +171,33 @@ class Dataset:
 
     def steps(self) -> list[Step]:
         """
-        Return all that happened, in the order in which it did.
+        Return all changes in their original order.
 
-        Of what happened in one moment, registrations come first.
+        Of changes with equal times, registrations are first.
         """
         steps = list(_steps(self.registrations))
-        # Sorting keeps the order of the file where nothing else decides.
+        # Sorting is stable, so equal steps keep the order of the file.
         steps.sort(key=lambda step: (step.at, step.action != "enroll"))
         return steps
 
 
 def _steps(registrations: Iterable[Registration]) -> Iterator[Step]:
     for one in registrations:
-        who = one.student, one.presentation.code
+        key = one.student, one.presentation.code
         reason = REPLAYED if one.day is not None else DATE_UNKNOWN
-        yield Step(one.registered_at(), "enroll", *who, reason)
+        yield Step(one.registered_at(), "enroll", *key, reason)
         withdrew_at = one.withdrew_at()
         if withdrew_at is not None:
-            yield Step(withdrew_at, "unenroll", *who, REPLAYED)
+            yield Step(withdrew_at, "unenroll", *key, REPLAYED)
 
 
 def read(folder: Path) -> Dataset:
     """
-    Read the dataset, or a part of it in the same form.
-
-    Args:
-        folder: Where the files are.
+    Return the dataset in a folder, or a part of it in the same format.
 
     Raises:
-        DataError: A file is missing, or a row of it means nothing; the message names
-            file and line.
+        DataError: A file is missing, or a row is invalid. The message has the file and
+            the line.
     """
     presentations = {}
     for row, where in _rows(folder / "courses.csv", columns=3):
@@ -214,7 +211,7 @@ def read(folder: Path) -> Dataset:
         module, term, student, day, last_day = row
         code = f"{module}-{term}"
         if code not in presentations:
-            raise DataError(f"{where}: courses.csv knows nothing of {code}.")
+            raise DataError(f"{where}: courses.csv does not have {code}.")
         registration = Registration(
             presentations[code],
             _number(student, where),
@@ -226,7 +223,7 @@ def read(folder: Path) -> Dataset:
 
 
 def _rows(path: Path, *, columns: int) -> Iterator[tuple[list[str], str]]:
-    """Yield the rows of a file below its heading, and where each is."""
+    """Yield the rows of a file below its header, with their positions."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file)

@@ -1,4 +1,4 @@
-"""Shows how far the replay is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of the replay: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ try:
 except ImportError:  # The "progress" extra is not installed.
     tqdm = None
 
-#: How many plain lines there are at most.
+#: Maximum number of lines.
 _LINES = 10
 
 
 @contextmanager
 def progress(total: int, done: int, out: TextIO) -> Iterator[Callable[[int], None]]:
     """
-    Return a function that is to be told how many calls have been made.
+    Yield a function that takes the number of calls made so far.
 
     Args:
-        total: How many there are.
-        done: How many were made earlier.
-        out: Where it shows.
+        total: Number of calls.
+        done: Number of calls made by an earlier run.
+        out: The stream to write to.
     """
     if tqdm is not None and out.isatty():
-        # A terminal that does not know its own size shows a bar all the same.
+        # tqdm needs sizes for a terminal that does not report its own.
         columns, lines = shutil.get_terminal_size()
         with tqdm(
             total=total,

@@ -1,4 +1,4 @@
-"""Puts people and course runs in place, and replays what they did."""
+"""Creates learners and course runs, and replays the registrations."""
 
 from __future__ import annotations
 
@@ -18,29 +18,24 @@ if TYPE_CHECKING:
 
     from demo.oulad import Presentation, Step
 
-#: How many calls are committed together: a commit each would make the disk the measure
-#: of everything, and too many would keep others from writing for too long.
+#: Calls per transaction. One commit per call would be slow; long transactions would
+#: block other writers.
 CALLS_PER_COMMIT = 100
 
-#: SQLite does not queue those who wait to write; without a breath between commits they
-#: would rarely come in.
-_BREATH_SECONDS = 0.002
+#: SQLite has no queue of writers. Without a pause between commits, other writers would
+#: rarely succeed.
+_PAUSE_SECONDS = 0.002
 
-#: Where the history says that the replayed changes come from.
+#: Source in the history.
 SOURCE = "command"
 
 
 class ReplayError(Exception):
-    """What the database holds is not the beginning of this replay."""
+    """The database does not contain the beginning of this replay."""
 
 
 def load_catalog(presentations: Collection[Presentation]) -> None:
-    """
-    Add the course runs that are missing.
-
-    Args:
-        presentations: What becomes a course run. Nobody can join one that is over.
-    """
+    """Create the missing course runs. Registration closes at the end of each."""
     school, _ = School.objects.get_or_create(
         code="OU", defaults={"name": "The Open University"}
     )
@@ -60,18 +55,13 @@ def load_catalog(presentations: Collection[Presentation]) -> None:
 
 
 def load_learners(students: Collection[int]) -> None:
-    """
-    Add the learners who are missing; the dataset knows of them only their numbers.
-
-    Args:
-        students: Their numbers.
-    """
+    """Create the missing learners, who have only a number in the dataset."""
     known = set(
         User.objects.exclude(student_number=None).values_list(
             "student_number", flat=True
         )
     )
-    # Nobody logs in as them, so one unusable password does for all.
+    # They never log in, so they share one unusable password.
     password = make_password(None)
     User.objects.bulk_create(
         (
@@ -88,12 +78,7 @@ def load_learners(students: Collection[int]) -> None:
 
 
 def count_replayed(codes: Collection[str]) -> int:
-    """
-    Count the calls that have been replayed: each left one event in the history.
-
-    Args:
-        codes: The course runs of the replay.
-    """
+    """Return the number of replayed calls: each has one event in the history."""
     events = EnrollmentEvent.objects.filter(source=SOURCE, course_id__in=codes)
     return events.count()
 
@@ -105,21 +90,21 @@ def replay(
     progress: Callable[[int], object] = lambda done: None,
 ) -> int:
     """
-    Make every call that has not been made yet, in order.
+    Make all missing calls, in order.
 
-    A replay that was interrupted goes on where its last commit left it, and of two at
-    once each continues where the other's last commit left it.
+    A replay continues after the last commit, also after an interruption and if two runs
+    are active.
 
     Args:
         steps: All calls of the replay.
         codes: The course runs of the replay.
-        progress: Told how many calls have been made, after every commit.
+        progress: Called after each commit with the number of calls made so far.
 
     Returns:
-        How many calls were made now.
+        The number of calls made by this run.
 
     Raises:
-        ReplayError: The database holds more than these steps make.
+        ReplayError: The database has more changes than these steps.
     """
     service = EnrollmentsService()
     runs = CourseRun.objects.select_related("school").in_bulk(
@@ -130,7 +115,7 @@ def replay(
     }
     made = 0
     while True:
-        # The transaction begins as the only writer, so what it counts stays true.
+        # The transaction begins with the write lock, so the count stays valid.
         with transaction.atomic():
             done = count_replayed(codes)
             if done > len(steps):
@@ -152,4 +137,4 @@ def replay(
             return made
         made += len(batch)
         progress(done + len(batch))
-        time.sleep(_BREATH_SECONDS)
+        time.sleep(_PAUSE_SECONDS)

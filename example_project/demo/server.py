@@ -1,4 +1,4 @@
-"""Runs the site as a process of its own."""
+"""Runs the site in a separate process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GREETING = re.compile(rf"server at http://{re.escape(HOST)}:(\d+)/")
 
 
 class ServerError(Exception):
-    """The site does not run."""
+    """The site is not running."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Server:
     The running site.
 
     Attributes:
-        port: Where it listens.
-        process: What runs it.
+        port: The port.
+        process: The process of the server.
     """
 
     port: int
@@ -40,26 +40,26 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address of the home page, without the slash at the end."""
+        """The URL of the site, without a trailing slash."""
         return f"http://{HOST}:{self.port}"
 
 
 @contextmanager
 def run(wanted: int) -> Iterator[Server]:
     """
-    Run the site, and end it in the end.
+    Run the site, and end it when the block ends.
 
     Args:
-        wanted: The port where it listens if it can; 0 takes any.
+        wanted: The preferred port; 0 for any.
 
     Yields:
-        The site, listening there or on another port.
+        The running site, on this or another port.
 
     Raises:
-        ServerError: It does not come up.
+        ServerError: The site does not start.
     """
     started = _start(wanted) if _is_free(wanted) else None
-    # Somebody may have been quicker; which port the site really has, it says itself.
+    # Another process may have taken the port since; the server prints its real port.
     server = started or _start(0)
     if server is None:
         raise ServerError("The site does not start; the reason is above.")
@@ -72,7 +72,7 @@ def run(wanted: int) -> Iterator[Server]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server itself does it: what was closed a moment ago is free.
+        # As in the server: a port that was just closed is free.
         if sys.platform != "win32":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -83,10 +83,10 @@ def _is_free(port: int) -> bool:
 
 
 def _start(port: int) -> Server | None:
-    process = subprocess.Popen(  # noqa: S603 - this project's own command.
+    process = subprocess.Popen(  # noqa: S603 - a command of this project.
         [sys.executable, str(_MANAGE), "runserver", "--noreload", f"{HOST}:{port}"],
         stdin=subprocess.DEVNULL,
-        # Errors go where this process's go.
+        # stderr is inherited.
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

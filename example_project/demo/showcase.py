@@ -1,4 +1,4 @@
-"""What the dataset has nothing of: people who can log in, and courses open today."""
+"""Users that can log in, and open courses, which the dataset does not have."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from django_enrollments.services import EnrollmentsService
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Open to everybody, with room for many.
+#: An open course with free seats.
 OPEN_COURSE = "DJANGO-101"
-#: Open to everybody, with two seats that are taken.
+#: An open course whose two seats are taken.
 FULL_COURSE = "POTTERY-1"
 
-#: What the history says about what is set up here.
+#: Reason in the history.
 MADE_UP = "Made up for the demo"
 
 
 @dataclass(frozen=True)
 class Login:
     """
-    Somebody who can log in, with a password that everybody may know.
+    A user with a public password.
 
     Attributes:
-        username: The login.
+        username: The username.
         password: The password.
-        name: What the person is called.
-        is_operator: Whether they may do everything.
+        name: The full name.
+        is_operator: Whether the user is a superuser.
     """
 
     username: str
@@ -49,7 +49,7 @@ LEARNER = Login("learner", "demo-learner", "Lena Learner")
 
 def set_up() -> User:
     """
-    Add what is missing: logins, the evening school, its courses and its potters.
+    Create the missing users, the evening school, its courses and their enrollments.
 
     Returns:
         The learner.
@@ -94,7 +94,7 @@ def _add_login(login: Login) -> User:
             "is_superuser": login.is_operator,
         },
     )
-    # What is printed must work, whoever changed it meanwhile.
+    # The printed password must work, even if it was changed.
     if not user.check_password(login.password):
         user.set_password(login.password)
         user.save(update_fields=["password"])
@@ -103,14 +103,14 @@ def _add_login(login: Login) -> User:
 
 def refuse(learner: User, course_id: str) -> Iterator[str]:
     """
-    Have an enrollment explained, then try it.
+    Explain an enrollment, then try it.
 
     Args:
-        learner: Who wants to enroll.
-        course_id: A course that does not let them in.
+        learner: The learner.
+        course_id: A course that refuses the learner.
 
     Yields:
-        What was asked and answered, line by line.
+        Lines with the calls and their results.
     """
     service = EnrollmentsService()
     explained = service.explain(learner, course_id)
@@ -118,7 +118,7 @@ def refuse(learner: User, course_id: str) -> Iterator[str]:
     yield f"EnrollmentsService().explain{call}"
     yield json.dumps(explained)
     if explained["allowed"]:
-        yield "Somebody has changed this course: it lets learners in."
+        yield "This course has been changed: it accepts learners."
         return
     yield f"EnrollmentsService().enroll{call}"
     try:

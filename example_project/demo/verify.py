@@ -1,4 +1,4 @@
-"""Compares what the database holds with what the files and the publication say."""
+"""Compares the database with the files and the published totals."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Line:
     """
-    One course run in numbers.
+    The totals of a course run.
 
     Attributes:
         code: The course run.
-        enrollments: How many learners have ever been in it.
-        active: How many of these are.
-        left: How many are not any more.
-        events: How many changes the history knows.
+        enrollments: Number of enrollments.
+        active: Number of active enrollments.
+        left: Number of inactive enrollments.
+        events: Number of events in the history.
     """
 
     code: str
@@ -36,12 +36,7 @@ class Line:
 
 
 def count(codes: list[str]) -> list[Line]:
-    """
-    Count what the database holds.
-
-    Args:
-        codes: The course runs, in the order of the lines.
-    """
+    """Return the totals of course runs, in this order."""
     rows = CourseEnrollment.objects.filter(course__code__in=codes).order_by()
     enrollments = {
         code: (active, left)
@@ -66,16 +61,16 @@ def find_faults(dataset: Dataset, lines: list[Line]) -> list[str]:
     Check totals, course runs, learners and history.
 
     Args:
-        dataset: What has been replayed.
-        lines: What :func:`count` gave.
+        dataset: The replayed data.
+        lines: The result of :func:`count`.
 
     Returns:
-        One sentence per fault; none when all is as it should be.
+        One sentence per difference.
     """
     return [
         *_compare_totals(dataset, lines),
         *_compare_with_file(dataset, lines),
-        *_fold_history(dataset),
+        *_compare_with_history(dataset),
     ]
 
 
@@ -98,7 +93,7 @@ def _compare_totals(dataset: Dataset, lines: list[Line]) -> list[str]:
 
 
 def _compare_with_file(dataset: Dataset, lines: list[Line]) -> list[str]:
-    """Read the file once more, by other means, and compare runs and learners."""
+    """Read the file again in another way, and compare course runs and learners."""
     expected: dict[tuple[str, int], bool] = {}
     with (dataset.folder / "studentRegistration.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -126,8 +121,8 @@ def _compare_with_file(dataset: Dataset, lines: list[Line]) -> list[str]:
     return faults
 
 
-def _fold_history(dataset: Dataset) -> list[str]:
-    """Play every learner's events in order; the last state must be the row's."""
+def _compare_with_history(dataset: Dataset) -> list[str]:
+    """Apply all events in order; the final states must equal the rows."""
     codes = list(dataset.presentations)
     events = EnrollmentEvent.objects.filter(course_id__in=codes).order_by("pk")
     folded: dict[tuple[int, str], tuple[str, bool]] = {}

@@ -1,4 +1,4 @@
-"""How enrollments read a host's courses (contract §4)."""
+"""The adapters that read the courses of a host."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
-ADAPTERS = "tests.stranger.adapters"
+ADAPTERS = "tests.swapped.adapters"
 
 
 def use(settings, default_host, other_host):
@@ -48,7 +48,7 @@ def use(settings, default_host, other_host):
 
 
 class TestNames:
-    def test_contract_4_are_these(self):
+    def test_are_those_of_the_contract_and_of_the_shipped_model(self):
         assert NAMES == (
             "course_id",
             "org",
@@ -63,60 +63,42 @@ class TestNames:
             "enable_proctored_exams",
             "proctoring_provider",
         )
-
-    def test_contract_4_the_base_class_reads_our_own_course(self):
         sources = CourseAdapter().sources()
-
         assert sources.pop("course_id") == "id"
         assert all(name == source for name, source in sources.items())
 
 
-class TestThisHost:
-    def test_every_kind_of_source_is_read(self):
-        course = make_course(
-            org="Institute",
-            display_name="Numbers",
-            start=NOON,
-            enrollment_end=NOON + DAY,
-            invitation_only=True,
-            max_student_enrollments_allowed=7,
-            enable_proctored_exams=True,
-            proctoring_provider="proctor",
-        )
+class TestAdapterOfTheHost:
+    def test_reads_every_kind_of_source(self):
+        given = {
+            "org": "Institute",
+            "start": NOON,
+            "enrollment_end": NOON + DAY,
+            "invitation_only": True,
+            "max_student_enrollments_allowed": 7,
+            "enable_proctored_exams": True,
+            "proctoring_provider": "proctor",
+        }
+        course = make_course(display_name="Numbers", **given)
 
         facts = get_course_adapter().facts(get_course_model().objects.get())
 
         # The other host's adapter makes the name with a method.
         name = "Numbers" if is_default_host() else "Seminar: Numbers"
-        assert facts == CourseFacts(
-            course_id=course_id_of(course),
-            org="Institute",
-            display_name=name,
-            start=NOON,
-            enrollment_end=NOON + DAY,
-            invitation_only=True,
-            max_student_enrollments_allowed=7,
-            enable_proctored_exams=True,
-            proctoring_provider="proctor",
-        )
+        course_id = course_id_of(course)
+        assert facts == CourseFacts(course_id=course_id, display_name=name, **given)
 
-    def test_a_path_that_ends_early_is_none(self):
-        make_course("django-101")
-
-        facts = get_course_adapter().facts(get_course_model().objects.get())
-
-        assert facts.org == ""
-
-    def test_finding_gives_the_one_with_exactly_this_id(self):
+    def test_finds_a_course_by_its_exact_id_though_its_org_is_missing(self):
         course = make_course("django-101")
         adapter = get_course_adapter()
 
+        assert adapter.facts(get_course_model().objects.get()).org == ""
         assert adapter.find_course("django-101") == course
         assert adapter.find_course("Django-101") is None
         assert adapter.find_course("django-1") is None
         assert adapter.course_id_of(course) == "django-101"
 
-    def test_the_orgs_of_courses_that_are_gone_come_from_their_ids(self):
+    def test_takes_the_orgs_of_deleted_courses_from_their_ids(self):
         make_course("edX/1/x", org="Institute")
         make_course("edX/2/x")
         orgs = get_course_adapter().orgs_of(["edX/1/x", "edX/2/x", "old/3/x", "gone"])
@@ -124,7 +106,7 @@ class TestThisHost:
         assert orgs == ["Institute", "edX", "old", ""]
 
 
-class TestMethodsOnly:
+class TestAdapterOfMethods:
     """An adapter that computes everything, with plain dates and a capacity of 1."""
 
     @pytest.fixture(autouse=True)
@@ -132,7 +114,7 @@ class TestMethodsOnly:
         use(settings, "MethodAdapter", "MethodSeminarAdapter")
         settings.TIME_ZONE = "UTC"
 
-    def test_the_course_is_what_the_methods_say(self, course):
+    def test_shows_values_of_the_methods(self, course):
         details = api.get_course_enrollment_details(COURSE_ID)
 
         assert details["course_name"] == f"Computed {COURSE_ID}"
@@ -155,15 +137,15 @@ class TestMethodsOnly:
             (datetime(2026, 3, 6, tzinfo=timezone.utc), False),
         ],
     )
-    def test_a_start_is_the_first_moment_of_its_date_and_an_end_the_last(
+    def test_opens_with_the_first_moment_of_a_date_and_closes_with_the_last(
         self, ada, course, at, is_open
     ):
         with one_call(at):
-            told = api.explain_enrollment(username("ada"), COURSE_ID)
+            explained = api.explain_enrollment(username("ada"), COURSE_ID)
 
-        assert told["allowed"] is is_open
+        assert explained["allowed"] is is_open
 
-    def test_seats_are_counted_though_no_query_knows_how_many(self, course):
+    def test_has_seats(self, course):
         ada, bob = make_users(2)
 
         with one_call(NOON):
@@ -172,7 +154,7 @@ class TestMethodsOnly:
             api.add_enrollment(bob.get_username(), COURSE_ID)
 
     @pytest.mark.rule("B-04")
-    def test_lists_take_two_queries_all_the_same(self, ada, django_assert_num_queries):
+    def test_takes_two_queries_for_a_list(self, ada, django_assert_num_queries):
         for number in range(3):
             course = make_course(f"course-{number}", modes=["audit", "honor"])
             EnrollmentsService().enroll(ada, course, at=NOON)
@@ -189,35 +171,32 @@ class TestMethodsOnly:
             for number in range(3)
         ]
 
-    def test_the_org_of_a_course_left_is_computed(self):
+    def test_has_the_org_of_a_course_that_is_left(self):
         EnrollmentsService().enroll(make_user(), make_course(), at=NOON)
 
         assert api.unenroll_user_from_all_courses(username("ada")) == ["computed"]
 
     @pytest.mark.rule("SVC-04")
-    def test_proctored_exams_are_computed(self, settings):
+    def test_decides_on_proctored_exams(self, ada, course, settings):
         settings.ENROLLMENTS_PROCTORING_BACKENDS = {
             "computed": {"allow_honor_mode": True}
         }
-        make_course()
-        CourseEnrollment.enroll(make_user(), COURSE_ID, "honor")
+        CourseEnrollment.enroll(ada, COURSE_ID, "honor")
 
-        enrollments = EnrollmentsService().get_enrollments_can_take_proctored_exams(
-            COURSE_ID
-        )
+        service = EnrollmentsService()
+        found = service.get_enrollments_can_take_proctored_exams(COURSE_ID)
 
-        assert enrollments is not None
-        assert enrollments.count() == 1
+        assert found.count() == 1
 
 
-class TestNothingButAnId:
+class TestAdapterOfAnIdAlone:
     """An adapter that maps every other name to ``None``."""
 
     @pytest.fixture(autouse=True)
     def _adapter(self, settings):
         use(settings, "BareAdapter", "BareSeminarAdapter")
 
-    def test_the_defaults_are_used(self):
+    def test_has_defaults(self):
         make_course(
             display_name="Unseen",
             enrollment_end=NOON,
@@ -240,19 +219,19 @@ class TestNothingButAnId:
             "left": None,
         }
 
-    def test_the_org_is_that_of_the_id(self, course):
+    def test_has_the_org_of_the_id(self, course):
         CourseEnrollment.enroll(make_user(), COURSE_ID)
 
         assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
 
 
 @pytest.mark.skipif(not is_default_host(), reason="here the key is no course id")
-class TestTheKeyIsTheId:
+class TestAdapterOfTheKey:
     @pytest.fixture(autouse=True)
     def _adapter(self, settings):
         settings.ENROLLMENTS_COURSE_ADAPTER = f"{ADAPTERS}.KeyAdapter"
 
-    def test_pk_will_do_as_its_name(self, ada, course):
+    def test_may_call_it_pk(self, ada, course):
         added = api.add_enrollment(username("ada"), COURSE_ID)
 
         assert added["course_details"]["course_id"] == COURSE_ID
@@ -262,7 +241,7 @@ class TestTheKeyIsTheId:
         assert CourseEnrollment.is_enrolled_by_partial(ada, "course-v1:edX+DemoX")
         assert api.unenroll_user_from_all_courses(username("ada")) == ["edX"]
 
-    def test_a_deleted_course_can_still_be_left(self, ada, course):
+    def test_finds_the_enrollment_in_a_deleted_course(self, ada, course):
         api.add_enrollment(username("ada"), COURSE_ID)
         get_course_model().objects.all().delete()
 
@@ -271,8 +250,8 @@ class TestTheKeyIsTheId:
         assert updated["is_active"] is False
 
 
-class TestNarrowed:
-    def test_courses_that_are_not_shown_cannot_be_enrolled_in(self, settings):
+class TestNarrowAdapter:
+    def test_hides_courses_but_no_enrollments(self, settings):
         hidden = make_course("hidden")
         make_course("shown")
         CourseEnrollment.enroll(make_user(), "hidden")
@@ -285,16 +264,12 @@ class TestNarrowed:
         assert len(api.get_enrollments(username("ada"))) == 2
 
 
-class TestFactsFromRawValues:
-    @pytest.fixture
-    def adapter(self):
-        return CourseAdapter()
-
-    def test_dates_of_every_kind_become_aware_moments(self, adapter, settings):
+class TestFactsFrom:
+    def test_makes_aware_moments_of_dates_of_every_kind(self, settings):
         settings.TIME_ZONE = "America/New_York"
         local = timezone(timedelta(hours=2))
 
-        facts = adapter.facts_from(
+        facts = CourseAdapter().facts_from(
             {
                 "course_id": "any",
                 "start": date(2026, 1, 2),
@@ -309,25 +284,23 @@ class TestFactsFromRawValues:
         assert facts.enrollment_start == datetime(2026, 1, 2, tzinfo=timezone.utc)
         assert facts.enrollment_end is None
 
-    def test_dates_are_those_of_the_current_time_zone(self, adapter):
+    def test_takes_dates_in_the_current_time_zone(self):
+        first, last = date(2026, 1, 2), date(2026, 7, 2)
+        dates = {"start": first, "end": last}
+        dates |= {f"enrollment_{name}": value for name, value in dates.items()}
+
         with override_time_zone("America/New_York"):
-            facts = adapter.facts_from(
-                {
-                    "course_id": "any",
-                    "start": date(2026, 1, 2),
-                    "end": date(2026, 7, 2),
-                    "enrollment_start": date(2026, 1, 2),
-                    "enrollment_end": date(2026, 7, 2),
-                }
-            )
+            facts = CourseAdapter().facts_from({"course_id": "any", **dates})
 
-        first = datetime(2026, 1, 2, 5, tzinfo=timezone.utc)
-        last = datetime(2026, 7, 3, 3, 59, 59, 999_999, tzinfo=timezone.utc)
-        assert (facts.start, facts.end) == (first, last)
-        assert (facts.enrollment_start, facts.enrollment_end) == (first, last)
+        moments = (
+            datetime(2026, 1, 2, 5, tzinfo=timezone.utc),
+            datetime(2026, 7, 3, 3, 59, 59, 999_999, tzinfo=timezone.utc),
+        )
+        assert (facts.start, facts.end) == moments
+        assert (facts.enrollment_start, facts.enrollment_end) == moments
 
-    def test_other_values_get_their_type(self, adapter):
-        facts = adapter.facts_from(
+    def test_gives_other_values_their_type(self):
+        facts = CourseAdapter().facts_from(
             {
                 "course_id": 101,
                 "display_name": 5,
@@ -348,25 +321,20 @@ class TestFactsFromRawValues:
 
 
 class TestFindField:
-    def test_follows_a_path_to_its_field(self):
+    def test_returns_the_field_at_the_end_of_a_path_or_none(self):
         model = CourseEnrollment
 
-        found = find_field(model, "course__pk")
-
-        assert found is get_course_model()._meta.pk
+        assert find_field(model, "course__pk") is get_course_model()._meta.pk
         assert find_field(model, "pk") is model._meta.pk
         assert find_field(model, "mode") is model._meta.get_field("mode")
-
-    @pytest.mark.parametrize(
-        "path", ["nothing", "mode__x", "course__nothing", "events", "user_id__x", ""]
-    )
-    def test_gives_none_where_the_path_leads_nowhere(self, path):
-        assert find_field(CourseEnrollment, path) is None
+        for path in ("nothing", "mode__x", "course__nothing", "events", "user_id__x"):
+            assert find_field(model, path) is None
+        assert find_field(model, "") is None
 
 
 class TestMoments:
     @pytest.mark.rule("V1-SER-02")
-    def test_text_ends_in_z(self, settings):
+    def test_have_a_text_that_ends_in_z(self, settings):
         settings.TIME_ZONE = "UTC"
 
         assert datetimes.to_iso(NOON) == "2026-03-04T12:00:00Z"
@@ -378,23 +346,19 @@ class TestMoments:
 
     @pytest.mark.rule("V1-SER-02")
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
-    def test_the_first_and_the_last_moment_have_a_text(self, settings, zone):
+    def test_have_a_text_at_both_ends_of_time(self, settings, zone):
         settings.TIME_ZONE = zone
 
         first, last = datetimes.to_iso(datetime.min), datetimes.to_iso(datetime.max)  # noqa: DTZ901 - naive ones are meant.
 
-        assert first is not None
-        assert first.startswith("0001-01-01T")
-        assert last is not None
-        assert last.startswith("9999-12-31T")
-        assert first.endswith("Z")
-        assert last.endswith("Z")
+        assert (first[:11], first[-1]) == ("0001-01-01T", "Z")
+        assert (last[:11], last[-1]) == ("9999-12-31T", "Z")
 
-    def test_now_is_aware(self):
+    def test_are_aware(self):
         assert datetimes.now().utcoffset() == timedelta(0)
 
     @pytest.mark.parametrize("use_tz", [True, False])
-    def test_a_moment_survives_the_way_to_the_database(self, settings, use_tz):
+    def test_are_read_as_they_are_stored(self, settings, use_tz):
         settings.USE_TZ = use_tz
         settings.TIME_ZONE = "America/New_York"
 
@@ -412,7 +376,7 @@ class TestWithoutTimeZones:
         settings.USE_TZ = False
         settings.TIME_ZONE = "America/New_York"
 
-    def test_enrolling_goes_round_in_utc(self):
+    def test_enrollments_are_shown_in_utc(self):
         local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
         course = make_course(enrollment_end=local + DAY, modes=["audit", "honor"])
         learner = make_user()
@@ -432,7 +396,7 @@ class TestWithoutTimeZones:
         assert EnrollmentsService().unenroll(learner, course).is_active is False
         assert api.update_enrollment(username("ada"), COURSE_ID, "honor", True)
 
-    def test_the_window_is_kept_to_the_moment(self):
+    def test_the_window_is_exact(self):
         local = datetime(2026, 3, 4, 7)  # noqa: DTZ001 - as this host stores it.
         make_course(enrollment_end=local)
         ada, bob = make_users(2)
@@ -440,10 +404,10 @@ class TestWithoutTimeZones:
         EnrollmentsService().enroll(ada, COURSE_ID, at=NOON - timedelta(seconds=1))
         with pytest.raises(CourseEnrollmentClosedError):
             EnrollmentsService().enroll(bob, COURSE_ID, at=NOON)
-        told = api.explain_enrollment(bob.get_username(), COURSE_ID)
-        assert told["reasons"][0]["code"] == "enrollment_ended"
+        explained = api.explain_enrollment(bob.get_username(), COURSE_ID)
+        assert explained["reasons"][0]["code"] == "enrollment_ended"
 
-    def test_inviting_many_works(self, course):
+    def test_bulk_enrolling_invites(self, course):
         (result,) = api.bulk_enroll(COURSE_ID, emails=["new@example.org"])
 
         assert result["status"] == "invited"

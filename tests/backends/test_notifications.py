@@ -1,4 +1,4 @@
-"""Telling learners: the sender, its payload, and the mail that comes of it."""
+"""Notifications: the sender, the data and the mail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 
 class KeepingBackend:
-    """A stranger's backend that keeps what it is given."""
+    """A backend of the host that keeps its notifications."""
 
     kept: list[NotificationData] = []
 
@@ -43,14 +43,14 @@ class KeepingBackend:
 
 
 class FailingBackend:
-    """A stranger's backend that cannot deliver."""
+    """A backend of the host that cannot deliver."""
 
     def send(self, notification_data):
-        raise ConnectionError("nobody answers")
+        raise ConnectionError("no connection")
 
 
 class PickyMail(BaseEmailBackend):
-    """A mail server that refuses bob and, as servers do, tells his address."""
+    """A mail server that refuses bob and, as servers do, names his address."""
 
     def send_messages(self, email_messages):
         for message in email_messages:
@@ -75,7 +75,7 @@ def requested():
 
 @pytest.fixture
 def kept(settings):
-    """Collect what the notification backend is given."""
+    """Collect the notifications of the backend."""
     settings.ENROLLMENTS_NOTIFICATION_BACKEND = (
         "tests.backends.test_notifications.KeepingBackend"
     )
@@ -105,30 +105,26 @@ class TestEnrollmentNotificationSender:
         assert sender.user_id == "7"
         assert sender.audit_access_expiry == EXPIRY
 
-    @pytest.mark.rule("NOTIF-02")
-    def test_requests_one_notification(self, requested, kept):
-        send(make_user().pk)
-
-        assert len(requested) == 1
-        assert requested[0]["sender"] is EnrollmentNotificationSender
-
-    @pytest.mark.rule("NOTIF-02")
-    def test_hands_the_same_data_to_the_backend(self, requested, kept):
-        send(make_user().pk)
-
-        assert len(kept) == 1
-        assert kept[0] is requested[0]["notification_data"]
-
-    @pytest.mark.rule("NOTIF-03")
-    def test_says_whom_to_tell_what(self, kept, settings):
+    @pytest.mark.rule("NOTIF-02", "NOTIF-03")
+    @pytest.mark.parametrize("by_instance", [True, False])
+    def test_sends_one_notification_to_receivers_and_the_backend(
+        self, ada, requested, kept, settings, by_instance
+    ):
         settings.ENROLLMENTS_LEARNING_BASE_URL = "https://learn.example.org"
-        user, course = make_user(), make_course(display_name="Demonstration")
-
-        send(user.pk, course)
-
+        course = make_course(display_name="Demonstration")
         course_id = course_id_of(course)
-        assert dict(kept[0]) == {
-            "user_ids": [plain(user.pk)],
+        key = ada.pk if by_instance else str(ada.pk)
+
+        send(key, course if by_instance else course_id)
+
+        (given,) = kept
+        ((sender, data),) = (
+            (one["sender"], one["notification_data"]) for one in requested
+        )
+        assert (len(requested), sender) == (1, EnrollmentNotificationSender)
+        assert data is given
+        assert dict(given) == {
+            "user_ids": [plain(ada.pk)],
             "notification_type": "audit_access_expiring_soon",
             "app_name": "enrollments",
             "course_key": course_id,
@@ -138,65 +134,53 @@ class TestEnrollmentNotificationSender:
                 "audit_access_expiry": EXPIRY,
             },
         }
+        assert json.loads(json.dumps(dict(given)))["context"] == given.context
 
     @pytest.mark.rule("NOTIF-03")
-    def test_takes_the_key_as_text(self, ada, kept):
-        send(str(ada.pk))
-
-        assert kept[0].user_ids == [plain(ada.pk)]
-
-    @pytest.mark.rule("NOTIF-03")
-    def test_gives_the_expiry_as_it_was_given(self, kept):
+    def test_passes_the_expiry_as_it_is(self, ada, kept):
         expiry = timezone.now()
 
-        send(make_user().pk, expiry=expiry)
+        send(ada.pk, expiry=expiry)
 
         assert kept[0].context["audit_access_expiry"] is expiry
-
-    @pytest.mark.rule("NOTIF-03")
-    def test_passes_json(self, kept):
-        send(make_user().pk)
-
-        assert json.loads(json.dumps(dict(kept[0])))["context"] == kept[0].context
 
     @pytest.mark.rule("NOTIF-04")
     @pytest.mark.parametrize(
         ("base", "start"), [("", "/course/"), ("https://a/b/", "https://a/b/course/")]
     )
-    def test_builds_the_address_on_the_setting(self, kept, settings, base, start):
+    def test_builds_the_address_on_the_setting(self, ada, kept, settings, base, start):
         settings.ENROLLMENTS_LEARNING_BASE_URL = base
 
-        send(make_user().pk, make_course("django-101"))
+        send(ada.pk, make_course("django-101"))
 
         assert kept[0].content_url == f"{start}django-101/home"
 
-    def test_a_receiver_that_raises_keeps_nobody_from_being_told(self, kept):
+    def test_goes_on_after_a_receiver_that_raises(self, ada, kept):
         def fail(**payload):
             raise RuntimeError("broken receiver")
 
         notification_requested.connect(fail)
         try:
-            send(make_user().pk)
+            send(ada.pk)
         finally:
             notification_requested.disconnect(fail)
 
         assert len(kept) == 1
 
-    def test_lets_the_backends_failure_out(self, requested, settings):
-        settings.ENROLLMENTS_NOTIFICATION_BACKEND = (
-            "tests.backends.test_notifications.FailingBackend"
-        )
+    @pytest.mark.parametrize(
+        ("backend", "error", "match"),
+        [
+            (f"{__name__}.FailingBackend", ConnectionError, "no connection"),
+            ("nowhere.Backend", ImproperlyConfigured, "NOTIFICATION_BACKEND"),
+        ],
+    )
+    def test_raises_errors_of_the_backend(
+        self, ada, requested, settings, backend, error, match
+    ):
+        settings.ENROLLMENTS_NOTIFICATION_BACKEND = backend
 
-        with pytest.raises(ConnectionError):
-            send(make_user().pk)
-
-        assert len(requested) == 1
-
-    def test_names_the_setting_when_the_backend_cannot_be_imported(self, settings):
-        settings.ENROLLMENTS_NOTIFICATION_BACKEND = "nowhere.Backend"
-
-        with pytest.raises(ImproperlyConfigured, match="NOTIFICATION_BACKEND"):
-            send(make_user().pk)
+        with pytest.raises(error, match=match):
+            send(ada.pk)
 
 
 def some_data(user_ids, **context):
@@ -212,32 +196,29 @@ def some_data(user_ids, **context):
 
 
 class TestNotificationData:
-    def test_reads_as_attributes_and_as_a_mapping(self):
+    def test_is_a_frozen_mapping_with_attributes(self):
         data = some_data([1])
 
         assert data.context is data["context"]
         assert dict(data) == asdict(data)
         assert len(data) == len(dict(data)) == 6
-
-    def test_equals_a_mapping_with_the_same_items(self):
-        assert some_data([1]) == some_data([1]) == dict(some_data([1]))
-        assert some_data([1]) != some_data([2])
-
-    def test_has_no_other_items(self):
+        assert data == some_data([1]) == dict(some_data([1])) != some_data([2])
         with pytest.raises(KeyError):
-            some_data([1])["get"]
-
-    def test_cannot_be_changed(self):
+            data["get"]
         with pytest.raises(FrozenInstanceError):
-            some_data([1]).app_name = "other"
+            data.app_name = "other"
+
+
+def mail_to(*users, **context):
+    EmailBackend().send(some_data([plain(user.pk) for user in users], **context))
 
 
 class TestEmailBackend:
-    def test_mails_the_learner_in_text_and_html(self, settings):
+    def test_writes_text_and_html(self, settings):
         settings.DEFAULT_FROM_EMAIL = "courses@example.org"
         user = make_user("ada")
 
-        EmailBackend().send(some_data([plain(user.pk)]))
+        mail_to(user)
 
         (message,) = mail.outbox
         ((html, kind),) = message.alternatives
@@ -251,74 +232,50 @@ class TestEmailBackend:
             html
         )
 
-    def test_mails_everybody_on_their_own(self):
-        users = [make_user(name) for name in ("ada", "bob")]
+    def test_writes_to_each_address_alone_as_the_user_wrote_it(self):
+        users = [make_user("ada", email="Ada.Lovelace@example.org"), make_user("bob")]
 
-        EmailBackend().send(some_data([plain(user.pk) for user in users]))
+        mail_to(*users)
 
         assert sorted(message.to for message in mail.outbox) == [
-            ["ada@example.org"],
+            ["Ada.Lovelace@example.org"],
             ["bob@example.org"],
         ]
         assert all(not message.cc and not message.bcc for message in mail.outbox)
 
-    def test_writes_to_the_address_as_the_user_wrote_it(self):
-        user = make_user("ada", email="Ada.Lovelace@example.org")
-
-        EmailBackend().send(some_data([plain(user.pk)]))
-
-        assert mail.outbox[0].to == ["Ada.Lovelace@example.org"]
-
-    def test_passes_over_who_has_no_address_and_logs_the_key_alone(self, caplog):
-        nobody, ada = make_user("nobody"), make_user("ada")
-        get_user_model().objects.filter(pk=nobody.pk).update(email="")
+    def test_skips_users_without_address_or_account_and_logs_keys(self, ada, caplog):
+        nameless, gone = make_user("nameless"), make_user("gone")
+        get_user_model().objects.filter(pk=nameless.pk).update(email="")
+        users = [nameless, make_user("bob", is_active=False), ada]
+        keys = [plain(gone.pk), *(plain(user.pk) for user in users)]
+        gone.delete()
 
         with caplog.at_level(logging.INFO, "django_enrollments"):
-            EmailBackend().send(some_data([plain(nobody.pk), plain(ada.pk)]))
+            EmailBackend().send(some_data(keys))
 
         assert [message.to for message in mail.outbox] == [["ada@example.org"]]
         assert [record.getMessage() for record in caplog.records] == [
-            f"User {nobody.pk} has no e-mail address."
+            f"User {nameless.pk} has no e-mail address."
         ]
 
-    def test_passes_over_an_account_that_is_disabled(self):
-        users = [make_user("ada", is_active=False), make_user("bob")]
-
-        EmailBackend().send(some_data([user.pk for user in users]))
-
-        assert [message.to for message in mail.outbox] == [["bob@example.org"]]
-
-    def test_passes_over_who_is_gone(self):
-        ada, gone = make_user("ada"), make_user("gone")
-        keys = [plain(ada.pk), plain(gone.pk)]
-        gone.delete()
-
-        EmailBackend().send(some_data(keys))
-
-        assert [message.to for message in mail.outbox] == [["ada@example.org"]]
-
-    def test_goes_on_after_a_failure_and_then_tells_it(self, settings, caplog):
+    def test_goes_on_after_a_failure_and_then_raises_it(self, settings, caplog):
         send_mail_by(settings, "tests.backends.test_notifications.PickyMail")
         users = [make_user(name) for name in ("bob", "ada")]
 
         with pytest.raises(smtplib.SMTPRecipientsRefused):
-            EmailBackend().send(some_data([plain(user.pk) for user in users]))
+            mail_to(*users)
 
         assert [message.to for message in mail.outbox] == [["ada@example.org"]]
         assert caplog.messages == [
             f"Mail to user {users[0].pk} failed: SMTPRecipientsRefused."
         ]
 
-    def test_keeps_the_subject_on_one_line(self, ada):
-        EmailBackend().send(some_data([plain(ada.pk)], course="A\r\nBcc: all\n\tB"))
-
-        assert mail.outbox[0].subject == "Your access to A Bcc: all B ends soon"
-
-    def test_escapes_in_html_and_nowhere_else(self, ada):
-        EmailBackend().send(some_data([plain(ada.pk)], course="<b>R&D</b>"))
+    def test_escapes_in_html_alone_and_keeps_the_subject_on_one_line(self, ada):
+        mail_to(ada, course="<b>R&D</b>\r\nBcc: all\n\tB")
 
         (message,) = mail.outbox
-        assert message.subject == "Your access to <b>R&D</b> ends soon"
+        subject = "Your access to <b>R&D</b> Bcc: all B ends soon"
+        assert message.subject == subject
         assert "<b>R&D</b>" in message.body
         assert "&lt;b&gt;R&amp;D&lt;/b&gt;" in message.alternatives[0][0]
 
@@ -334,25 +291,25 @@ class TestEmailBackend:
         ],
     )
     @override_settings(TIME_ZONE="Europe/Berlin")
-    def test_tells_the_deadline_in_words(self, ada, expiry, words):
-        EmailBackend().send(some_data([plain(ada.pk)], audit_access_expiry=expiry))
+    def test_writes_the_deadline_in_words(self, ada, expiry, words):
+        mail_to(ada, audit_access_expiry=expiry)
 
         assert words in mail.outbox[0].body
 
-    def test_tells_the_deadline_in_the_language_of_the_moment(self, ada):
+    def test_writes_in_the_current_language(self, ada):
         with translation.override("de"):
-            EmailBackend().send(some_data([plain(ada.pk)]))
+            mail_to(ada)
 
         assert "5. März 2026" in mail.outbox[0].body
 
-    def test_a_host_overrides_the_words(self, tmp_path, settings):
+    def test_uses_templates_of_the_host(self, tmp_path, settings):
         folder = tmp_path / "django_enrollments/email/audit_access_expiring_soon"
         folder.mkdir(parents=True)
         (folder / "subject.txt").write_text("Hurry, {{ user.get_username }}!")
         settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
         user = make_user("ada")
 
-        EmailBackend().send(some_data([plain(user.pk)]))
+        mail_to(user)
 
         assert mail.outbox[0].subject == f"Hurry, {user.get_username()}!"
 

@@ -41,7 +41,7 @@ def row(ada, course):
 class TestCleanAttributes:
     @pytest.mark.rule("V1-ATTR-01")
     @pytest.mark.parametrize("given", [None, {}, "text", 5, {"a"}, iter([])])
-    def test_refuses_what_is_no_list_or_tuple(self, given):
+    def test_refuses_other_types_than_list_and_tuple(self, given):
         with pytest.raises(InvalidEnrollmentAttribute, match="must be a list"):
             clean_attributes(given)
         assert clean_attributes((PROVIDER,)) == [PROVIDER]
@@ -66,7 +66,7 @@ class TestCleanAttributes:
     @pytest.mark.parametrize(
         "value", ["x" * 256, "\x00", "\ud800", [], {}, True, b"bytes", object()]
     )
-    def test_refuses_what_no_column_holds(self, part, value):
+    def test_refuses_values_that_no_column_holds(self, part, value):
         with pytest.raises(InvalidEnrollmentAttribute, match=f"'{part}'"):
             clean_attributes([{**PROVIDER, part: value}])
 

@@ -482,13 +482,6 @@ class TestStream:
         expected = ["created"] * 4 + ["unchanged", "invited"] + ["unchanged"] * 4
         assert statuses([*results]) == expected
 
-    def test_counts_the_seats_for_each_batch(self):
-        make_course(max_student_enrollments_allowed=4)
-
-        results = api.bulk_enroll(COURSE_ID, names_of(make_users(8)), stream=True)
-
-        assert statuses([*results]) == ["created"] * 4 + ["error"] * 4
-
     def test_reads_the_course_for_each_batch(self):
         course = make_course()
         names = names_of(make_users(9))
@@ -706,6 +699,8 @@ class TestFailure:
     def test_to_get_a_lock_fails_one_batch_after_as_many_tries(
         self, course, settings, monkeypatch
     ):
+        if connection.vendor == "mysql":
+            pytest.skip("There, a lock wait time-out is a conflict, retried for a row.")
         names = names_of(make_users(9))
         tries = []
 

@@ -31,7 +31,7 @@ from tests.factories import (
     make_user,
     username,
 )
-from tests.stranger import data as stranger
+from tests.swapped import data as other_data
 
 # The cache is not used within a transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -112,14 +112,14 @@ class TestDetails:
     def test_is_kept_for_each_data_layer(self, settings):
         course = make_course("far-away")
         here = api.get_course_enrollment_details("far-away")
-        settings.ENROLLMENTS_DATA_API = "tests.stranger.data"
-        stranger.CALLS.clear()
+        settings.ENROLLMENTS_DATA_API = "tests.swapped.data"
+        other_data.CALLS.clear()
 
         for _ in range(2):
-            assert api.get_course_enrollment_details("far-away") == stranger.COURSE
+            assert api.get_course_enrollment_details("far-away") == other_data.COURSE
 
         assert here["course_id"] == course_id_of(course)
-        assert len(stranger.CALLS) == 1
+        assert len(other_data.CALLS) == 1
 
     @pytest.mark.rule("CACHE-01")
     def test_is_kept_for_each_course_with_and_without_expired_modes(self):
@@ -157,7 +157,7 @@ class TestDetails:
 
     @pytest.mark.rule("CACHE-06")
     @pytest.mark.parametrize("course_id", ["", "not valid", None, [], {}])
-    def test_is_refused_for_what_is_no_course_id(self, course_id):
+    def test_is_refused_for_invalid_course_ids(self, course_id):
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details(course_id)
 
@@ -283,7 +283,7 @@ class TestBrokenCache:
         ("broken", "failures"), [("ReadsFail", 1), ("WritesFail", 2)]
     )
     def test_fails_no_call_and_is_logged_once(self, settings, caplog, broken, failures):
-        settings.CACHES = {"default": {"BACKEND": f"tests.stranger.caches.{broken}"}}
+        settings.CACHES = {"default": {"BACKEND": f"tests.swapped.caches.{broken}"}}
         course = make_course(modes=["audit"])
         course_id = course_id_of(course)
         assert slugs(course_id) == ["audit"]
@@ -302,7 +302,7 @@ class TestBrokenCache:
     @pytest.mark.rule("B-17")
     def test_is_logged_again_after_a_while(self, settings, caplog, monkeypatch):
         monkeypatch.setattr(course_details_cache, "SILENT_SECONDS", 0)
-        settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.ReadsFail"}}
+        settings.CACHES = {"default": {"BACKEND": "tests.swapped.caches.ReadsFail"}}
         course_id = course_id_of(make_course())
 
         for _ in range(3):

@@ -135,7 +135,7 @@ class TestExplainEnrollment:
             assert f"Available modes were: {modes}" in reason["message"]
 
     @pytest.mark.parametrize("mode", [5, [], {}, "x" * 200, "", "\x00", True, object()])
-    def test_has_one_reason_against_what_is_no_mode(self, mode):
+    def test_has_one_reason_against_invalid_modes(self, mode):
         make_course()
 
         assert codes(explain(mode)) == ["mode_unavailable"]

@@ -235,8 +235,8 @@ class TestFailure:
         [
             "tests.core.test_filters.remember",
             ["no.such.filter"],
-            ["tests.stranger.broken.veto"],
-            ["tests.stranger"],
+            ["tests.swapped.broken.veto"],
+            ["tests.swapped"],
             ["collections.OrderedDict"],
             ["a..b"],
             [".a"],

@@ -288,7 +288,7 @@ class TestAppendOnly:
 
 
 class TestOrigin:
-    def test_is_the_api_or_what_is_attributed(self, course):
+    def test_is_the_api_or_the_attributed_one(self, course):
         learner, actor = make_users(2)
         name = learner.get_username()
 
@@ -300,7 +300,7 @@ class TestOrigin:
 
         assert origins() == [(actor.pk, "rest", "because")] * 3 + [(None, "api", "")]
 
-    def test_is_what_is_attributed_with_the_arguments_of_model_methods(self, course):
+    def test_is_the_attributed_one_with_arguments_of_methods(self, course):
         learner, actor, other = make_users(3)
 
         with attributed(Origin(actor.pk, "admin", "because")):

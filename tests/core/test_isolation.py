@@ -42,14 +42,14 @@ class Work:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestEach:
+class TestIsolateFailures:
     def test_works_on_all_together(self):
         work = Work(error=DataError())
 
         assert isolate_failures(work, range(5), using=USING) == [0, 2, 4, 6, 8]
         assert work.parts == [[0, 1, 2, 3, 4]]
 
-    def test_has_nothing_to_do_for_nobody(self):
+    def test_does_nothing_for_no_items(self):
         work = Work(error=DataError())
 
         assert isolate_failures(work, [], using=USING) == []
@@ -69,7 +69,7 @@ class TestEach:
         done = [item for part in work.parts for item in part if {bad} - set(part)]
         assert done == sorted(done)
 
-    def test_gives_a_refusal_as_it_is_and_logs_nothing(self, caplog):
+    def test_returns_a_refusal_and_logs_nothing(self, caplog):
         refusal = EnrollmentNotAllowed("Not today.")
 
         results = isolate_failures(Work(1, error=refusal), range(3), using=USING)
@@ -85,7 +85,7 @@ class TestEach:
         assert len(results) == 8
         assert caplog.messages == ["Rows of a bulk failed: Unexpected KeyError."]
 
-    def test_blames_nobody_for_a_lock(self):
+    def test_fails_all_for_a_lock(self):
         work = Work(2, error=lock_error())
 
         results = isolate_failures(work, range(4), using=USING)
@@ -94,7 +94,7 @@ class TestEach:
         assert work.parts == [[0, 1, 2, 3]] * 4
 
     @pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
-    def test_blames_nobody_for_a_lost_connection(self, kind, monkeypatch):
+    def test_fails_all_for_a_lost_connection(self, kind, monkeypatch):
         work = Work(2, error=kind("server closed the connection unexpectedly"))
         monkeypatch.setattr(connection, "is_usable", lambda: False)
 
@@ -103,11 +103,11 @@ class TestEach:
         assert len({*results}) == 1
         assert work.parts == [[0, 1, 2, 3]] * 4
 
-    def test_leaves_to_the_caller_what_their_transaction_has_come_to(self):
+    def test_raises_within_a_transaction_of_the_callers(self):
         with pytest.raises(OperationalError), transaction.atomic():
             isolate_failures(Work(2, error=lock_error()), range(4), using=USING)
 
-    def test_leaves_to_the_caller_a_transaction_they_began_without_a_block(self):
+    def test_raises_where_autocommit_is_off(self):
         transaction.set_autocommit(False)
         try:
             with pytest.raises(OperationalError):
@@ -116,7 +116,7 @@ class TestEach:
             transaction.rollback()
             transaction.set_autocommit(True)
 
-    def test_goes_on_in_a_transaction_of_the_callers_that_is_as_good_as_before(self):
+    def test_goes_on_in_a_transaction_of_the_callers_that_is_still_usable(self):
         with transaction.atomic():
             results = isolate_failures(
                 Work(0, error=DataError()), range(3), using=USING
@@ -126,7 +126,7 @@ class TestEach:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestPatiently:
+class TestRetryWhileUnavailable:
     def test_tries_again_until_it_works(self):
         tries = []
 
@@ -147,7 +147,7 @@ class TestPatiently:
     @pytest.mark.parametrize(
         "error", [OperationalError("no such table"), DataError("no"), KeyError("x")]
     )
-    def test_does_not_wait_for_what_does_not_pass(self, error):
+    def test_does_not_repeat_other_errors(self, error):
         connection.ensure_connection()
         work = Work(0, error=error)
 
@@ -155,7 +155,7 @@ class TestPatiently:
             retry_while_unavailable(lambda: work([0]), using=USING)
         assert len(work.parts) == 1
 
-    def test_waits_for_who_writes_to_the_same_file(self):
+    def test_waits_for_another_writer_of_the_same_file(self):
         if connection.vendor != "sqlite":
             pytest.skip("Servers lock rows.")
         other = sqlite3.connect(

@@ -1,4 +1,4 @@
-"""Course ids and names are told apart to the letter, whatever the collation."""
+"""Course ids and names are compared exactly, whatever the collation."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def modes_of(course):
 
 
 class TestDefaultMode:
-    @pytest.mark.rule("MODE-07", "MODE-08")
+    @pytest.mark.rule("MODE-07", "MODE-08", "API-06", "V1-ENR-25")
     @pytest.mark.parametrize(
         ("offered", "expired", "chosen"),
         [
@@ -104,7 +104,7 @@ class TestOfferedModes:
 
         assert counts == [2, 2, 1]
 
-    @pytest.mark.rule("MODE-05", "MODE-08")
+    @pytest.mark.rule("MODE-05", "MODE-08", "V1-ATTR-06")
     def test_include_credit_although_it_is_no_default(self, ada):
         course_id = course_id_of(make_course(modes=["credit"]))
 

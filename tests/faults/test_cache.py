@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _broken_cache(settings, monkeypatch):
-    settings.CACHES = {"default": {"BACKEND": "tests.stranger.caches.EverythingFails"}}
+    settings.CACHES = {"default": {"BACKEND": "tests.swapped.caches.EverythingFails"}}
     monkeypatch.setattr(course_details_cache, "_logged", {})
 
 

@@ -67,7 +67,7 @@ class ReplicaRouter:
 
 
 class KnownRelationsRouter(ReplicaRouter):
-    """Also says that what was read from either belongs together."""
+    """Also allows relations between rows of the two databases."""
 
     def allow_relation(self, obj1, obj2, **hints):
         return True
@@ -331,7 +331,7 @@ class TestDeciding:
 
         assert result["code"] == "course_full"
 
-    def test_lets_a_filter_read_what_it_decides_on(self, settings):
+    def test_makes_filters_read_the_primary(self, settings):
         read = []
 
         def look(action, *, user, **context):
@@ -430,7 +430,7 @@ class TestEnrollOrChange:
         self.course = make_course(org="edX", modes=["audit", "honor"])
         self.ada = make_user("ada")
 
-    def test_changes_what_is_there_rather_than_what_was(self):
+    def test_changes_the_current_state(self):
         row = enrolled(self.ada)
         copy(self.ada, row)
         copy_course(self.course)
@@ -522,7 +522,7 @@ class TestPost:
         assert (status, shown["is_active"]) == (200, True)
         assert state(bob) == ("audit", True)
 
-    def test_unenrolls_a_user_who_has_just_asked_for_retirement(self):
+    def test_unenrolls_after_a_new_request_for_retirement(self):
         service_user = make_user("retirer")
         self.settings.ENROLLMENTS_RETIREMENT_SERVICE_USERNAME = username("retirer")
         copy(service_user)

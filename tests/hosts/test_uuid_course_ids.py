@@ -1,4 +1,4 @@
-"""Courses whose id is their primary key, which is no text (contract §4)."""
+"""Courses whose id is their primary key, which is no text."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def strange_ids(course):
 
 
 class TestPython:
-    def test_a_learner_comes_and_goes(self, course, ada):
+    def test_a_learner_enrolls_and_leaves(self, course, ada):
         course_id = str(course.pk)
 
         added = api.add_enrollment(ada, course_id)
@@ -71,7 +71,7 @@ class TestPython:
 
         assert event_types() == ["created", "mode_changed", "deactivated"]
 
-    def test_a_key_is_as_good_as_its_text(self, course, ada):
+    def test_a_key_is_taken_like_its_text(self, course, ada):
         api.add_enrollment(ada, course.pk)
 
         assert isinstance(course.pk, UUID)
@@ -81,7 +81,7 @@ class TestPython:
             CourseEnrollment.objects.get().user, str(course.pk)
         )
 
-    def test_leaving_all_tells_which(self, course, ada):
+    def test_leaving_all_returns_ids(self, course, ada):
         api.add_enrollment(ada, str(course.pk))
 
         assert api.leave_all_courses(ada) == [str(course.pk)]
@@ -157,7 +157,7 @@ class TestHTTP:
                 assert client_of(boss).get(f"{ROOT}{path}").status_code < 500, path
         assert not CourseEnrollment.objects.exists()
 
-    def test_an_invitation_lets_in(self, course):
+    def test_an_invitation_opens_a_course(self, course):
         course.by_invitation = True
         course.save()
         ada = make_user("ada")

@@ -86,7 +86,13 @@ class TestCourse:
 
     @pytest.mark.parametrize(
         "path",
-        ["no.such.Adapter", "a..b", ".a", "math.pi", "tests.stranger.broken.Adapter"],
+        [
+            "no.such.Adapter",
+            "a..b",
+            ".a",
+            "math.pi",
+            "tests.swapped.broken.Adapter",
+        ],
     )
     def test_is_misconfigured_by_an_adapter_that_cannot_be_imported(
         self, settings, path

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 KEY = "a-long-secret"
 HEADER = "X-Edx-Api-Key"
-AUDIT = "django_enrollments.views.audit"
+AUDIT = "django_enrollments.audit"
 
 
 @pytest.fixture(autouse=True)

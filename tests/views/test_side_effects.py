@@ -36,7 +36,7 @@ from tests.watching import event_types, nothing_written, state_of
 pytestmark = pytest.mark.django_db
 
 KEY = {"X-Edx-Api-Key": "secret"}
-AUDIT = "django_enrollments.views.audit"
+AUDIT = "django_enrollments.audit"
 CUSTOMER = "f1e5a0c4-customer"
 ATTRIBUTE = {"namespace": "host", "name": "color", "value": "red"}
 

@@ -88,7 +88,7 @@ class Command(BaseCommand):
         beside = source.with_name(f"{source.stem}.results.csv")
         output = Path(options["output"] or (beside if source != STANDARD else STANDARD))
         # Messages must not be mixed with results.
-        say = self.stdout.write if output != STANDARD else self._say_aside
+        write_line = self.stdout.write if output != STANDARD else self._write_to_stderr
         terms = _read_terms(options)
         counts: Counter[str] = Counter()
         failures: list[str] = []
@@ -103,7 +103,9 @@ class Command(BaseCommand):
                 raise CommandError(str(error)) from error
             forget = stack.enter_context(_dry_run()) if options["dry_run"] else None
             terminal = options.get("stderr") or sys.stderr
-            advance = stack.enter_context(progress(total, terminal=terminal, say=say))
+            advance = stack.enter_context(
+                progress(total, terminal=terminal, write_line=write_line)
+            )
             writer.writerow(RESULT_COLUMNS)
             for result in _process(_readable(rows), terms):
                 writer.writerow([result[name] for name in RESULT_COLUMNS])
@@ -116,15 +118,15 @@ class Command(BaseCommand):
         for failure in failures:
             self.stderr.write(failure)
         for status, count in sorted(counts.items()):
-            say(f"{status}: {count}")
+            write_line(f"{status}: {count}")
         if options["dry_run"]:
-            say("This was a dry run; nothing has been changed.")
+            write_line("This was a dry run; nothing has been changed.")
         if output != STANDARD:
-            say(f"Every row has its result in {output}")
+            write_line(f"Every row has its result in {output}")
         if counts["error"]:
             raise CommandError(f"{counts['error']} of {counts.total()} rows failed.")
 
-    def _say_aside(self, message: str) -> None:
+    def _write_to_stderr(self, message: str) -> None:
         self.stderr.write(message, style_func=str)
 
     @contextmanager

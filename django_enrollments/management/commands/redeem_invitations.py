@@ -72,7 +72,7 @@ class Command(BaseCommand):
         failures: list[str] = []
         redeemed = 0
         with progress(
-            waiting.count(), terminal=terminal, say=self.stdout.write
+            waiting.count(), terminal=terminal, write_line=self.stdout.write
         ) as advance:
             for invitation, users in _with_accounts(waiting):
                 problem, who = None, "several users"

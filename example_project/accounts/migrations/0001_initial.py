@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
                     "student_number",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="As the university numbers its students; empty for everybody else.",
+                        help_text="The university's number of a student; empty for other users.",
                         null=True,
                         unique=True,
                     ),

@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                     "registration_opens_on",
                     models.DateField(
                         blank=True,
-                        help_text="Empty: it has always been open.",
+                        help_text="Empty: registration has always been open.",
                         null=True,
                     ),
                 ),
@@ -64,14 +64,14 @@ class Migration(migrations.Migration):
                     "registration_closes_on",
                     models.DateField(
                         blank=True,
-                        help_text="The first day on which nobody can join.",
+                        help_text="The first day with closed registration.",
                         null=True,
                     ),
                 ),
                 (
                     "seats",
                     models.PositiveIntegerField(
-                        blank=True, help_text="Empty: room for everybody.", null=True
+                        blank=True, help_text="Empty: no limit.", null=True
                     ),
                 ),
                 (

@@ -1,4 +1,4 @@
-"""``manage.py demo``: a real university's registrations, replayed and served."""
+"""``manage.py demo``: replays a real university's registrations, and serves them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from accounts.models import User
 
-#: As wide as a line, and as long as an answer, may be before it is cut.
+#: Maximum width of a line, and maximum length of a response.
 _WIDTH = 88
 _LONGEST = 240
 
 _HIGHEST_PORT = 65_535
 
-#: What is told in a sentence; anything else is a fault of the demo's and tells where.
+#: Errors that are printed in one sentence. Others are bugs, with a traceback.
 _FAULTS = (
     oulad.DataError,
     replay.ReplayError,
@@ -44,28 +44,23 @@ class Command(BaseCommand):
     """Migrates, replays, checks, shows and serves."""
 
     help = (
-        "Replay the registrations of a real university through the public service, "
-        "check the totals, call the HTTP API as a client, and leave the site running. "
-        "A second run finds everything done; an interrupted one continues."
+        "Replay the registrations of a real university with EnrollmentsService, check "
+        "the totals, send HTTP requests, and keep the site running. A second run "
+        "replays nothing; an interrupted run continues."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """
-        Declare what may be said on the command line.
-
-        Args:
-            parser: Django's.
-        """
+        """Declare the arguments."""
         parser.add_argument(
             "--no-serve",
             action="store_true",
-            help="End after the checks instead of leaving the site running.",
+            help="End after the checks instead of serving the site.",
         )
         parser.add_argument(
             "--port",
             type=_port,
             default=8000,
-            help="Where the site runs; if it is taken, another one is (default: 8000).",
+            help="Port of the site (default: 8000). If it is in use, another is used.",
         )
         parser.add_argument(
             "--data",
@@ -76,15 +71,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """
-        Do all of it.
-
-        Args:
-            args: None.
-            options: What was said on the command line.
+        Run the demo.
 
         Raises:
-            CommandError: The data cannot be read, a total is off, or the site does
-                not answer as it should.
+            CommandError: The data cannot be read, a total is wrong, or a response of
+                the site is unexpected.
         """
         _exit_on_sigterm()
         try:
@@ -99,7 +90,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
             raise CommandError(
-                "Interrupted; the next run continues here.", returncode=130
+                "Interrupted. The next run continues here.", returncode=130
             ) from error
 
     def _prepare(self, dataset: oulad.Dataset) -> None:
@@ -114,7 +105,7 @@ class Command(BaseCommand):
         )
 
     def _replay(self, dataset: oulad.Dataset) -> tuple[Sequence[oulad.Step], float]:
-        """Make the calls that are missing; give them and the seconds they took."""
+        """Make the missing calls, and return them with the duration in seconds."""
         steps = dataset.steps()
         codes = list(dataset.presentations)
         done = replay.count_replayed(codes)
@@ -124,23 +115,22 @@ class Command(BaseCommand):
         self._say(
             f"Data: {oulad.ATTRIBUTION}",
             f"{len(dataset.registrations):,} registrations and "
-            f"{len(steps) - len(dataset.registrations):,} withdrawals in the order in "
-            "which they happened, one call of EnrollmentsService each.",
+            f"{len(steps) - len(dataset.registrations):,} withdrawals in their "
+            "original order, with one call of EnrollmentsService each.",
         )
         if undated:
             self._say(
                 f"{len(undated):,} registrations have no date; {withdrawn:,} of them "
-                "were withdrawn. Each counts from the first day of its presentation, "
-                "or from the day of its withdrawal where that came before. None is "
-                "left out."
+                "were withdrawn. Their date is the first day of the presentation, or "
+                "the day of the withdrawal if that is earlier."
             )
         if done == len(steps):
             self._say("All of it was replayed earlier.")
             return [], 0.0
         if done:
-            self._say(f"{done:,} calls were made earlier; the rest follows.")
+            self._say(f"{done:,} calls were made earlier. The rest follows.")
         began = time.monotonic()
-        # Not Django's own stream, which colors each piece and ends it as a line.
+        # Not self.stderr, which colors each text and adds a line break.
         with progress(len(steps), done, sys.stderr) as show:
             made = replay.replay(steps, codes=codes, progress=show)
         return steps[len(steps) - made :], time.monotonic() - began
@@ -191,19 +181,19 @@ class Command(BaseCommand):
             raise CommandError(
                 "\n".join(
                     [
-                        "The totals are off:",
+                        "The totals are wrong:",
                         *(f"  {fault}" for fault in faults),
-                        "If somebody has changed these enrollments since, delete "
+                        "If these enrollments have been changed since, delete "
                         f"{settings.DATABASES['default']['NAME']} and run it again.",
                     ]
                 )
             )
         known = dataset.known
         self._say(
-            f"As published: {known.enrollments:,} enrollments, {known.active:,} of "
-            "them active.",
-            "As counted from the file: every course run, and every learner in it.",
-            "As the history tells: every enrollment is what its events add up to.",
+            f"Equal to the published totals: {known.enrollments:,} enrollments, "
+            f"{known.active:,} of them active.",
+            "Equal to the file: all course runs and all learners.",
+            "Equal to the history: the events of each enrollment result in its state.",
         )
 
     def _show_refusals(self, learner: User, closed: str) -> None:
@@ -215,10 +205,10 @@ class Command(BaseCommand):
             self._say(*showcase.refuse(learner, course))
 
     def _serve(self, port: int, *, stay: bool) -> None:
-        self._title("The site, and a client")
+        self._title("HTTP requests to the site")
         with server.run(port) as site:
             if port not in (0, site.port):
-                self._say(f"Port {port} is not free; {site.port} is.")
+                self._say(f"Port {port} is not free; the site uses {site.port}.")
             for exchange in client.enroll(
                 site.url, showcase.LEARNER, showcase.OPEN_COURSE
             ):
@@ -231,7 +221,7 @@ class Command(BaseCommand):
                 self._wait(site)
 
     def _invite(self, site: server.Server) -> None:
-        self._title("Have a look")
+        self._title("Open the site")
         for name, text in (
             ("Home page", f"{site.url}/"),
             ("Admin", f"{site.url}/admin/"),
@@ -242,7 +232,7 @@ class Command(BaseCommand):
             ),
         ):
             self.stdout.write(f"  {name:<10} {text}")
-        self.stdout.write("\n  Ctrl-C ends it.")
+        self.stdout.write("\n  Press Ctrl-C to end.")
         self.stdout.flush()
 
     def _wait(self, site: server.Server) -> None:
@@ -259,7 +249,7 @@ class Command(BaseCommand):
 
     def _say(self, *sentences: str) -> None:
         for sentence in sentences:
-            # The rest of a sentence stands a little to the right of its beginning.
+            # Lines after the first are indented further.
             self.stdout.write(
                 fill(
                     sentence,
@@ -273,7 +263,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def _table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table: text to the left in the first column, numbers to the right."""
+        """Print a table with a left-aligned first column and right-aligned numbers."""
         texts = [
             [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
             for row in rows
@@ -286,7 +276,7 @@ class Command(BaseCommand):
 
 
 def _port(text: str) -> int:
-    """Read a port number; ``argparse`` turns the error into a message."""
+    """Return a port number."""
     number = int(text)
     if not 0 <= number <= _HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"a port is between 0 and {_HIGHEST_PORT}")
@@ -294,7 +284,7 @@ def _port(text: str) -> int:
 
 
 def _exit_on_sigterm() -> None:
-    """Let SIGTERM end the served site too, as leaving by an exception does."""
+    """Raise ``SystemExit`` on SIGTERM, so that the site is ended, too."""
 
     def leave(number: int, frame: object) -> None:
         sys.exit(128 + number)

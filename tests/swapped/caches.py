@@ -7,14 +7,14 @@ from django.core.cache.backends.locmem import LocMemCache
 
 
 class ReadsFail(LocMemCache):
-    """Of a cache server that takes everything and gives nothing back."""
+    """A cache that fails to read."""
 
     def get(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ConnectionError("The cache does not answer.")
 
 
 class WritesFail(LocMemCache):
-    """Of a cache server whose disk is full."""
+    """A cache that fails to write."""
 
     def set(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ConnectionError("The cache is full.")
@@ -24,7 +24,7 @@ class WritesFail(LocMemCache):
 
 
 class EverythingFails(BaseCache):
-    """Of a cache server that cannot be reached."""
+    """A cache that cannot be reached."""
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)

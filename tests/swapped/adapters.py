@@ -63,7 +63,7 @@ class KeyAdapter(CourseAdapter):
 
 
 class BareAdapter(CourseAdapter):
-    """Of a host whose courses have nothing but an id."""
+    """Reads courses that have nothing but an id."""
 
     org = None
     display_name = None

@@ -34,14 +34,14 @@ class Rules:
 
 
 class Broken:
-    """Fails whatever it is asked."""
+    """Fails at every call."""
 
     def has_perm(self, user: Any, perm: str, obj: Any = None) -> bool:
         raise RuntimeError("The directory server is down.")
 
 
 class Denier:
-    """Ends Django's round of auth backends."""
+    """Vetoes, so that Django calls no further backend."""
 
     def has_perm(self, user: Any, perm: str, obj: Any = None) -> bool:
         raise PermissionDenied

@@ -5,46 +5,46 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 
 
-class Nobody:
+class GrantsNothing:
     """Grants nothing."""
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         return False
 
 
-class Everybody:
-    """Grants everything to everybody."""
+class GrantsEverything:
+    """Grants everything."""
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         return True
 
 
-class Bouncer:
+class Vetoes:
     """Vetoes everything."""
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
-        raise PermissionDenied("Not in these shoes.")
+        raise PermissionDenied("Vetoed.")
 
 
-class WordlessBouncer:
+class VetoesWithoutReason:
     """Vetoes everything and gives no reason."""
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
         raise PermissionDenied
 
 
-class GuestList:
-    """Grants every permission to those on a list, and remembers what it was asked."""
+class ListedUsers:
+    """Grants every permission to the users of a list, and keeps its calls."""
 
-    guests: list[Any] = []
-    asked: list[tuple[Any, str, Any]] = []
+    users: list[Any] = []
+    calls: list[tuple[Any, str, Any]] = []
 
     def has_perm(self, user: Any, perm: str, course: Any = None) -> bool:
-        self.asked.append((user, perm, course))
-        return user in self.guests
+        self.calls.append((user, perm, course))
+        return user in self.users
 
 
-class QuickGuestList(GuestList):
+class ListedUsersAtOnce(ListedUsers):
     """The same for many users at once."""
 
     def grants(self, users: Any, perm: str, course: Any = None) -> set[Any]:

@@ -1,4 +1,4 @@
-"""A data layer of somebody else's, with the documented signatures and no more."""
+"""A data layer of a host, with the documented signatures and no more."""
 
 from __future__ import annotations
 
