@@ -35,11 +35,11 @@ _LIST_GOALS = {
     1: Goal(2, ms=limits(3, 8)),
     10: Goal(2, ms=limits(3, 8)),
     100: Goal(2, ratio=limits(3.5, 4.5)),
-    500: Goal(2, ratio=limits(2, 3)),
+    500: Goal(2, ratio=limits(3, 4)),
 }
 #: The session's user is one more statement in each view.
-_HTTP_GOAL = Goal(3, ratio=limits(3, 3.5))
-_ADMIN_GOAL = Goal(3, ratio=limits(2, 2))
+_HTTP_GOAL = Goal(3, ratio=limits(3.5, 3.5))
+_ADMIN_GOAL = Goal(3, ratio=limits(2.5, 2.5))
 
 
 def make_rows(data: DataSet) -> Iterator[Work]:
@@ -117,7 +117,7 @@ def _changes(data: DataSet) -> Iterator[Work]:
         "mode change",
         partial(api.update_enrollment, name, course_id, mode="honor"),
         partial(floor.change_mode, name, course_id, "honor"),
-        Goal(5, ratio=limits(5, 8)),
+        Goal(5, ratio=limits(6, 8)),
         undo=put_back,
     )
 
@@ -183,7 +183,7 @@ def _retirement(data: DataSet) -> Work:
         "unenroll from 100 courses",
         partial(api.unenroll_user_from_all_courses, name),
         partial(floor.leave_all, name),
-        Goal(5, ms=limits(15, 15)),
+        Goal(5, ms=limits(25, 25)),
         undo=partial(_put_all_back, learner),
     )
 
@@ -191,7 +191,7 @@ def _retirement(data: DataSet) -> Work:
 def _examinees(data: DataSet) -> Iterator[Work]:
     for told, text, goal in (
         ("with a search", "learner12", Goal(2, ratio=limits(1.5, 1.5), plus_ms=2)),
-        (f"all {data.in_exam_course:,}", None, Goal(2, ratio=limits(4, 4))),
+        (f"all {data.in_exam_course:,}", None, Goal(2, ratio=limits(5.5, 3))),
     ):
         yield Work(
             f"proctored list, {told}",

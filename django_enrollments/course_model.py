@@ -1,4 +1,4 @@
-"""The course model of the project, and the adapter that reads it."""
+"""The configured course model and its adapter."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ if TYPE_CHECKING:
 
 def get_course_model() -> type[Any]:
     """
-    Return the class named by ``ENROLLMENTS_COURSE_MODEL``.
-
-    Returns:
-        The active course model: ours or the host's.
+    Return the class that ``ENROLLMENTS_COURSE_MODEL`` names.
 
     Raises:
-        ImproperlyConfigured: The setting names no installed model.
+        ImproperlyConfigured: The model is not installed.
     """
     label = conf.ENROLLMENTS_COURSE_MODEL
     try:
@@ -42,21 +39,16 @@ def get_course_model() -> type[Any]:
 
 
 def all_courses(using: str | None = None) -> QuerySet[Any]:
-    """
-    Return every row of the course model, whatever the host's managers hide.
-
-    Args:
-        using: Database alias; ``None`` lets the router choose.
-    """
+    """Return all rows of the course model, also those that the host's managers hide."""
     return QuerySet(get_course_model(), using=using)
 
 
 def get_course_adapter() -> CourseAdapter:
     """
-    Return the adapter named by ``ENROLLMENTS_COURSE_ADAPTER``.
+    Return the adapter that ``ENROLLMENTS_COURSE_ADAPTER`` names.
 
     Raises:
-        ImproperlyConfigured: It cannot be loaded.
+        ImproperlyConfigured: The adapter cannot be loaded.
     """
     path = conf.ENROLLMENTS_COURSE_ADAPTER
     adapter: CourseAdapter = load_instance("ENROLLMENTS_COURSE_ADAPTER", path)
@@ -64,32 +56,26 @@ def get_course_adapter() -> CourseAdapter:
 
 
 def course_key_is_id() -> bool:
-    """Return whether the course id is the primary key of the course model itself."""
+    """Return whether the course id is the primary key of the course model."""
     key = get_course_model()._meta.pk.name
     return get_course_adapter().course_id in {"pk", key}
 
 
 def course_id_field() -> Field[Any, Any] | None:
-    """Return the field that holds the course id; ``None`` where there is none."""
+    """Return the field of the course id, or ``None``."""
     model: Any = get_course_model()
     return find_field(model, get_course_adapter().course_id)
 
 
 def course_id_is_text() -> bool:
-    """Return whether course ids are stored as text, rather than as numbers or UUIDs."""
+    """Return whether the course id is a text field."""
     field = course_id_field()
     return field is None or isinstance(field, CharField | TextField)
 
 
 @lru_cache(maxsize=256)
 def find_field(model: type[Model], path: str) -> Field[Any, Any] | None:
-    """
-    Return the field at the end of a ``__`` path, or ``None`` where it leads nowhere.
-
-    Args:
-        model: Where the path starts.
-        path: Names joined by ``__``; every part but the last is a foreign key.
-    """
+    """Return the field at the end of a ``__`` path, or ``None``."""
     *keys, last = path.split("__")
     for key in keys:
         field = _concrete_field(model, key)

@@ -12,6 +12,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django_enrollments.conf import conf
 from django_enrollments.context import Call, current_origin, one_call, read_alias
 from django_enrollments.core import lifecycle
 from django_enrollments.core.attributes import (
@@ -21,7 +22,7 @@ from django_enrollments.core.attributes import (
 )
 from django_enrollments.core.course_info import find_offer, get_offer, orphan_offer
 from django_enrollments.core.history import clean_enterprise_uuid
-from django_enrollments.core.hooks import apply_filters, get_filters
+from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.selectors import (
     enrollment_entry,
     list_active_rows,
@@ -133,7 +134,7 @@ def get_course_enrollments(
     if in_courses is not None:
         enrollments = enrollments.filter(course__in=in_courses)
     with one_call() as call:
-        if get_filters():
+        if conf.ENROLLMENTS_FILTERS:
             user = find_user(username)
             if user is None:
                 return []

@@ -1,4 +1,4 @@
-"""Datetimes at the border: whatever a host stores, aware inside, ISO 8601 outside."""
+"""Conversion of the dates and datetimes of hosts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def as_moment(
 
 def as_moment(value: datetime | date | None, *, ends: bool = False) -> datetime | None:
     """
-    Return an aware datetime for any kind of date that a host stores.
+    Return an aware datetime for a date or datetime of a host.
 
     Args:
         value: An aware datetime, a naive one in the project's time zone, a date in the
             current time zone, or ``None``.
-        ends: Whether a date stands for its last moment rather than its first
+        ends: Whether a date means the end of that day instead of its beginning
             (contract §9, "Dates").
     """
     if value is None:
@@ -44,17 +44,12 @@ def as_moment(value: datetime | date | None, *, ends: bool = False) -> datetime 
 
 
 def now() -> datetime:
-    """Read the clock; aware even where ``USE_TZ`` is off."""
+    """Return the current time, aware even if ``USE_TZ`` is off."""
     return datetime.now(fixed_timezone.utc)
 
 
 def for_database(at: datetime) -> datetime:
-    """
-    Return a moment in the form that the project's databases take.
-
-    Args:
-        at: Aware datetime; made naive where ``USE_TZ`` is off.
-    """
+    """Return an aware datetime for a query, naive if ``USE_TZ`` is off."""
     if settings.USE_TZ:
         return at
     return timezone.make_naive(at, timezone.get_default_timezone())
@@ -66,10 +61,9 @@ def to_iso(value: datetime | date) -> str: ...
 def to_iso(value: datetime | date | None) -> str | None: ...
 def to_iso(value: datetime | date | None) -> str | None:
     """
-    Return the ISO 8601 text of a moment in UTC, ending in ``Z`` (V1-SER-02).
+    Return a date or datetime as ISO 8601 text in UTC, ending in ``Z`` (V1-SER-02).
 
-    Args:
-        value: As :func:`as_moment` takes it; microseconds show when not zero.
+    Microseconds are included if they are not zero.
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Course ids, usernames and user keys as the models of the host hold them."""
+"""Course ids, usernames and user keys, in the form of the host's models."""
 
 from __future__ import annotations
 
@@ -24,34 +24,27 @@ if TYPE_CHECKING:
 
 def find_course_id(course_id: object) -> str | None:
     """
-    Return the text of a course id, or ``None`` when it is no valid one.
-
-    Anything whose ``str()`` is the id will do (PROC-06, B-16), and a course itself.
+    Return the text of a valid course id, or ``None``.
 
     Args:
-        course_id: A string, a key object or a saved instance of the course model,
-            whose id the adapter reads; no other model instance. Checked against
-            ``ENROLLMENTS_COURSE_ID_PATTERN``, and against what the course model's
-            field can hold where it holds no text, but numbers or UUIDs.
+        course_id: A string, a saved course, or an object whose ``str()`` is the id
+            (PROC-06, B-16). An instance of another model is not valid. The id must
+            match ``ENROLLMENTS_COURSE_ID_PATTERN``. If the course model's field is not
+            a text field, it must also be a value of that field.
     """
     text = find_course_id_text(course_id)
     if text is None or course_id_is_text():
         return text
-    # No id has two spellings.
+    # A course id has one spelling.
     return text if str(_find_value(course_id_field(), text)) == text else None
 
 
 def find_course_id_text(course_id: object) -> str | None:
-    """
-    Return the text of a course id, or of its beginning, or ``None`` when it is none.
-
-    Args:
-        course_id: As :func:`find_course_id` takes it; checked against the pattern.
-    """
+    """Return the text of a course id that matches the pattern, or ``None``."""
     if course_id is None or isinstance(course_id, bytes | list | tuple | dict | set):
         return None
     if isinstance(course_id, models.Model):
-        # What a model prints is for people to read; it is not the id.
+        # The str() of another model is not a course id.
         is_course = isinstance(course_id, get_course_model())
         if not is_course or course_id.pk is None or course_id._state.adding:
             return None
@@ -64,11 +57,9 @@ def find_course_id_text(course_id: object) -> str | None:
 
 def find_stored_course_id(course_id: object) -> str | None:
     """
-    Return the text of a course id as rows hold it, or ``None`` when it is none.
+    Return the text of a stored course id, or ``None``.
 
-    Args:
-        course_id: As :func:`find_course_id` takes it; a text need not match the pattern
-            of today, which the course may be older than.
+    Text need not match the current pattern, because the course may be older.
     """
     if course_id and is_storable(course_id, MAX_TEXT):
         return str(course_id)
@@ -77,12 +68,9 @@ def find_stored_course_id(course_id: object) -> str | None:
 
 def find_courses(courses: Iterable[object]) -> list[Any | None]:
     """
-    Return the host's own courses, ``None`` for each that is unknown, in order.
+    Return the courses in order, with ``None`` for each unknown course.
 
-    Takes one query for all course ids, and none for instances.
-
-    Args:
-        courses: Each as :func:`find_course_id` takes it.
+    It makes one query for all course ids, and none for instances.
     """
     model = get_course_model()
     adapter = get_course_adapter()
@@ -103,12 +91,7 @@ def find_courses(courses: Iterable[object]) -> list[Any | None]:
 
 
 def find_course(course: object) -> Any | None:
-    """
-    Return the host's own course, or ``None`` when it is unknown.
-
-    Args:
-        course: As :func:`find_course_id` takes it.
-    """
+    """Return the course, or ``None`` if it is unknown."""
     if not isinstance(course, get_course_model()):
         text = find_course_id(course)
         return None if text is None else get_course_adapter().find_course(text)
@@ -117,11 +100,10 @@ def find_course(course: object) -> Any | None:
 
 def is_username(text: str) -> bool:
     """
-    Return whether ``text`` may be a username in a URL or a list filter.
+    Return whether ``text`` can be a username in a URL or a list filter.
 
-    Args:
-        text: Checked against ``ENROLLMENTS_USERNAME_PATTERN`` once it is normalised by
-            the user model.
+    It must match ``ENROLLMENTS_USERNAME_PATTERN`` after the user model has normalized
+    it.
     """
     if not is_storable(text):
         return False
@@ -131,13 +113,10 @@ def is_username(text: str) -> bool:
 
 def find_username(name: object) -> Any | None:
     """
-    Return the name of a user as the user model holds it: normalised, or a number.
-
-    Args:
-        name: What ``user.get_username()`` returns, or its text, in any normal form.
+    Return a username in the form of the user model: normalized text, or a number.
 
     Returns:
-        The name, whether or not a user has it; ``None`` when it cannot be one.
+        The username, whether or not a user has it; ``None`` if it is not a valid value.
     """
     model = get_user_model()
     field = model._meta.get_field(model.USERNAME_FIELD)
@@ -145,19 +124,16 @@ def find_username(name: object) -> Any | None:
         text = model.normalize_username(name) if is_storable(name) else None
         return text or None
     value = _find_value(field, name)
-    # No name has two spellings.
+    # A username has one spelling.
     return value if str(value) == str(name) else None
 
 
 def find_user_key(key: object) -> Any | None:
     """
-    Return the primary key of a user as the user model holds it.
-
-    Args:
-        key: A key, or its text.
+    Return the primary key of a user in the form of the user model.
 
     Returns:
-        The key, whether or not a user has it; ``None`` when it cannot be one.
+        The key, whether or not a user has it; ``None`` if it is not a valid value.
     """
     return _find_value(get_user_model()._meta.pk, key)
 

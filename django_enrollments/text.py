@@ -1,4 +1,4 @@
-"""Texts as databases store them: identifiers, names and e-mail addresses."""
+"""Functions for text: course ids, usernames and e-mail addresses."""
 
 from __future__ import annotations
 
@@ -17,28 +17,24 @@ _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
-#: What NFC and NFD replace by one ASCII character: the only letter is KELVIN SIGN.
+#: Characters that NFC replaces by ASCII characters; KELVIN SIGN is the only letter.
 _BECOMES_ASCII = re.compile("([\u037e\u1fef\u212a])")
 
 
-#: What fits a text column everywhere; the longest that MariaDB can index whole.
+#: Length of text columns; MariaDB cannot index longer ones.
 MAX_TEXT = 255
 
 
-#: The longest username that can be retired; MariaDB indexes up to 768 characters.
+#: Maximum length of ``original_username``; MariaDB indexes up to 768 characters.
 MAX_USERNAME = 500
 
 
 def is_storable(text: object, max_length: int | None = None) -> bool:
     """
-    Return whether every database stores ``text`` as it is.
+    Return whether every database can store ``text`` unchanged.
 
-    PostgreSQL refuses NUL, no driver encodes a lone surrogate, and a column has its
-    length.
-
-    Args:
-        text: Anything.
-        max_length: The most characters allowed; ``None`` for no limit.
+    PostgreSQL refuses NUL, and no driver encodes a lone surrogate. ``max_length`` is
+    the maximum number of characters, or ``None``.
     """
     if not isinstance(text, str) or "\x00" in text:
         return False
@@ -50,23 +46,13 @@ def is_storable(text: object, max_length: int | None = None) -> bool:
 
 
 def org_of(course_id: str) -> str:
-    """
-    Return the organisation that a course id names, ``""`` when it names none.
-
-    Args:
-        course_id: A course id in any form.
-    """
+    """Return the organization in a course id, or ``""``."""
     match = _THREE_PARTS.fullmatch(course_id)
     return match[1] if match else ""
 
 
 def run_of(course_id: str) -> str:
-    """
-    Return the run that a course id names, or the whole id when it names none.
-
-    Args:
-        course_id: A course id in any form.
-    """
+    """Return the run in a course id, or the whole id."""
     match = _THREE_PARTS.fullmatch(course_id)
     return match[3] if match else course_id
 
@@ -75,10 +61,7 @@ def normalize_email(address: str) -> str:
     """
     Return the form in which e-mail addresses are stored and compared (ACC-12).
 
-    Surrounding whitespace is off, and the rest as :func:`fold_email` returns it.
-
-    Args:
-        address: An address in any spelling.
+    It is the result of :func:`fold_email` without surrounding whitespace.
     """
     return fold_email(address.strip())
 
@@ -87,26 +70,20 @@ def fold_email(text: str) -> str:
     """
     Return an address in NFC with ASCII letters in lower case.
 
-    All other characters stay as they are, and none becomes an ASCII character.
-
-    Args:
-        text: An address in any spelling, with the whitespace around it.
+    All other characters are kept. None becomes an ASCII character.
     """
     if text.isascii():
         return text.lower()
-    # Not the other way round: "E" with an accent is "É", which is not "é".
+    # NFC is first: "E" with a combining accent is "É", not "é".
     return _normalized(text, "NFC").translate(_ASCII_LOWER)
 
 
 def spellings_of_email(address: str) -> set[str]:
     """
-    Return the texts by which to look for an address in a column of a host.
+    Return the forms of an address to look for in a column of a host.
 
-    A host's field may hold it in NFC, in NFD, or with a space at the end, which
-    copying leaves there. Their ASCII letters are to be compared without case.
-
-    Args:
-        address: An address in any spelling.
+    The column may have it in NFC, in NFD, or with a trailing space. The caller must
+    ignore the case of ASCII letters.
     """
     bare = address.strip()
     both = {_normalized(bare, "NFC"), _normalized(bare, "NFD")}
@@ -124,11 +101,10 @@ def _normalized(text: str, form: Literal["NFC", "NFD"]) -> str:
 
 def clean_address(address: object) -> str | None:
     """
-    Return an e-mail address in its stored form, or ``None`` where it is invalid.
+    Return an e-mail address in its stored form, or ``None`` if it is not valid.
 
-    Args:
-        address: Anything; valid is what Django's ``EmailValidator`` accepts once
-            surrounding whitespace is off, as far as a column holds it (V1-CEA-11).
+    An address is valid if Django's ``EmailValidator`` accepts it without surrounding
+    whitespace, and if it fits the column (V1-CEA-11).
     """
     if not isinstance(address, str) or not is_storable(address):
         return None

@@ -1,4 +1,4 @@
-"""Finding users of any model, by name, key or e-mail address."""
+"""Find users of any user model by username, key or e-mail address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: No user model has longer addresses; no statement needs to carry them.
+#: Longer addresses are not looked up.
 _LONGEST_EMAIL = 1_000
 
 
@@ -39,25 +39,17 @@ def _users(using: str | None = None) -> QuerySet[Any]:
 
 def find_user(username: object, using: str | None = None) -> Any | None:
     """
-    Return the user with exactly this name, or else with its normal form, or ``None``.
+    Return the user with exactly this username, or with its normal form, or ``None``.
 
-    Case counts on every database, so that a look-alike never acts on another's
-    account (B-26).
-
-    Args:
-        username: What ``user.get_username()`` returns, in any normal form.
-        using: Database alias; ``None`` lets the router choose.
+    Case matters on every database, so that a user with a similar name never acts on
+    another user's account (B-26).
     """
     return next(iter(find_users_by_name([username], using).values()), None)
 
 
 def get_user(username: object, using: str | None = None) -> Any:
     """
-    Return the user with exactly this name.
-
-    Args:
-        username: What ``user.get_username()`` gives.
-        using: Database alias; ``None`` lets the router choose.
+    Return the user with exactly this username.
 
     Raises:
         UserNotFoundError: There is none (DATA-05).
@@ -71,10 +63,6 @@ def get_user(username: object, using: str | None = None) -> Any:
 def get_user_by_key(user: Any, using: str | None = None) -> Any:
     """
     Return a saved user, from an instance or a primary key.
-
-    Args:
-        user: An instance of the user model, taken as it is, or a primary key.
-        using: Database alias; ``None`` lets the router choose.
 
     Raises:
         UserNotFoundError: No user has this key, or the instance is not saved.
@@ -90,12 +78,7 @@ def get_user_by_key(user: Any, using: str | None = None) -> Any:
 
 
 def is_saved(user: Any) -> bool:
-    """
-    Return whether ``user`` is an instance of the user model that is stored.
-
-    Args:
-        user: Anything.
-    """
+    """Return whether an object is a saved instance of the user model."""
     is_instance = isinstance(user, get_user_model())
     return is_instance and user.pk is not None and not user._state.adding
 
@@ -103,13 +86,7 @@ def is_saved(user: Any) -> bool:
 def find_users_by_name(
     usernames: Iterable[object], using: str | None = None
 ) -> dict[Any, Any]:
-    """
-    Return the users with these names, in one query, as :func:`find_user` does.
-
-    Args:
-        usernames: Names; what cannot be one is passed over.
-        using: Database alias; ``None`` lets the router choose.
-    """
+    """Return the users with these usernames, in one query, like :func:`find_user`."""
     wanted = _find_usernames(usernames)
     if not wanted:
         return {}
@@ -118,12 +95,7 @@ def find_users_by_name(
 
 
 def find_user_keys(usernames: Iterable[object]) -> set[Any]:
-    """
-    Return the primary keys of the users with these names, in one query.
-
-    Args:
-        usernames: Names; what cannot be one is passed over.
-    """
+    """Return the primary keys of the users with these usernames, in one query."""
     wanted = _find_usernames(usernames)
     if not wanted:
         return set()
@@ -140,10 +112,10 @@ def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:
 
 def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:
     """
-    Return the names of users that texts stand for: first as they are, then normalised.
+    Yield usernames as given, then normalized.
 
-    A host may have let an account in whose name is not normalised. It is found by its
-    very name, so that it never acts on the account that has the normalised one.
+    A stored username may not be normalized. It is found by its exact text, so that it
+    never acts on the account with the normalized name.
     """
     wanted = {}
     for name in usernames:
@@ -155,7 +127,7 @@ def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:
 
 
 def _found(wanted: Mapping[Any, list[Any]], by_name: Mapping[str, T]) -> dict[Any, T]:
-    """Return what was found by the first name of each; collations find look-alikes."""
+    """Return the first of the names that was found; collations match similar names."""
     found = {}
     for given, names in wanted.items():
         for name in names:
@@ -167,16 +139,9 @@ def _found(wanted: Mapping[Any, list[Any]], by_name: Mapping[str, T]) -> dict[An
 
 def find_stored_name(username: object, using: str | None = None) -> Any | None:
     """
-    Return the name of the user that a name stands for, as the user model holds it.
+    Return the username as stored, or ``None`` if it is not a valid value.
 
-    It takes a query where the given name is not normalised, and none otherwise.
-
-    Args:
-        username: What ``user.get_username()`` returns, in any normal form.
-        using: Database alias; ``None`` lets the router choose.
-
-    Returns:
-        The name, whether or not a user has it; ``None`` when it cannot be one.
+    It makes a query only for a name that is not normalized. A user need not have it.
     """
     name = find_username(username)
     if name is None or str(name) == str(username):
@@ -186,16 +151,7 @@ def find_stored_name(username: object, using: str | None = None) -> Any | None:
 
 
 def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any, Any]:
-    """
-    Return the users with these primary keys, in one query.
-
-    Args:
-        keys: Primary keys, or their text; what cannot be one is passed over.
-        using: Database alias; ``None`` lets the router choose.
-
-    Returns:
-        Users by the very keys that were given.
-    """
+    """Return the users with these primary keys, in one query, by the given keys."""
     given: dict[Any, Any] = {}
     for key in keys:
         stored = find_user_key(key)
@@ -208,13 +164,13 @@ def find_users_by_key(keys: Iterable[Any], using: str | None = None) -> dict[Any
 
 
 def email_of(user: Any) -> str:
-    """Return the stored form of a user's e-mail address, ``""`` for none."""
+    """Return a user's e-mail address in its stored form, or ``""``."""
     field = getattr(get_user_model(), "get_email_field_name", lambda: "email")()
     return normalize_email(str(getattr(user, field, None) or ""))
 
 
 def email_field() -> str | None:
-    """Return the name of the user model's e-mail field, ``None`` when it has none."""
+    """Return the name of the user model's e-mail field, or ``None``."""
     model = get_user_model()
     name = getattr(model, "get_email_field_name", lambda: "email")()
     known = {field.name for field in model._meta.get_fields()}
@@ -227,15 +183,10 @@ def find_users_by_email(
     """
     Return the users with these addresses, in one query.
 
-    A host with many users makes it quick with an index on ``Lower(<e-mail field>)``.
-
-    Args:
-        emails: Addresses in any spelling; what cannot be one is passed over.
-        using: Database alias; ``None`` lets the router choose.
+    An index on ``Lower(<e-mail field>)`` makes it fast.
 
     Returns:
-        All users of an address, active ones first, then oldest key first, by the
-        address in stored form.
+        All users of each address, by its stored form: active users first, then by key.
     """
     field = email_field()
     spelled = {
@@ -263,33 +214,28 @@ def find_users_by_email(
 
 
 def _lower(text: str) -> str | Lower:
-    """Return a text in lower case; beyond ASCII, that differs by database."""
+    """Return a text in lower case. For other than ASCII letters, databases differ."""
     is_folded = text.isascii() and text == fold_email(text)
     return text if is_folded else Lower(Value(text))
 
 
 def is_inactive(user: Any) -> bool:
-    """
-    Return whether a user's account is not active.
-
-    Args:
-        user: An instance of any user model.
-    """
+    """Return whether a user's account is not active."""
     return not getattr(user, "is_active", True)
 
 
 def choose_user(email: object, found: Mapping[str, Sequence[Any]]) -> Any:
     """
-    Return the user whom an address stands for: the only active one, or the only one.
+    Return the user of an address: the only active one, or the only one.
 
     Args:
         email: An address in any spelling.
-        found: What :func:`find_users_by_email` returned for it, or some of it.
+        found: The result of :func:`find_users_by_email`.
 
     Raises:
-        UserNotFoundError: No user has it; the code is ``invalid_email`` where it is
-            no address.
-        CourseEnrollmentError: Several users have it; the code is ``ambiguous_email``.
+        UserNotFoundError: No user has it. The code is ``invalid_email`` if the address
+            is not valid.
+        CourseEnrollmentError: Several users have it. The code is ``ambiguous_email``.
     """
     users = found.get(normalize_email(email), []) if isinstance(email, str) else []
     active = [user for user in users if not is_inactive(user)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 import pytest
 from django.db import models, transaction
@@ -25,173 +25,142 @@ from django_enrollments.models.courses import CourseModeQuerySet
 from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 from django_enrollments.models.invitations import CourseEnrollmentAllowedQuerySet
 from django_enrollments.models.roles import CourseAccessRoleQuerySet
-from django_enrollments.permissions import ENROLL_IN_COURSE, VIEW_ENROLLMENT_DATA
+from django_enrollments.permissions import VIEW_ENROLLMENT_DATA
 from django_enrollments.services import EnrollmentsService
 from tests.factories import course_id_of, make_course, make_modes, make_user
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.django_db
 
 COURSE_ID = "course-v1:edX+DemoX+One"
 
 service = EnrollmentsService()
-objects = CourseEnrollment.objects
+enroll_by_email = CourseEnrollment.enroll_by_email
+find_active = service.get_active_enrollments_by_course_and_user
 roles = shipped.CourseRoleBackend()
 django_auth = shipped.DjangoAuthBackend()
 attributes = [{"namespace": "a", "name": "b", "value": "c"}]
 
-#: By name, each public callable that takes a course; ``ada`` is enrolled in it, and
-#: ``bob`` belongs to its staff.
-CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "api.get_enrollment": lambda c, ada, bob: api.get_enrollment(name(ada), c),
-    "api.add_enrollment": lambda c, ada, bob: api.add_enrollment(name(bob), c),
-    "api.update_enrollment": lambda c, ada, bob: api.update_enrollment(
-        name(ada), c, mode="honor"
-    ),
-    "api.get_course_enrollment_details": (
-        lambda c, ada, bob: api.get_course_enrollment_details(c)
-    ),
-    "api.set_enrollment_attributes": lambda c, ada, bob: (
-        api.set_enrollment_attributes(name(ada), c, attributes),
-        api.get_enrollment_attributes(name(ada), COURSE_ID),
-    ),
-    "api.get_enrollment_attributes": lambda c, ada, bob: (
-        api.set_enrollment_attributes(name(ada), COURSE_ID, attributes),
-        api.get_enrollment_attributes(name(ada), c),
-    ),
-    "api.validate_course_mode": (
-        lambda c, ada, bob: api.validate_course_mode(c, "honor")
-    ),
-    "api.is_enrollment_valid_for_proctoring": (
-        lambda c, ada, bob: api.is_enrollment_valid_for_proctoring(name(ada), c)
-    ),
-    "api.explain_enrollment": lambda c, ada, bob: api.explain_enrollment(name(bob), c),
-    "api.bulk_enroll": lambda c, ada, bob: api.bulk_enroll(c, [name(bob)]),
-    "data.get_course_enrollment": (
-        lambda c, ada, bob: data.get_course_enrollment(name(ada), c)
-    ),
-    "data.get_user_enrollments": lambda c, ada, bob: data.get_user_enrollments(c),
-    "data.create_course_enrollment": (
-        lambda c, ada, bob: data.create_course_enrollment(name(bob), c, "honor", True)
-    ),
-    "data.update_course_enrollment": (
-        lambda c, ada, bob: data.update_course_enrollment(name(ada), c, mode="honor")
-    ),
-    "data.add_or_update_enrollment_attr": lambda c, ada, bob: (
-        data.add_or_update_enrollment_attr(name(ada), c, attributes),
-        data.get_enrollment_attributes(name(ada), COURSE_ID),
-    ),
-    "data.get_enrollment_attributes": lambda c, ada, bob: (
-        data.add_or_update_enrollment_attr(name(ada), COURSE_ID, attributes),
-        data.get_enrollment_attributes(name(ada), c),
-    ),
-    "data.get_course_enrollment_info": (
-        lambda c, ada, bob: data.get_course_enrollment_info(c)
-    ),
-    "EnrollmentsService.get_active_enrollments_by_course": (
-        lambda c, ada, bob: service.get_active_enrollments_by_course(c)
-    ),
-    "EnrollmentsService.get_active_enrollments_by_course_and_user": (
-        lambda c, ada, bob: service.get_active_enrollments_by_course_and_user(c, ada.pk)
-    ),
-    "EnrollmentsService.get_enrollments_can_take_proctored_exams": (
-        lambda c, ada, bob: service.get_enrollments_can_take_proctored_exams(c)
-    ),
-    "EnrollmentsService.enroll": lambda c, ada, bob: service.enroll(bob, c),
-    "EnrollmentsService.ensure_enrolled": (
-        lambda c, ada, bob: service.ensure_enrolled(ada, c, "honor")
-    ),
-    "EnrollmentsService.unenroll": lambda c, ada, bob: service.unenroll(ada, c),
-    "EnrollmentsService.change_mode": (
-        lambda c, ada, bob: service.change_mode(ada, c, "honor")
-    ),
-    "EnrollmentsService.is_enrolled": lambda c, ada, bob: service.is_enrolled(ada, c),
-    "EnrollmentsService.bulk_enroll": lambda c, ada, bob: service.bulk_enroll(c, [bob]),
-    "EnrollmentsService.explain": lambda c, ada, bob: service.explain(bob, c),
-    "EnrollmentsService.explain_many": lambda c, ada, bob: service.explain_many(
-        bob, [c, c]
-    ),
-    "CourseEnrollment.enroll": lambda c, ada, bob: CourseEnrollment.enroll(
-        bob, c, check_access=True
-    ),
-    "CourseEnrollment.unenroll": lambda c, ada, bob: (
-        CourseEnrollment.unenroll(ada, c),
-        CourseEnrollment.is_enrolled(ada, COURSE_ID),
-    ),
-    "CourseEnrollment.enroll_by_email": lambda c, ada, bob: (
-        CourseEnrollment.enroll_by_email(bob.email, c, ignore_errors=False)
-    ),
-    "CourseEnrollment.unenroll_by_email": lambda c, ada, bob: (
-        CourseEnrollment.unenroll_by_email(ada.email, c),
-        CourseEnrollment.is_enrolled(ada, COURSE_ID),
-    ),
-    "CourseEnrollment.get_or_create_enrollment": (
-        lambda c, ada, bob: CourseEnrollment.get_or_create_enrollment(ada, c)
-    ),
-    "CourseEnrollment.is_enrolled": (
-        lambda c, ada, bob: CourseEnrollment.is_enrolled(ada, c)
-    ),
-    "CourseEnrollment.enrollment_mode_for_user": (
-        lambda c, ada, bob: CourseEnrollment.enrollment_mode_for_user(ada, c)
-    ),
-    "CourseEnrollmentQuerySet.in_course": lambda c, ada, bob: objects.in_course(c),
-    "CourseEnrollmentQuerySet.is_course_full": (
-        lambda c, ada, bob: objects.is_course_full(c)
-    ),
-    "CourseEnrollmentQuerySet.enrollment_counts": (
-        lambda c, ada, bob: objects.enrollment_counts(c)
-    ),
-    "CourseEnrollmentQuerySet.users_enrolled_in": (
-        lambda c, ada, bob: objects.users_enrolled_in(c)
-    ),
-    "CourseMode.modes_for_course": lambda c, ada, bob: CourseMode.modes_for_course(c),
-    "CourseModeQuerySet.of_course": lambda c, ada, bob: CourseMode.objects.of_course(c),
-    "CourseEnrollmentAllowed.may_enroll_and_unenrolled": (
-        lambda c, ada, bob: CourseEnrollmentAllowed.may_enroll_and_unenrolled(c)
-    ),
-    "CourseAccessRole.user_has_role": (
-        lambda c, ada, bob: CourseAccessRole.user_has_role(bob, "staff", c)
-    ),
-    "CourseAccessRoleQuerySet.outside_the_count": (
-        lambda c, ada, bob: CourseAccessRole.objects.outside_the_count(c)
-    ),
-    "CourseAccessRoleQuerySet.reaching": (
-        lambda c, ada, bob: CourseAccessRole.objects.reaching(c, "")
-    ),
-    "permissions.has_perm": lambda c, ada, bob: [
-        permissions.has_perm(user, perm, c)
-        for user in (ada, bob)
-        for perm in (ENROLL_IN_COURSE, VIEW_ENROLLMENT_DATA)
+#: What stands for the course, for its learner and for a member of its staff, and for
+#: the usernames of these.
+C, ADA, BOB, ADA_NAME, BOB_NAME = "CABab"
+READS = (permissions.ENROLL_IN_COURSE, VIEW_ENROLLMENT_DATA)
+enrollments = CourseEnrollment.objects.all()
+SOON = "2026-03-04"
+
+#: Each public callable that takes a course, with its arguments.
+SINGLE = [
+    (api.get_enrollment, ADA_NAME, C),
+    (api.add_enrollment, BOB_NAME, C),
+    (partial(api.update_enrollment, mode="honor"), ADA_NAME, C),
+    (api.get_course_enrollment_details, C),
+    (api.validate_course_mode, C, "honor"),
+    (api.is_enrollment_valid_for_proctoring, ADA_NAME, C),
+    (api.explain_enrollment, BOB_NAME, C),
+    (api.bulk_enroll, C, [BOB_NAME]),
+    (data.get_course_enrollment, ADA_NAME, C),
+    (data.get_user_enrollments, C),
+    (data.create_course_enrollment, BOB_NAME, C, "honor", True),
+    (partial(data.update_course_enrollment, mode="honor"), ADA_NAME, C),
+    (data.get_course_enrollment_info, C),
+    (service.get_active_enrollments_by_course, C),
+    (service.get_enrollments_can_take_proctored_exams, C),
+    (service.enroll, BOB, C),
+    (service.ensure_enrolled, ADA, C, "honor"),
+    (service.unenroll, ADA, C),
+    (service.change_mode, ADA, C, "honor"),
+    (service.is_enrolled, ADA, C),
+    (service.bulk_enroll, C, [BOB]),
+    (service.explain, BOB, C),
+    (service.explain_many, BOB, [C, C]),
+    (partial(CourseEnrollment.enroll, check_access=True), BOB, C),
+    (CourseEnrollment.get_or_create_enrollment, ADA, C),
+    (CourseEnrollment.is_enrolled, ADA, C),
+    (CourseEnrollment.enrollment_mode_for_user, ADA, C),
+    (enrollments.in_course, C),
+    (enrollments.is_course_full, C),
+    (enrollments.enrollment_counts, C),
+    (enrollments.users_enrolled_in, C),
+    (CourseMode.modes_for_course, C),
+    (CourseMode.objects.all().of_course, C),
+    (CourseEnrollmentAllowed.may_enroll_and_unenrolled, C),
+    (CourseAccessRole.user_has_role, BOB, "staff", C),
+    (CourseAccessRole.objects.all().outside_the_count, C),
+    (CourseAccessRole.objects.all().reaching, C, ""),
+    (permissions.decide, [ADA, BOB], VIEW_ENROLLMENT_DATA, C),
+    (permissions.decide_on, BOB, VIEW_ENROLLMENT_DATA, [C, C]),
+    (roles.grants, [ADA, BOB], VIEW_ENROLLMENT_DATA, C),
+    (django_auth.has_perm, BOB, VIEW_ENROLLMENT_DATA, C),
+]
+
+#: Those that take other arguments or more than one call, by name.
+SEVERAL = {
+    "api.set_enrollment_attributes": [
+        (api.set_enrollment_attributes, ADA_NAME, C, attributes),
+        (api.get_enrollment_attributes, ADA_NAME, COURSE_ID),
     ],
-    "permissions.decide": (
-        lambda c, ada, bob: permissions.decide([ada, bob], VIEW_ENROLLMENT_DATA, c)
-    ),
-    "permissions.decide_on": (
-        lambda c, ada, bob: permissions.decide_on(bob, VIEW_ENROLLMENT_DATA, [c, c])
-    ),
-    "CourseRoleBackend.has_perm": lambda c, ada, bob: [
-        roles.has_perm(user, perm, c)
-        for user in (ada, bob)
-        for perm in (ENROLL_IN_COURSE, VIEW_ENROLLMENT_DATA)
+    "api.get_enrollment_attributes": [
+        (api.set_enrollment_attributes, ADA_NAME, COURSE_ID, attributes),
+        (api.get_enrollment_attributes, ADA_NAME, C),
     ],
-    "CourseRoleBackend.grants": (
-        lambda c, ada, bob: roles.grants([ada, bob], VIEW_ENROLLMENT_DATA, c)
-    ),
-    "CourseRoleBackend.grants_on": lambda c, ada, bob: [
-        roles.grants_on(bob, perm, [c, c])
-        for perm in (ENROLL_IN_COURSE, VIEW_ENROLLMENT_DATA)
+    "data.add_or_update_enrollment_attr": [
+        (data.add_or_update_enrollment_attr, ADA_NAME, C, attributes),
+        (data.get_enrollment_attributes, ADA_NAME, COURSE_ID),
     ],
-    "DjangoAuthBackend.has_perm": (
-        lambda c, ada, bob: django_auth.has_perm(bob, VIEW_ENROLLMENT_DATA, c)
-    ),
-    "EnrollmentNotificationSender.__init__": (
-        lambda c, ada, bob: EnrollmentNotificationSender(
-            c, ada.pk, "2026-03-04"
-        ).send_audit_access_expiring_soon_notification()
-    ),
+    "data.get_enrollment_attributes": [
+        (data.add_or_update_enrollment_attr, ADA_NAME, COURSE_ID, attributes),
+        (data.get_enrollment_attributes, ADA_NAME, C),
+    ],
+    "EnrollmentsService.get_active_enrollments_by_course_and_user": [
+        (lambda c, user: find_active(c, user.pk), C, ADA)
+    ],
+    "CourseEnrollment.unenroll": [
+        (CourseEnrollment.unenroll, ADA, C),
+        (CourseEnrollment.is_enrolled, ADA, COURSE_ID),
+    ],
+    "CourseEnrollment.enroll_by_email": [
+        (lambda user, c: enroll_by_email(user.email, c, ignore_errors=False), BOB, C)
+    ],
+    "CourseEnrollment.unenroll_by_email": [
+        (lambda user, c: CourseEnrollment.unenroll_by_email(user.email, c), ADA, C),
+        (CourseEnrollment.is_enrolled, ADA, COURSE_ID),
+    ],
+    "permissions.has_perm": [
+        (permissions.has_perm, user, perm, C) for user in (ADA, BOB) for perm in READS
+    ],
+    "CourseRoleBackend.has_perm": [
+        (roles.has_perm, user, perm, C) for user in (ADA, BOB) for perm in READS
+    ],
+    "CourseRoleBackend.grants_on": [
+        (roles.grants_on, BOB, perm, [C, C]) for perm in READS
+    ],
+    "EnrollmentNotificationSender.__init__": [
+        (lambda c, user: notify(c, user.pk, SOON), C, ADA)
+    ],
 }
+
+
+def name_of(function):
+    """Return the name of a function with that of its module or class."""
+    function = getattr(function, "func", function)
+    owner = getattr(function, "__self__", None)
+    if owner is None:
+        place = function.__module__
+    else:
+        place = (owner if inspect.isclass(owner) else type(owner)).__name__
+    return f"{place.rpartition('.')[2]}.{function.__name__}"
+
+
+def name(user):
+    return str(user.get_username())
+
+
+CALLS = {name_of(call[0]): [call] for call in SINGLE} | SEVERAL
+
+
+def notify(*arguments):
+    sender = EnrollmentNotificationSender(*arguments)
+    sender.send_audit_access_expiring_soon_notification()
+
 
 #: The other ones, with their tests.
 ELSEWHERE = {
@@ -223,10 +192,6 @@ PLACES = (
     shipped.DjangoAuthBackend,
     EnrollmentNotificationSender,
 )
-
-
-def name(user):
-    return str(user.get_username())
 
 
 def public_callables():
@@ -261,11 +226,19 @@ class Key:
         return self._text
 
 
-def outcome(call, *arguments):
-    """Return what a call returns or raises, in a form that can be compared."""
+def outcome(calls, course, ada, bob):
+    """Return what calls return or raise, in a form that can be compared."""
+    given = {C: course, ADA: ada, BOB: bob}
+    given |= {ADA_NAME: name(ada), BOB_NAME: name(bob)}
+
+    def fill(one):
+        if isinstance(one, list):
+            return [fill(each) for each in one]
+        return given.get(one, one) if isinstance(one, str) else one
+
     with transaction.atomic():
         try:
-            result = shape(call(*arguments))
+            result = [shape(call(*map(fill, arguments))) for call, *arguments in calls]
         except (CourseEnrollmentError, AssertionError) as error:
             result = type(error)
         transaction.set_rollback(True)
@@ -293,7 +266,7 @@ def test_the_table_has_every_public_callable():
 def test_takes_a_course_in_every_form(called, settings, monkeypatch):
     settings.ENROLLMENTS_ENABLE_SPECIAL_EXAMS = True
     settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
-    call = CALLS[called]
+    calls = CALLS[called]
     course = make_course(
         COURSE_ID, max_student_enrollments_allowed=1, enable_proctored_exams=True
     )
@@ -305,12 +278,12 @@ def test_takes_a_course_in_every_form(called, settings, monkeypatch):
     CourseEnrollmentAllowed.objects.create(email="x@example.org", course_id=COURSE_ID)
     assert course_id_of(course) == COURSE_ID
 
-    by_id = outcome(call, COURSE_ID, ada, bob)
+    by_id = outcome(calls, COURSE_ID, ada, bob)
 
-    assert outcome(call, course, ada, bob) == by_id
-    assert outcome(call, Key(COURSE_ID), ada, bob) == by_id
+    assert outcome(calls, course, ada, bob) == by_id
+    assert outcome(calls, Key(COURSE_ID), ada, bob) == by_id
 
-    unknown = outcome(call, "no course id", ada, bob)
+    unknown = outcome(calls, "no course id", ada, bob)
     model = get_course_model()
     monkeypatch.setattr(CourseMode, "__str__", lambda _: COURSE_ID)
     deleted = model.objects.get(pk=make_course("deleted").pk)
@@ -322,7 +295,7 @@ def test_takes_a_course_in_every_form(called, settings, monkeypatch):
         CourseMode.objects.first(),
         make_user("cay"),
     ):
-        assert outcome(call, other, ada, bob) == unknown, other
+        assert outcome(calls, other, ada, bob) == unknown, other
 
 
 def test_urls_take_a_course_or_its_id(ada, course):

@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 
 from django_enrollments import checks, conf
 from django_enrollments.services import EnrollmentsService
+from django_enrollments.views.errors import ERROR_RESPONSES
 from tests.factories import is_default_host
 from tests.pages import ROOT, Block, Reader, project, read_blocks, read_commands
 
@@ -200,3 +201,44 @@ class TestReferencePages:
 
         assert listed_names("checks") == {*ids}
         assert described == sorted({*ids})
+
+    def test_list_the_status_of_every_error(self):
+        rows = re.findall(r"^\| `(\w+)` \| (\d+) \|$", read_reference("http"), re.M)
+
+        responses = [
+            (kind.__name__, str(int(code))) for kind, code, _ in ERROR_RESPONSES
+        ]
+
+        assert rows == responses
+
+
+class TestWhereEverythingIs:
+    #: Folders that the page lists as a whole.
+    FOLDERS = ("admin", "management/commands", "migrations", "models")
+
+    def test_lists_every_module(self):
+        text = (DOCS / "explanation/where-everything-is.md").read_text(encoding="utf-8")
+        package = ROOT / "django_enrollments"
+        modules = {
+            module.relative_to(package)
+            for module in package.rglob("*.py")
+            if module.name != "__init__.py"
+        }
+
+        missing = [
+            module
+            for module in sorted(modules)
+            if module.parent.as_posix() not in self.FOLDERS
+            and f"`{module.as_posix()}`" not in text
+            and f"`{module.name}`" not in text
+        ]
+
+        assert missing == []
+
+    def test_lists_no_other_module(self):
+        text = (DOCS / "explanation/where-everything-is.md").read_text(encoding="utf-8")
+        listed = re.findall(r"`(?:[\w/]+/)?(\w+\.py)`", text)
+
+        known = {path.name for path in (ROOT / "django_enrollments").rglob("*.py")}
+
+        assert {*listed} - known == set()

@@ -74,6 +74,7 @@ class TestSchema:
                 assert len(constraint.name) <= 63, constraint.name
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 class TestMigrate:
     def test_goes_back_to_nothing_and_forth_again(self):

@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -43,11 +41,6 @@ from tests.factories import (
 from tests.http import NOWHERE, client_of, put
 from tests.http import ROOT as API
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.described import Description
-
 #: The reviewed description of the default host. After a change, write it again and
 #: review the difference:
 #:
@@ -72,28 +65,25 @@ only_once = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def description() -> Description:
+def description():
     from tests.described import Description
 
     return Description()
 
 
 @pytest.fixture
-def describe() -> Callable[[], Description]:
+def describe():
     """Return a function that describes the API with the settings of a test."""
     from tests.described import Description
 
     return Description
 
 
-@dataclass
 class World:
     """A learner, a superuser and a course, and requests about them."""
 
-    settings: Any
-    monkeypatch: Any
-
-    def __post_init__(self) -> None:
+    def __init__(self, settings, monkeypatch):
+        self.settings, self.monkeypatch = settings, monkeypatch
         self.learner = make_user("ada")
         self.boss = make_user("boss", is_staff=True, is_superuser=True)
         self.course = make_course("course-v1:edX+DemoX+Demo_Course")
@@ -101,21 +91,21 @@ class World:
         self.nobody = None
 
     @property
-    def course_id(self) -> str:
+    def course_id(self):
         return course_id_of(self.course)
 
     def send(
         self,
-        operation_id: str,
+        operation_id,
         *,
-        user: str | None = None,
-        query: str = "",
-        body: Any = None,
-        content_type: str = "application/json",
-        headers: Any = None,
-        options: Any = None,
-        **parameters: str,
-    ) -> Any:
+        user=None,
+        query="",
+        body=None,
+        content_type="application/json",
+        headers=None,
+        options=None,
+        **parameters,
+    ):
         """Send a request of its usual requester; a body changes fields, or all."""
         method, path, usual_user, fields = OPERATIONS[operation_id]
         where = API + path.format(
@@ -136,35 +126,35 @@ class World:
             headers=headers or {},
         )
 
-    def fail(self, name: str, error: Exception | None = None) -> None:
+    def fail(self, name, error=None):
         """Let a function of the Python API raise an error."""
 
-        def fail(*args: Any, **kwargs: Any) -> None:
+        def fail(*args, **kwargs):
             raise error or CourseEnrollmentError("The disk is full.")
 
         self.monkeypatch.setattr(api, name, fail)
 
 
 @pytest.fixture
-def world(db: None, settings: Any, monkeypatch: Any) -> World:
+def world(db, settings, monkeypatch):
     settings.ENROLLMENTS_API_KEYS = [*KEY.values()]
     return World(settings, monkeypatch)
 
 
-def _invitation(course_id: str) -> dict[str, Any]:
+def _invitation(course_id):
     return {"email": ADDRESS, "course_id": course_id}
 
 
-def _enrollment(course_id: str) -> dict[str, Any]:
+def _enrollment(course_id):
     return {"course_details": {"course_id": course_id}}
 
 
-def _retirement(course_id: str) -> dict[str, Any]:
+def _retirement(course_id):
     return {"username": username("ada")}
 
 
 #: Each operation with its method, path, usual requester and body.
-OPERATIONS: dict[str, tuple[str, str, str, Callable[[str], Any] | None]] = {
+OPERATIONS = {
     "describe_course": ("GET", "course/{course_id}", "learner", None),
     "explain_enrollment": ("GET", "course/{course_id}/eligibility", "learner", None),
     "enroll": ("POST", "enrollment", "learner", _enrollment),
@@ -182,38 +172,33 @@ WITH_BODY = [one for one, (*_, body) in OPERATIONS.items() if body]
 WITH_COURSE = [one for one, (_, path, *_) in OPERATIONS.items() if "course_id" in path]
 
 #: Requests: operation, expected status, preparation, and arguments of ``send``.
-CASES: list[Any] = []
+CASES = []
 
 
-def case(
-    operation_id: str,
-    status: int,
-    prepare: Callable[[World], Any] | None = None,
-    **arguments: Any,
-) -> None:
+def case(operation_id, status, prepare=None, **arguments):
     CASES.append((operation_id, status, prepare, arguments))
 
 
 # What may be prepared
 
 
-def setting(name: str, value: Any) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
+def setting(name, value):
+    def prepare(world):
         setattr(world.settings, name, value)
 
     return prepare
 
 
-def failing(name: str) -> Callable[[World], None]:
+def failing(name):
     return lambda world: world.fail(name)
 
 
-def veto(action: str, **context: Any) -> None:
+def veto(action, **context):
     raise EnrollmentNotAllowed("Not today.")
 
 
-def authenticating(extra: str, class_name: str) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
+def authenticating(extra, class_name):
+    def prepare(world):
         pytest.importorskip(extra, reason="The extra is not installed.")
         world.settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
             f"django_enrollments.authentication.{class_name}"
@@ -222,8 +207,8 @@ def authenticating(extra: str, class_name: str) -> Callable[[World], None]:
     return prepare
 
 
-def sent_before(operation_id: str) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
+def sent_before(operation_id):
+    def prepare(world):
         rates = dict.fromkeys(("user", "staff"), "1/minute")
         world.settings.ENROLLMENTS_THROTTLE_RATES = rates
         world.send(operation_id)
@@ -231,35 +216,35 @@ def sent_before(operation_id: str) -> Callable[[World], None]:
     return prepare
 
 
-def enrolled(world: World) -> None:
+def enrolled(world):
     put(world.learner, world.course)
 
 
-def inactive(world: World) -> None:
+def inactive(world):
     put(world.learner, world.course, is_active=False)
 
 
-def invited(world: World) -> None:
+def invited(world):
     world.send("invite")
 
 
-def retiring(world: World) -> None:
+def retiring(world):
     UserRetirementStatus.objects.create(
         user=world.learner, original_username=world.learner.get_username()
     )
 
 
-def retiring_and_enrolled(world: World) -> None:
+def retiring_and_enrolled(world):
     retiring(world)
     enrolled(world)
 
 
-def retiring_in_vain(world: World) -> None:
+def retiring_in_vain(world):
     retiring(world)
     world.fail("leave_all_courses")
 
 
-def course_with_every_value(world: World) -> None:
+def course_with_every_value(world):
     now = timezone.now()
     world.course = make_course(
         "full-1",
@@ -282,15 +267,15 @@ def course_with_every_value(world: World) -> None:
     )
 
 
-def course_without_values(world: World) -> None:
+def course_without_values(world):
     world.course = make_course("bare-1")
 
 
-def full_course(world: World) -> None:
+def full_course(world):
     world.course = make_course("full-1", max_student_enrollments_allowed=0)
 
 
-def course_closed_for_every_reason(world: World) -> None:
+def course_closed_for_every_reason(world):
     later = timezone.now() + DAY
     world.course = make_course(
         "closed-1",
@@ -302,7 +287,7 @@ def course_closed_for_every_reason(world: World) -> None:
     world.settings.ENROLLMENTS_FILTERS = [veto]
 
 
-def two_users_with_one_address(world: World) -> None:
+def two_users_with_one_address(world):
     # Addresses are unique in the other host.
     world.monkeypatch.setattr(
         enrollment_views,
@@ -311,21 +296,21 @@ def two_users_with_one_address(world: World) -> None:
     )
 
 
-def roles_in_course_and_organization(world: World) -> None:
+def roles_in_course_and_organization(world):
     for course_id in ("", world.course_id):
         CourseAccessRole.objects.create(
             user=world.learner, org="edX", course_id=course_id, role="staff"
         )
 
 
-def used_and_unused_invitations(world: World) -> None:
+def used_and_unused_invitations(world):
     for user, course_id in ((None, "a"), (world.learner, "b")):
         CourseEnrollmentAllowed.objects.create(
             email=ADDRESS, course_id=course_id, user=user
         )
 
 
-def deleted_course(world: World) -> dict[str, str]:
+def deleted_course(world):
     if not is_default_host():
         pytest.skip("The key that is left names no course in this host.")
     put(world.learner, world.course)
@@ -334,7 +319,7 @@ def deleted_course(world: World) -> dict[str, str]:
     return {"course_id": course_id}
 
 
-def second_page_of_three(world: World) -> dict[str, str]:
+def second_page_of_three(world):
     for name in ("bea", "cleo", "dora"):
         put(make_user(name), world.course)
     first = world.send("list_all_enrollments", query="page_size=1").json()
@@ -467,14 +452,8 @@ class TestResponses:
         ids=[f"{one}-{status}" for one, status, *_ in CASES],
     )
     def test_are_as_described(
-        self,
-        world: World,
-        description: Description,
-        operation_id: str,
-        status: int,
-        prepare: Callable[[World], Any] | None,
-        arguments: dict[str, Any],
-    ) -> None:
+        self, world, description, operation_id, status, prepare, arguments
+    ):
         prepared = prepare(world) if prepare else None
 
         response = world.send(operation_id, **{**arguments, **(prepared or {})})
@@ -485,15 +464,15 @@ class TestResponses:
 
     @pytest.mark.parametrize("operation_id", WITH_COURSE)
     def test_to_paths_without_a_route_are_described_without_a_body(
-        self, world: World, description: Description, operation_id: str
-    ) -> None:
+        self, world, description, operation_id
+    ):
         response = world.send(operation_id, course_id="a b")
 
         assert response.status_code == 404
         described = description.operation(operation_id)["responses"]["404"]
         assert "content" not in described
 
-    def test_are_all_tested_here(self, description: Description) -> None:
+    def test_are_all_tested_here(self, description):
         described = {
             (operation["operationId"], int(status))
             for _, _, operation in description.operations
@@ -504,9 +483,7 @@ class TestResponses:
         assert tested | {(one, 404) for one in WITH_COURSE} == described
 
     @pytest.mark.parametrize("row", ERROR_RESPONSES, ids=lambda row: row[0].__name__)
-    def test_to_every_domain_error_are_described(
-        self, world: World, description: Description, row: Any
-    ) -> None:
+    def test_to_every_domain_error_are_described(self, world, description, row):
         kind, status, _ = row
         course = api.get_course_enrollment_details(world.course_id)
         world.fail("add_enrollment", kind("No.", course))
@@ -516,9 +493,7 @@ class TestResponses:
         assert response.status_code == status
         description.assert_describes(response)
 
-    def test_that_differ_fail_the_comparison(
-        self, world: World, description: Description
-    ) -> None:
+    def test_that_differ_fail_the_comparison(self, world, description):
         world.monkeypatch.setattr(
             api, "get_course_enrollment_details", lambda *args, **kwargs: {"id": 7}
         )
@@ -530,7 +505,7 @@ class TestResponses:
 @needs_extra
 class TestDescription:
     @only_once
-    def test_is_the_reviewed_one(self, tmp_path: Path) -> None:
+    def test_is_the_reviewed_one(self, tmp_path):
         produced = tmp_path / "openapi.yaml"
 
         call_command("spectacular", file=produced)
@@ -538,7 +513,7 @@ class TestDescription:
         assert produced.read_text() == GOLDEN_FILE.read_text()
 
     @pytest.mark.parametrize("dialect", [None, "OPENAPI_3_1"])
-    def test_is_valid_and_without_a_warning(self, tmp_path: Path, dialect: Any) -> None:
+    def test_is_valid_and_without_a_warning(self, tmp_path, dialect):
         file = tmp_path / "schema.yaml"
         options = {"custom_settings": f"{__name__}.{dialect}"} if dialect else {}
 
@@ -548,7 +523,7 @@ class TestDescription:
 
         assert f"openapi: {'3.1' if dialect else '3.0'}" in file.read_text()
 
-    def test_has_every_url_and_method(self, description: Description) -> None:
+    def test_has_every_url_and_method(self, description):
         from tests.described import template_of
 
         served = {
@@ -560,7 +535,7 @@ class TestDescription:
 
         assert {(path, method) for path, method, _ in description.operations} == served
 
-    def test_has_valid_examples_of_every_body(self, description: Description) -> None:
+    def test_has_valid_examples_of_every_body(self, description):
         for _, _, operation in description.operations:
             contents = [
                 operation.get("requestBody", {}).get("content", {}),
@@ -573,9 +548,7 @@ class TestDescription:
                     faults = description.faults(example["value"], holder["schema"])
                     assert faults == [], (operation["operationId"], name)
 
-    def test_has_request_examples_that_the_inputs_accept(
-        self, description: Description
-    ) -> None:
+    def test_has_request_examples_that_the_inputs_accept(self, description):
         from django_enrollments.schema import INPUTS
 
         for one in WITH_BODY:
@@ -585,9 +558,7 @@ class TestDescription:
                 assert inputs.is_valid(), inputs.errors
 
     @pytest.mark.django_db
-    def test_is_made_without_the_database(
-        self, describe: Callable[[], Description]
-    ) -> None:
+    def test_is_made_without_the_database(self, describe):
         with CaptureQueriesContext(connection) as queries:
             describe()
 
@@ -596,12 +567,12 @@ class TestDescription:
 
 @needs_extra
 class TestPatterns:
-    def of_parameter(self, description: Description, one: str, name: str) -> Any:
+    def of_parameter(self, description, one, name):
         parameters = description.operation(one)["parameters"]
         (schema,) = (given["schema"] for given in parameters if given["name"] == name)
         return schema.get("items", schema).get("pattern")
 
-    def of_course_ids(self, description: Description) -> set[str | None]:
+    def of_course_ids(self, description):
         components = description.document["components"]["schemas"]
         course = components["enrollment.WantedCourse"]["properties"]["course_id"]
         return {
@@ -610,16 +581,12 @@ class TestPatterns:
             course.get("pattern"),
         }
 
-    def test_of_course_ids_are_the_hosts(
-        self, describe: Callable[[], Description], settings: Any
-    ) -> None:
+    def test_of_course_ids_are_the_hosts(self, describe, settings):
         settings.ENROLLMENTS_COURSE_ID_PATTERN = "[a-z]+|[0-9]+"
 
         assert self.of_course_ids(describe()) == {"^(?:[a-z]+|[0-9]+)$"}
 
-    def test_of_usernames_are_the_hosts(
-        self, describe: Callable[[], Description], settings: Any
-    ) -> None:
+    def test_of_usernames_are_the_hosts(self, describe, settings):
         settings.ENROLLMENTS_USERNAME_PATTERN = "[a-z]+"
 
         description = describe()
@@ -644,8 +611,8 @@ class TestPatterns:
         ],
     )
     def test_with_syntax_of_python_alone_are_left_out(
-        self, describe: Callable[[], Description], settings: Any, pattern: str
-    ) -> None:
+        self, describe, settings, pattern
+    ):
         settings.ENROLLMENTS_COURSE_ID_PATTERN = pattern
 
         assert self.of_course_ids(describe()) == {None}
@@ -653,9 +620,7 @@ class TestPatterns:
 
 @needs_extra
 class TestSecurity:
-    def test_has_the_headers_and_the_cookie_of_the_host(
-        self, describe: Callable[[], Description], settings: Any
-    ) -> None:
+    def test_has_the_headers_and_the_cookie_of_the_host(self, describe, settings):
         settings.ENROLLMENTS_API_KEY_HEADER = "X-Key"
         settings.SESSION_COOKIE_NAME = "seat"
         settings.CSRF_HEADER_NAME = "HTTP_X_TOKEN"
@@ -666,9 +631,7 @@ class TestSecurity:
         assert schemes["cookieAuth"]["name"] == "seat"
         assert schemes["csrfToken"]["name"] == "X-TOKEN"
 
-    def test_has_the_classes_of_the_host(
-        self, describe: Callable[[], Description], settings: Any
-    ) -> None:
+    def test_has_the_classes_of_the_host(self, describe, settings):
         pytest.importorskip("rest_framework_simplejwt", reason="No extra jwt.")
         pytest.importorskip("oauth2_provider", reason="No extra oauth.")
         settings.ENROLLMENTS_AUTHENTICATION_CLASSES = [
@@ -695,13 +658,13 @@ class _SameMethods(EnrollmentListView):
 class _MoreMethods(EnrollmentListView):
     """A host's subclass with another method."""
 
-    def put(self, request: Any) -> None:
+    def put(self, request):
         """Replace an enrollment."""
 
 
 @needs_extra
 class TestViewsOfHosts:
-    def operations(self, view: Any) -> Any:
+    def operations(self, view):
         from drf_spectacular.drainage import GENERATOR_STATS
         from drf_spectacular.generators import SchemaGenerator
 
@@ -710,7 +673,7 @@ class TestViewsOfHosts:
             made = SchemaGenerator(patterns=patterns).get_schema(public=True)
         return made["paths"]["/mine"]
 
-    def test_with_the_same_methods_are_described_as_ours_are(self) -> None:
+    def test_with_the_same_methods_are_described_as_ours_are(self):
         schema = type(EnrollmentListView.schema)
 
         mine = self.operations(_SameMethods)
@@ -719,7 +682,7 @@ class TestViewsOfHosts:
         assert mine["post"]["operationId"] == "enroll"
         assert type(_SameMethods.schema) is schema
 
-    def test_with_more_methods_describe_themselves(self, settings: Any) -> None:
+    def test_with_more_methods_describe_themselves(self, settings):
         settings.REST_FRAMEWORK = {
             "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"
         }
@@ -732,7 +695,7 @@ class TestViewsOfHosts:
 
 @needs_extra
 @only_once
-def test_the_example_project_is_described_without_a_warning(tmp_path: Path) -> None:
+def test_the_example_project_is_described_without_a_warning(tmp_path):
     file = tmp_path / "schema.yaml"
     inherited = {k: v for k, v in os.environ.items() if k[:6] != "DJANGO"}
     options = ["--validate", "--fail-on-warn", f"--file={file}"]
@@ -748,7 +711,7 @@ def test_the_example_project_is_described_without_a_warning(tmp_path: Path) -> N
     assert "/api/enrollment/v1/enrollment" in file.read_text()
 
 
-def test_without_the_extra_the_schema_is_not_imported() -> None:
+def test_without_the_extra_the_schema_is_not_imported():
     code = (
         "import sys\n"
         "sys.modules['drf_spectacular'] = None\n"

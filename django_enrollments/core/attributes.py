@@ -1,4 +1,4 @@
-"""What hosts note about an enrollment, always one whole list (V1-ATTR, B-23)."""
+"""The attributes of an enrollment, always written as one list (V1-ATTR, B-23)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,15 @@ _PARTS = ("namespace", "name", "value")
 
 def clean_attributes(attributes: object) -> list[AttributeDict]:
     """
-    Check a list of attributes before anything is written.
+    Return a list of attributes as stored, without duplicates; the last one wins.
 
     Args:
-        attributes: Mappings with ``namespace``, ``name`` and ``value``, each a text of
-            at most 255 characters or a number; of two with one namespace and name the
-            last one wins.
-
-    Returns:
-        The attributes as stored, without doubles.
+        attributes: Mappings with ``namespace``, ``name`` and ``value``, each a number
+            or text of at most 255 characters.
 
     Raises:
-        InvalidEnrollmentAttribute: It is no list, or an entry lacks a part or holds
-            what cannot be stored (DATA-07, V1-ATTR-08, V1-ATTR-09).
+        InvalidEnrollmentAttribute: It is not a list, or an entry is incomplete or
+            cannot be stored (DATA-07, V1-ATTR-08, V1-ATTR-09).
     """
     if not isinstance(attributes, list | tuple):
         raise InvalidEnrollmentAttribute("Enrollment attributes must be a list.")
@@ -69,13 +65,9 @@ def replace_attributes(
     """
     Replace all attributes of an enrollment (V1-ATTR-03).
 
-    Must run in a transaction that holds the enrollment's row, so that two lists
-    written at once are written one after the other.
-
-    Args:
-        enrollment: The saved enrollment.
-        attributes: What :func:`clean_attributes` returned.
-        using: Database alias of the transaction.
+    The transaction must hold a lock on the enrollment's row, so that two lists are
+    written one after the other. ``attributes`` is the result of
+    :func:`clean_attributes`.
     """
     manager = CourseEnrollmentAttribute._default_manager.using(using)
     manager.filter(enrollment=enrollment).delete()
@@ -86,12 +78,7 @@ def replace_attributes(
 
 
 def list_attributes(enrollment_key: Any) -> list[AttributeDict]:
-    """
-    List the attributes of an enrollment in the order they were written.
-
-    Args:
-        enrollment_key: Primary key of the enrollment.
-    """
+    """Return the attributes of an enrollment in the order of writing."""
     attributes = CourseEnrollmentAttribute._default_manager.using(read_alias())
     rows = attributes.filter(enrollment=enrollment_key)
     return [
@@ -102,11 +89,7 @@ def list_attributes(enrollment_key: Any) -> list[AttributeDict]:
 
 def missing_attributes(mode: str, attributes: Sequence[AttributeDict]) -> list[str]:
     """
-    List what a mode requires and a list of attributes lacks (V1-ATTR-04).
-
-    Args:
-        mode: Mode slug.
-        attributes: What :func:`clean_attributes` returned.
+    Return the attributes that a mode requires and the list lacks (V1-ATTR-04).
 
     Returns:
         Names as ``namespace:name``, in the order of the setting.

@@ -56,68 +56,37 @@ class CourseOffer:
     def modes(self) -> tuple[Mode, ...]:
         """Return all modes in creation order (MODE-18); one query the first time."""
         if self._modes is None:
+            where = {"course": self.key}
             rows = select_rows(
-                CourseMode,
-                MODE_COLUMNS,
-                {"course": self.key},
-                using=self.using,
-                in_order=True,
+                CourseMode, MODE_COLUMNS, where, using=self.using, in_order=True
             )
             self._modes = tuple(map(Mode._make, rows))
         return self._modes
 
     def usable(self, *, at: datetime, include_expired: bool = False) -> list[Mode]:
-        """
-        Return the modes that count, credit included (MODE-05).
-
-        Args:
-            at: When, aware.
-            include_expired: Whether expired ones count too.
-        """
+        """Return the modes that count at a moment, credit included (MODE-05)."""
         return usable_modes(self.modes(), at=at, include_expired=include_expired)
 
     def default_slug(self, *, at: datetime) -> str:
-        """
-        Return the mode of a learner who names none (MODE-06).
-
-        Args:
-            at: When, aware.
-        """
+        """Return the mode of a learner for whom no mode is named (MODE-06)."""
         selectable = usable_modes(self.modes(), at=at, only_selectable=True)
         return default_slug([mode.slug for mode in selectable])
 
     def as_data(self, *, at: datetime, include_expired: bool = False) -> CourseDict:
-        """
-        Return the course as it is on the wire (V1-SER-05).
-
-        Args:
-            at: When, aware.
-            include_expired: Whether expired modes are listed too.
-        """
-        return course_data(
-            self.facts, self.usable(at=at, include_expired=include_expired)
-        )
-
-
-def course_data(facts: CourseFacts, modes: Iterable[Mode]) -> CourseDict:
-    """
-    Return a course as it is on the wire (V1-SER-05…11).
-
-    Args:
-        facts: What the adapter read.
-        modes: The modes to list.
-    """
-    return {
-        "course_id": facts.course_id,
-        "course_name": facts.display_name,
-        "enrollment_start": to_iso(facts.enrollment_start),
-        "enrollment_end": to_iso(facts.enrollment_end),
-        "course_start": to_iso(facts.start),
-        "course_end": to_iso(facts.end),
-        "invite_only": facts.invitation_only,
-        "course_modes": [mode.as_data() for mode in modes],
-        "pacing_type": "Self Paced" if facts.self_paced else "Instructor Paced",
-    }
+        """Return the course as it is on the wire (V1-SER-05…11)."""
+        facts = self.facts
+        modes = self.usable(at=at, include_expired=include_expired)
+        return {
+            "course_id": facts.course_id,
+            "course_name": facts.display_name,
+            "enrollment_start": to_iso(facts.enrollment_start),
+            "enrollment_end": to_iso(facts.enrollment_end),
+            "course_start": to_iso(facts.start),
+            "course_end": to_iso(facts.end),
+            "invite_only": facts.invitation_only,
+            "course_modes": [mode.as_data() for mode in modes],
+            "pacing_type": "Self Paced" if facts.self_paced else "Instructor Paced",
+        }
 
 
 def find_offer(
@@ -126,33 +95,63 @@ def find_offer(
     """
     Return the course with this id, or ``None``; one query for one call.
 
-    Args:
-        course_id: The course id, anything whose ``str()`` it is, or an instance of
-            the host's course model; it may be old, so it is read again.
-        call: The call under way, which remembers the reading.
-        using: Database alias; ``None`` lets the router choose.
+    ``course_id`` may be anything whose ``str()`` is the id, or an instance of the
+    course model, which is read again.
     """
     if isinstance(course_id, get_course_model()):
         is_new = course_id._state.adding
         return None if is_new else find_offer_by_key(course_id.pk, call, using)
     text = find_course_id(course_id)
-    if text is None:
-        return None
-    return _read("course_id", text, call, using)
+    return None if text is None else _read("course_id", text, call, using)
 
 
 def find_offer_by_key(
     key: Any, call: Call, using: str | None = None
 ) -> CourseOffer | None:
-    """
-    Return the course with this primary key, or ``None``; one query for one call.
-
-    Args:
-        key: Primary key of the host's course.
-        call: The call under way, which remembers the reading.
-        using: Database alias; ``None`` lets the router choose.
-    """
+    """Return the course with this primary key, or ``None``; one query for one call."""
     return _read("key", key, call, using)
+
+
+def get_offer(course_id: object, call: Call, using: str | None = None) -> CourseOffer:
+    """
+    Return the course with this id, as :func:`find_offer` does.
+
+    Raises:
+        CourseNotFoundError: There is none (DATA-10), or it is no course id (DATA-13).
+    """
+    offer = find_offer(course_id, call, using)
+    if offer is None:
+        raise _unknown(course_id)
+    return offer
+
+
+def get_offers(
+    courses: Iterable[object], call: Call, using: str | None = None
+) -> list[CourseOffer]:
+    """
+    Return the courses with these ids and their modes, in order.
+
+    Takes one query for ids, one for instances and one for modes, however many.
+
+    Raises:
+        CourseNotFoundError: One is unknown (DATA-10), or no course id (DATA-13).
+    """
+    courses = list(courses)
+    using = using or read_alias() or router.db_for_read(get_course_model())
+    adapter, model = get_course_adapter(), get_course_model()
+    instances = [course for course in courses if isinstance(course, model)]
+    keys = {course.pk for course in instances if not course._state.adding}
+    ids = {find_course_id(one) for one in courses if not isinstance(one, model)}
+    texts = {text for text in ids if text is not None}
+    call.readings.update((("course_id", text, using), None) for text in texts)
+    for course in adapter.find_courses_by_key(keys, using) if keys else ():
+        _remember(course, call, using)
+    for course in adapter.find_courses(texts, using) if texts else ():
+        offer = _remember(course, call, using)
+        call.readings["course_id", offer.course_id, using] = offer
+    offers = [get_offer(course, call, using) for course in courses]
+    _read_modes(offers, using)
+    return offers
 
 
 def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
@@ -160,10 +159,6 @@ def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
     Return a course as the call under way has read it last.
 
     After a conflict that is a new reading; see Note [Decide first, write once].
-
-    Args:
-        offer: The course as it was read at first.
-        using: Database alias that is written to.
 
     Raises:
         CourseNotFoundError: The course has been deleted meanwhile.
@@ -173,10 +168,19 @@ def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
     with one_call() as call:
         latest = find_offer_by_key(offer.key, call, using)
     if latest is None:
-        raise CourseNotFoundError(
-            f"Requested enrollment information for unknown course {offer.course_id}"
-        )
+        raise _unknown(offer.course_id)
     return latest
+
+
+def orphan_offer(key: Any, course_id: str) -> CourseOffer:
+    """Return an offer for a deleted course, so that its enrollments can change."""
+    return CourseOffer(key, CourseFacts(course_id), None, _modes=())
+
+
+def _unknown(course_id: object) -> CourseNotFoundError:
+    return CourseNotFoundError(
+        f"Requested enrollment information for unknown course {course_id}"
+    )
 
 
 def _read(
@@ -189,102 +193,27 @@ def _read(
         by_key = name == "key"
         find = adapter.find_course_by_key if by_key else adapter.find_course
         course = find(value, using)
-        call.readings[known] = None
         # A host's course may count as false, by a length of 0 for one.
-        if course is not None:
-            offer = CourseOffer(course.pk, facts_of(course), course, using)
-            call.readings[known] = call.readings["key", offer.key, using] = offer
+        is_known = course is not None
+        call.readings[known] = _remember(course, call, using) if is_known else None
     found: CourseOffer | None = call.readings[known]
     return found
 
 
-def get_offers(
-    courses: Iterable[object], call: Call, using: str | None = None
-) -> list[CourseOffer]:
-    """
-    Return the courses with these ids and their modes, in order.
-
-    Takes one query for ids, one for instances and one for modes, however many.
-
-    Args:
-        courses: Each as :func:`find_offer` takes it.
-        call: The call under way, which remembers the readings.
-        using: Database alias; ``None`` lets the router choose.
-
-    Raises:
-        CourseNotFoundError: One is unknown (DATA-10), or no course id (DATA-13).
-    """
-    courses = list(courses)
-    using = using or read_alias() or router.db_for_read(get_course_model())
-    adapter = get_course_adapter()
-    model = get_course_model()
-    keys = {
-        course.pk
-        for course in courses
-        if isinstance(course, model) and not course._state.adding
-    }
-    texts = {
-        text
-        for course in courses
-        if not isinstance(course, model)
-        and (text := find_course_id(course)) is not None
-    }
-    for course in adapter.find_courses_by_key(keys, using) if keys else ():
-        offer = CourseOffer(course.pk, facts_of(course), course, using)
-        call.readings["key", offer.key, using] = offer
-    call.readings.update((("course_id", text, using), None) for text in texts)
-    for course in adapter.find_courses(texts, using) if texts else ():
-        offer = CourseOffer(course.pk, facts_of(course), course, using)
-        call.readings["course_id", offer.course_id, using] = offer
-    offers = [get_offer(course, call, using) for course in courses]
-    _read_modes(offers, using)
-    return offers
+def _remember(course: Any, call: Call, using: str) -> CourseOffer:
+    offer = CourseOffer(course.pk, facts_of(course), course, using)
+    call.readings["key", offer.key, using] = offer
+    return offer
 
 
 def _read_modes(offers: Iterable[CourseOffer], using: str) -> None:
     by_key = {offer.key: offer for offer in offers}
     modes: dict[Any, list[Mode]] = {key: [] for key in by_key}
-    rows = select_rows(
-        CourseMode,
-        ("course", *MODE_COLUMNS),
-        {"course": [*by_key]},
-        using=using,
-        in_order=True,
-    )
-    for key, *columns in rows:
+    columns, where = ("course", *MODE_COLUMNS), {"course": [*by_key]}
+    rows = select_rows(CourseMode, columns, where, using=using, in_order=True)
+    for key, *values in rows:
         # A collation that ignores case also finds keys that merely look alike.
         if key in modes:
-            modes[key].append(Mode._make(columns))
+            modes[key].append(Mode._make(values))
     for key, offer in by_key.items():
         offer._modes = tuple(modes[key])
-
-
-def orphan_offer(key: Any, course_id: str) -> CourseOffer:
-    """
-    Stand in for a course that does not exist, so that its enrollments can change.
-
-    Args:
-        key: What the enrollments hold as the key of their course.
-        course_id: The course id as text.
-    """
-    return CourseOffer(key, CourseFacts(course_id), None, _modes=())
-
-
-def get_offer(course_id: object, call: Call, using: str | None = None) -> CourseOffer:
-    """
-    Return the course with this id.
-
-    Args:
-        course_id: As :func:`find_offer` takes it.
-        call: The call under way, which remembers the reading.
-        using: Database alias; ``None`` lets the router choose.
-
-    Raises:
-        CourseNotFoundError: There is none (DATA-10), or it is no course id (DATA-13).
-    """
-    offer = find_offer(course_id, call, using)
-    if offer is None:
-        raise CourseNotFoundError(
-            f"Requested enrollment information for unknown course {course_id}"
-        )
-    return offer

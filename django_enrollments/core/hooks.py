@@ -1,4 +1,4 @@
-"""What else comes with an enrollment that somebody asked for (V1-SIDE)."""
+"""Code of the host around a change: filters before it, side effects along with it."""
 
 from __future__ import annotations
 
@@ -20,31 +20,67 @@ from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.importing import CollaboratorNotLoaded, load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from django_enrollments.core.course_info import CourseOffer
-
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: ``f(action, **context) -> dict | None``
+Filter = Callable[..., "dict[str, Any] | None"]
+
+
+def apply_filters(action: str, **context: Any) -> dict[str, Any]:
+    """
+    Call the configured filters in order, each with the changes of the ones before.
+
+    Args:
+        action: ``enroll``, ``unenroll`` or ``queryset``.
+        context: The keyword arguments of the filters (contract §7).
+
+    Returns:
+        The context after the last filter.
+
+    Raises:
+        EnrollmentNotAllowed: A filter vetoed, or cannot be loaded.
+    """
+    for path in conf.ENROLLMENTS_FILTERS:
+        function = _load_filter(path) if isinstance(path, str) else path
+        with unjudged():
+            changed = function(action, **context)
+        if isinstance(changed, dict):
+            context.update(changed)
+    return context
+
+
+def _load_filter(path: str) -> Filter:
+    """Return a filter; one that cannot be loaded might veto, so it refuses."""
+    try:
+        found: Filter = load("ENROLLMENTS_FILTERS", path)
+    except CollaboratorNotLoaded:
+        logger.exception("A filter cannot be loaded; everything is refused.")
+        return refuse_everything
+    if isinstance(found, type):
+        logger.error("ENROLLMENTS_FILTERS names %r, which is no function.", path)
+        return refuse_everything
+    return found
+
 
 @dataclass
 class SideEffects:
     """
-    What is to happen along with an enrollment, in the hands of the host's backends.
+    Data of a request for the host's backends (V1-SIDE).
 
-    Without a cohort or an enterprise backend, what is meant for it does nothing.
+    Without a cohort or an enterprise backend, the data for it has no effect.
 
     Attributes:
-        cohort: The cohort that the learner is put into; ``None`` for none.
-        email_opt_in: Whether the learner wants mail of the course's organisation;
-            ``None`` leaves what they chose before.
-        enterprise_uuid: The enterprise customer behind the enrollment, or ``""``.
+        cohort: The learner's cohort; ``None`` for none.
+        email_opt_in: Whether the learner wants mail of the course's organization;
+            ``None`` keeps the stored choice.
+        enterprise_uuid: The enterprise customer of the enrollment, or ``""``.
         linked_enterprise_customer: The customer that the learner is linked to.
         enterprise_course_consent: Whether the learner consents to sharing data with
-            the customer; ``None`` is unsaid.
+            the customer; ``None`` is unknown.
     """
 
     cohort: str | None = None
@@ -56,15 +92,15 @@ class SideEffects:
 
     @property
     def tells_enterprise(self) -> bool:
-        """Whether the enterprise backend has something to record, once."""
+        """Whether there is something to record with the enterprise backend, once."""
         if self._is_told:
             return False
-        has_something = (
+        has_data = (
             bool(self.enterprise_uuid)
             or self.linked_enterprise_customer is not None
             or self.enterprise_course_consent is not None
         )
-        return has_something and _loaded(find_enterprise_backend) is not None
+        return has_data and _loaded(find_enterprise_backend) is not None
 
     @property
     def is_stored(self) -> bool:
@@ -76,14 +112,10 @@ class SideEffects:
 
     def tell_enterprise(self, user: Any, offer: CourseOffer) -> None:
         """
-        Have the enterprise backend record an enrollment that is about to be made.
-
-        Args:
-            user: The learner, saved.
-            offer: The course.
+        Record an enrollment that is about to be written with the enterprise backend.
 
         Raises:
-            CourseEnrollmentError: The backend raised, whatever it was.
+            CourseEnrollmentError: The backend raised an exception, or cannot be loaded.
         """
         backend = _loaded(find_enterprise_backend)
         if backend is None:
@@ -104,14 +136,11 @@ class SideEffects:
 
     def store(self, user: Any, offer: CourseOffer) -> None:
         """
-        Put the learner into the cohort and note their e-mail choice (V1-SIDE-11).
-
-        Args:
-            user: The learner, saved.
-            offer: The course.
+        Add the learner to the cohort and store the e-mail choice (V1-SIDE-11).
 
         Raises:
             CohortNotFoundError: The course has no such cohort (V1-SIDE-02).
+            CourseEnrollmentError: A backend cannot be loaded.
         """
         cohorts = _loaded(find_cohort_backend)
         if cohorts is not None and self.cohort is not None:
@@ -122,65 +151,9 @@ class SideEffects:
 
 
 def _loaded(find: Callable[[], T]) -> T:
-    """
-    Load a backend; one that cannot be loaded might have refused, so it does.
-
-    Raises:
-        CourseEnrollmentError: It cannot be loaded; a system check tells why.
-    """
+    """Return a backend; one that cannot be loaded might refuse, so it does."""
     try:
         return find()
     except ImproperlyConfigured as error:
         logger.exception("A backend of the enrollment's side effects cannot be loaded.")
         raise CourseEnrollmentError("Enrollment is not possible just now.") from error
-
-
-#: ``f(action, **context) -> dict | None``
-Filter = Callable[..., "dict[str, Any] | None"]
-
-
-def get_filters() -> Sequence[Filter]:
-    """
-    Return the configured filters.
-
-    One that cannot be loaded might have vetoed, so a filter that refuses everything
-    stands in for it; a system check names it.
-    """
-    return [
-        _load_filter(path) if isinstance(path, str) else path
-        for path in conf.ENROLLMENTS_FILTERS
-    ]
-
-
-def _load_filter(path: str) -> Filter:
-    try:
-        found: Filter = load("ENROLLMENTS_FILTERS", path)
-    except CollaboratorNotLoaded:
-        logger.exception("A filter cannot be loaded; everything is refused.")
-        return refuse_everything
-    if isinstance(found, type):
-        logger.error("ENROLLMENTS_FILTERS names %r, which is no function.", path)
-        return refuse_everything
-    return found
-
-
-def apply_filters(action: str, **context: Any) -> dict[str, Any]:
-    """
-    Let every filter see, change or veto what is about to happen.
-
-    Args:
-        action: ``enroll``, ``unenroll`` or ``queryset``.
-        context: What the filters are shown; each sees the changes of the ones before.
-
-    Returns:
-        The context after the last filter.
-
-    Raises:
-        EnrollmentNotAllowed: A filter vetoed; nothing is changed.
-    """
-    for ask in get_filters():
-        with unjudged():
-            changed = ask(action, **context)
-        if isinstance(changed, dict):
-            context.update(changed)
-    return context

@@ -1,4 +1,4 @@
-"""Moves what holds a course id as text when the host renames it (contract §5)."""
+"""Move roles and invitations to the new id of a course (contract §5)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,16 @@ if TYPE_CHECKING:
 
     from django_enrollments.payloads import RenamedDict
 
-#: How many rows are deleted by one statement.
+#: Number of rows per DELETE statement.
 _ROWS_PER_STATEMENT = 500
 
 
 def rename_course_id(old: str, new: str, *, using: str) -> RenamedDict:
     """
-    Move the roles and invitations of one course id to another, all or none.
-
-    Args:
-        old: The course id that they hold; not blank, as in roles on an organization.
-        new: The course id that they hold afterwards; another.
-        using: Database alias.
+    Move the roles and invitations of a course id to another id, in one transaction.
 
     Returns:
-        How many ``roles`` and ``invitations`` held the old id.
+        The numbers of ``roles`` and ``invitations`` with the old id.
     """
 
     def attempt(_lock: bool) -> RenamedDict:
@@ -53,7 +48,7 @@ def rename_course_id(old: str, new: str, *, using: str) -> RenamedDict:
 
 
 def _move(rows: QuerySet[Any], old: str, new: str, superfluous: Sequence[int]) -> int:
-    """Delete superfluous rows, move the others, and return how many held the old id."""
+    """Delete duplicates, move the rest, and return the number of both."""
     count = rows.filter(course_id=old).count()
     for start in range(0, len(superfluous), _ROWS_PER_STATEMENT):
         rows.filter(pk__in=superfluous[start : start + _ROWS_PER_STATEMENT]).delete()
@@ -62,7 +57,7 @@ def _move(rows: QuerySet[Any], old: str, new: str, superfluous: Sequence[int]) -
 
 
 def _held_twice(roles: QuerySet[CourseAccessRole], old: str, new: str) -> list[int]:
-    """Return the keys of the roles on the old id that their users have on the new."""
+    """Return the keys of roles on the old id that the user also has on the new id."""
     same = {name: OuterRef(name) for name in ("user", "org", "role")}
     twins = roles.filter(course_id=new, **same)
     held = roles.filter(Exists(twins), course_id=old)
@@ -73,14 +68,14 @@ def _weaker_ones(
     invitations: QuerySet[CourseEnrollmentAllowed], old: str, new: str
 ) -> list[int]:
     """
-    Return the keys of the invitations that give way to another of the same address.
+    Return the keys of invitations whose address has a preferred one under the other id.
 
-    One that was used prevails, since its user may need it to come back; then one that
-    enrolls at once; then the one to the new id.
+    The used invitation is preferred, because its user may enroll again. Next is one
+    that enrolls at once, then the one for the new id.
     """
     to_either = invitations.filter(course_id__in=[old, new])
     others = to_either.filter(~Q(pk=OuterRef("pk")), email=OuterRef("email"))
-    # Neither is to be used up meanwhile.
+    # Both must stay unused until the end of the transaction.
     pairs = list(to_either.filter(Exists(others)).order_by("pk").select_for_update())
     pairs.sort(
         key=lambda one: (one.user_id is not None, one.auto_enroll, one.course_id == new)

@@ -61,13 +61,7 @@ class Seats:
 
 
 def look_at_seats(offer: CourseOffer, *, using: str | None = None) -> Seats:
-    """
-    Count the seats as things stand now, without a lock.
-
-    Args:
-        offer: The course.
-        using: Database alias; ``None`` lets the router choose.
-    """
+    """Count the seats as things stand now, without a lock."""
     holders = CourseEnrollment.objects.using(using or read_alias())
     taken = holders.holding_seats(offer.key, offer.course_id).count()
     return Seats(offer.facts.max_student_enrollments_allowed, taken)
@@ -80,10 +74,6 @@ def look_at_seats_of_many(
     Count the seats of several courses as things stand now, without a lock.
 
     Takes three queries however many courses there are, two where none has staff.
-
-    Args:
-        offers: The courses.
-        user: A saved user.
 
     Returns:
         By primary key of the course, its seats and whether the user needs one: course
@@ -124,10 +114,6 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
     """
     Return whether a course that had no capacity when it was read has one by now.
 
-    Args:
-        offer: The course.
-        using: Database alias.
-
     Raises:
         Conflict: The course has been deleted.
     """
@@ -145,10 +131,6 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
 
     Lock and count are two statements: a count within the locking statement would see
     the state from before it waited.
-
-    Args:
-        offer: A course with a capacity.
-        using: Database alias, within a transaction.
 
     Raises:
         Conflict: The course has been deleted since it was read.
@@ -194,14 +176,7 @@ def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
 def outside_the_count(
     offer: CourseOffer, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
-    """
-    Return the keys of users outside the count: course staff (CAP-03, CAP-05).
-
-    Args:
-        offer: The course.
-        user_keys: Primary keys of users.
-        using: Database alias.
-    """
+    """Return the keys of users outside the count: course staff (CAP-03, CAP-05)."""
     roles = CourseAccessRole.objects.using(using).outside_the_count(offer.course_id)
     return set(roles.filter(user__in=user_keys).values_list("user", flat=True))
 
@@ -209,14 +184,7 @@ def outside_the_count(
 def find_seated(
     offer: CourseOffer, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
-    """
-    Return the keys of users with an active enrollment, whatever the snapshot.
-
-    Args:
-        offer: The course.
-        user_keys: Primary keys of users.
-        using: Database alias.
-    """
+    """Return the keys of users with an active enrollment, whatever the snapshot."""
     if not user_keys:
         return set()
     rows = CourseEnrollment.objects.using(using).active().order_by()

@@ -109,11 +109,7 @@ def serialize(
 def enrollment_entry(
     created: Any, mode: str, is_active: bool, details: Any, username: str
 ) -> EnrollmentDict:
-    """
-    Return an enrollment as it is on the wire (V1-SER-01).
-
-    ``details`` are the course as it is on the wire, ``None`` when it is deleted.
-    """
+    """Return an enrollment as it is on the wire (V1-SER-01)."""
     return {
         "created": to_iso(created),
         "mode": mode,
@@ -177,13 +173,7 @@ def _as_columns(
 def list_active_rows(
     user: Any, using: str
 ) -> tuple[list[CourseEnrollment], dict[Any, str]]:
-    """
-    Return a learner's active enrollments in order, and course ids by primary key.
-
-    Args:
-        user: The learner, whom each enrollment remembers.
-        using: Database alias.
-    """
+    """Return a learner's active enrollments in order, and course ids by primary key."""
     rows = CourseEnrollment.objects.using(using).filter(user=user.pk).active()
     rows = rows.annotate(enrollments_course_id=_course_id_of_each()).order_by("pk")
     found: list[Any] = list(rows)
@@ -195,13 +185,7 @@ def list_active_rows(
 
 
 def last_known_ids(orphans: Sequence[CourseEnrollment], using: str) -> dict[Any, str]:
-    """
-    Return the ids of deleted courses, from the history, by primary key.
-
-    Args:
-        orphans: Enrollments of deleted courses.
-        using: Database alias.
-    """
+    """Return the ids of deleted courses, from the history, by primary key."""
     ids = {row.course_id: str(row.course_id) for row in orphans}
     if orphans:
         keys = {row.pk: row.course_id for row in orphans}
@@ -236,13 +220,9 @@ def search_enrollments(
             activation, the learner's name and the course id of each.
     """
     courses: type[Model] = get_course_model()
-    users: type[Model] = get_user_model()
+    course_id_path, users = get_course_adapter().course_id, get_user_model()
     enrollments: CourseEnrollmentQuerySet = _unfiltered(
-        courses,
-        get_course_adapter().course_id,
-        users,
-        get_user_model().USERNAME_FIELD,
-        as_columns=as_columns,
+        courses, course_id_path, users, users.USERNAME_FIELD, as_columns=as_columns
     )
     if course_id is not None:
         enrollments = enrollments.of_course_id(course_id)

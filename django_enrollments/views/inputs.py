@@ -158,21 +158,17 @@ class FormBooleanField(StrictBooleanField):
         return super().to_internal_value(data)
 
 
-def _text(help_text: str, **options: Any) -> AnyTextField:
-    return AnyTextField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        help_text=help_text,
-        **options,
-    )
+_OPTIONAL: Any = {"required": False, "allow_null": True}
+_OPTIONAL_TEXT = {**_OPTIONAL, "allow_blank": True}
+
+
+def _text(help_text: str) -> AnyTextField:
+    return AnyTextField(**_OPTIONAL_TEXT, help_text=help_text)
 
 
 def _storable(help_text: str, invalid: str) -> StorableTextField:
     return StorableTextField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
+        **_OPTIONAL_TEXT,
         trim_whitespace=False,
         max_length=MAX_TEXT,
         help_text=help_text,
@@ -181,12 +177,8 @@ def _storable(help_text: str, invalid: str) -> StorableTextField:
 
 
 def _flag(help_text: str, invalid: str) -> StrictBooleanField:
-    return StrictBooleanField(
-        required=False,
-        allow_null=True,
-        help_text=help_text,
-        error_messages={"invalid": invalid},
-    )
+    messages: Any = {"invalid": invalid}
+    return StrictBooleanField(**_OPTIONAL, help_text=help_text, error_messages=messages)
 
 
 def _parameter(help_text: str) -> AnyTextField:
@@ -232,9 +224,8 @@ class EnrollmentChangeSerializer(serializers.Serializer[None]):
         "'{input}' is an invalid enrollment activation status.",
     )
     enrollment_attributes = AnyListField(
+        **_OPTIONAL,
         child=AttributeSerializer(),
-        required=False,
-        allow_null=True,
         help_text="Replaces all attributes of the enrollment.",
     )
     force_enrollment = _flag(
@@ -281,8 +272,7 @@ class InvitationRequestSerializer(WithdrawalRequestSerializer):
 
     email = AddressField(max_length=MAX_TEXT)
     auto_enroll = FormBooleanField(
-        required=False,
-        allow_null=True,
+        **_OPTIONAL,
         help_text="Whether to enroll the address as soon as it has an account.",
         error_messages={"invalid": "'{input}' is an invalid auto enroll status."},
     )

@@ -17,7 +17,6 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from django_enrollments.conf import SETTINGS
-from django_enrollments.views.errors import ERROR_RESPONSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,20 +111,6 @@ class SettingsDirective(WrittenDirective):
             )
             return f"a list of {names}"
         return literal(value)
-
-
-class AnswersDirective(WrittenDirective):
-    """Write the HTTP status of each refusal."""
-
-    def lines(self) -> Iterator[str]:
-        """Yield the table."""
-        yield from table(
-            ("Refusal", "Status"),
-            *(
-                (f":exc:`~{APP}.errors.{kind.__name__}`", str(int(status)))
-                for kind, status, _ in ERROR_RESPONSES
-            ),
-        )
 
 
 class ModelFieldsDirective(WrittenDirective):
@@ -290,7 +275,6 @@ def find_model(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("enrollments-settings", SettingsDirective)
-    app.add_directive("enrollments-answers", AnswersDirective)
     app.add_directive("enrollments-model-fields", ModelFieldsDirective)
     app.add_directive("enrollments-command", CommandDirective)
     app.connect("autodoc-process-signature", leave_out_django_signature)

@@ -116,11 +116,10 @@ class TestIsolateFailures:
             transaction.rollback()
             transaction.set_autocommit(True)
 
-    def test_goes_on_in_a_transaction_of_the_callers_that_is_still_usable(self):
+    @pytest.mark.parametrize("error", [DataError(), KeyError("x")])
+    def test_goes_on_in_a_transaction_of_the_callers_that_is_still_usable(self, error):
         with transaction.atomic():
-            results = isolate_failures(
-                Work(0, error=DataError()), range(3), using=USING
-            )
+            results = isolate_failures(Work(0, error=error), range(3), using=USING)
 
         assert results[1:] == [2, 4]
 

@@ -11,6 +11,7 @@ import pytest
 from tests.factories import is_default_host
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not is_default_host(), reason="It is a host by itself.")
 def test_a_name_may_be_a_number():
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.numbered.settings"}

@@ -254,6 +254,7 @@ class Nowhere:
 
 
 @only_once
+@pytest.mark.slow
 class TestSwappedLater:
     def test_e011_stops_migrate(self, tmp_path):
         project = Project(tmp_path, "catalog")
