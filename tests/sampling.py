@@ -22,16 +22,13 @@ def spread(values: Collection[Any], places: Collection[Any]) -> list[Any]:
         values: By name, or such that their ``repr()`` names them.
         places: Where each value is tried.
     """
-    if not isinstance(values, Mapping):
-        values = {repr(value)[:40]: value for value in values}
-    places = list(places)
-    params = []
-    for number, (name, value) in enumerate(values.items()):
-        some = places[number % len(places) :: len(values)]
-        params += [
-            pytest.param(value, some, id=name),
-            pytest.param(
-                value, places, id=f"{name} everywhere", marks=pytest.mark.full
-            ),
-        ]
+    if isinstance(values, Mapping):
+        named = [*values.items()]
+    else:
+        named = [(repr(value)[:40], value) for value in values]
+    places, full, params = [*places], pytest.mark.full, []
+    for number, (name, value) in enumerate(named):
+        some = places[number % len(places) :: len(named)]
+        params.append(pytest.param(value, some, id=name))
+        params.append(pytest.param(value, places, id=f"{name} everywhere", marks=full))
     return params

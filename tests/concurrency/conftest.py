@@ -1,4 +1,4 @@
-"""What the concurrency tests share."""
+"""Fixtures of the concurrency tests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _one_crowd_at_a_time():
-    """Keep the test processes of one machine within the servers' connections."""
+def _one_test_at_a_time():
+    """Keep the tests of one machine within the connections of the servers."""
     path = Path(tempfile.gettempdir()) / f"django_enrollments-{os.getuid()}.lock"
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -28,10 +28,10 @@ def _one_crowd_at_a_time():
 
 @pytest.fixture
 def way(request):
-    """Return the way of connecting that a test is to go by."""
+    """Return how the processes of a test connect."""
     way: Way = getattr(request, "param", AUTOCOMMIT)
     if connection.vendor not in way.options:
-        pytest.skip(f"{connection.display_name} knows no such way: {way.name}")
+        pytest.skip(f"{connection.display_name} has no {way.name}.")
     return way
 
 

@@ -1,4 +1,4 @@
-"""What the tests of faults share."""
+"""Fixtures of the tests of faults."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.concurrency.conftest import _one_crowd_at_a_time, way
+from tests.concurrency.conftest import _one_test_at_a_time, way
 
-__all__ = ["_one_crowd_at_a_time", "way"]
+__all__ = ["_one_test_at_a_time", "way"]
 
 
 def pytest_collection_modifyitems(items):
