@@ -20,7 +20,7 @@ from django_enrollments.core import bulk, course_details_cache, eligibility, ren
 from django_enrollments.core.attributes import (
     clean_attributes,
 )
-from django_enrollments.core.course_info import find_offer, get_offer
+from django_enrollments.core.course_info import find_course_info, get_course_info
 from django_enrollments.core.invitations import after_commit
 from django_enrollments.core.modes import (
     default_slug,
@@ -30,7 +30,7 @@ from django_enrollments.core.modes import (
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lazy_transaction,
-    until_settled,
+    retry_on_conflict,
     write_alias,
     write_transaction,
     writing_call,
@@ -317,7 +317,7 @@ def write_as_a_whole(write: Callable[[], T]) -> T:
         with conflict_on_integrity_error(), one_transaction(using):
             return write()
 
-    return until_settled(attempt, using=using)
+    return retry_on_conflict(attempt, using=using)
 
 
 @writing_call()
@@ -556,10 +556,10 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
         enrollment = None if text is None else get_enrollment(username, text)
         if enrollment is None or not enrollment["is_active"]:
             return False
-        offer = find_offer(course_id, call)
-        if offer is None or not offer.facts.enable_proctored_exams:
+        info = find_course_info(course_id, call)
+        if info is None or not info.facts.enable_proctored_exams:
             return False
-        return enrollment["mode"] in proctored_modes(offer.facts)
+        return enrollment["mode"] in proctored_modes(info.facts)
 
 
 def explain_enrollment(
@@ -585,10 +585,10 @@ def explain_enrollment(
         UserNotFoundError: No user has this username.
     """
     with one_call() as call:
-        offer = get_offer(course_id, call)
+        info = get_course_info(course_id, call)
         user = get_user(username)
         source = current_origin().source
-        return eligibility.explain(user, offer, mode=mode, call=call, source=source)
+        return eligibility.explain(user, info, mode=mode, call=call, source=source)
 
 
 @overload

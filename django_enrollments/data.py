@@ -20,7 +20,11 @@ from django_enrollments.core.attributes import (
     list_attributes,
     replace_attributes,
 )
-from django_enrollments.core.course_info import find_offer, get_offer, orphan_offer
+from django_enrollments.core.course_info import (
+    deleted_course_info,
+    find_course_info,
+    get_course_info,
+)
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.selectors import (
@@ -31,7 +35,7 @@ from django_enrollments.core.selectors import (
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lock_enrollment,
-    until_settled,
+    retry_on_conflict,
     write_alias,
     write_transaction,
     writing_call,
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
     from django_enrollments.payloads import AttributeDict, CourseDict, EnrollmentDict
 
 logger = logging.getLogger(__name__)
@@ -212,10 +216,10 @@ def create_course_enrollment(
     _check_flag(is_active)
     with writing_call() as (call, using):
         user = get_user(username, using)
-        offer = get_offer(course_id, call, using)
+        info = get_course_info(course_id, call, using)
         (outcome,) = lifecycle.enroll(
             [user],
-            offer,
+            info,
             mode=mode,
             terms=lifecycle.Terms(
                 current_origin(),
@@ -228,12 +232,14 @@ def create_course_enrollment(
             is_active=is_active is not False,
         )
         try:
-            return _as_dict(outcome.unwrap(), offer, call)
+            return _as_dict(outcome.unwrap(), info, call)
         except CourseEnrollmentExistsError as error:
             error.enrollment.remember_user(user)
-            existing = _as_dict(error.enrollment, offer, call)
+            existing = _as_dict(error.enrollment, info, call)
             logger.warning(
-                "User %s is already enrolled in course %s.", user.pk, offer.course_id
+                "User %s is already enrolled in course %s.",
+                user.pk,
+                info.course_id,
             )
             raise CourseEnrollmentExistsError(str(error), existing) from error
 
@@ -261,17 +267,17 @@ def update_course_enrollment(
         row = _find_row(username, course_id, using)
         if row is None:
             return None
-        offer = find_offer(course_id, call, using) or orphan_offer(
+        info = find_course_info(course_id, call, using) or deleted_course_info(
             row.course_id, find_course_id(course_id) or str(row.course_id)
         )
         row = lifecycle.change(
             row,
-            offer,
+            info,
             mode=mode,
             is_active=is_active,
             terms=lifecycle.Terms(current_origin(), call.at, using),
         )
-        return _as_dict(row, offer, call)
+        return _as_dict(row, info, call)
 
 
 @writing_call()
@@ -295,7 +301,7 @@ def add_or_update_enrollment_attr(
                 lock_enrollment(row, using=using)
                 replace_attributes(row, cleaned, using=using)
 
-    until_settled(attempt, using=using)
+    retry_on_conflict(attempt, using=using)
 
 
 def get_enrollment_attributes(username: str, course_id: str) -> list[AttributeDict]:
@@ -342,8 +348,8 @@ def get_course_enrollment_info(
         CourseNotFoundError: No course has this id, or it is no course id.
     """
     with one_call() as call:
-        offer = get_offer(course_id, call)
-        return offer.as_data(at=call.at, include_expired=bool(include_expired))
+        info = get_course_info(course_id, call)
+        return info.as_data(at=call.at, include_expired=bool(include_expired))
 
 
 def get_user_roles(username: str) -> set[CourseAccessRole]:
@@ -369,9 +375,9 @@ def serialize_enrollments(
         return serialize(enrollments, call, include_expired=include_expired)
 
 
-def _as_dict(row: CourseEnrollment, offer: CourseOffer, call: Call) -> EnrollmentDict:
+def _as_dict(row: CourseEnrollment, info: CourseInfo, call: Call) -> EnrollmentDict:
     """Return an enrollment as a dictionary, from what has been read already."""
-    course = None if offer.course is None else offer.as_data(at=call.at)
+    course = None if info.course is None else info.as_data(at=call.at)
     return enrollment_entry(row.created, row.mode, row.is_active, course, row.username)
 
 

@@ -46,7 +46,6 @@ def load(setting: str, path: str, *, instantiate: bool = False) -> Any:
     Return the class, function or module that a setting names, or an instance of it.
 
     Args:
-        setting: Name of the setting.
         path: Dotted path, the setting's value or a part of it.
         instantiate: Whether to return a new instance of the class at the path.
 

@@ -16,18 +16,18 @@ from django_enrollments.core.attributes import (
     replace_attributes,
 )
 from django_enrollments.core.course_info import (
-    CourseOffer,
-    find_offer,
-    get_offer,
-    get_offers,
-    orphan_offer,
+    CourseInfo,
+    deleted_course_info,
+    find_course_info,
+    get_course_info,
+    get_course_infos,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import proctored_modes
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lock_enrollment,
-    until_settled,
+    retry_on_conflict,
     write_alias,
     write_transaction,
     writing_call,
@@ -115,11 +115,11 @@ class EnrollmentsService:
             the course is unknown or has no proctored exams.
         """
         with one_call() as call:
-            offer = find_offer(course_id, call)
-        if offer is None or not offer.facts.enable_proctored_exams:
+            info = find_course_info(course_id, call)
+        if info is None or not info.facts.enable_proctored_exams:
             return None
-        rows = CourseEnrollment.objects.using(read_alias()).of_course_key(offer.key)
-        enrollments = rows.active().filter(mode__in=proctored_modes(offer.facts))
+        rows = CourseEnrollment.objects.using(read_alias()).of_course_key(info.key)
+        enrollments = rows.active().filter(mode__in=proctored_modes(info.facts))
         if text_search:
             enrollments = _search(enrollments, text_search)
         return enrollments.select_related("user").order_by("user_id", "course_id")
@@ -255,7 +255,7 @@ class EnrollmentsService:
                 _bring_attributes(enrollment, clean_attributes(attributes), using)
             return enrollment
 
-        return until_settled(attempt, using=using)
+        return retry_on_conflict(attempt, using=using)
 
     def unenroll(
         self,
@@ -293,12 +293,12 @@ class EnrollmentsService:
         """
         origin = origin_of(actor=actor, source=source, reason=reason)
         with writing_call(at) as (call, using):
-            row, offer = _get_row(user, course, call, using)
+            row, info = _get_row(user, course, call, using)
             (outcome,) = lifecycle.deactivate(
                 [row],
-                {row.course_id: offer.course_id},
+                {row.course_id: info.course_id},
                 terms=lifecycle.Terms(origin, call.at, using, skip_refund=skip_refund),
-                course=offer.course,
+                course=info.course,
             )
         return outcome.unwrap()
 
@@ -340,16 +340,16 @@ class EnrollmentsService:
         """
         origin = origin_of(actor=actor, source=source, reason=reason)
         with writing_call(at) as (call, using):
-            offer = get_offer(course, call, using)
-            refusal = eligibility.judge_mode(
-                mode, offer, at=call.at, include_expired=include_expired
+            info = get_course_info(course, call, using)
+            refusal = eligibility.refuse_mode(
+                mode, info, at=call.at, include_expired=include_expired
             )
             if refusal:
                 raise refusal.error
-            row, offer = _get_row(user, offer.course, call, using, offer)
+            row, info = _get_row(user, info.course, call, using, info)
             return lifecycle.change(
                 row,
-                offer,
+                info,
                 mode=mode,
                 is_active=None,
                 terms=lifecycle.Terms(origin, call.at, using),
@@ -483,10 +483,10 @@ class EnrollmentsService:
             CourseNotFoundError: There is no such course.
         """
         with one_call() as call:
-            offer = get_offer(course, call)
+            info = get_course_info(course, call)
             learner = get_user_by_key(user)
             return eligibility.explain(
-                learner, offer, mode=mode, call=call, source="service"
+                learner, info, mode=mode, call=call, source="service"
             )
 
     def explain_many(
@@ -517,13 +517,13 @@ class EnrollmentsService:
         explained: dict[str, ExplanationDict] = {}
         with one_call() as call:
             batches = [
-                get_offers(given[start : start + COURSES_PER_BATCH], call)
+                get_course_infos(given[start : start + COURSES_PER_BATCH], call)
                 for start in range(0, len(given), COURSES_PER_BATCH)
             ]
             learner = get_user_by_key(user)
-            for offers in batches:
+            for infos in batches:
                 explained |= eligibility.explain_many(
-                    learner, offers, mode=mode, call=call, source="service"
+                    learner, infos, mode=mode, call=call, source="service"
                 )
         return explained
 
@@ -551,11 +551,11 @@ def _enroll(
     """
     cleaned = None if attributes is None else clean_attributes(attributes)
     with writing_call(at) as (call, using):
-        offer = get_offer(course, call, using)
+        info = get_course_info(course, call, using)
         learner = get_user_by_key(user, using)
         (outcome,) = lifecycle.enroll(
             [learner],
-            offer,
+            info,
             mode=mode,
             terms=lifecycle.Terms(
                 origin,
@@ -608,8 +608,12 @@ def _search(
 
 
 def _get_row(
-    user: Any, course: Any, call: Call, using: str, offer: CourseOffer | None = None
-) -> tuple[CourseEnrollment, CourseOffer]:
+    user: Any,
+    course: Any,
+    call: Call,
+    using: str,
+    info: CourseInfo | None = None,
+) -> tuple[CourseEnrollment, CourseInfo]:
     """
     Return a learner's row in a course with its user, and the course.
 
@@ -618,17 +622,17 @@ def _get_row(
         CourseNotFoundError: There is no such course, nor an enrollment in it.
         EnrollmentNotFoundError: The learner has never been in the course.
     """
-    offer = offer or find_offer(course, call, using)
+    info = info or find_course_info(course, call, using)
     learner = get_user_by_key(user, using)
     rows = CourseEnrollment.objects.using(using).filter(user=learner.pk)
-    if offer is not None:
-        row = rows.of_course_key(offer.key).first()
+    if info is not None:
+        row = rows.of_course_key(info.key).first()
     else:
         row = rows.in_course(course).first()
-    if row is None and offer is None:
-        get_offer(course, call, using)
+    if row is None and info is None:
+        get_course_info(course, call, using)
     if row is None:
         raise EnrollmentNotFoundError("The learner has never been in the course.")
     row.remember_user(learner)
     text = find_course_id(course) or str(row.course_id)
-    return row, offer or orphan_offer(row.course_id, text)
+    return row, info or deleted_course_info(row.course_id, text)

@@ -229,7 +229,6 @@ def choose_user(email: object, found: Mapping[str, Sequence[Any]]) -> Any:
     Return the user of an address: the only active one, or the only one.
 
     Args:
-        email: An address in any spelling.
         found: The result of :func:`find_users_by_email`.
 
     Raises:

@@ -71,7 +71,6 @@ class CohortBackend(Protocol):
         network.
 
         Args:
-            course: An instance of the host's course model.
             cohort_name: The name of the cohort.
             user: The saved learner.
 
@@ -100,7 +99,6 @@ class EnterpriseBackend(Protocol):
 
         Args:
             user: The saved learner.
-            course: An instance of the host's course model.
             enterprise_uuid: The enterprise customer, or ``""``.
             linked_enterprise_customer: The customer that the learner is linked to.
             consent: Whether the learner agrees to share data; ``None`` if not given.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from django_enrollments.context import one_call
 from django_enrollments.core import invitations, lifecycle
 from django_enrollments.core.changes import Terms
-from django_enrollments.core.course_info import get_offer
-from django_enrollments.core.eligibility import judge_mode
+from django_enrollments.core.course_info import get_course_info
+from django_enrollments.core.eligibility import refuse_mode
 from django_enrollments.core.isolation import isolate_failures, retry_while_unavailable
 from django_enrollments.core.sql import insert_columns
 from django_enrollments.core.transactions import write_alias, writing_call
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from django_enrollments.context import Call, Origin
     from django_enrollments.core.changes import Change
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
     from django_enrollments.payloads import BulkResultDict, BulkStatus
 
 #: The number of rows that are decided and committed together.
@@ -144,9 +144,9 @@ def run_all(
 def _check(terms: BulkTerms, at: datetime | None) -> None:
     """Raise what refuses every row."""
     with writing_call(at) as (call, using):
-        offer = get_offer(terms.course, call, using)
+        info = get_course_info(terms.course, call, using)
         if terms.mode is not None and terms.action == "enroll":
-            refusal = judge_mode(terms.mode, offer, at=call.at)
+            refusal = refuse_mode(terms.mode, info, at=call.at)
             if refusal:
                 raise refusal.error
 
@@ -182,7 +182,7 @@ def _process_batch(
         # Of an attempt that failed.
         row.user = row.result = None
     try:
-        offer = get_offer(terms.course, call, using)
+        info = get_course_info(terms.course, call, using)
     except CourseNotFoundError as error:
         # It has been deleted since the first row.
         for row in rows:
@@ -199,11 +199,11 @@ def _process_batch(
         skip_refund=terms.skip_refund,
     )
     if terms.action == "enroll":
-        _enroll(rows, offer, terms.mode, shared)
-        _invite_all(strangers, offer, terms.mode, shared)
+        _enroll(rows, info, terms.mode, shared)
+        _invite_all(strangers, info, terms.mode, shared)
     else:
-        _unenroll(rows, offer, shared)
-        _withdraw_all(rows, offer, using)
+        _unenroll(rows, info, shared)
+        _withdraw_all(rows, info, using)
 
 
 def _find_users(rows: Sequence[Row], action: str, using: str) -> list[Row]:
@@ -266,19 +266,19 @@ def _first_rows(rows: Iterable[Row]) -> dict[Any, Row]:
 
 
 def _enroll(
-    rows: Sequence[Row], offer: CourseOffer, mode: str | None, terms: Terms
+    rows: Sequence[Row], info: CourseInfo, mode: str | None, terms: Terms
 ) -> None:
     first = _first_rows(rows)
-    enroll = partial(lifecycle.enroll, offer=offer, mode=mode, terms=terms)
+    enroll = partial(lifecycle.enroll, info=info, mode=mode, terms=terms)
     users = [row.user for row in first.values()]
     changes = isolate_failures(enroll, users, using=terms.using)
     _set_results(rows, first, dict(zip(first, changes, strict=True)))
 
 
-def _unenroll(rows: Sequence[Row], offer: CourseOffer, terms: Terms) -> None:
+def _unenroll(rows: Sequence[Row], info: CourseInfo, terms: Terms) -> None:
     first = _first_rows(rows)
     stored = CourseEnrollment.objects.using(terms.using).order_by()
-    stored = stored.of_course_key(offer.key).filter(user__in=list(first))
+    stored = stored.of_course_key(info.key).filter(user__in=list(first))
     found = {one.user_id: one for one in stored} if first else {}
     # Filters are asked in the order of the rows.
     enrollments = {key: found[key] for key in first if key in found}
@@ -286,9 +286,9 @@ def _unenroll(rows: Sequence[Row], offer: CourseOffer, terms: Terms) -> None:
         enrollment.remember_user(first[key].user)
     deactivate = partial(
         lifecycle.deactivate,
-        course_ids={offer.key: offer.course_id},
+        course_ids={info.key: info.course_id},
         terms=terms,
-        course=offer.course,
+        course=info.course,
     )
     changes = isolate_failures(deactivate, [*enrollments.values()], using=terms.using)
     _set_results(rows, first, dict(zip(enrollments, changes, strict=True)))
@@ -316,10 +316,10 @@ def _set_results(
 
 
 def _invite_all(
-    rows: Sequence[Row], offer: CourseOffer, mode: str | None, terms: Terms
+    rows: Sequence[Row], info: CourseInfo, mode: str | None, terms: Terms
 ) -> None:
     emails = [normalize_email(row.identifier) for row in rows]
-    invite = partial(_invite, offer=offer, mode=mode, terms=terms)
+    invite = partial(_invite, info=info, mode=mode, terms=terms)
     statuses = isolate_failures(invite, emails, using=terms.using)
     for row, status in zip(rows, statuses, strict=True):
         if isinstance(status, CourseEnrollmentError):
@@ -329,10 +329,10 @@ def _invite_all(
 
 
 def _invite(
-    emails: Sequence[str], offer: CourseOffer, mode: str | None, terms: Terms
+    emails: Sequence[str], info: CourseInfo, mode: str | None, terms: Terms
 ) -> list[BulkStatus]:
     """Invite addresses and return the status of each, as if one after the other."""
-    course_id, using = offer.course_id, terms.using
+    course_id, using = info.course_id, terms.using
     stored = CourseEnrollmentAllowed.objects.using(using).order_by()
     known = list(stored.filter(course_id=course_id, email__in={*emails}))
     # Used by an account that has another address now, or enrolling at once already.
@@ -372,13 +372,13 @@ def _invite(
     return statuses
 
 
-def _withdraw_all(rows: Sequence[Row], offer: CourseOffer, using: str) -> None:
+def _withdraw_all(rows: Sequence[Row], info: CourseInfo, using: str) -> None:
     """Delete the unused invitations of all addresses, with or without an account."""
     addressed = [
         row for row in rows if row.kind == "email" and is_storable(row.identifier)
     ]
     emails = [normalize_email(row.identifier) for row in addressed]
-    withdraw = partial(_withdraw, offer=offer, using=using)
+    withdraw = partial(_withdraw, info=info, using=using)
     withdrawn = isolate_failures(withdraw, emails, using=using)
     for row, is_withdrawn in zip(addressed, withdrawn, strict=True):
         if row.result is None:
@@ -391,10 +391,10 @@ def _withdraw_all(rows: Sequence[Row], offer: CourseOffer, using: str) -> None:
             row.set_result("uninvited")
 
 
-def _withdraw(emails: Sequence[str], offer: CourseOffer, using: str) -> list[bool]:
+def _withdraw(emails: Sequence[str], info: CourseInfo, using: str) -> list[bool]:
     """Delete unused invitations; return whether each address had one."""
     unused = CourseEnrollmentAllowed.objects.using(using).order_by().unused()
-    unused = unused.filter(course_id=offer.course_id, email__in={*emails})
+    unused = unused.filter(course_id=info.course_id, email__in={*emails})
     found = set(unused.values_list("email", flat=True))
     if found:
         unused.filter(email__in=found).delete()

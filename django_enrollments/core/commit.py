@@ -12,13 +12,13 @@ from django.db.models import Case, Value, When
 from django_enrollments.conf import conf
 from django_enrollments.core.attributes import replace_attributes
 from django_enrollments.core.changes import pending
-from django_enrollments.core.eligibility import course_full
+from django_enrollments.core.eligibility import refuse_without_seat
 from django_enrollments.core.history import record
 from django_enrollments.core.seats import (
-    find_seated,
-    has_got_limit,
+    capacity_exempt_users,
+    find_active_users,
+    has_new_limit,
     lock_seats,
-    outside_the_count,
 )
 from django_enrollments.core.sql import insert_columns, update_rows
 from django_enrollments.core.transactions import Conflict, write_transaction
@@ -30,20 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django_enrollments.core.changes import Change, Status, Terms
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
 
 #: Rows to change, as primary keys by the mode and activation that were read.
 _AsRead = dict[tuple[str, bool], list[Any]]
 
 
-def write(changes: Sequence[Change], offer: CourseOffer | None, terms: Terms) -> None:
+def write(changes: Sequence[Change], info: CourseInfo | None, terms: Terms) -> None:
     """
     Allot seats and write in one transaction.
 
     Args:
         changes: Pending changes of distinct enrollments.
-        offer: The course whose seats are needed; ``None`` needs none.
-        terms: Their terms.
+        info: The course whose seats are needed; ``None`` needs none.
 
     Raises:
         Conflict: Something has changed since the changes were planned.
@@ -52,11 +51,11 @@ def write(changes: Sequence[Change], offer: CourseOffer | None, terms: Terms) ->
     if not changes:
         return
     using = terms.using
-    needing = [change for change in changes if change.activates] if offer else []
+    needing = [change for change in changes if change.activates] if info else []
     is_full = False
     try:
         with write_transaction(using, reads_first=False):
-            is_full = bool(offer and needing and not _allot(needing, offer, using))
+            is_full = bool(info and needing and not _allot(needing, info, using))
             if is_full:
                 # The lock is released before anything else is read or written.
                 transaction.set_rollback(True, using)
@@ -65,8 +64,8 @@ def write(changes: Sequence[Change], offer: CourseOffer | None, terms: Terms) ->
     except IntegrityError as error:
         check_users([change.user for change in changes], using=using)
         raise Conflict from error
-    if is_full and offer:
-        _refuse_without_seat(needing, offer, left=0, using=using)
+    if is_full and info:
+        _refuse_without_seat(needing, info, left=0, using=using)
         write(pending(changes), None, terms)
 
 
@@ -83,17 +82,17 @@ def check_users(users: Sequence[Any], *, using: str) -> None:
         raise UserNotFoundError("The user has been deleted.")
 
 
-def _allot(needing: Sequence[Change], offer: CourseOffer, using: str) -> bool:
+def _allot(needing: Sequence[Change], info: CourseInfo, using: str) -> bool:
     """Refuse the changes beyond the last seat; return whether there was a seat."""
-    if _has_no_limit(offer, using=using):
+    if _has_no_limit(info, using=using):
         return True
-    left = lock_seats(offer, using=using).left
+    left = lock_seats(info, using=using).left
     if left is not None and 0 < left < len(needing):
-        _refuse_without_seat(needing, offer, left=left, using=using)
+        _refuse_without_seat(needing, info, left=left, using=using)
     return left != 0
 
 
-def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
+def _has_no_limit(info: CourseInfo, *, using: str) -> bool:
     """
     Return whether the seats of a course are not limited.
 
@@ -101,27 +100,27 @@ def _has_no_limit(offer: CourseOffer, *, using: str) -> bool:
     locks nothing. So where code of the host has run since, which may have taken its
     time, it is read once more.
     """
-    if offer.facts.max_student_enrollments_allowed is not None:
+    if info.facts.max_student_enrollments_allowed is not None:
         return False
     asked = [*conf.ENROLLMENTS_FILTERS, *conf.ENROLLMENTS_PERMISSION_BACKENDS]
     was_quick = all(
         isinstance(one, str) and one.startswith("django_enrollments.") for one in asked
     )
-    return was_quick or not has_got_limit(offer, using=using)
+    return was_quick or not has_new_limit(info, using=using)
 
 
 def _refuse_without_seat(
-    needing: Sequence[Change], offer: CourseOffer, *, left: int, using: str
+    needing: Sequence[Change], info: CourseInfo, *, left: int, using: str
 ) -> None:
     """Refuse the changes that get none of the seats that are left."""
     keys = [change.user.pk for change in needing]
-    exempt = outside_the_count(offer, keys, using=using)
+    exempt = capacity_exempt_users(info, keys, using=using)
     losing = [change for change in needing if change.user.pk not in exempt][left:]
-    if find_seated(offer, [change.user.pk for change in losing], using=using):
+    if find_active_users(info, [change.user.pk for change in losing], using=using):
         # They have been enrolled since they were read (B-14).
         raise Conflict
     for change in losing:
-        change.refusal = course_full(offer)
+        change.refusal = refuse_without_seat(info)
 
 
 def _write_rows(changes: Sequence[Change], terms: Terms) -> None:

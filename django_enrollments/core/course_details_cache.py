@@ -108,7 +108,6 @@ def cached_details(
     Return the details of a course from the cache, or read and store them.
 
     Args:
-        course_id: The course id as text.
         read: Returns the course dictionary; called where the cache has none.
         include_expired: Whether expired modes are listed.
         at: The moment for which it is read, aware.

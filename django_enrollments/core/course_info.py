@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class CourseOffer:
+class CourseInfo:
     """
     A course as enrolling sees it.
 
@@ -89,9 +89,9 @@ class CourseOffer:
         }
 
 
-def find_offer(
+def find_course_info(
     course_id: object, call: Call, using: str | None = None
-) -> CourseOffer | None:
+) -> CourseInfo | None:
     """
     Return the course with this id, or ``None``; one query for one call.
 
@@ -100,34 +100,36 @@ def find_offer(
     """
     if isinstance(course_id, get_course_model()):
         is_new = course_id._state.adding
-        return None if is_new else find_offer_by_key(course_id.pk, call, using)
+        return None if is_new else find_course_info_by_key(course_id.pk, call, using)
     text = find_course_id(course_id)
     return None if text is None else _read("course_id", text, call, using)
 
 
-def find_offer_by_key(
+def find_course_info_by_key(
     key: Any, call: Call, using: str | None = None
-) -> CourseOffer | None:
+) -> CourseInfo | None:
     """Return the course with this primary key, or ``None``; one query for one call."""
     return _read("key", key, call, using)
 
 
-def get_offer(course_id: object, call: Call, using: str | None = None) -> CourseOffer:
+def get_course_info(
+    course_id: object, call: Call, using: str | None = None
+) -> CourseInfo:
     """
-    Return the course with this id, as :func:`find_offer` does.
+    Return the course with this id, as :func:`find_course_info` does.
 
     Raises:
         CourseNotFoundError: There is none (DATA-10), or it is no course id (DATA-13).
     """
-    offer = find_offer(course_id, call, using)
-    if offer is None:
+    info = find_course_info(course_id, call, using)
+    if info is None:
         raise _unknown(course_id)
-    return offer
+    return info
 
 
-def get_offers(
+def get_course_infos(
     courses: Iterable[object], call: Call, using: str | None = None
-) -> list[CourseOffer]:
+) -> list[CourseInfo]:
     """
     Return the courses with these ids and their modes, in order.
 
@@ -147,14 +149,14 @@ def get_offers(
     for course in adapter.find_courses_by_key(keys, using) if keys else ():
         _remember(course, call, using)
     for course in adapter.find_courses(texts, using) if texts else ():
-        offer = _remember(course, call, using)
-        call.readings["course_id", offer.course_id, using] = offer
-    offers = [get_offer(course, call, using) for course in courses]
-    _read_modes(offers, using)
-    return offers
+        info = _remember(course, call, using)
+        call.readings["course_id", info.course_id, using] = info
+    infos = [get_course_info(course, call, using) for course in courses]
+    _read_modes(infos, using)
+    return infos
 
 
-def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
+def read_latest(info: CourseInfo, *, using: str) -> CourseInfo:
     """
     Return a course as the call under way has read it last.
 
@@ -163,18 +165,18 @@ def read_again(offer: CourseOffer, *, using: str) -> CourseOffer:
     Raises:
         CourseNotFoundError: The course has been deleted meanwhile.
     """
-    if offer.course is None:
-        return offer
+    if info.course is None:
+        return info
     with one_call() as call:
-        latest = find_offer_by_key(offer.key, call, using)
+        latest = find_course_info_by_key(info.key, call, using)
     if latest is None:
-        raise _unknown(offer.course_id)
+        raise _unknown(info.course_id)
     return latest
 
 
-def orphan_offer(key: Any, course_id: str) -> CourseOffer:
+def deleted_course_info(key: Any, course_id: str) -> CourseInfo:
     """Return an offer for a deleted course, so that its enrollments can change."""
-    return CourseOffer(key, CourseFacts(course_id), None, _modes=())
+    return CourseInfo(key, CourseFacts(course_id), None, _modes=())
 
 
 def _unknown(course_id: object) -> CourseNotFoundError:
@@ -185,7 +187,7 @@ def _unknown(course_id: object) -> CourseNotFoundError:
 
 def _read(
     name: Literal["course_id", "key"], value: Any, call: Call, using: str | None
-) -> CourseOffer | None:
+) -> CourseInfo | None:
     using = using or read_alias() or router.db_for_read(get_course_model())
     known = (name, value, using)
     if known not in call.readings:
@@ -196,18 +198,18 @@ def _read(
         # A host's course may count as false, by a length of 0 for one.
         is_known = course is not None
         call.readings[known] = _remember(course, call, using) if is_known else None
-    found: CourseOffer | None = call.readings[known]
+    found: CourseInfo | None = call.readings[known]
     return found
 
 
-def _remember(course: Any, call: Call, using: str) -> CourseOffer:
-    offer = CourseOffer(course.pk, facts_of(course), course, using)
-    call.readings["key", offer.key, using] = offer
-    return offer
+def _remember(course: Any, call: Call, using: str) -> CourseInfo:
+    info = CourseInfo(course.pk, facts_of(course), course, using)
+    call.readings["key", info.key, using] = info
+    return info
 
 
-def _read_modes(offers: Iterable[CourseOffer], using: str) -> None:
-    by_key = {offer.key: offer for offer in offers}
+def _read_modes(infos: Iterable[CourseInfo], using: str) -> None:
+    by_key = {info.key: info for info in infos}
     modes: dict[Any, list[Mode]] = {key: [] for key in by_key}
     columns, where = ("course", *MODE_COLUMNS), {"course": [*by_key]}
     rows = select_rows(CourseMode, columns, where, using=using, in_order=True)
@@ -215,5 +217,5 @@ def _read_modes(offers: Iterable[CourseOffer], using: str) -> None:
         # A collation that ignores case also finds keys that merely look alike.
         if key in modes:
             modes[key].append(Mode._make(values))
-    for key, offer in by_key.items():
-        offer._modes = tuple(modes[key])
+    for key, info in by_key.items():
+        info._modes = tuple(modes[key])

@@ -12,9 +12,9 @@ from django_enrollments.context import read_alias
 from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.modes import is_mode_slug, unavailable_text
 from django_enrollments.core.seats import (
-    look_at_seats,
-    look_at_seats_of_many,
-    outside_the_count,
+    capacity_exempt_users,
+    read_seats,
+    read_seats_of_many,
 )
 from django_enrollments.datetimes import to_iso
 from django_enrollments.errors import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Call
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
     from django_enrollments.core.seats import Seats
     from django_enrollments.payloads import ExplanationDict, RefusalDict
 
@@ -67,20 +67,19 @@ class Refusal:
         }
 
 
-def already_enrolled(enrollment: CourseEnrollment, course_id: str) -> Refusal:
+def refuse_enrolled(enrollment: CourseEnrollment, course_id: str) -> Refusal:
     """
     Refuse a learner who is in the course already.
 
     Args:
         enrollment: The active row.
-        course_id: The course id as text.
     """
     message = _("The learner is already enrolled in %(course)s.")
     error = CourseEnrollmentExistsError(message % {"course": course_id}, enrollment)
     return Refusal("already_enrolled", error)
 
 
-def vetoed(veto: EnrollmentNotAllowed) -> Refusal:
+def refuse_by_veto(veto: EnrollmentNotAllowed) -> Refusal:
     """
     Refuse because a filter or a permission backend does.
 
@@ -90,62 +89,57 @@ def vetoed(veto: EnrollmentNotAllowed) -> Refusal:
     return Refusal("not_allowed", veto)
 
 
-def judge_mode(
-    slug: str, offer: CourseOffer, *, at: datetime, include_expired: bool = False
+def refuse_mode(
+    slug: str, info: CourseInfo, *, at: datetime, include_expired: bool = False
 ) -> Refusal | None:
     """
     Refuse a mode that the course does not offer (MODE-08, MODE-10).
 
     Args:
         slug: The mode asked for, or the default.
-        offer: The course.
-        at: When, aware.
         include_expired: Whether expired modes count too.
     """
-    usable = offer.usable(at=at, include_expired=include_expired)
+    usable = info.usable(at=at, include_expired=include_expired)
     offered = [mode.slug for mode in usable]
     if is_mode_slug(slug) and slug in offered:
         return None
     error = CourseModeNotFoundError(
-        unavailable_text(slug, offer.course_id, offered),
-        offer.as_data(at=at, include_expired=include_expired),
+        unavailable_text(slug, info.course_id, offered),
+        info.as_data(at=at, include_expired=include_expired),
     )
     return Refusal("mode_unavailable", error)
 
 
-def impossible_mode(slug: object, course_id: str) -> Refusal:
+def refuse_invalid_mode(slug: object, course_id: str) -> Refusal:
     """
     Refuse a mode that no enrollment can hold.
 
     Args:
         slug: Anything but a slug of 1 to 100 characters.
-        course_id: The course id as text.
     """
     text = unavailable_text(slug, course_id, ())
     return Refusal("mode_unavailable", CourseModeNotFoundError(text))
 
 
-def judge_access(
-    decision: Decision, offer: CourseOffer, *, at: datetime
+def refuse_access(
+    decision: Decision, info: CourseInfo, *, at: datetime
 ) -> list[Refusal]:
     """
     Turn what the permission backends said into reasons (ACC-05…07, ACC-14).
 
     Args:
         decision: Their answer about the learner and this course.
-        offer: The course.
-        at: When, aware.
 
     Returns:
         Every reason, the first the one to raise; empty when a backend granted.
     """
     if decision.granted:
         return []
-    course = {"course": offer.course_id}
+    course = {"course": info.course_id}
     if decision.veto is not None:
         text = decision.veto or _("You may not enroll in %(course)s.") % course
-        return [vetoed(EnrollmentNotAllowed(text))]
-    facts = offer.facts
+        return [refuse_by_veto(EnrollmentNotAllowed(text))]
+    facts = info.facts
     reasons = []
     if not facts.enrollment_has_begun(at):
         text = _("Enrollment in %(course)s has not started yet.") % course
@@ -163,45 +157,37 @@ def judge_access(
     return reasons
 
 
-def course_full(offer: CourseOffer) -> Refusal:
-    """
-    Refuse because no seat is left (CAP-02).
-
-    Args:
-        offer: The course.
-    """
-    text = _("%(course)s is full.") % {"course": offer.course_id}
+def refuse_without_seat(info: CourseInfo) -> Refusal:
+    """Refuse because no seat is left (CAP-02)."""
+    text = _("%(course)s is full.") % {"course": info.course_id}
     return Refusal("course_full", CourseEnrollmentFullError(text))
 
 
 def explain(
-    user: Any, offer: CourseOffer, *, mode: str | None, call: Call, source: str
+    user: Any, info: CourseInfo, *, mode: str | None, call: Call, source: str
 ) -> ExplanationDict:
     """
     Run every rule that enrolling runs, and tell all that refuse.
 
     Args:
-        user: The learner.
-        offer: The course.
         mode: Mode slug asked for; ``None`` for the default (MODE-06).
-        call: The call under way.
         source: What filters are told.
 
     Returns:
         ``{"allowed", "reasons", "seats", "mode"}`` as the contract describes it.
     """
     rows = CourseEnrollment.objects.using(read_alias())
-    row = rows.of_course_key(offer.key).filter(user=user.pk).first()
-    seats = look_at_seats(offer)
+    row = rows.of_course_key(info.key).filter(user=user.pk).first()
+    seats = read_seats(info)
     if row and row.is_active:
-        return _explain_active(row, offer, seats, mode=mode, call=call)
+        return _explain_active(row, info, seats, mode=mode, call=call)
     return _explain(
         user,
-        offer,
+        info,
         row,
-        decision=decide([user], ENROLL_IN_COURSE, offer.course)[0],
+        decision=decide([user], ENROLL_IN_COURSE, info.course)[0],
         seats=seats,
-        is_full=seats.are_full and not _takes_no_seat(user, offer),
+        is_full=seats.are_full and not _takes_no_seat(user, info),
         mode=mode,
         call=call,
         source=source,
@@ -210,7 +196,7 @@ def explain(
 
 def explain_many(
     user: Any,
-    offers: Sequence[CourseOffer],
+    infos: Sequence[CourseInfo],
     *,
     mode: str | None,
     call: Call,
@@ -220,32 +206,29 @@ def explain_many(
     Return what :func:`explain` returns for each course, by course id.
 
     Args:
-        user: The learner.
-        offers: The courses.
         mode: Mode slug asked for; ``None`` for the default (MODE-06).
-        call: The call under way.
         source: The ``source`` that filters receive.
     """
     rows = CourseEnrollment.objects.using(read_alias())
-    rows = rows.filter(user=user.pk, course__in=[offer.key for offer in offers])
+    rows = rows.filter(user=user.pk, course__in=[info.key for info in infos])
     row_of = {row.course_id: row for row in rows.order_by()}
     active = {key for key, row in row_of.items() if row.is_active}
-    seats_of = look_at_seats_of_many(offers, user)
-    outside = {offer.key: offer.course for offer in offers if offer.key not in active}
+    seats_of = read_seats_of_many(infos, user)
+    outside = {info.key: info.course for info in infos if info.key not in active}
     decisions = decide_on(user, ENROLL_IN_COURSE, outside.values())
     decision_of = dict(zip(outside, decisions, strict=True))
     explained = {}
-    for offer in offers:
-        row = row_of.get(offer.key)
-        seats, needs_seat = seats_of[offer.key]
-        explained[offer.course_id] = (
-            _explain_active(row, offer, seats, mode=mode, call=call)
+    for info in infos:
+        row = row_of.get(info.key)
+        seats, needs_seat = seats_of[info.key]
+        explained[info.course_id] = (
+            _explain_active(row, info, seats, mode=mode, call=call)
             if row and row.is_active
             else _explain(
                 user,
-                offer,
+                info,
                 row,
-                decision=decision_of[offer.key],
+                decision=decision_of[info.key],
                 seats=seats,
                 is_full=seats.are_full and needs_seat,
                 mode=mode,
@@ -258,7 +241,7 @@ def explain_many(
 
 def _explain_active(
     row: CourseEnrollment,
-    offer: CourseOffer,
+    info: CourseInfo,
     seats: Seats,
     *,
     mode: str | None,
@@ -266,15 +249,15 @@ def _explain_active(
 ) -> ExplanationDict:
     """Explain a learner who is in the course."""
     # Nothing else refuses who is in already (B-14), but a mode asked for by name.
-    refused_mode = None if mode is None else judge_mode(mode, offer, at=call.at)
+    refused_mode = None if mode is None else refuse_mode(mode, info, at=call.at)
     refusals = [refused_mode] if refused_mode else []
-    refusals.append(already_enrolled(row, offer.course_id))
+    refusals.append(refuse_enrolled(row, info.course_id))
     return _explanation(refusals, seats, row.mode if mode is None else mode)
 
 
 def _explain(
     user: Any,
-    offer: CourseOffer,
+    info: CourseInfo,
     row: CourseEnrollment | None,
     *,
     decision: Decision,
@@ -285,26 +268,26 @@ def _explain(
     source: str,
 ) -> ExplanationDict:
     """Explain a learner who is not in the course."""
-    wanted = offer.default_slug(at=call.at) if mode is None else mode
-    refused_mode = judge_mode(wanted, offer, at=call.at)
+    wanted = info.default_slug(at=call.at) if mode is None else mode
+    refused_mode = refuse_mode(wanted, info, at=call.at)
     refusals = [refused_mode] if refused_mode else []
     try:
         shown = apply_filters(
             "enroll",
             user=user,
-            course=offer.course,
+            course=info.course,
             mode=wanted,
             enrollment=row,
             source=source,
         )
         wanted = shown["mode"]
         if not (refused_mode or is_mode_slug(wanted)):
-            refusals.append(impossible_mode(wanted, offer.course_id))
+            refusals.append(refuse_invalid_mode(wanted, info.course_id))
     except EnrollmentNotAllowed as veto:
-        refusals.append(vetoed(veto))
-    refusals += judge_access(decision, offer, at=call.at)
+        refusals.append(refuse_by_veto(veto))
+    refusals += refuse_access(decision, info, at=call.at)
     if is_full:
-        refusals.append(course_full(offer))
+        refusals.append(refuse_without_seat(info))
     return _explanation(refusals, seats, wanted)
 
 
@@ -319,6 +302,6 @@ def _explanation(
     }
 
 
-def _takes_no_seat(user: Any, offer: CourseOffer) -> bool:
+def _takes_no_seat(user: Any, info: CourseInfo) -> bool:
     using = CourseEnrollment.objects.using(read_alias()).db
-    return bool(outside_the_count(offer, [user.pk], using=using))
+    return bool(capacity_exempt_users(info, [user.pk], using=using))

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from django_enrollments.context import between_calls
 from django_enrollments.core.sql import insert_columns
-from django_enrollments.core.transactions import unjudged
+from django_enrollments.core.transactions import no_expected_state
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
@@ -65,7 +65,6 @@ def record(changes: Sequence[Change], terms: Terms) -> None:
 
     Args:
         changes: Changes whose rows are in their new state.
-        terms: Their terms.
     """
     origin = terms.origin
     events = [
@@ -103,7 +102,7 @@ def _send_signals(
     for enrollment, event in events:
         extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
         # send_robust logs what a receiver raises and goes on with the next one.
-        with between_calls(), unjudged():
+        with between_calls(), no_expected_state():
             _SIGNALS[event.type].send_robust(
                 CourseEnrollment, enrollment=enrollment, event=event, **extra
             )

@@ -15,12 +15,12 @@ from django_enrollments.backends.loading import (
     get_email_opt_in_backend,
 )
 from django_enrollments.conf import conf, refuse_everything
-from django_enrollments.core.transactions import unjudged
+from django_enrollments.core.transactions import no_expected_state
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.importing import CollaboratorNotLoaded, load
 
 if TYPE_CHECKING:
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def apply_filters(action: str, **context: Any) -> dict[str, Any]:
     """
     for path in conf.ENROLLMENTS_FILTERS:
         function = _load_filter(path) if isinstance(path, str) else path
-        with unjudged():
+        with no_expected_state():
             changed = function(action, **context)
         if isinstance(changed, dict):
             context.update(changed)
@@ -88,12 +88,12 @@ class SideEffects:
     enterprise_uuid: str = ""
     linked_enterprise_customer: str | None = None
     enterprise_course_consent: bool | None = None
-    _is_told: bool = field(default=False, init=False)
+    _is_recorded: bool = field(default=False, init=False)
 
     @property
-    def tells_enterprise(self) -> bool:
+    def has_enterprise_data(self) -> bool:
         """Whether there is something to record with the enterprise backend, once."""
-        if self._is_told:
+        if self._is_recorded:
             return False
         has_data = (
             bool(self.enterprise_uuid)
@@ -110,7 +110,7 @@ class SideEffects:
         )
         return has_cohort or self.email_opt_in is not None
 
-    def tell_enterprise(self, user: Any, offer: CourseOffer) -> None:
+    def record_enterprise(self, user: Any, info: CourseInfo) -> None:
         """
         Record an enrollment that is about to be written with the enterprise backend.
 
@@ -123,7 +123,7 @@ class SideEffects:
         try:
             backend.record_enrollment(
                 user,
-                offer.course,
+                info.course,
                 enterprise_uuid=self.enterprise_uuid,
                 linked_enterprise_customer=self.linked_enterprise_customer,
                 consent=self.enterprise_course_consent,
@@ -132,9 +132,9 @@ class SideEffects:
             raise CourseEnrollmentError(
                 "The enterprise customer could not be recorded."
             ) from error
-        self._is_told = True
+        self._is_recorded = True
 
-    def store(self, user: Any, offer: CourseOffer) -> None:
+    def store(self, user: Any, info: CourseInfo) -> None:
         """
         Add the learner to the cohort and store the e-mail choice (V1-SIDE-11).
 
@@ -144,10 +144,10 @@ class SideEffects:
         """
         cohorts = _loaded(find_cohort_backend)
         if cohorts is not None and self.cohort is not None:
-            cohorts.add_user(offer.course, self.cohort, user)
+            cohorts.add_user(info.course, self.cohort, user)
         if self.email_opt_in is not None:
             opt_ins = _loaded(get_email_opt_in_backend)
-            opt_ins.set_opt_in(user, offer.facts.org, self.email_opt_in)
+            opt_ins.set_opt_in(user, info.facts.org, self.email_opt_in)
 
 
 def _loaded(find: Callable[[], T]) -> T:

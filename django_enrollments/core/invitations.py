@@ -11,10 +11,10 @@ from django.db import IntegrityError, connections, transaction
 
 from django_enrollments.context import Origin, between_calls
 from django_enrollments.core import lifecycle
-from django_enrollments.core.course_info import get_offer
+from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.transactions import (
-    unjudged,
-    until_settled,
+    no_expected_state,
+    retry_on_conflict,
     write_alias,
     write_transaction,
     writing_call,
@@ -65,7 +65,6 @@ def invite(
 
     Args:
         email: An address as :func:`~django_enrollments.text.clean_address` returns it.
-        course_id: A valid course id.
         auto_enroll: Whether the account with the address is enrolled once it exists.
         at: The moment of the invitation.
         origin: Who invites and why, for the history; ``None`` for a program.
@@ -88,7 +87,7 @@ def invite(
             invitation.save(using=using, force_insert=True)
 
     try:
-        until_settled(attempt, using=using)
+        retry_on_conflict(attempt, using=using)
     except IntegrityError:
         return None
     if auto_enroll:
@@ -105,7 +104,6 @@ def withdraw(address: object, course_id: str) -> bool:
 
     Args:
         address: An e-mail address in any spelling, valid or not.
-        course_id: The course id.
 
     Returns:
         Whether there was one.
@@ -145,7 +143,7 @@ def retire_invitations(email: str) -> bool:
                 invitation.delete()
         return bool(keys)
 
-    return until_settled(attempt, using=using)
+    return retry_on_conflict(attempt, using=using)
 
 
 def waiting_invitations() -> CourseEnrollmentAllowedQuerySet:
@@ -189,7 +187,6 @@ def redeem_for_addresses(addresses: Collection[str], course_id: str) -> None:
 
     Args:
         addresses: Addresses that were invited, in stored form.
-        course_id: The course id.
     """
     found = find_users_by_email(addresses, write_alias())
     for address, users in found.items():
@@ -205,10 +202,6 @@ def after_commit(act: Callable[[], object], *, using: str) -> None:
     Call a function once what was written is there for everybody.
 
     At once outside ``atomic()``: with autocommit off, Django accepts no function there.
-
-    Args:
-        act: The function.
-        using: Database alias that was written to.
     """
     if connections[using].in_atomic_block:
         transaction.on_commit(act, using=using, robust=True)
@@ -241,7 +234,7 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     try:
         with (
             between_calls(),
-            unjudged(),
+            no_expected_state(),
             transaction.atomic(using) if is_within else nullcontext(),
         ):
             _enroll(user, invitation, using)
@@ -268,14 +261,14 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
 
 def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
     with writing_call() as (call, _):
-        offer = get_offer(invitation.course_id, call, using)
+        info = get_course_info(invitation.course_id, call, using)
         rows = CourseEnrollment.objects.using(using)
-        if rows.of_course_key(offer.key).filter(user=user.pk).exists():
+        if rows.of_course_key(info.key).filter(user=user.pk).exists():
             return
         origin = Origin(invitation.actor_id, "invitation", invitation.reason)
         (outcome,) = lifecycle.enroll(
             [user],
-            offer,
+            info,
             mode=invitation.mode or None,
             terms=lifecycle.Terms(origin, call.at, using, if_active="keep"),
         )

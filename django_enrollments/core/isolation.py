@@ -44,7 +44,6 @@ def isolate_failures(
         work: Returns one result for each item, in order, or raises an error and has
             written nothing.
         items: The items.
-        using: Database alias that it works on.
 
     Returns:
         One result per item, in order; an error for an item that failed.
@@ -87,7 +86,6 @@ def retry_while_unavailable(work: Callable[[], T], *, using: str) -> T:
 
     Args:
         work: Returns a result, or raises an error and has written nothing.
-        using: Database alias that it works on.
 
     Raises:
         django.db.Error: The database stayed gone or locked, or the transaction is the

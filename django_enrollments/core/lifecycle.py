@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from django_enrollments.conf import conf
 from django_enrollments.core import commit
 from django_enrollments.core.changes import Change, Terms, pending
-from django_enrollments.core.course_info import read_again
+from django_enrollments.core.course_info import read_latest
 from django_enrollments.core.eligibility import (
     Refusal,
-    already_enrolled,
-    impossible_mode,
-    judge_access,
-    judge_mode,
-    vetoed,
+    refuse_access,
+    refuse_by_veto,
+    refuse_enrolled,
+    refuse_invalid_mode,
+    refuse_mode,
 )
 from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.modes import is_mode_slug
 from django_enrollments.core.sql import select_instances
-from django_enrollments.core.transactions import prove_judgement, until_settled
+from django_enrollments.core.transactions import check_expected_state, retry_on_conflict
 from django_enrollments.errors import EnrollmentNotAllowed, EnrollmentNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from django_enrollments.context import Origin
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
 
 __all__ = ["Change", "Terms", "change", "deactivate", "enroll"]
 
@@ -45,7 +45,7 @@ OVER_CAPACITY = "over_capacity"
 
 def enroll(
     users: Sequence[Any],
-    offer: CourseOffer,
+    info: CourseInfo,
     *,
     mode: str | None,
     terms: Terms,
@@ -59,8 +59,6 @@ def enroll(
     first that refuses is the change's refusal, and nothing is written for the learner.
 
     Args:
-        users: Distinct saved users.
-        offer: The course.
         mode: Mode slug; ``None`` for the default (MODE-06).
         terms: The rules, the origin and the moment.
         is_active: Whether the enrollments are active afterwards; ``False`` makes or
@@ -79,12 +77,12 @@ def enroll(
     waiting = list(users)
 
     def attempt(lock: bool) -> list[Change]:
-        latest = read_again(offer, using=terms.using)
+        latest = read_latest(info, using=terms.using)
         rows, look_alikes = _read_rows(waiting, latest, lock, terms.using)
         changes = []
         for user in waiting:
             row = rows.get(user.pk)
-            prove_judgement(user, latest.course_id, row)
+            check_expected_state(user, latest.course_id, row)
             change = _plan(user, row, latest, mode, is_active, terms)
             change.replaced = look_alikes.get(user.pk)
             changes.append(change)
@@ -95,7 +93,7 @@ def enroll(
         return changes
 
     while waiting:
-        changes = until_settled(attempt, using=terms.using)
+        changes = retry_on_conflict(attempt, using=terms.using)
         settled |= {change.user.pk: change for change in changes if not change.waits}
         waiting = [change.user for change in changes if change.waits]
     return [settled[user.pk] for user in users]
@@ -103,7 +101,7 @@ def enroll(
 
 def change(
     enrollment: CourseEnrollment,
-    offer: CourseOffer,
+    info: CourseInfo,
     *,
     mode: str | None,
     is_active: bool | None,
@@ -116,7 +114,7 @@ def change(
 
     Args:
         enrollment: The row as read, with its user.
-        offer: Its course.
+        info: Its course.
         mode: Mode slug; ``None`` leaves it.
         is_active: Whether it is active afterwards; ``None`` leaves it.
         terms: The origin and the moment.
@@ -135,9 +133,9 @@ def change(
     rows = _Latest([enrollment], using=terms.using)
 
     def attempt(lock: bool) -> Change:
-        latest = read_again(offer, using=terms.using)
+        latest = read_latest(info, using=terms.using)
         (row,) = rows.rows(lock)
-        prove_judgement(row.user, latest.course_id, row)
+        check_expected_state(row.user, latest.course_id, row)
         change = Change(
             row.user,
             row.course_id,
@@ -151,7 +149,7 @@ def change(
         commit.write(pending([change]), latest, terms)
         return change
 
-    return until_settled(attempt, using=terms.using).unwrap()
+    return retry_on_conflict(attempt, using=terms.using).unwrap()
 
 
 def deactivate(
@@ -201,7 +199,7 @@ def deactivate(
         commit.write(pending(changes), None, terms)
         return changes
 
-    return until_settled(attempt, using=terms.using)
+    return retry_on_conflict(attempt, using=terms.using)
 
 
 class _Latest:
@@ -230,24 +228,24 @@ class _Latest:
 
 
 def _read_rows(
-    users: Sequence[Any], offer: CourseOffer, lock: bool, using: str
+    users: Sequence[Any], info: CourseInfo, lock: bool, using: str
 ) -> tuple[dict[Any, CourseEnrollment], dict[Any, CourseEnrollment]]:
     """Return the users' rows in a course, and those of a look-alike, by user key."""
     keys = [user.pk for user in users]
     if lock:
         locked = CourseEnrollment.objects.using(using).select_for_update()
-        found = list(locked.filter(course=offer.key, user__in=keys).order_by())
+        found = list(locked.filter(course=info.key, user__in=keys).order_by())
     else:
-        where = {"course": offer.key, "user": keys}
+        where = {"course": info.key, "user": keys}
         found = select_instances(CourseEnrollment, where, using=using)
     rows = {row.user_id: row for row in found}
     look_alikes: dict[Any, CourseEnrollment] = {}
-    if isinstance(offer.key, str):
+    if isinstance(info.key, str):
         # A collation also finds rows of a deleted course whose id looks alike.
         look_alikes = {
             key: rows.pop(key)
             for key, row in [*rows.items()]
-            if row.course_id != offer.key
+            if row.course_id != info.key
         }
     return rows, look_alikes
 
@@ -255,7 +253,7 @@ def _read_rows(
 def _plan(
     user: Any,
     row: CourseEnrollment | None,
-    offer: CourseOffer,
+    info: CourseInfo,
     mode: str | None,
     is_active: bool,
     terms: Terms,
@@ -269,14 +267,17 @@ def _plan(
         # It is inactive already, so it keeps its mode (B-05).
         after = (row.mode, False)
     else:
-        after = (offer.default_slug(at=terms.at) if mode is None else mode, is_active)
-    change = Change(user, offer.key, offer.course_id, row, *after)
+        after = (
+            info.default_slug(at=terms.at) if mode is None else mode,
+            is_active,
+        )
+    change = Change(user, info.key, info.course_id, row, *after)
     if row is not None and row.is_active and terms.if_active == "refuse":
-        change.refusal = already_enrolled(row, offer.course_id)
+        change.refusal = refuse_enrolled(row, info.course_id)
     return change
 
 
-def _check(changes: Sequence[Change], offer: CourseOffer, terms: Terms) -> None:
+def _check(changes: Sequence[Change], info: CourseInfo, terms: Terms) -> None:
     """Check mode, filters and access of each change; seats come last, locked."""
     # Without a filter, a mode that is offered needs no second check.
     is_checked = terms.offered_mode and not conf.ENROLLMENTS_FILTERS
@@ -285,12 +286,15 @@ def _check(changes: Sequence[Change], offer: CourseOffer, terms: Terms) -> None:
         # A mode that is no text need not even be hashable.
         slug = change.mode if isinstance(change.mode, str) else None
         if (terms.offered_mode or slug is None) and slug not in refused_modes:
-            refused_modes[slug] = judge_mode(
-                change.mode, offer, at=terms.at, include_expired=terms.include_expired
+            refused_modes[slug] = refuse_mode(
+                change.mode,
+                info,
+                at=terms.at,
+                include_expired=terms.include_expired,
             )
         change.refusal = refused_modes.get(slug)
         if not (change.refusal or is_checked):
-            _ask_filters(change, offer.course, terms.origin)
+            _ask_filters(change, info.course, terms.origin)
     newcomers = [
         change
         for change in pending(changes)
@@ -299,10 +303,10 @@ def _check(changes: Sequence[Change], offer: CourseOffer, terms: Terms) -> None:
     if not newcomers:
         return
     users = [change.user for change in newcomers]
-    decisions = decide(users, ENROLL_IN_COURSE, offer.course)
+    decisions = decide(users, ENROLL_IN_COURSE, info.course)
     for change, decision in zip(newcomers, decisions, strict=True):
         if not decision.granted:
-            change.refusal = judge_access(decision, offer, at=terms.at)[0]
+            change.refusal = refuse_access(decision, info, at=terms.at)[0]
 
 
 def _ask_filters(change: Change, course: Any, origin: Origin) -> None:
@@ -325,12 +329,12 @@ def _ask_filters(change: Change, course: Any, origin: Origin) -> None:
                 **context,
             )
         except EnrollmentNotAllowed as veto:
-            change.refusal = vetoed(veto)
+            change.refusal = refuse_by_veto(veto)
             return
     if action == "enroll":
         change.mode = context["mode"]
         if not is_mode_slug(change.mode):
-            change.refusal = impossible_mode(change.mode, change.course_id)
+            change.refusal = refuse_invalid_mode(change.mode, change.course_id)
 
 
 def _find_invitations(changes: Sequence[Change], using: str) -> None:

@@ -15,9 +15,9 @@ from django.contrib.auth import get_user_model
 from django_enrollments.context import Origin, current_origin, origin_of, read_alias
 from django_enrollments.core import lifecycle
 from django_enrollments.core.course_info import (
-    find_offer_by_key,
-    get_offer,
-    orphan_offer,
+    deleted_course_info,
+    find_course_info_by_key,
+    get_course_info,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.invitations import retire_invitations as retire_invitations
@@ -100,16 +100,16 @@ def _enroll(
         if user._state.adding:
             user.save()
         try:
-            offer = get_offer(course_id, call, using)
+            info = get_course_info(course_id, call, using)
         except CourseNotFoundError:
             text = find_course_id(course_id)
             if course_must_exist or text is None or not course_key_is_id():
                 raise
             # The course need not exist (MDL-04).
-            offer = orphan_offer(text, text)
+            info = deleted_course_info(text, text)
         terms = lifecycle.Terms(origin, call.at, using, offered_mode=False, **rules)
         (outcome,) = lifecycle.enroll(
-            [user], offer, mode=mode, terms=terms, is_active=is_active
+            [user], info, mode=mode, terms=terms, is_active=is_active
         )
     return outcome.unwrap()
 
@@ -224,11 +224,11 @@ def _change(
     """Change a row; ``rules`` are fields of ``Terms``."""
     with writing_call() as (call, using):
         key = row.course_id
-        offer = find_offer_by_key(key, call, using)
-        if offer is None:
-            offer = orphan_offer(key, last_known_ids([row], using)[key])
+        info = find_course_info_by_key(key, call, using)
+        if info is None:
+            info = deleted_course_info(key, last_known_ids([row], using)[key])
         terms = lifecycle.Terms(origin, call.at, using, **rules)
-        return lifecycle.change(row, offer, mode=mode, is_active=is_active, terms=terms)
+        return lifecycle.change(row, info, mode=mode, is_active=is_active, terms=terms)
 
 
 def _origin(actor: Any, reason: str, source: str | None) -> Origin:

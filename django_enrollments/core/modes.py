@@ -127,7 +127,6 @@ def usable_modes(
 
     Args:
         modes: All modes of a course.
-        at: When, aware.
         include_expired: Whether expired ones count too.
         only_selectable: Whether to leave out credit, which cannot be chosen at first.
     """
@@ -159,12 +158,7 @@ def default_slug(usable: Sequence[str]) -> str:
 
 
 def is_mode_slug(slug: object) -> bool:
-    """
-    Return whether an enrollment could hold this slug at all.
-
-    Args:
-        slug: Anything.
-    """
+    """Return whether an enrollment could hold this slug at all."""
     return isinstance(slug, str) and bool(slug.strip()) and is_storable(slug, MAX_SLUG)
 
 
@@ -174,7 +168,6 @@ def unavailable_text(slug: object, course_id: str, offered: Iterable[str]) -> st
 
     Args:
         slug: The mode asked for.
-        course_id: The course id as text.
         offered: Slugs of the modes considered.
     """
     return (
@@ -186,9 +179,6 @@ def unavailable_text(slug: object, course_id: str, offered: Iterable[str]) -> st
 def proctored_modes(facts: CourseFacts) -> list[str]:
     """
     List the modes whose learners may sit the course's proctored exams (SVC-05).
-
-    Args:
-        facts: The course.
 
     Returns:
         Slugs of ``ENROLLMENTS_PROCTORED_MODES``, and ``honor`` where the course's

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
-    until_settled,
+    retry_on_conflict,
     write_transaction,
 )
 from django_enrollments.models import CourseAccessRole, CourseEnrollmentAllowed
@@ -44,7 +44,7 @@ def rename_course_id(old: str, new: str, *, using: str) -> RenamedDict:
                 ),
             }
 
-    return until_settled(attempt, using=using)
+    return retry_on_conflict(attempt, using=using)
 
 
 def _move(rows: QuerySet[Any], old: str, new: str, superfluous: Sequence[int]) -> int:

@@ -21,14 +21,14 @@ from django_enrollments.models import (
     CourseEnrollment,
     get_course_adapter,
 )
-from django_enrollments.models.fields import ToTheLetter
+from django_enrollments.models.fields import ExactText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    from django_enrollments.core.course_info import CourseOffer
+    from django_enrollments.core.course_info import CourseInfo
     from django_enrollments.payloads import SeatsDict
 
 
@@ -60,15 +60,15 @@ class Seats:
         return {"capacity": self.capacity, "taken": self.taken, "left": self.left}
 
 
-def look_at_seats(offer: CourseOffer, *, using: str | None = None) -> Seats:
+def read_seats(info: CourseInfo, *, using: str | None = None) -> Seats:
     """Count the seats as things stand now, without a lock."""
     holders = CourseEnrollment.objects.using(using or read_alias())
-    taken = holders.holding_seats(offer.key, offer.course_id).count()
-    return Seats(offer.facts.max_student_enrollments_allowed, taken)
+    taken = holders.holding_seats(info.key, info.course_id).count()
+    return Seats(info.facts.max_student_enrollments_allowed, taken)
 
 
-def look_at_seats_of_many(
-    offers: Sequence[CourseOffer], user: Any
+def read_seats_of_many(
+    infos: Sequence[CourseInfo], user: Any
 ) -> dict[Any, tuple[Seats, bool]]:
     """
     Count the seats of several courses as things stand now, without a lock.
@@ -79,13 +79,13 @@ def look_at_seats_of_many(
         By primary key of the course, its seats and whether the user needs one: course
         staff does not (CAP-03, CAP-05).
     """
-    keys = {offer.course_id: offer.key for offer in offers}
+    keys = {info.course_id: info.key for info in infos}
     rows = CourseEnrollment.objects.using(read_alias()).active().order_by()
     rows = rows.filter(course__in=keys.values())
     columns = ["course"]
     if any(isinstance(key, str) for key in keys.values()):
         # Those of a deleted course whose id only looks alike take no seat.
-        rows = rows.annotate(enrollments_course_key=ToTheLetter(F("course_id")))
+        rows = rows.annotate(enrollments_course_key=ExactText(F("course_id")))
         columns.append("enrollments_course_key")
     counted = rows.values_list(*columns).annotate(Count("pk"))
     taken = {key: count for key, *_, count in counted}
@@ -102,15 +102,18 @@ def look_at_seats_of_many(
         for key, _ in staff.intersection(seated.values_list("course", "user")):
             taken[key] -= 1
     return {
-        offer.key: (
-            Seats(offer.facts.max_student_enrollments_allowed, taken.get(offer.key, 0)),
-            (offer.key, user.pk) not in staff,
+        info.key: (
+            Seats(
+                info.facts.max_student_enrollments_allowed,
+                taken.get(info.key, 0),
+            ),
+            (info.key, user.pk) not in staff,
         )
-        for offer in offers
+        for info in infos
     }
 
 
-def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
+def has_new_limit(info: CourseInfo, *, using: str) -> bool:
     """
     Return whether a course that had no capacity when it was read has one by now.
 
@@ -118,14 +121,14 @@ def has_got_limit(offer: CourseOffer, *, using: str) -> bool:
         Conflict: The course has been deleted.
     """
     path = get_course_adapter().max_student_enrollments_allowed
-    if not isinstance(path, str) or offer.course is None:
+    if not isinstance(path, str) or info.course is None:
         return False
-    for capacity in all_courses(using).filter(pk=offer.key).values_list(path):
+    for capacity in all_courses(using).filter(pk=info.key).values_list(path):
         return bool(capacity != (None,))
     raise Conflict
 
 
-def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
+def lock_seats(info: CourseInfo, *, using: str) -> Seats:
     """
     Lock the seats of a course until commit, and count them.
 
@@ -136,24 +139,24 @@ def lock_seats(offer: CourseOffer, *, using: str) -> Seats:
         Conflict: The course has been deleted since it was read.
     """
     # What can be built before others wait for the lock is built here.
-    course = all_courses(using).filter(pk=offer.key).order_by()
+    course = all_courses(using).filter(pk=info.key).order_by()
     path = get_course_adapter().max_student_enrollments_allowed
-    taken: Any = count_seats(offer.key, offer.course_id, using=using)
+    taken: Any = count_seats(info.key, info.course_id, using=using)
     holders: Any = ()
     if _needs_locking_reads(connections[using]):
         # They lock rows, so they can neither count nor follow a path.
         holders = CourseEnrollment.objects.using(using).order_by()
-        holders = holders.holding_seats(offer.key, offer.course_id)
+        holders = holders.holding_seats(info.key, info.course_id)
         holders = holders.select_for_update().values_list("pk")
         course, taken = course.select_for_update(), Value(0)
         path = None if isinstance(path, str) and "__" in path else path
-    known = Value(offer.facts.max_student_enrollments_allowed)
+    known = Value(info.facts.max_student_enrollments_allowed)
     # The capacity may have been lowered since the course was read.
     found = course.values_list(taken, F(path) if isinstance(path, str) else known)
     if connections[using].vendor == "sqlite":
         take_sqlite_write_lock(using)
     else:
-        lock_row(all_courses(using).filter(pk=offer.key))
+        lock_row(all_courses(using).filter(pk=info.key))
     held = len(holders)
     for count, capacity in found:
         return Seats(capacity, held + count)
@@ -173,22 +176,22 @@ def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
     return level not in {"read committed", "read uncommitted"}
 
 
-def outside_the_count(
-    offer: CourseOffer, user_keys: Sequence[Any], *, using: str
+def capacity_exempt_users(
+    info: CourseInfo, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
     """Return the keys of users outside the count: course staff (CAP-03, CAP-05)."""
-    roles = CourseAccessRole.objects.using(using).outside_the_count(offer.course_id)
+    roles = CourseAccessRole.objects.using(using).outside_the_count(info.course_id)
     return set(roles.filter(user__in=user_keys).values_list("user", flat=True))
 
 
-def find_seated(
-    offer: CourseOffer, user_keys: Sequence[Any], *, using: str
+def find_active_users(
+    info: CourseInfo, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
     """Return the keys of users with an active enrollment, whatever the snapshot."""
     if not user_keys:
         return set()
     rows = CourseEnrollment.objects.using(using).active().order_by()
-    rows = rows.of_course_key(offer.key).filter(user__in=user_keys)
+    rows = rows.of_course_key(info.key).filter(user__in=user_keys)
     connection = connections[using]
     if connection.in_atomic_block and _needs_locking_reads(connection):
         rows = rows.select_for_update()

@@ -19,7 +19,7 @@ from django.db.models import (
 from django.db.models.lookups import IsNull
 
 from django_enrollments.context import read_alias
-from django_enrollments.core.course_info import CourseOffer
+from django_enrollments.core.course_info import CourseInfo
 from django_enrollments.core.modes import MODE_COLUMNS, Mode
 from django_enrollments.course_model import all_courses, course_key_is_id
 from django_enrollments.datetimes import to_iso
@@ -75,7 +75,6 @@ def serialize(
     Args:
         enrollments: A queryset, or any iterable of instances; those of deleted courses
             stay, with ``course_details`` of ``None``.
-        call: The call under way.
         include_expired: Whether expired modes are listed in the courses.
     """
     columns = ("course", "created", "mode", "is_active")
@@ -119,7 +118,7 @@ def enrollment_entry(
     }
 
 
-def _read_courses(keys: Collection[Any]) -> dict[Any, CourseOffer]:
+def _read_courses(keys: Collection[Any]) -> dict[Any, CourseInfo]:
     """Return courses with their modes, in creation order (MODE-18), by primary key."""
     facts: dict[Any, CourseFacts] = {}
     modes: dict[Any, list[Mode]] = {}
@@ -137,7 +136,7 @@ def _read_courses(keys: Collection[Any]) -> dict[Any, CourseOffer]:
             if mode.slug is not None:
                 modes[key].append(mode)
     return {
-        key: CourseOffer(key, one, None, _modes=tuple(modes[key]))
+        key: CourseInfo(key, one, None, _modes=tuple(modes[key]))
         for key, one in facts.items()
     }
 

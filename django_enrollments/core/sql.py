@@ -19,7 +19,7 @@ from django.db.models.expressions import RawSQL
 
 from django_enrollments.context import read_alias
 from django_enrollments.models import CourseAccessRole, CourseEnrollment
-from django_enrollments.models.fields import TO_THE_LETTER, is_mariadb
+from django_enrollments.models.fields import EXACT_TEXT, is_mariadb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,11 +56,9 @@ def select_rows(
     Return some columns of the rows that meet a condition.
 
     Args:
-        model: A model of this app.
         names: Names of the fields to read.
         where: By field name, the value that a row must have, a list of values of which
             it must have one, or ``None`` for null.
-        using: Database alias; ``None`` lets the router choose.
         in_order: Whether the rows come by primary key; in any order otherwise.
     """
     connection = connections[using or read_alias() or router.db_for_read(model)]
@@ -83,9 +81,7 @@ def select_instances(
     Return the rows that meet a condition as instances, in any order.
 
     Args:
-        model: A model of this app.
         where: As :func:`select_rows` takes it.
-        using: Database alias.
     """
     names = [field.attname for field in model._meta.concrete_fields]
     rows = select_rows(model, names, where, using=using)
@@ -109,7 +105,6 @@ def insert_columns(
     Args:
         model: A model of this app; what its fields do in ``pre_save`` is not done.
         columns: Values by field name, equally many of each.
-        using: Database alias.
         returning: Names of the fields to return of every new row.
         ignore_conflicts: Whether rows that violate a unique constraint are left out.
 
@@ -157,10 +152,8 @@ def update_rows(
     Write values to the rows that meet one of several conditions.
 
     Args:
-        model: A model of this app.
         values: New values by field name.
         where: Conditions as :func:`select_rows` takes them, at least one.
-        using: Database alias.
 
     Returns:
         The number of rows that met a condition.
@@ -189,11 +182,6 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
     It is what ``CourseEnrollmentQuerySet.holding_seats`` counts. But others wait for
     this count, and databases are quicker to count all learners, and then those of the
     few staff members, than to look for each learner among the staff.
-
-    Args:
-        course_key: Primary key of the course.
-        course_id: The course id as text.
-        using: Database alias.
     """
     connection = connections[using]
     quote = connection.ops.quote_name
@@ -201,7 +189,7 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
     inside, learners = _condition(CourseEnrollment, is_inside, connection)
     if isinstance(course_key, str):
         # Those of a deleted course whose id only looks alike take no seat.
-        exact = TO_THE_LETTER[connection.vendor] % {"expressions": quote("course_id")}
+        exact = EXACT_TEXT[connection.vendor] % {"expressions": quote("course_id")}
         inside, learners = f"{inside} AND {exact} = %s", [*learners, course_key]
     is_staff = {
         "course_id": course_id,

@@ -71,7 +71,7 @@ class Conflict(Exception):  # noqa: N818 - an event, not an error for callers.
     """What a decision was based on has changed; it must be made again."""
 
 
-class Overtaken(Conflict):
+class StateChanged(Conflict):
     """An enrollment has changed since the permission to change it was checked."""
 
 
@@ -97,12 +97,7 @@ def non_atomic(view: ViewT) -> ViewT:
 
 
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """
-    Return whether a transaction is open, by ``atomic()`` or with autocommit off.
-
-    Args:
-        connection: A connection, which is not opened to find out.
-    """
+    """Return whether a transaction is open, by ``atomic()`` or with autocommit off."""
     if connection.in_atomic_block:
         return True
     return connection.connection is not None and not connection.get_autocommit()
@@ -144,7 +139,6 @@ def write_transaction(using: str, *, reads_first: bool = True) -> Iterator[None]
     another process has written, so the write lock is taken first.
 
     Args:
-        using: Database alias.
         reads_first: Whether anything is read in it before the first write.
     """
     lazy = _lazy.get()
@@ -183,10 +177,6 @@ def lazy_transaction(using: str) -> Iterator[None]:
 
     What is decided before the write, by filters and backends that may take their time,
     is decided outside of it; see Note [Decide first, write once].
-
-    Args:
-        using: Database alias. Nothing in the block may open a transaction of its own
-            around one :func:`write_transaction` and not around the others.
     """
     is_within = _is_retried_with_attempt(using)
     with ExitStack() as stack:
@@ -273,7 +263,6 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
 
     Args:
         enrollment: The saved row.
-        using: Database alias, within :func:`write_transaction`.
 
     Raises:
         Conflict: The row has been deleted.
@@ -285,12 +274,12 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
 
 #: Username, course id and state of the enrollment that a permission was checked for,
 #: where the state is mode and activation, or ``None`` without an enrollment.
-_judged: ContextVar[tuple[str | None, str | None, Any] | None] = ContextVar(
+_expected: ContextVar[tuple[str | None, str | None, Any] | None] = ContextVar(
     "enrollments_judged", default=None
 )
 
 
-def judged_by(
+def expected_state(
     username: object, course_id: object, enrollment: Mapping[str, Any] | None
 ) -> AbstractContextManager[object]:
     """
@@ -298,20 +287,19 @@ def judged_by(
 
     Args:
         username: The learner's username.
-        course_id: The course id.
         enrollment: The enrollment dictionary that was read, or ``None``.
     """
     state = enrollment and (enrollment["mode"], enrollment["is_active"])
     judged = (find_username(username), find_course_id(course_id), state)
-    return assigned(_judged, judged)
+    return assigned(_expected, judged)
 
 
-def unjudged() -> AbstractContextManager[object]:
-    """Leave :func:`judged_by`, for code of hosts that may change enrollments."""
-    return assigned(_judged, None)
+def no_expected_state() -> AbstractContextManager[object]:
+    """Leave :func:`expected_state`, for code of hosts that may change enrollments."""
+    return assigned(_expected, None)
 
 
-def prove_judgement(
+def check_expected_state(
     user: Any, course_id: str, enrollment: CourseEnrollment | None
 ) -> None:
     """
@@ -320,22 +308,20 @@ def prove_judgement(
     The write itself proves that it does not change any more until then.
 
     Args:
-        user: The learner.
-        course_id: The course id.
         enrollment: The row as read, or ``None``.
 
     Raises:
-        Overtaken: Its mode or activation differs.
+        StateChanged: Its mode or activation differs.
     """
-    judged = _judged.get()
+    judged = _expected.get()
     # A host may have stored a name that is not normalized.
     if judged and judged[:2] == (find_username(user.get_username()), course_id):
         state = enrollment and (enrollment.mode, enrollment.is_active)
         if state != judged[2]:
-            raise Overtaken
+            raise StateChanged
 
 
-def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
+def retry_on_conflict(attempt: Callable[[bool], T], *, using: str) -> T:
     """
     Call ``attempt`` until it meets no conflict.
 
@@ -345,7 +331,6 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             to see beyond the snapshot of that transaction. The second attempt does not
             lock yet: MariaDB leaves a share of a row's lock to all transactions that
             tried to insert it twice, and each would wait for the others.
-        using: Database alias it writes to.
 
     Returns:
         What ``attempt`` returned.
@@ -367,7 +352,7 @@ def until_settled(attempt: Callable[[bool], T], *, using: str) -> T:
             with assigned(_retries, retries), one_call(using=using):
                 return attempt(number > 1 and not is_ours)
         except Conflict as error:
-            if isinstance(error, Overtaken) and _judged.get():
+            if isinstance(error, StateChanged) and _expected.get():
                 # The attempt around this one checks the permission again.
                 raise
             conflict = error

@@ -15,7 +15,7 @@ from django_enrollments.conf import conf
 from django_enrollments.course_model import course_id_is_text, get_course_adapter
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.delegates import model_methods
-from django_enrollments.models.fields import LowercaseCharField, ToTheLetter
+from django_enrollments.models.fields import ExactText, LowercaseCharField
 from django_enrollments.text import MAX_TEXT, org_of
 
 
@@ -105,7 +105,7 @@ class CourseModeQuerySet(models.QuerySet["CourseMode"]):
         modes = self.filter(**{path: text})
         if course_id_is_text():
             # A collation may also match similar ids.
-            modes = modes.alias(enrollments_course_id=ToTheLetter(F(path))).filter(
+            modes = modes.alias(enrollments_course_id=ExactText(F(path))).filter(
                 enrollments_course_id=text
             )
         return modes.order_by("pk")

@@ -41,7 +41,7 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # Not generic
 
 
 #: A text that is compared to the letter, by vendor of the database.
-TO_THE_LETTER = {
+EXACT_TEXT = {
     "sqlite": "%(expressions)s COLLATE BINARY",
     "postgresql": '%(expressions)s COLLATE "C"',
     # Bytes have no collation.
@@ -49,7 +49,7 @@ TO_THE_LETTER = {
 }
 
 
-class ToTheLetter(Func):
+class ExactText(Func):
     """
     Text of a host's column, compared exactly on every database.
 
@@ -62,7 +62,7 @@ class ToTheLetter(Func):
         self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
     ) -> Any:
         """Return the text with the binary collation of the database."""
-        template = TO_THE_LETTER[connection.vendor]
+        template = EXACT_TEXT[connection.vendor]
         return super().as_sql(compiler, connection, template=template, **context)
 
 
@@ -74,7 +74,7 @@ def to_the_letter(path: str, text: str) -> Exact[str]:
         path: The path of the column.
         text: The text.
     """
-    return Exact(ToTheLetter(F(path)), text)
+    return Exact(ExactText(F(path)), text)
 
 
 class _Searchable(Func):

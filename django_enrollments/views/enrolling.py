@@ -10,13 +10,13 @@ from django_enrollments import api
 from django_enrollments.conf import conf
 from django_enrollments.context import one_call
 from django_enrollments.core.attributes import clean_attributes, missing_attributes
-from django_enrollments.core.course_info import get_offer
+from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import SideEffects
 from django_enrollments.core.transactions import (
-    judged_by,
-    unjudged,
-    until_settled,
+    expected_state,
+    no_expected_state,
+    retry_on_conflict,
     write_alias,
     write_transaction,
     writing_call,
@@ -155,17 +155,17 @@ def enroll_or_change(wanted: EnrollmentRequest) -> Enrollment:
     def attempt(_lock: bool) -> Enrollment:
         with one_call():
             existing = None
-            if can_change or effects.is_stored or effects.tells_enterprise:
+            if can_change or effects.is_stored or effects.has_enterprise_data:
                 existing = api.get_enrollment(wanted.username, wanted.course_id)
             if not can_change:
                 return _enroll(wanted, existing)
-            with judged_by(wanted.username, wanted.course_id, existing):
+            with expected_state(wanted.username, wanted.course_id, existing):
                 # Enrolling raises why an enrollment in a deleted course stays.
                 if existing is None or existing["course_details"] is None:
                     return _enroll(wanted, existing)
                 return _change(wanted, existing)
 
-    return until_settled(attempt, using=write_alias())
+    return retry_on_conflict(attempt, using=write_alias())
 
 
 def _change(wanted: EnrollmentRequest, existing: Enrollment) -> Enrollment:
@@ -186,9 +186,9 @@ def _change(wanted: EnrollmentRequest, existing: Enrollment) -> Enrollment:
     _check_required_attributes(wanted)
     # Expired modes count as offered for programs (V1-ENR-18).
     include_expired = requester.has_api_key
-    if wanted.effects.tells_enterprise and not leaves:
+    if wanted.effects.has_enterprise_data and not leaves:
         _validate_mode(wanted, include_expired)
-        _tell_enterprise(wanted)
+        _record_enterprise(wanted)
     return _with_effects(
         partial(
             api.update_enrollment,
@@ -223,12 +223,12 @@ def _enroll(wanted: EnrollmentRequest, existing: Enrollment | None) -> Enrollmen
             "User does not have permission to create enrollment with mode "
             f"[{wanted.mode}]."
         )
-    if wanted.effects.tells_enterprise and not keeps:
+    if wanted.effects.has_enterprise_data and not keeps:
         if attributes is not None:
             clean_attributes(attributes)
         _validate_mode(wanted, wanted.force_enrollment)
         if _is_possible(wanted):
-            _tell_enterprise(wanted)
+            _record_enterprise(wanted)
     try:
         return _with_effects(
             partial(
@@ -269,10 +269,10 @@ def _validate_mode(wanted: EnrollmentRequest, include_expired: bool) -> None:
         )
 
 
-def _tell_enterprise(wanted: EnrollmentRequest) -> None:
+def _record_enterprise(wanted: EnrollmentRequest) -> None:
     with one_call() as call:
-        offer = get_offer(wanted.course_id, call)
-        wanted.effects.tell_enterprise(get_user(wanted.username), offer)
+        info = get_course_info(wanted.course_id, call)
+        wanted.effects.record_enterprise(get_user(wanted.username), info)
 
 
 def _with_effects(
@@ -295,10 +295,10 @@ def _with_effects(
             with (
                 writing_call() as (call, using),
                 write_transaction(using),
-                unjudged(),
+                no_expected_state(),
             ):
-                offer = get_offer(wanted.course_id, call, using)
-                effects.store(get_user(wanted.username, using), offer)
+                info = get_course_info(wanted.course_id, call, using)
+                effects.store(get_user(wanted.username, using), info)
         return enrollment
 
     return api.write_as_a_whole(write_all)

@@ -133,7 +133,6 @@ def error_response(
     Return the status and the body of the response to a domain error.
 
     Args:
-        error: The error.
         operation: The operation that raised it.
         values: ``username``, ``course_id``, ``mode`` and ``cohort`` of the request, as
             far as the operation has them.

@@ -23,7 +23,7 @@ from django_enrollments.core.transactions import (
     _retries,
     lazy_transaction,
     lock_enrollment,
-    until_settled,
+    retry_on_conflict,
     write_alias,
     write_transaction,
 )
@@ -103,7 +103,7 @@ class TestUntilSettled:
     def test_repeats_until_there_is_no_conflict(self):
         attempts = [refusing(times) for times in (0, 1, ATTEMPTS - 1)]
 
-        answers = [until_settled(attempt, using=USING) for attempt in attempts]
+        answers = [retry_on_conflict(attempt, using=USING) for attempt in attempts]
 
         assert answers == ["done"] * 3
         assert [attempt.locks for attempt in attempts] == [
@@ -117,7 +117,7 @@ class TestUntilSettled:
         attempt = refusing(ATTEMPTS)
 
         with pytest.raises(CourseEnrollmentError, match="Too many changes") as failure:
-            until_settled(attempt, using=USING)
+            retry_on_conflict(attempt, using=USING)
 
         assert failure.value.code == "enrollment_error"
         assert isinstance(failure.value.__cause__, Conflict)
@@ -127,7 +127,7 @@ class TestUntilSettled:
     def test_locks_from_the_third_attempt_on_in_a_callers_transaction(self):
         attempt = refusing(4)
 
-        until_settled(attempt, using=USING)
+        retry_on_conflict(attempt, using=USING)
 
         assert attempt.locks == [False, False, True, True, True]
 
@@ -143,7 +143,7 @@ class TestUntilSettled:
         attempt = refusing(1, error=error)
 
         with pytest.raises(type(error), match=str(error)):
-            until_settled(attempt, using=USING)
+            retry_on_conflict(attempt, using=USING)
 
         assert len(attempt.locks) == 1
 
@@ -156,7 +156,7 @@ class TestUntilSettled:
             if len(repeated) < 3:
                 raise Conflict
 
-        until_settled(attempt, using=USING)
+        retry_on_conflict(attempt, using=USING)
 
         assert repeated == [False, True, True]
         assert not _retries.get()
@@ -169,9 +169,9 @@ class TestUntilSettled:
         def whole(_lock):
             log.append(len(part.locks))
             with write_transaction(USING):
-                return until_settled(part, using=USING)
+                return retry_on_conflict(part, using=USING)
 
-        answer = until_settled(whole, using=USING)
+        answer = retry_on_conflict(whole, using=USING)
 
         assert answer == "done"
         assert log == [0, 1, 2]
@@ -182,13 +182,13 @@ class TestUntilSettled:
 
         def do_later():
             with transaction.atomic():
-                until_settled(later, using=USING)
+                retry_on_conflict(later, using=USING)
 
         def attempt(_lock):
             with write_transaction(USING):
                 transaction.on_commit(do_later)
 
-        until_settled(attempt, using=USING)
+        retry_on_conflict(attempt, using=USING)
 
         assert len(later.locks) == 4
 
@@ -201,7 +201,7 @@ class TestUntilSettled:
             move(row, "honor")
 
             with pytest.raises(OperationalError):
-                until_settled(attempt, using=USING)
+                retry_on_conflict(attempt, using=USING)
 
             transaction.commit()
         finally:
@@ -216,10 +216,10 @@ class TestUntilSettled:
 
         with ThreadPoolExecutor(2) as pool:
             one = in_another_thread(
-                pool, partial(until_settled, crossed(first, second), using=USING)
+                pool, partial(retry_on_conflict, crossed(first, second), using=USING)
             )
             other = in_another_thread(
-                pool, partial(until_settled, crossed(second, first), using=USING)
+                pool, partial(retry_on_conflict, crossed(second, first), using=USING)
             )
             one.result()
             other.result()
@@ -234,7 +234,7 @@ class TestUntilSettled:
         def within(attempt):
             try:
                 with transaction.atomic():
-                    until_settled(attempt, using=USING)
+                    retry_on_conflict(attempt, using=USING)
             except OperationalError:
                 return "ended"
             return "fine"
@@ -273,7 +273,7 @@ class TestUntilSettled:
             held.wait(30)
             with connection.cursor() as cursor:
                 cursor.execute("SET innodb_lock_wait_timeout = 1")
-            until_settled(attempt, using=USING)
+            retry_on_conflict(attempt, using=USING)
             holder.result()
         connection.close()
 
@@ -298,7 +298,7 @@ class TestUntilSettled:
 
         with connection.cursor() as cursor:
             cursor.execute("SET default_transaction_isolation = 'repeatable read'")
-        until_settled(attempt, using=USING)
+        retry_on_conflict(attempt, using=USING)
         connection.close()
 
         assert levels == ["repeatable read", "read committed"]
@@ -384,7 +384,7 @@ class TestWriteTransaction:
                     raise Conflict
 
         with CaptureQueriesContext(connection) as captured:
-            until_settled(attempt, using=USING)
+            retry_on_conflict(attempt, using=USING)
 
         assert not [one for one in captured.captured_queries if "LEVEL" in one["sql"]]
 
@@ -454,9 +454,9 @@ class TestLazyTransaction:
             with lazy_transaction(USING):
                 with write_transaction(USING):
                     move(row, f"mode{len(part.locks)}")
-                until_settled(part, using=USING)
+                retry_on_conflict(part, using=USING)
 
-        until_settled(attempt, using=USING)
+        retry_on_conflict(attempt, using=USING)
 
         assert part.locks == [False] * 3
         assert CourseEnrollment.objects.get().mode == "mode2"
