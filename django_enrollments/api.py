@@ -284,7 +284,7 @@ def _mode_to_enroll_in(
 
     Raises:
         CourseModeNotFoundError: The course does not offer it, and the learner is not
-            in already; for who is, no mode at all is as good as any (B-14).
+            in already. An active learner keeps the mode (B-14).
     """
     data = _data_api()
     if mode is not None:
@@ -359,8 +359,8 @@ def update_enrollment(
     """
     data = _data_api()
     # Only what may be a course id is fit for a log line.
-    told = find_course_id(course_id)
-    logger.info("Starting an enrollment update in course %s.", told)
+    safe_id = find_course_id(course_id)
+    logger.info("Starting an enrollment update in course %s.", safe_id)
     if enrollment_attributes is not None:
         clean_attributes(enrollment_attributes)
     with one_call():
@@ -381,7 +381,7 @@ def update_enrollment(
             raise EnrollmentNotFoundError(
                 f"Course Enrollment not found for user {username} in course {course_id}"
             )
-    logger.info("Finished an enrollment update in course %s.", told)
+    logger.info("Finished an enrollment update in course %s.", safe_id)
     return enrollment
 
 

@@ -188,7 +188,7 @@ def _process_batch(
         for row in rows:
             row.set_result("error", error)
         return
-    strangers = _find_users(rows, terms.action, using)
+    uninvited = _find_users(rows, terms.action, using)
     shared = Terms(
         terms.origin,
         call.at,
@@ -200,7 +200,7 @@ def _process_batch(
     )
     if terms.action == "enroll":
         _enroll(rows, info, terms.mode, shared)
-        _invite_all(strangers, info, terms.mode, shared)
+        _invite_all(uninvited, info, terms.mode, shared)
     else:
         _unenroll(rows, info, shared)
         _withdraw_all(rows, info, using)
@@ -223,14 +223,14 @@ def _find_users(rows: Sequence[Row], action: str, using: str) -> list[Row]:
             email: [user for user in users if not is_inactive(user)]
             for email, users in by_email.items()
         }
-    strangers = []
+    uninvited = []
     for row in rows:
         if row.kind == "email":
             try:
                 row.user = choose_user(row.identifier, by_email)
             except CourseEnrollmentError as error:
                 if error.code == UserNotFoundError.code:
-                    strangers.append(row)
+                    uninvited.append(row)
                 else:
                     row.set_result("error", error)
             continue
@@ -239,7 +239,7 @@ def _find_users(rows: Sequence[Row], action: str, using: str) -> list[Row]:
         if row.user is None:
             text = f"Not user with username '{row.identifier}' found."
             row.set_result("error", UserNotFoundError(text))
-    return strangers
+    return uninvited
 
 
 def _is_hashable(identifier: object) -> bool:

@@ -4,11 +4,11 @@ Caches course details for a short time, so that a popular page costs no query (C
 A cache that is broken never fails a call (B-17), a course or mode that is saved shows
 at once, and no entry outlives the expiration of a mode it lists (B-18).
 
-Note [Versions]: an entry counts only while the version stands that stood before its
+Note [Versions]: an entry is valid only while the version is the one from before its
 details were read. Saving or deleting a course or mode deletes the version, and the next
 reading sets a new one. So details that were read before a save are ignored even if they
 are stored after it. One version serves all courses: it needs no entry per course, and
-no query for the id of the course that a mode belongs to or that a course had before.
+no query for the course of a mode or the previous id of a course.
 
 Note [Transactions]: the cache is not used within a transaction. What is read there may
 be rolled back, or older than a version; and what was stored by others lacks what the
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How long a cache that goes on failing is not logged again, per process.
+#: The interval between log records of a failing cache, per process.
 SILENT_SECONDS = 60
 
 #: When each kind of failure was logged last, by the monotonic clock.

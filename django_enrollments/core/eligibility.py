@@ -69,7 +69,7 @@ class Refusal:
 
 def refuse_enrolled(enrollment: CourseEnrollment, course_id: str) -> Refusal:
     """
-    Refuse a learner who is in the course already.
+    Return the refusal of a learner who has an active enrollment.
 
     Args:
         enrollment: The active row.
@@ -125,7 +125,7 @@ def refuse_access(
     decision: Decision, info: CourseInfo, *, at: datetime
 ) -> list[Refusal]:
     """
-    Turn what the permission backends said into reasons (ACC-05…07, ACC-14).
+    Return the reasons of a decision of the permission backends (ACC-05…07, ACC-14).
 
     Args:
         decision: Their answer about the learner and this course.
@@ -167,11 +167,11 @@ def explain(
     user: Any, info: CourseInfo, *, mode: str | None, call: Call, source: str
 ) -> ExplanationDict:
     """
-    Run every rule that enrolling runs, and tell all that refuse.
+    Return the result of every rule of enrolling, with all refusals.
 
     Args:
         mode: Mode slug asked for; ``None`` for the default (MODE-06).
-        source: What filters are told.
+        source: The ``source`` that filters receive.
 
     Returns:
         ``{"allowed", "reasons", "seats", "mode"}`` as the contract describes it.
@@ -247,8 +247,8 @@ def _explain_active(
     mode: str | None,
     call: Call,
 ) -> ExplanationDict:
-    """Explain a learner who is in the course."""
-    # Nothing else refuses who is in already (B-14), but a mode asked for by name.
+    """Explain the refusal of an active learner."""
+    # Only the requested mode is checked (B-14).
     refused_mode = None if mode is None else refuse_mode(mode, info, at=call.at)
     refusals = [refused_mode] if refused_mode else []
     refusals.append(refuse_enrolled(row, info.course_id))
@@ -267,7 +267,7 @@ def _explain(
     call: Call,
     source: str,
 ) -> ExplanationDict:
-    """Explain a learner who is not in the course."""
+    """Explain the rules for a learner without an active enrollment."""
     wanted = info.default_slug(at=call.at) if mode is None else mode
     refused_mode = refuse_mode(wanted, info, at=call.at)
     refusals = [refused_mode] if refused_mode else []

@@ -159,7 +159,7 @@ def redeem_for_user(user: Any) -> None:
     Takes one query where none waits.
 
     Args:
-        user: The account as it was saved; it is read anew where an invitation waits.
+        user: The account as it was saved; it is read again if an invitation waits.
 
     Raises:
         OperationalError: As :func:`redeem` raises it.
@@ -199,7 +199,7 @@ def redeem_for_addresses(addresses: Collection[str], course_id: str) -> None:
 
 def after_commit(act: Callable[[], object], *, using: str) -> None:
     """
-    Call a function once what was written is there for everybody.
+    Call a function after the commit.
 
     At once outside ``atomic()``: with autocommit off, Django accepts no function there.
     """
@@ -214,7 +214,7 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     Enroll an account by an invitation, in its mode, for its actor and reason.
 
     By the learner's rules. An enrollment that exists is not changed.
-    Whatever goes wrong is undone and logged, and the invitation goes on waiting: it
+    Every failure is rolled back and logged, and the invitation stays unused: it
     must not cost a host the account that is being saved.
 
     Args:

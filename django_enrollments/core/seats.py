@@ -61,7 +61,7 @@ class Seats:
 
 
 def read_seats(info: CourseInfo, *, using: str | None = None) -> Seats:
-    """Count the seats as things stand now, without a lock."""
+    """Return the seats of a course, counted without a lock."""
     holders = CourseEnrollment.objects.using(using or read_alias())
     taken = holders.holding_seats(info.key, info.course_id).count()
     return Seats(info.facts.max_student_enrollments_allowed, taken)
@@ -71,7 +71,7 @@ def read_seats_of_many(
     infos: Sequence[CourseInfo], user: Any
 ) -> dict[Any, tuple[Seats, bool]]:
     """
-    Count the seats of several courses as things stand now, without a lock.
+    Return the seats of several courses, counted without a lock.
 
     Takes three queries however many courses there are, two where none has staff.
 

@@ -236,7 +236,7 @@ def search_enrollments(
         # Databases find the rows of keys sooner than those of names.
         enrollments = enrollments.filter(user__in=find_user_keys(usernames))
     if emails is not None:
-        # A database alone does not tell which addresses are the same.
+        # Databases differ in which addresses are equal.
         users_found = find_users_by_email(emails, enrollments.db)
         keys = [user.pk for some in users_found.values() for user in some]
         enrollments = enrollments.filter(user__in=keys)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class EnrollmentCourseDetailView(EnrollmentAPIView):
-    """A course with its modes; open to everybody (V1-CRS)."""
+    """A course with its modes, for everyone (V1-CRS)."""
 
     authentication_classes = []
     permission_classes = []

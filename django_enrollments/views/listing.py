@@ -29,7 +29,7 @@ _FILTERS = CourseEnrollmentsApiListForm.base_fields.keys()
 
 class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollment]):
     """
-    Lists everybody's enrollments, active or not, newest first (V1-ADM).
+    Lists the enrollments of all learners, active or not, newest first (V1-ADM).
 
     The key of all its errors is ``developer_message`` (V1-ERR-04).
     """
