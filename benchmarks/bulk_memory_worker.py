@@ -30,7 +30,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from django_enrollments import api
-from django_enrollments.core.sql import insert_columns
+from django_enrollments.core.sql import insert_rows
 from django_enrollments.models import (
     Course,
     CourseEnrollment,
@@ -81,7 +81,7 @@ def prepare(count: int) -> None:
         columns = {name: [value] * len(chunk) for name, value in shared.items()}
         columns["username"] = chunk
         columns["email"] = [f"{name}@example.org" for name in chunk]
-        insert_columns(users.model, columns, using=users.db)
+        insert_rows(users.model, columns, using=users.db)
 
 
 def _begin() -> None:

@@ -269,7 +269,7 @@ def _with_attributes(
             _data_api().add_or_update_enrollment_attr(username, course_id, attributes)
         return enrollment
 
-    return write_as_a_whole(write_both)
+    return write_atomically(write_both)
 
 
 def _mode_to_enroll_in(
@@ -300,7 +300,7 @@ def _mode_to_enroll_in(
     return chosen
 
 
-def write_as_a_whole(write: Callable[[], T]) -> T:
+def write_atomically(write: Callable[[], T]) -> T:
     """
     Call a function in one transaction, which its first write begins.
 
@@ -737,5 +737,5 @@ def rename_course_id(old: object, new: object) -> RenamedDict:
         return {"roles": 0, "invitations": 0}
     with writing_call() as (_, using):
         moved = renaming.rename_course_id(old_id, new_id, using=using)
-    after_commit(course_details_cache.drop_details, using=using)
+    after_commit(course_details_cache.invalidate_details, using=using)
     return moved

@@ -87,7 +87,7 @@ def connect_receivers() -> None:
     for model in sources:
         for signal in (post_save, post_delete):
             signal.connect(
-                receivers.forget_details,
+                receivers.invalidate_course_details,
                 sender=model,
                 dispatch_uid="django_enrollments.forget_details",
             )

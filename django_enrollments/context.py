@@ -158,7 +158,7 @@ def one_call(at: datetime | None = None, *, using: str | None = None) -> Iterato
         yield call
 
 
-def forget_readings() -> None:
+def clear_readings() -> None:
     """Clear the cached reads of the current call."""
     call = _call.get()
     if call is not None:
@@ -182,7 +182,7 @@ def remember(key: Any, read: Callable[[], T]) -> T:
     return found
 
 
-def between_calls() -> AbstractContextManager[object]:
+def outside_call() -> AbstractContextManager[object]:
     """
     Leave the current call inside a block, for code that begins its own calls.
 

@@ -115,7 +115,7 @@ def get_backends() -> Sequence[PermissionBackend]:
         return [_DenyingBackend()]
 
 
-def account_of(user: Any) -> Any:
+def user_or_anonymous(user: Any) -> Any:
     """
     Return ``user`` if it is an instance of the user model, else an anonymous user.
 
@@ -146,7 +146,7 @@ def has_perm(user: Any, perm: str, course: Any = None) -> bool:
 
 def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision]:
     """Return the decision about each of several users, in order."""
-    users = [account_of(user) for user in users]
+    users = [user_or_anonymous(user) for user in users]
     if course is not None:
         course = find_course(course)
         if course is None:
@@ -156,7 +156,7 @@ def decide(users: Iterable[Any], perm: str, course: Any = None) -> list[Decision
 
 def decide_on(user: Any, perm: str, courses: Iterable[Any]) -> list[Decision]:
     """Return the decision about a user and each of several courses, in order."""
-    user = account_of(user)
+    user = user_or_anonymous(user)
     found = find_courses(courses)
     cases = [(user, course) for course in found if course is not None]
     decisions = iter(_decide(cases, perm, method="grants_on"))
@@ -171,7 +171,7 @@ def granted_course_ids(user: Any, perm: str) -> set[str] | None:
         Course ids, of courses that need not exist; ``None`` if a backend cannot list
         them, so that :func:`decide_on` must be called instead.
     """
-    user = account_of(user)
+    user = user_or_anonymous(user)
     granted: set[str] = set()
     for backend in get_backends():
         granted_ids = _answer_for_many(backend, "granted_ids")

@@ -22,11 +22,11 @@ from django_enrollments.permissions import (
     DEACTIVATE_ENROLLMENT,
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
-    account_of,
     decide_on,
     granted_course_ids,
     has_perm,
     is_global_staff,
+    user_or_anonymous,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Requester:
     """
 
     def __init__(self, user: Any, *, has_api_key: bool = False) -> None:
-        self.user = account_of(user)
+        self.user = user_or_anonymous(user)
         self.has_api_key = has_api_key
 
     @property
@@ -108,7 +108,7 @@ class Requester:
         return self.has_api_key or self.can_force
 
     @cached_property
-    def can_unenroll_others(self) -> bool:
+    def can_deactivate_others(self) -> bool:
         """Whether the requester may deactivate the enrollments of every learner."""
         return self.has_api_key or has_perm(self.user, DEACTIVATE_ENROLLMENT)
 
@@ -134,7 +134,7 @@ class Requester:
             is_active: The requested activation; deactivating has its own permission.
         """
         return self.can_enroll_others or (
-            is_active is False and self.can_unenroll_others
+            is_active is False and self.can_deactivate_others
         )
 
     def can_choose_mode(self, mode: object) -> bool:
@@ -177,7 +177,7 @@ def throttle_scope(user: Any) -> str:
     Args:
         user: The user of a request, or an anonymous user.
     """
-    user = account_of(user)
+    user = user_or_anonymous(user)
     is_staff = is_global_staff(user) or getattr(user, "is_superuser", False)
     return "staff" if is_staff else "user"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 
-from django_enrollments.core.course_details_cache import drop_details
+from django_enrollments.core.course_details_cache import invalidate_details
 from django_enrollments.core.invitations import after_commit, redeem_for_user
 from django_enrollments.users import email_field
 
@@ -51,11 +51,11 @@ def enroll_invited(
         transaction.on_commit(redeem_again, using=using, robust=True)
 
 
-def forget_details(using: str, **kwargs: Any) -> None:
+def invalidate_course_details(using: str, **kwargs: Any) -> None:
     """
     Drop the cached details after a course or mode was saved or deleted (B-18).
 
     That happens after the commit, because other processes cache the old values until
     then. With autocommit off, it happens at once.
     """
-    after_commit(drop_details, using=using)
+    after_commit(invalidate_details, using=using)

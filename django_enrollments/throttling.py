@@ -29,8 +29,8 @@ from django.core.files import locks
 from rest_framework.throttling import UserRateThrottle
 
 from django_enrollments.conf import conf
-from django_enrollments.core.course_details_cache import sparing_transaction
-from django_enrollments.permissions import account_of
+from django_enrollments.core.course_details_cache import savepoint_for_cache
+from django_enrollments.permissions import user_or_anonymous
 from django_enrollments.policies import has_valid_api_key, throttle_scope
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class EnrollmentUserThrottle(UserRateThrottle):
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         """Return the key of the requester's counter (V1-THR-05, V1-THR-06)."""
-        user = account_of(request.user)
+        user = user_or_anonymous(request.user)
         if user.is_authenticated:
             # Two databases may each have a user with this key.
             ident = f"user {user.pk} of {user._state.db}"
@@ -97,7 +97,7 @@ class EnrollmentUserThrottle(UserRateThrottle):
         self.limit, self.duration = limit, seconds
         self.key = self.get_cache_key(request, view)
         try:
-            with sparing_transaction(self.cache), _in_file_order(self.cache, self.key):
+            with savepoint_for_cache(self.cache), _in_file_order(self.cache, self.key):
                 return self._count()
         except Exception:
             logger.exception("Requests cannot be counted; the cache fails.")

@@ -10,15 +10,15 @@ from django.db.models import Q, Value
 from django.db.models.functions import Lower
 
 from django_enrollments.context import read_alias
-from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
-from django_enrollments.identifiers import find_user_key, find_username
-from django_enrollments.text import (
+from django_enrollments.emails import (
     clean_address,
     fold_email,
-    is_storable,
     normalize_email,
     spellings_of_email,
 )
+from django_enrollments.errors import CourseEnrollmentError, UserNotFoundError
+from django_enrollments.identifiers import find_user_key, find_username
+from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,11 +11,11 @@ from django_enrollments import api, context
 from django_enrollments.context import (
     Origin,
     attributed,
-    between_calls,
     current_origin,
     moment,
     one_call,
     origin_of,
+    outside_call,
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent
@@ -62,7 +62,7 @@ class TestOneCall:
 
     def test_is_none_between_calls(self):
         with one_call(NOON):
-            with between_calls():
+            with outside_call():
                 assert moment() != NOON
             assert moment() == NOON
 

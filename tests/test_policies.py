@@ -142,7 +142,7 @@ class CountingBackend:
 QUESTIONS_OF_VIEWS = (
     "can_view_others",
     "can_enroll_others",
-    "can_unenroll_others",
+    "can_deactivate_others",
     "can_force",
     "can_retire_users",
 )
@@ -170,7 +170,7 @@ class TestRequester:
         ("name", "allowed"),
         [
             ("creator", {"can_enroll_others", "can_force"}),
-            ("deactivator", {"can_unenroll_others"}),
+            ("deactivator", {"can_deactivate_others"}),
             ("retirer", {"can_retire_users"}),
             ("viewer", {"can_view_others"}),
         ],

@@ -25,8 +25,8 @@ from django_enrollments.permissions import (
     ENROLL_IN_COURSE,
     RETIRE_USER,
     VIEW_ENROLLMENT_DATA,
-    account_of,
     is_global_staff,
+    user_or_anonymous,
 )
 from django_enrollments.users import email_of
 
@@ -57,7 +57,8 @@ class CourseRoleBackend:
 
     def grants(self, users: Iterable[Any], perm: str, course: Any = None) -> set[Any]:
         """Return the primary keys of the users to whom the rules grant ``perm``."""
-        known = [user for user in map(account_of, users) if user.is_authenticated]
+        given = map(user_or_anonymous, users)
+        known = [user for user in given if user.is_authenticated]
         if course is not None:
             course = find_course(course)
             if course is None:
@@ -76,7 +77,7 @@ class CourseRoleBackend:
 
     def grants_on(self, user: Any, perm: str, courses: Iterable[Any]) -> set[Any]:
         """Return the primary keys of the courses on which the rules grant ``perm``."""
-        user = account_of(user)
+        user = user_or_anonymous(user)
         known = [course for course in find_courses(courses) if course is not None]
         if perm == ENROLL_IN_COURSE and user.is_authenticated:
             return {key for _, key in _may_enroll([user], known)}
@@ -94,7 +95,7 @@ class CourseRoleBackend:
             Course ids; ``None`` for global staff, and for permissions that do not come
             from roles on courses.
         """
-        user = account_of(user)
+        user = user_or_anonymous(user)
         if perm != VIEW_ENROLLMENT_DATA or is_global_staff(user):
             return None
         return {course_id for _, course_id in _teams(_active([user]))}

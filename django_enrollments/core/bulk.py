@@ -13,16 +13,17 @@ from django_enrollments.core.changes import Terms
 from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.eligibility import refuse_mode
 from django_enrollments.core.isolation import isolate_failures, retry_while_unavailable
-from django_enrollments.core.sql import insert_columns
+from django_enrollments.core.sql import insert_rows
 from django_enrollments.core.transactions import write_alias, writing_call
 from django_enrollments.datetimes import for_database
+from django_enrollments.emails import normalize_email
 from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseNotFoundError,
     UserNotFoundError,
 )
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from django_enrollments.text import is_storable, normalize_email
+from django_enrollments.text import is_storable
 from django_enrollments.users import (
     choose_user,
     find_users_by_email,
@@ -351,7 +352,7 @@ def _invite(
     }
     if new:
         columns = {"course_id": course_id, "created": for_database(terms.at), **granted}
-        insert_columns(
+        insert_rows(
             CourseEnrollmentAllowed,
             {"email": new} | {name: [one] * len(new) for name, one in columns.items()},
             using=using,

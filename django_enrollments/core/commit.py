@@ -12,7 +12,7 @@ from django.db.models import Case, Value, When
 from django_enrollments.conf import conf
 from django_enrollments.core.attributes import replace_attributes
 from django_enrollments.core.changes import pending
-from django_enrollments.core.eligibility import refuse_without_seat
+from django_enrollments.core.eligibility import refuse_full_course
 from django_enrollments.core.history import record
 from django_enrollments.core.seats import (
     capacity_exempt_users,
@@ -20,7 +20,7 @@ from django_enrollments.core.seats import (
     has_new_limit,
     lock_seats,
 )
-from django_enrollments.core.sql import insert_columns, update_rows
+from django_enrollments.core.sql import insert_rows, update_rows
 from django_enrollments.core.transactions import Conflict, write_transaction
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import UserNotFoundError
@@ -120,7 +120,7 @@ def _refuse_without_seat(
         # They have been enrolled since they were read (B-14).
         raise Conflict
     for change in losing:
-        change.refusal = refuse_without_seat(info)
+        change.refusal = refuse_full_course(info)
 
 
 def _write_rows(changes: Sequence[Change], terms: Terms) -> None:
@@ -159,7 +159,7 @@ def _insert(changes: Sequence[Change], at: Any, using: str) -> None:
         "modified": [at] * len(changes),
     }
     keys: dict[Any, Any] = dict(
-        insert_columns(CourseEnrollment, columns, using=using, returning=("user", "id"))
+        insert_rows(CourseEnrollment, columns, using=using, returning=("user", "id"))
     )
     if len(keys) < len(changes):
         # MySQL does not return what it inserts.

@@ -56,7 +56,7 @@ _VERSION = "django_enrollments:details:version"
 
 
 @contextmanager
-def sparing_transaction(of: Any) -> Iterator[None]:
+def savepoint_for_cache(of: Any) -> Iterator[None]:
     """
     Keep a cache that is a table from ruining the transaction that a request is in.
 
@@ -83,7 +83,7 @@ def _never_failing(done: str) -> Iterator[None]:
     While a cache is down, every view of a popular page would write a traceback.
     """
     try:
-        with sparing_transaction(cache):
+        with savepoint_for_cache(cache):
             yield
     except Exception:
         now = time.monotonic()
@@ -191,7 +191,7 @@ def _lifetime(details: CourseDict, *, include_expired: bool, at: datetime) -> fl
     return seconds
 
 
-def drop_details() -> None:
+def invalidate_details() -> None:
     """Drop the details of all courses; see Note [Versions]."""
     with _never_failing("dropped from"):
         cache.delete(_VERSION)

@@ -157,7 +157,7 @@ def refuse_access(
     return reasons
 
 
-def refuse_without_seat(info: CourseInfo) -> Refusal:
+def refuse_full_course(info: CourseInfo) -> Refusal:
     """Refuse because no seat is left (CAP-02)."""
     text = _("%(course)s is full.") % {"course": info.course_id}
     return Refusal("course_full", CourseEnrollmentFullError(text))
@@ -287,7 +287,7 @@ def _explain(
         refusals.append(refuse_by_veto(veto))
     refusals += refuse_access(decision, info, at=call.at)
     if is_full:
-        refusals.append(refuse_without_seat(info))
+        refusals.append(refuse_full_course(info))
     return _explanation(refusals, seats, wanted)
 
 

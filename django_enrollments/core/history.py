@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from django_enrollments.context import between_calls
-from django_enrollments.core.sql import insert_columns
+from django_enrollments.context import outside_call
+from django_enrollments.core.sql import insert_rows
 from django_enrollments.core.transactions import no_expected_state
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError
@@ -91,7 +91,7 @@ def record(changes: Sequence[Change], terms: Terms) -> None:
     }
     columns["enrollment"] = [row.pk for row, _ in events if row]
     columns["time"] = [for_database(terms.at)] * len(events)
-    insert_columns(EnrollmentEvent, columns, using=terms.using)
+    insert_rows(EnrollmentEvent, columns, using=terms.using)
     send = partial(_send_signals, events, skip_refund=terms.skip_refund)
     transaction.on_commit(send, using=terms.using, robust=True)
 
@@ -102,7 +102,7 @@ def _send_signals(
     for enrollment, event in events:
         extra = {"skip_refund": skip_refund} if event.type == "deactivated" else {}
         # send_robust logs what a receiver raises and goes on with the next one.
-        with between_calls(), no_expected_state():
+        with outside_call(), no_expected_state():
             _SIGNALS[event.type].send_robust(
                 CourseEnrollment, enrollment=enrollment, event=event, **extra
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connections, transaction
 
-from django_enrollments.context import Origin, between_calls
+from django_enrollments.context import Origin, outside_call
 from django_enrollments.core import lifecycle
 from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.transactions import (
@@ -20,10 +20,11 @@ from django_enrollments.core.transactions import (
     writing_call,
 )
 from django_enrollments.datetimes import for_database
+from django_enrollments.emails import normalize_email
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.models.invitations import REDACTED_EMAIL
-from django_enrollments.text import is_storable, normalize_email
+from django_enrollments.text import is_storable
 from django_enrollments.users import email_of, find_users_by_email, is_inactive
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def invite(
     Invite an address to a course, which need not exist yet (V1-CEA-04).
 
     Args:
-        email: An address as :func:`~django_enrollments.text.clean_address` returns it.
+        email: An address as ``emails.clean_address`` returns it.
         auto_enroll: Whether the account with the address is enrolled once it exists.
         at: The moment of the invitation.
         origin: Who invites and why, for the history; ``None`` for a program.
@@ -233,7 +234,7 @@ def redeem(user: Any, invitation: CourseEnrollmentAllowed) -> str | None:
     is_within = not connections[using].get_autocommit()
     try:
         with (
-            between_calls(),
+            outside_call(),
             no_expected_state(),
             transaction.atomic(using) if is_within else nullcontext(),
         ):

@@ -88,7 +88,7 @@ def select_instances(
     return [model.from_db(using, names, row) for row in rows]
 
 
-def insert_columns(
+def insert_rows(
     model: type[Model],
     columns: Mapping[str, Sequence[Any]],
     *,

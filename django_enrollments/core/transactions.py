@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, QuerySet
 
-from django_enrollments.context import Call, assigned, forget_readings, one_call
+from django_enrollments.context import Call, assigned, clear_readings, one_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id, find_username
 from django_enrollments.models import CourseEnrollment
@@ -275,7 +275,7 @@ def lock_enrollment(enrollment: CourseEnrollment, *, using: str) -> None:
 #: Username, course id and state of the enrollment that a permission was checked for,
 #: where the state is mode and activation, or ``None`` without an enrollment.
 _expected: ContextVar[tuple[str | None, str | None, Any] | None] = ContextVar(
-    "enrollments_judged", default=None
+    "enrollments_expected", default=None
 )
 
 
@@ -290,8 +290,8 @@ def expected_state(
         enrollment: The enrollment dictionary that was read, or ``None``.
     """
     state = enrollment and (enrollment["mode"], enrollment["is_active"])
-    judged = (find_username(username), find_course_id(course_id), state)
-    return assigned(_expected, judged)
+    expected = (find_username(username), find_course_id(course_id), state)
+    return assigned(_expected, expected)
 
 
 def no_expected_state() -> AbstractContextManager[object]:
@@ -313,11 +313,11 @@ def check_expected_state(
     Raises:
         StateChanged: Its mode or activation differs.
     """
-    judged = _expected.get()
+    expected = _expected.get()
     # A host may have stored a name that is not normalized.
-    if judged and judged[:2] == (find_username(user.get_username()), course_id):
+    if expected and expected[:2] == (find_username(user.get_username()), course_id):
         state = enrollment and (enrollment.mode, enrollment.is_active)
-        if state != judged[2]:
+        if state != expected[2]:
             raise StateChanged
 
 
@@ -360,7 +360,7 @@ def retry_on_conflict(attempt: Callable[[bool], T], *, using: str) -> T:
             if not (is_ours and _is_conflict(connection, error)):
                 raise
             conflict = error
-        forget_readings()
+        clear_readings()
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
     raise CourseEnrollmentError(

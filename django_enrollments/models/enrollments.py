@@ -20,7 +20,7 @@ from django_enrollments.course_model import (
 )
 from django_enrollments.identifiers import find_course, find_course_id, find_username
 from django_enrollments.models.delegates import EnrollmentMethods
-from django_enrollments.models.fields import ExactCharField, to_the_letter
+from django_enrollments.models.fields import ExactCharField, exact_match
 from django_enrollments.models.roles import CourseAccessRole
 from django_enrollments.text import MAX_TEXT
 
@@ -63,7 +63,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         if not course_key_is_id():
             path = f"course__{get_course_adapter().course_id}"
         # A collation may also find ids that only look alike.
-        exactly = [to_the_letter(path, course_id)] if course_id_is_text() else []
+        exactly = [exact_match(path, course_id)] if course_id_is_text() else []
         return self.filter(*exactly, **{path: course_id})
 
     def of_course_key(self, course_key: Any) -> CourseEnrollmentQuerySet:
@@ -75,7 +75,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         """
         # A collation may also find those of a deleted course whose id only looks alike.
         is_text = isinstance(course_key, str)
-        exactly = [to_the_letter("course_id", course_key)] if is_text else []
+        exactly = [exact_match("course_id", course_key)] if is_text else []
         return self.filter(*exactly, course=course_key)
 
     def of_username(self, username: str) -> CourseEnrollmentQuerySet:

@@ -9,7 +9,7 @@ from django.db.models import F, Func
 from django.db.models.lookups import Exact
 
 from django_enrollments.course_model import find_field
-from django_enrollments.text import normalize_email
+from django_enrollments.emails import normalize_email
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -66,7 +66,7 @@ class ExactText(Func):
         return super().as_sql(compiler, connection, template=template, **context)
 
 
-def to_the_letter(path: str, text: str) -> Exact[str]:
+def exact_match(path: str, text: str) -> Exact[str]:
     """
     Return a condition that a column holds a text, whatever its collation.
 

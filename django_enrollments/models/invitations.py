@@ -11,10 +11,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from model_utils.fields import AutoCreatedField
 
+from django_enrollments.emails import clean_address
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models.delegates import model_methods
 from django_enrollments.models.fields import ExactCharField, LowercaseCharField
-from django_enrollments.text import MAX_TEXT, clean_address
+from django_enrollments.text import MAX_TEXT
 from django_enrollments.users import email_of
 
 #: Replaces the address of an invitation before it is deleted (MDL-26).

@@ -30,14 +30,14 @@ from django_enrollments.authentication import (
 )
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import non_atomic
-from django_enrollments.permissions import account_of
+from django_enrollments.permissions import user_or_anonymous
 from django_enrollments.policies import Requester, has_valid_api_key
 from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.errors import (
-    CarefulJSONParser,
     JSONOnly,
     Refused,
+    StrictJSONParser,
     as_api_exception,
     untranslated,
 )
@@ -88,7 +88,7 @@ class ApiKeyOrAuthenticated(ApiKeyPermissionMixIn, BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Return whether the requester is logged in or has a valid key."""
-        is_known = account_of(request.user).is_authenticated
+        is_known = user_or_anonymous(request.user).is_authenticated
         # Evaluated for users who are logged in too: the use of a key is logged.
         return self.has_api_key_permissions(request) or bool(is_known)
 
@@ -130,7 +130,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
     authentication_classes = ConfiguredClasses(SessionAuthenticationAllowInactiveUser)
     permission_classes = [IsAuthenticated]
     throttle_classes = [EnrollmentUserThrottle]
-    parser_classes = [CarefulJSONParser, FormParser, MultiPartParser]
+    parser_classes = [StrictJSONParser, FormParser, MultiPartParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = JSONOnly
     versioning_class = None
@@ -191,7 +191,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
             AuthenticationFailed: The credentials cannot belong to any user.
         """
         try:
-            request.user = account_of(request.user)
+            request.user = user_or_anonymous(request.user)
         except UnreadablePostError:
             raise
         except UNREADABLE as error:

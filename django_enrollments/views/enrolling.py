@@ -150,7 +150,7 @@ def enroll_or_change(wanted: EnrollmentRequest) -> Enrollment:
     """
     requester, effects = wanted.requester, wanted.effects
     # The permission backends are asked once, not at each attempt.
-    can_change = any((requester.can_enroll_others, requester.can_unenroll_others))
+    can_change = any((requester.can_enroll_others, requester.can_deactivate_others))
 
     def attempt(_lock: bool) -> Enrollment:
         with one_call():
@@ -178,7 +178,7 @@ def _change(wanted: EnrollmentRequest, existing: Enrollment) -> Enrollment:
         )
     requester = wanted.requester
     if leaves:
-        is_allowed = requester.can_unenroll_others
+        is_allowed = requester.can_deactivate_others
     else:
         is_allowed = requester.can_enroll_others and (moves or wanted.joins(existing))
     if not is_allowed:
@@ -301,7 +301,7 @@ def _with_effects(
                 effects.store(get_user(wanted.username, using), info)
         return enrollment
 
-    return api.write_as_a_whole(write_all)
+    return api.write_atomically(write_all)
 
 
 def _check_required_attributes(wanted: EnrollmentRequest) -> None:

@@ -217,7 +217,7 @@ def untranslated() -> AbstractContextManager[None]:
     return translation.override(None)
 
 
-class CarefulJSONParser(JSONParser):
+class StrictJSONParser(JSONParser):
     """Strict JSON of bounded size and depth, whatever else the host's parsers take."""
 
     strict = True

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import serializers
 from rest_framework.fields import SkipField, empty
 
+from django_enrollments.emails import clean_address
 from django_enrollments.identifiers import find_course_id
-from django_enrollments.text import MAX_TEXT, clean_address, is_storable
+from django_enrollments.text import MAX_TEXT, is_storable
 from django_enrollments.views.errors import Refused, safe_text, untranslated
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _pass_on(field: serializers.Field[Any, Any, Any, Any], data: Any) -> Any:
     raise SkipField
 
 
-class AnyTextField(serializers.CharField):
+class UnvalidatedTextField(serializers.CharField):
     """A text that a later step checks; other values are passed on as they are."""
 
     def run_validation(self, data: Any = empty) -> Any:
@@ -74,7 +75,7 @@ class AnyTextField(serializers.CharField):
         return _pass_on(self, data)
 
 
-class AnyAddressField(serializers.EmailField):
+class UnvalidatedAddressField(serializers.EmailField):
     """An address that a later step checks."""
 
     def run_validation(self, data: Any = empty) -> Any:
@@ -82,7 +83,7 @@ class AnyAddressField(serializers.EmailField):
         return _pass_on(self, data)
 
 
-class AnyListField(serializers.ListField):
+class UnvalidatedListField(serializers.ListField):
     """A list that a later step checks: attributes, once the mode is known."""
 
     def run_validation(self, data: Any = empty) -> Any:
@@ -113,7 +114,7 @@ class CourseIdField(serializers.CharField):
         return course_id
 
 
-class AddressField(AnyAddressField):
+class AddressField(UnvalidatedAddressField):
     """An e-mail address."""
 
     default_error_messages = {"invalid": "'{input}' is not a valid email address."}
@@ -162,8 +163,8 @@ _OPTIONAL: Any = {"required": False, "allow_null": True}
 _OPTIONAL_TEXT = {**_OPTIONAL, "allow_blank": True}
 
 
-def _text(help_text: str) -> AnyTextField:
-    return AnyTextField(**_OPTIONAL_TEXT, help_text=help_text)
+def _text(help_text: str) -> UnvalidatedTextField:
+    return UnvalidatedTextField(**_OPTIONAL_TEXT, help_text=help_text)
 
 
 def _storable(help_text: str, invalid: str) -> StorableTextField:
@@ -181,8 +182,8 @@ def _flag(help_text: str, invalid: str) -> StrictBooleanField:
     return StrictBooleanField(**_OPTIONAL, help_text=help_text, error_messages=messages)
 
 
-def _parameter(help_text: str) -> AnyTextField:
-    return AnyTextField(required=False, allow_blank=True, help_text=help_text)
+def _parameter(help_text: str) -> UnvalidatedTextField:
+    return UnvalidatedTextField(required=False, allow_blank=True, help_text=help_text)
 
 
 # Request bodies
@@ -223,7 +224,7 @@ class EnrollmentChangeSerializer(serializers.Serializer[None]):
         "Whether the learner is in the course afterwards.",
         "'{input}' is an invalid enrollment activation status.",
     )
-    enrollment_attributes = AnyListField(
+    enrollment_attributes = UnvalidatedListField(
         **_OPTIONAL,
         child=AttributeSerializer(),
         help_text="Replaces all attributes of the enrollment.",
@@ -263,7 +264,7 @@ class EnrollmentRequestSerializer(
 class WithdrawalRequestSerializer(serializers.Serializer[None]):
     """An invitation, by its address and course."""
 
-    email = AnyAddressField(max_length=MAX_TEXT)
+    email = UnvalidatedAddressField(max_length=MAX_TEXT)
     course_id = CourseIdField(help_text="The course need not exist yet.")
 
 
@@ -281,7 +282,7 @@ class InvitationRequestSerializer(WithdrawalRequestSerializer):
 class RetirementRequestSerializer(serializers.Serializer[None]):
     """The user who is retired."""
 
-    username = AnyTextField(
+    username = UnvalidatedTextField(
         help_text="The user's name when retirement was requested.",
         error_messages={"required": "Username not specified."},
     )

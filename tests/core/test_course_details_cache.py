@@ -290,7 +290,7 @@ class TestBrokenCache:
 
         change_unseen(course)
         for _ in range(5):
-            course_details_cache.drop_details()
+            course_details_cache.invalidate_details()
             assert slugs(course_id) == ["audit", "unseen"]
         make_mode(course, "honor").delete()
 
@@ -356,7 +356,7 @@ class TestKeeping:
             slugs(course_id, include_expired=include_expired)
         change_unseen(course)
 
-        course_details_cache.drop_details()
+        course_details_cache.invalidate_details()
 
         for include_expired in (False, True):
             assert slugs(course_id, include_expired=include_expired) == ["unseen"]

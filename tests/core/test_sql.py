@@ -10,7 +10,7 @@ from django.db import connection, router
 
 from django_enrollments import api
 from django_enrollments.core.sql import (
-    insert_columns,
+    insert_rows,
     select_instances,
     select_rows,
     update_rows,
@@ -121,7 +121,7 @@ class TestInsertColumns:
             "role": ["staff"] * 3,
         }
 
-        returned = insert_columns(
+        returned = insert_rows(
             CourseAccessRole, columns, using="default", returning=("user", "id")
         )
 
@@ -141,12 +141,12 @@ class TestInsertColumns:
             "role": ["staff"] * count,
         }
 
-        insert_columns(CourseAccessRole, columns, using="default")
+        insert_rows(CourseAccessRole, columns, using="default")
 
         assert CourseAccessRole.objects.count() == count
 
     def test_inserts_nothing_without_rows(self) -> None:
-        assert insert_columns(CourseAccessRole, {"user": []}, using="default") == []
+        assert insert_rows(CourseAccessRole, {"user": []}, using="default") == []
 
 
 class TestUpdateRows:

@@ -13,9 +13,9 @@ from django.db import connection
 from django.urls import reverse
 
 from django_enrollments import api
+from django_enrollments.emails import clean_address, normalize_email
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-from django_enrollments.text import clean_address, normalize_email
 from tests.factories import is_default_host, make_course, make_user
 from tests.http import ROOT, ask, client_of, get
 from tests.management.test_commands import run
