@@ -231,6 +231,7 @@ def add_enrollment(
             existing = data.get_course_enrollment(username, course_id)
             if (
                 existing
+                and existing["course_details"] is not None
                 and not existing["is_active"]
                 and mode in (None, existing["mode"])
             ):

@@ -62,7 +62,7 @@ class DataAPI(Protocol):
     The functions of the module that ``ENROLLMENTS_DATA_API`` names (DATA-14).
 
     This module is the default; its functions document arguments, results and errors.
-    ``include_expired`` is passed only when it is true.
+    The functions that return enrollments get ``include_expired`` only when it is true.
     """
 
     def get_course_enrollments(

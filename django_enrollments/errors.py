@@ -119,7 +119,7 @@ class CohortNotFoundError(CourseEnrollmentError):
 
 class EnrollmentNotAllowed(CourseEnrollmentError):  # noqa: N818 - contract name
     """
-    A filter or a permission backend vetoed the change.
+    A filter or a permission backend vetoed, or the requester may not choose the mode.
 
     Raise it from a filter with a message for the learner; nothing is changed.
     """

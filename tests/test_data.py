@@ -15,6 +15,7 @@ from django_enrollments.errors import (
     CourseEnrollmentError,
     CourseEnrollmentExistsError,
     CourseEnrollmentFullError,
+    CourseModeNotFoundError,
     CourseNotFoundError,
     UserNotFoundError,
 )
@@ -391,6 +392,14 @@ class TestCreateCourseEnrollment:
 
 
 class TestUpdateCourseEnrollment:
+    @pytest.mark.parametrize("mode", ["", "x" * 101, 5, ["audit"]])
+    @pytest.mark.parametrize("is_active", [None, False])
+    def test_refuses_an_invalid_mode(self, ada, course_id, mode, is_active):
+        create(course_id)
+
+        with nothing_written(), pytest.raises(CourseModeNotFoundError):
+            data.update_course_enrollment(ADA, course_id, mode, is_active)
+
     @pytest.mark.rule("DATA-06")
     def test_returns_the_enrollment_as_it_is_written(self, ada, course, course_id):
         create(course_id)

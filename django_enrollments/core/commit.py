@@ -103,10 +103,10 @@ def _has_no_limit(info: CourseInfo, *, using: str) -> bool:
     if info.facts.max_student_enrollments_allowed is not None:
         return False
     asked = [*conf.ENROLLMENTS_FILTERS, *conf.ENROLLMENTS_PERMISSION_BACKENDS]
-    was_quick = all(
+    is_shipped = all(
         isinstance(one, str) and one.startswith("django_enrollments.") for one in asked
     )
-    return was_quick or not has_new_limit(info, using=using)
+    return is_shipped or not has_new_limit(info, using=using)
 
 
 def _refuse_without_seat(

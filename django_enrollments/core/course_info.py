@@ -37,8 +37,8 @@ class CourseInfo:
     Attributes:
         key: Primary key of the host's course.
         facts: What the adapter read.
-        course: The host's own course object; ``None`` where a model method enrolls
-            into a course that does not exist (MDL-04).
+        course: The host's own course object; ``None`` where it has been deleted or
+            does not exist (MDL-04).
         using: Database alias it was read from; ``None`` where the router chose.
     """
 
@@ -175,7 +175,7 @@ def read_latest(info: CourseInfo, *, using: str) -> CourseInfo:
 
 
 def deleted_course_info(key: Any, course_id: str) -> CourseInfo:
-    """Return an offer for a deleted course, so that its enrollments can change."""
+    """Return the data for a deleted course, so that its enrollments can change."""
     return CourseInfo(key, CourseFacts(course_id), None, _modes=())
 
 

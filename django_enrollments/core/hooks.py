@@ -15,7 +15,7 @@ from django_enrollments.backends.loading import (
     get_email_opt_in_backend,
 )
 from django_enrollments.conf import conf, refuse_everything
-from django_enrollments.core.transactions import no_expected_state
+from django_enrollments.core.transactions import host_code
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.importing import CollaboratorNotLoaded, load
 
@@ -46,7 +46,7 @@ def apply_filters(action: str, **context: Any) -> dict[str, Any]:
     """
     for path in conf.ENROLLMENTS_FILTERS:
         function = _load_filter(path) if isinstance(path, str) else path
-        with no_expected_state():
+        with host_code():
             changed = function(action, **context)
         if isinstance(changed, dict):
             context.update(changed)
@@ -91,7 +91,7 @@ class SideEffects:
     _is_recorded: bool = field(default=False, init=False)
 
     @property
-    def has_enterprise_data(self) -> bool:
+    def must_record_enterprise(self) -> bool:
         """Whether there is something to record with the enterprise backend, once."""
         if self._is_recorded:
             return False
@@ -103,7 +103,7 @@ class SideEffects:
         return has_data and _loaded(find_enterprise_backend) is not None
 
     @property
-    def is_stored(self) -> bool:
+    def must_store(self) -> bool:
         """Whether something is stored in the transaction of the enrollment."""
         has_cohort = (
             self.cohort is not None and _loaded(find_cohort_backend) is not None
@@ -121,13 +121,14 @@ class SideEffects:
         if backend is None:
             return
         try:
-            backend.record_enrollment(
-                user,
-                info.course,
-                enterprise_uuid=self.enterprise_uuid,
-                linked_enterprise_customer=self.linked_enterprise_customer,
-                consent=self.enterprise_course_consent,
-            )
+            with host_code():
+                backend.record_enrollment(
+                    user,
+                    info.course,
+                    enterprise_uuid=self.enterprise_uuid,
+                    linked_enterprise_customer=self.linked_enterprise_customer,
+                    consent=self.enterprise_course_consent,
+                )
         except Exception as error:
             raise CourseEnrollmentError(
                 "The enterprise customer could not be recorded."

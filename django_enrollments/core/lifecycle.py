@@ -25,7 +25,11 @@ from django_enrollments.core.eligibility import (
 from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.modes import is_mode_slug
 from django_enrollments.core.sql import select_instances
-from django_enrollments.core.transactions import check_expected_state, retry_on_conflict
+from django_enrollments.core.transactions import (
+    check_expected_state,
+    host_code,
+    retry_on_conflict,
+)
 from django_enrollments.errors import EnrollmentNotAllowed, EnrollmentNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from django_enrollments.permissions import ENROLL_IN_COURSE, decide
@@ -144,6 +148,8 @@ def change(
             row.mode if mode is None else mode,
             row.is_active if is_active is None else is_active,
         )
+        if mode is not None and not is_mode_slug(mode):
+            change.refusal = refuse_invalid_mode(mode, change.course_id)
         if change.is_pending:
             _ask_filters(change, latest.course, terms.origin)
         commit.write(pending([change]), latest, terms)
@@ -280,7 +286,7 @@ def _plan(
 def _check(changes: Sequence[Change], info: CourseInfo, terms: Terms) -> None:
     """Check mode, filters and access of each change; seats come last, locked."""
     # Without a filter, a mode that is offered needs no second check.
-    is_checked = terms.offered_mode and not conf.ENROLLMENTS_FILTERS
+    skips_filters = terms.offered_mode and not conf.ENROLLMENTS_FILTERS
     refused_modes: dict[str | None, Refusal | None] = {}
     for change in changes:
         # A mode that is no text need not even be hashable.
@@ -293,7 +299,7 @@ def _check(changes: Sequence[Change], info: CourseInfo, terms: Terms) -> None:
                 include_expired=terms.include_expired,
             )
         change.refusal = refused_modes.get(slug)
-        if not (change.refusal or is_checked):
+        if not (change.refusal or skips_filters):
             _ask_filters(change, info.course, terms.origin)
     newcomers = [
         change
@@ -303,7 +309,8 @@ def _check(changes: Sequence[Change], info: CourseInfo, terms: Terms) -> None:
     if not newcomers:
         return
     users = [change.user for change in newcomers]
-    decisions = decide(users, ENROLL_IN_COURSE, info.course)
+    with host_code():
+        decisions = decide(users, ENROLL_IN_COURSE, info.course)
     for change, decision in zip(newcomers, decisions, strict=True):
         if not decision.granted:
             change.refusal = refuse_access(decision, info, at=terms.at)[0]

@@ -299,6 +299,18 @@ def no_expected_state() -> AbstractContextManager[object]:
     return assigned(_expected, None)
 
 
+@contextmanager
+def host_code() -> Iterator[None]:
+    """
+    Leave the attempt under way, for code of the host that runs before its first write.
+
+    What that code changes is expected to change, and is written and retried in
+    transactions of its own.
+    """
+    with no_expected_state(), assigned(_lazy, None), assigned(_is_within, False):
+        yield
+
+
 def check_expected_state(
     user: Any, course_id: str, enrollment: CourseEnrollment | None
 ) -> None:

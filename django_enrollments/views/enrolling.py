@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_enrollments import api
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call
+from django_enrollments.context import clear_readings, one_call
 from django_enrollments.core.attributes import clean_attributes, missing_attributes
 from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.history import clean_enterprise_uuid
@@ -149,21 +149,19 @@ def enroll_or_change(wanted: EnrollmentRequest) -> Enrollment:
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
     requester, effects = wanted.requester, wanted.effects
-    # The permission backends are asked once, not at each attempt.
-    can_change = any((requester.can_enroll_others, requester.can_deactivate_others))
+    can_change = requester.can_enroll_others or requester.can_deactivate_others
 
     def attempt(_lock: bool) -> Enrollment:
-        with one_call():
-            existing = None
-            if can_change or effects.is_stored or effects.has_enterprise_data:
-                existing = api.get_enrollment(wanted.username, wanted.course_id)
-            if not can_change:
+        existing = None
+        if can_change or effects.must_store or effects.must_record_enterprise:
+            existing = api.get_enrollment(wanted.username, wanted.course_id)
+        if not can_change:
+            return _enroll(wanted, existing)
+        with expected_state(wanted.username, wanted.course_id, existing):
+            # Enrolling raises why an enrollment in a deleted course stays.
+            if existing is None or existing["course_details"] is None:
                 return _enroll(wanted, existing)
-            with expected_state(wanted.username, wanted.course_id, existing):
-                # Enrolling raises why an enrollment in a deleted course stays.
-                if existing is None or existing["course_details"] is None:
-                    return _enroll(wanted, existing)
-                return _change(wanted, existing)
+            return _change(wanted, existing)
 
     return retry_on_conflict(attempt, using=write_alias())
 
@@ -186,7 +184,7 @@ def _change(wanted: EnrollmentRequest, existing: Enrollment) -> Enrollment:
     _check_required_attributes(wanted)
     # Expired modes count as offered for programs (V1-ENR-18).
     include_expired = requester.has_api_key
-    if wanted.effects.has_enterprise_data and not leaves:
+    if wanted.effects.must_record_enterprise and not leaves:
         _validate_mode(wanted, include_expired)
         _record_enterprise(wanted)
     return _with_effects(
@@ -223,7 +221,7 @@ def _enroll(wanted: EnrollmentRequest, existing: Enrollment | None) -> Enrollmen
             "User does not have permission to create enrollment with mode "
             f"[{wanted.mode}]."
         )
-    if wanted.effects.has_enterprise_data and not keeps:
+    if wanted.effects.must_record_enterprise and not keeps:
         if attributes is not None:
             clean_attributes(attributes)
         _validate_mode(wanted, wanted.force_enrollment)
@@ -252,9 +250,10 @@ def _enroll(wanted: EnrollmentRequest, existing: Enrollment | None) -> Enrollmen
 
 def _is_possible(wanted: EnrollmentRequest) -> bool:
     """Return whether no rule that applies to the request refuses the enrollment."""
-    lifted = {"mode_unavailable"}
+    # A requested mode has been validated, with the expired ones where they count.
+    lifted = {"mode_unavailable"} if wanted.mode is not None else set()
     if wanted.force_enrollment:
-        lifted |= _LIFTED_BY_FORCE
+        lifted |= _LIFTED_BY_FORCE | {"mode_unavailable"}
     if wanted.is_active is False:
         lifted.add("course_full")
     explained = api.explain_enrollment(wanted.username, wanted.course_id, wanted.mode)
@@ -273,6 +272,8 @@ def _record_enterprise(wanted: EnrollmentRequest) -> None:
     with one_call() as call:
         info = get_course_info(wanted.course_id, call)
         wanted.effects.record_enterprise(get_user(wanted.username), info)
+    # A network may be slow: seats and dates are read again.
+    clear_readings()
 
 
 def _with_effects(
@@ -282,7 +283,7 @@ def _with_effects(
 ) -> Enrollment:
     """Call ``write`` and, if it changed the enrollment, store the side effects."""
     effects = wanted.effects
-    if not effects.is_stored:
+    if not effects.must_store:
         return write()
 
     def write_all() -> Enrollment:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from django_enrollments import api, data
 from django_enrollments.errors import (
@@ -13,7 +15,7 @@ from django_enrollments.errors import (
     CourseModeNotFoundError,
     EnrollmentNotAllowed,
 )
-from django_enrollments.models import CourseEnrollment, EnrollmentEvent
+from django_enrollments.models import CourseEnrollment, EmailOptIn, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
 from tests.factories import NOON, make_course, make_user, make_users, username
 from tests.watching import event_types, nothing_written, refused, state_of, veto
@@ -37,6 +39,17 @@ def remember(action, **context):
 def grant_scholarship(action, **context):
     """A filter that enrolls every learner in a mode of its own."""
     return {"mode": "scholarship"} if action == "enroll" else None
+
+
+def enroll_bob_and_roll_back(action, *, user, **context):
+    """A filter with a transaction that it rolls back."""
+    if user.get_username() == ADA:
+        with suppress(ZeroDivisionError), transaction.atomic():
+            EmailOptIn.objects.create(
+                user=user, org="edX", opted_in=True, modified=NOON
+            )
+            api.add_enrollment(username("bob"), "course-v1:edX+Other+R")
+            raise ZeroDivisionError
 
 
 @pytest.fixture(autouse=True)
@@ -260,3 +273,17 @@ class TestFailure:
 
         with refused(ZeroDivisionError):
             add()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("attributes", [None, []])
+def test_transactions_of_filters_are_their_own(settings, attributes):
+    make_user("bob")
+    make_course("course-v1:edX+Other+R")
+    settings.ENROLLMENTS_FILTERS = [f"{__name__}.enroll_bob_and_roll_back"]
+
+    add(enrollment_attributes=attributes)
+
+    (enrollment,) = CourseEnrollment.objects.all()
+    assert enrollment.username == ADA
+    assert not EmailOptIn.objects.exists()

@@ -195,13 +195,15 @@ class TestCourseId:
         assert_refused(ask(ada, NOWHERE, mode=mode), 400, not_found(NOWHERE))
 
     @pytest.mark.rule("V1-POST-05")
-    def test_must_not_be_of_a_deleted_course(self, ada, boss, course):
-        put(ada, course)
+    @pytest.mark.parametrize("was_active", [True, False])
+    def test_must_not_be_of_a_deleted_course(self, ada, boss, course, was_active):
+        put(ada, course, is_active=was_active)
         course_id = course_id_of(course)
         course.delete()
+        fields = {"user": username("ada"), "is_active": False}
 
         with nothing_written():
-            response = ask(boss, course_id, user=username("ada"), is_active=False)
+            response = ask(boss, course_id, enrollment_attributes=[PROVIDER], **fields)
 
         assert_refused(response, 400, not_found(course_id))
 

@@ -11,7 +11,12 @@ from django.utils import timezone
 
 from django_enrollments import api
 from django_enrollments.errors import CohortNotFoundError, EnrollmentNotAllowed
-from django_enrollments.models import CourseEnrollment, EmailOptIn, EnrollmentEvent
+from django_enrollments.models import (
+    CourseEnrollment,
+    EmailOptIn,
+    EnrollmentEvent,
+    get_course_adapter,
+)
 from tests.factories import (
     HOUR,
     course_id_of,
@@ -66,6 +71,29 @@ class Enterprise:
         self.calls.append({"user": user, "course": course, "in": savepoints, **fields})
         if self.error:
             raise self.error
+
+
+class TakesTheSeats(Enterprise):
+    """Sets the capacity to 0, as another process may while a network is slow."""
+
+    def record_enrollment(self, user, course, **fields):
+        super().record_enrollment(user, course, **fields)
+        path = get_course_adapter().max_student_enrollments_allowed
+        type(course)._base_manager.filter(pk=course.pk).update(**{path: 0})
+
+
+class EnrollsAndUnenrolls(Enterprise):
+    """Changes the enrollment that is being requested."""
+
+    def record_enrollment(self, user, course, **fields):
+        super().record_enrollment(user, course, **fields)
+        name, course_id = user.get_username(), course_id_of(course)
+        api.add_enrollment(name, course_id)
+        api.update_enrollment(name, course_id, is_active=False)
+
+
+def empty_mode(action, **context):
+    return {"mode": ""} if action == "enroll" else None
 
 
 @pytest.fixture(autouse=True)
@@ -290,6 +318,48 @@ class TestEnterprise:
         (call,) = enterprise.calls
         names = ("enterprise_uuid", "linked_enterprise_customer", "consent")
         assert [call[name] for name in names] == values
+
+    def test_is_not_called_where_the_default_mode_is_not_offered(
+        self, boss, ada, enterprise
+    ):
+        course = make_course("course-v1:edX+Paid+R", modes=["professional"])
+
+        response = ask(boss, course, user=username("ada"), enterprise_uuid=CUSTOMER)
+
+        assert (response.status_code, enterprise.calls) == (400, [])
+
+    def test_is_not_called_where_a_filter_returns_an_invalid_mode(
+        self, ada, course, enterprise, settings
+    ):
+        settings.ENROLLMENTS_FILTERS = [f"{__name__}.empty_mode"]
+
+        response = ask(ada, course, enterprise_uuid=CUSTOMER)
+
+        assert (response.status_code, enterprise.calls) == (400, [])
+
+    @by_either
+    def test_may_take_long_enough_for_the_course_to_fill(
+        self, request, ada, course, settings, sender
+    ):
+        settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.TakesTheSeats"
+        sender = request.getfixturevalue(sender)
+
+        response = ask(sender, course, user=username("ada"), enterprise_uuid=CUSTOMER)
+
+        assert response.status_code == 400
+        assert not CourseEnrollment.objects.exists()
+
+    @by_either
+    def test_may_change_the_enrollment_itself(
+        self, request, ada, course, settings, sender
+    ):
+        settings.ENROLLMENTS_ENTERPRISE_BACKEND = f"{__name__}.EnrollsAndUnenrolls"
+        sender = request.getfixturevalue(sender)
+
+        response = ask(sender, course, user=username("ada"), enterprise_uuid=CUSTOMER)
+
+        assert response.status_code == 200
+        assert state_of(ada, course)[1]
 
     @pytest.mark.rule("V1-SIDE-08")
     @pytest.mark.parametrize("none", ["None", "", None])
@@ -653,7 +723,7 @@ def test_statements_do_not_depend_on_the_number_of_learners(
         put(learner, course)
     requests = [
         ({"is_active": "foo"}, 3),
-        ({"cohort": "Blue", "email_opt_in": True, "enterprise_uuid": CUSTOMER}, 17),
+        ({"cohort": "Blue", "email_opt_in": True, "enterprise_uuid": CUSTOMER}, 18),
         ({}, 9),
     ]
 
