@@ -66,9 +66,12 @@ if TYPE_CHECKING:
     )
     from datetime import datetime
 
+    from typing_extensions import Unpack
+
     from django_enrollments.data import DataAPI
     from django_enrollments.payloads import (
         AttributeDict,
+        BulkOptions,
         BulkResultDict,
         CourseDict,
         EnrollmentDict,
@@ -601,13 +604,7 @@ def bulk_enroll(
     action: str = ...,
     *,
     stream: Literal[False] = ...,
-    force: bool = ...,
-    over_capacity: bool = ...,
-    skip_refund: bool = ...,
-    actor: Any = ...,
-    reason: str = ...,
-    source: str = ...,
-    at: datetime | None = ...,
+    **options: Unpack[BulkOptions],
 ) -> list[BulkResultDict]: ...
 
 
@@ -620,13 +617,7 @@ def bulk_enroll(
     action: str = ...,
     *,
     stream: Literal[True],
-    force: bool = ...,
-    over_capacity: bool = ...,
-    skip_refund: bool = ...,
-    actor: Any = ...,
-    reason: str = ...,
-    source: str = ...,
-    at: datetime | None = ...,
+    **options: Unpack[BulkOptions],
 ) -> Iterator[BulkResultDict]: ...
 
 

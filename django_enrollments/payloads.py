@@ -7,7 +7,8 @@ text in UTC, ending in ``Z``.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from datetime import datetime  # noqa: TC003 - for typing.get_type_hints().
+from typing import Any, Literal, TypedDict
 
 #: The outcome of a row of a bulk call.
 BulkStatus = Literal[
@@ -134,3 +135,15 @@ class EventDict(TypedDict):
     source: str
     reason: str
     enterprise_uuid: str
+
+
+class BulkOptions(TypedDict, total=False):
+    """The keyword arguments that every signature of ``bulk_enroll`` has."""
+
+    force: bool
+    over_capacity: bool
+    skip_refund: bool
+    actor: Any
+    reason: str
+    source: str
+    at: datetime | None

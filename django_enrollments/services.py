@@ -43,11 +43,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from typing_extensions import Unpack
+
     from django_enrollments.context import Origin
     from django_enrollments.core.changes import Change
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
     from django_enrollments.payloads import (
         AttributeDict,
+        BulkOptions,
         BulkResultDict,
         ExplanationDict,
     )
@@ -377,13 +380,7 @@ class EnrollmentsService:
         *,
         stream: Literal[False] = ...,
         action: str = ...,
-        force: bool = ...,
-        over_capacity: bool = ...,
-        skip_refund: bool = ...,
-        actor: Any = ...,
-        reason: str = ...,
-        source: str = ...,
-        at: datetime | None = ...,
+        **options: Unpack[BulkOptions],
     ) -> list[BulkResultDict]: ...
 
     @overload
@@ -395,13 +392,7 @@ class EnrollmentsService:
         *,
         stream: Literal[True],
         action: str = ...,
-        force: bool = ...,
-        over_capacity: bool = ...,
-        skip_refund: bool = ...,
-        actor: Any = ...,
-        reason: str = ...,
-        source: str = ...,
-        at: datetime | None = ...,
+        **options: Unpack[BulkOptions],
     ) -> Iterator[BulkResultDict]: ...
 
     def bulk_enroll(
