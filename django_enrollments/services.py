@@ -63,9 +63,13 @@ class EnrollmentsService:
     """
     The enrollments, for host code: takes and returns instances.
 
-    Users are instances or primary keys; courses are instances or course ids. All
-    changes take ``actor``, ``reason`` and ``source`` for the history, and ``at`` for
-    imports. A service has no state.
+    Users are instances or primary keys; courses are instances or course ids. A service
+    has no state. All changes take four keyword arguments for the history:
+
+    - ``actor``: the acting user, as an instance or primary key; ``None`` for a program.
+    - ``reason``: free text.
+    - ``source``: one of :data:`django_enrollments.context.SOURCES`, or a host's own.
+    - ``at``: the aware datetime of the change, for imports; ``None`` for now.
     """
 
     def get_active_enrollments_by_course(
@@ -154,10 +158,6 @@ class EnrollmentsService:
                 ``over_capacity`` if none is given.
             attributes: Dictionaries with ``namespace``, ``name`` and ``value``.
             enterprise_uuid: The enterprise customer, if any.
-            actor: The acting user, as an instance or primary key.
-            reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
-            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
             The new, reactivated or unchanged enrollment.
@@ -220,10 +220,6 @@ class EnrollmentsService:
             over_capacity: Whether to lift the number of seats. The reason is
                 ``over_capacity`` if none is given.
             enterprise_uuid: The enterprise customer, if any.
-            actor: The acting user, as an instance or primary key.
-            reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
-            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
             The active enrollment.
@@ -279,10 +275,6 @@ class EnrollmentsService:
             course: The course. For a deleted course, its id, if the id is the primary
                 key.
             skip_refund: Whether receivers should skip the refund.
-            actor: The acting user, as an instance or primary key.
-            reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
-            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
             The inactive enrollment.
@@ -325,10 +317,6 @@ class EnrollmentsService:
             course: The course.
             mode: Mode slug.
             include_expired: Whether expired modes are allowed.
-            actor: The acting user, as an instance or primary key.
-            reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
-            at: Aware datetime of the change; ``None`` for now.
 
         Returns:
             The enrollment in its new mode.
@@ -424,9 +412,6 @@ class EnrollmentsService:
             force: Whether to lift the window and invitations.
             over_capacity: Whether to lift the number of seats.
             skip_refund: Whether receivers should skip the refunds.
-            actor: The acting user, as an instance or primary key.
-            reason: Free text, stored in the history.
-            source: One of :data:`django_enrollments.context.SOURCES`, or a host's own.
             at: Aware datetime of the changes; ``None`` for now, in a stream the time of
                 each batch.
 
