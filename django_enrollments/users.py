@@ -112,7 +112,7 @@ def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:
 
 def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:
     """
-    Yield usernames as given, then normalized.
+    Return the stored usernames to look for, by given username.
 
     A stored username may not be normalized. It is found by its exact text, so that it
     never acts on the account with the normalized name.

@@ -114,7 +114,7 @@ def writing_call(at: datetime | None = None) -> Iterator[tuple[Call, str]]:
     Args:
         at: As :func:`~django_enrollments.context.one_call` takes it.
 
-    Returns:
+    Yields:
         The call, and the alias that enrollments are written to and read from.
     """
     using = write_alias()
