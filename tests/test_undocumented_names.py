@@ -32,6 +32,7 @@ KNOWN = {
     *("is_in_memory_db", "isolation_level", "mysql_is_mariadb", "is_usable"),
     *("Database", "connection.connection", "closed_in_transaction", "has_listeners"),
     "ensure_connection",
+    "_dir",
 }
 
 
