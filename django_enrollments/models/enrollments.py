@@ -18,7 +18,7 @@ from django_enrollments.course_model import (
     get_course_adapter,
     get_course_model,
 )
-from django_enrollments.identifiers import find_course, find_course_id, find_username
+from django_enrollments.identifiers import find_course, find_course_id
 from django_enrollments.models.delegates import EnrollmentMethods
 from django_enrollments.models.fields import ExactCharField, exact_match
 from django_enrollments.models.roles import CourseAccessRole
@@ -78,20 +78,12 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
         exactly = [exact_match("course_id", course_key)] if is_text else []
         return self.filter(*exactly, course=course_key)
 
-    def of_username(self, username: str) -> CourseEnrollmentQuerySet:
+    def of_stored_username(self, name: Any) -> CourseEnrollmentQuerySet:
         """
         Keep those of one learner.
 
-        Args:
-            username: The learner's name; a database that ignores case may return
-                those of a look-alike too, so compare the name of what comes back.
-        """
-        name = find_username(username)
-        return self.none() if name is None else self.of_stored_username(name)
-
-    def of_stored_username(self, name: Any) -> CourseEnrollmentQuerySet:
-        """
-        Keep those of one learner, or of a look-alike too, as above.
+        A database that ignores case may return those of a similar name too, so compare
+        the name of each.
 
         Args:
             name: The name as ``identifiers.find_username`` returns it.

@@ -806,7 +806,7 @@ class TestSendExpiryNotifications:
         output = run("send_expiry_notifications", **options)
 
         assert self.addresses() == ["bob@example.org"]
-        assert output == "1 told, 0 failed\n"
+        assert output == "1 sent, 0 failed\n"
 
     @pytest.mark.parametrize("mode", ["", " ", "x" * 101])
     def test_refuses_an_impossible_mode(self, mode):
@@ -862,7 +862,7 @@ class TestSendExpiryNotifications:
         first = run("send_expiry_notifications", days=7)
         second = run("send_expiry_notifications", days=7)
 
-        assert (first, second) == ("2 told, 0 failed\n", "0 told, 0 failed\n")
+        assert (first, second) == ("2 sent, 0 failed\n", "0 sent, 0 failed\n")
         assert self.addresses() == ["ada@example.org", "bob@example.org"]
         assert SentNotification.objects.count() == 2
 
@@ -895,7 +895,7 @@ class TestSendExpiryNotifications:
 
         output = run("send_expiry_notifications", days=7)
 
-        assert output == "0 told, 0 failed\n"
+        assert output == "0 sent, 0 failed\n"
         assert mail.outbox == []
 
     @pytest.mark.parametrize(
@@ -922,18 +922,18 @@ class TestSendExpiryNotifications:
             run("send_expiry_notifications", days=7)
 
         assert error.value.returncode == 1
-        assert "1 learners" in str(error.value)
+        assert "1 notifications" in str(error.value)
         assert self.addresses() == ["ada@example.org", "carol@example.org"]
         assert caplog.messages == [
             f"Mail to user {bob.pk} failed: ConnectionError.",
-            f"User {bob.pk} was not told: ConnectionError.",
+            f"No notification was sent to user {bob.pk}: ConnectionError.",
         ]
         assert SentNotification.objects.count() == 2
 
         monkeypatch.setattr(PickyMail, "is_picky", False)
         output = run("send_expiry_notifications", days=7)
 
-        assert output == "1 told, 0 failed\n"
+        assert output == "1 sent, 0 failed\n"
         assert self.addresses()[1] == "bob@example.org"
 
     def test_reads_enrollments_in_chunks(self, monkeypatch):
@@ -943,7 +943,7 @@ class TestSendExpiryNotifications:
 
         output = run("send_expiry_notifications", days=7)
 
-        assert output == "12 told, 0 failed\n"
+        assert output == "12 sent, 0 failed\n"
         assert len({*self.addresses()}) == 12
 
     @pytest.mark.django_db(transaction=True)

@@ -109,9 +109,9 @@ class Command(BaseCommand):
                 else:
                     claim.delete()
                     failed += 1
-        self.stdout.write(f"{sent} told, {failed} failed")
+        self.stdout.write(f"{sent} sent, {failed} failed")
         if failed:
-            raise CommandError(f"{failed} learners could not be told.")
+            raise CommandError(f"{failed} notifications could not be sent.")
 
 
 def _find_deadlines(
@@ -187,7 +187,9 @@ def _send(enrollment: CourseEnrollment, course: Any, deadline: datetime) -> bool
     except Exception as error:  # noqa: BLE001 - backends raise anything.
         # The text of the error may contain an address.
         logger.error(
-            "User %s was not told: %s.", enrollment.user_id, type(error).__name__
+            "No notification was sent to user %s: %s.",
+            enrollment.user_id,
+            type(error).__name__,
         )
         return False
     return True
