@@ -27,9 +27,10 @@ class _Line:
     @property
     def is_open(self) -> bool:
         """Whether registration is open today."""
-        today = timezone.localdate()
-        opens, closes = self.run.registration_opens_on, self.run.registration_closes_on
-        return (opens is None or opens <= today) and (closes is None or today < closes)
+        opens, closes = self.run.registration_opens_at, self.run.registration_closes_on
+        return (opens is None or opens <= timezone.now()) and (
+            closes is None or timezone.localdate() <= closes
+        )
 
     @property
     def is_full(self) -> bool:

@@ -6,14 +6,16 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.staticfiles.views import serve
 from django.urls import include, path
+from django.utils.translation import gettext_lazy as _
 
 from catalog.views import home
 
-admin.site.site_title = admin.site.site_header = "Course catalog"
+admin.site.site_title = admin.site.site_header = _("Evening School")
 
 urlpatterns = [
     path("", home, name="home"),
     path("accounts/", include("django.contrib.auth.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("api/enrollment/v1/", include("django_enrollments.urls")),
     # In production, a web server serves these files.
