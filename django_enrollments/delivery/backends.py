@@ -108,6 +108,12 @@ class CeleryBackend:
         self._consumer, self._personal, self._task = consumer, personal, task
         self._options = {"queue": queue} if queue else {}
 
+    def is_confirmed(self) -> bool:
+        """Return whether the broker confirms what it got; only AMQP has to be asked."""
+        connection = self._app.connection_for_write()
+        is_amqp = connection.transport.driver_type == "amqp"
+        return not is_amqp or bool(connection.transport_options.get("confirm_publish"))
+
     def deliver(self, message: Message) -> None:
         """
         Send the task; the message is delivered when the broker has confirmed it.
