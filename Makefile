@@ -50,9 +50,9 @@ clean: ## remove what the other commands have made
 	find . -name '*.sqlite3*' -delete
 
 # A stamp file says that its extras are installed as pyproject.toml now has them.
-$(VENV)/.demo: EXTRAS := openapi,progress
-$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,test
-$(VENV)/.bench: EXTRAS := bench
+$(VENV)/.demo: EXTRAS := openapi,progress,webhooks
+$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,celery,tasks,webhooks,test
+$(VENV)/.bench: EXTRAS := celery,webhooks,bench
 $(VENV)/.docs: EXTRAS := jwt,oauth,openapi,docs
 $(VENV)/.lint: EXTRAS := jwt,oauth,openapi,progress,test,lint
 
