@@ -65,6 +65,8 @@ AppConfigs = Sequence[AppConfig] | None
 _APP = "django_enrollments"
 _DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
 _API_KEYS = "ENROLLMENTS_API_KEYS"
+#: The settings that hold secrets.
+_WITH_SECRETS = frozenset({_API_KEYS, "ENROLLMENTS_CONSUMERS"})
 _LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
 
@@ -86,9 +88,9 @@ def check_types(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMess
     for name, setting in SETTINGS.items():
         value = setting.raw
         if not setting.is_valid(value):
-            # Keys are secrets, and logs contain the output of checks.
+            # Logs contain the output of checks.
             kind = type(value).__name__
-            shown = f"a {kind} (hidden)" if name == _API_KEYS else repr(value)
+            shown = f"a {kind} (hidden)" if name in _WITH_SECRETS else repr(value)
             message = f"{name} must be {setting.expected}, not {shown}."
             hint = f"Write {name} = {setting.default!r}, for example."
             found.append(Error(message, hint=hint, id="django_enrollments.E001"))

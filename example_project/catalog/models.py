@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
+from django.db.models import Case, Q, Value, When
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class School(models.Model):
@@ -21,6 +28,43 @@ class School(models.Model):
     def __str__(self) -> str:
         """Return the name."""
         return self.name
+
+
+class CourseRunQuerySet(models.QuerySet["CourseRun"]):
+    """Filters that name states of a course run at a moment."""
+
+    def begun(self, *, at: datetime) -> CourseRunQuerySet:
+        """Keep those whose registration has opened."""
+        opened = Q(registration_opens_at=None) | Q(registration_opens_at__lt=at)
+        return self.filter(opened)
+
+    def not_ended(self, *, at: datetime) -> CourseRunQuerySet:
+        """Keep those whose registration has not closed: its last day counts."""
+        today = timezone.localdate(at)
+        return self.filter(
+            Q(registration_closes_on=None) | Q(registration_closes_on__gte=today)
+        )
+
+    def opening_later(self, *, at: datetime) -> CourseRunQuerySet:
+        """Keep those whose registration opens in the future."""
+        return self.not_ended(at=at).filter(registration_opens_at__gte=at)
+
+    def matching(self, text: str) -> CourseRunQuerySet:
+        """Keep those with each word of a text in the title, the code or the school."""
+        found = self
+        for word in text.split():
+            found = found.filter(
+                Q(title__icontains=word)
+                | Q(code__icontains=word)
+                | Q(school__name__icontains=word)
+            )
+        return found
+
+    def for_catalogue(self, *, at: datetime) -> CourseRunQuerySet:
+        """Put those whose registration has ended last, each group by title."""
+        ended = Q(registration_closes_on__lt=timezone.localdate(at))
+        rank = Case(When(ended, then=Value(1)), default=Value(0))
+        return self.select_related("school").order_by(rank, "title", "code")
 
 
 class CourseRun(models.Model):
@@ -63,6 +107,8 @@ class CourseRun(models.Model):
         _("seats"), null=True, blank=True, help_text=_("Empty: no limit.")
     )
 
+    objects = CourseRunQuerySet.as_manager()
+
     class Meta:
         ordering = ("code",)
         verbose_name = _("course run")
@@ -71,6 +117,22 @@ class CourseRun(models.Model):
     def __str__(self) -> str:
         """Return the code and the title."""
         return f"{self.code}: {self.title}"
+
+    def get_absolute_url(self) -> str:
+        """Return the path of the page of the course."""
+        return reverse("course", args=[self.code])
+
+    def opens_later(self, at: datetime) -> bool:
+        """Return whether registration has not opened yet."""
+        return self.registration_opens_at is not None and (
+            self.registration_opens_at >= at
+        )
+
+    def has_closed(self, at: datetime) -> bool:
+        """Return whether the last day of registration is over."""
+        return self.registration_closes_on is not None and (
+            self.registration_closes_on < timezone.localdate(at)
+        )
 
 
 class RefusedAttempt(models.Model):

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
 
@@ -33,7 +33,7 @@ class ReasonForm(forms.Form):
 class ModeForm(ReasonForm):
     """A mode and a reason."""
 
-    field_order = ("mode", "reason")
+    field_order: Sequence[str] = ("mode", "reason")
     mode = forms.ChoiceField(label=_("Mode"))
 
     def __init__(self, *args: Any, modes: Mapping[str, str], **kwargs: Any) -> None:
@@ -45,7 +45,7 @@ class ModeForm(ReasonForm):
 class EnrollForm(ModeForm):
     """The learner to enroll."""
 
-    field_order = ("learner", "mode", "reason", "force")
+    field_order: Sequence[str] = ("learner", "mode", "reason", "force")
     learner = forms.CharField(
         label=_("Username or e-mail address"),
         max_length=254,
@@ -116,3 +116,22 @@ class RosterForm(forms.Form):
         return any(given.get(name) for name in ("q", "mode", "since")) or given.get(
             "state"
         ) not in {None, "", "active"}
+
+
+class ImportForm(ReasonForm):
+    """A CSV file."""
+
+    field_order: Sequence[str] = ("file", "reason", "force")
+    file = forms.FileField(
+        label=_("CSV file"),
+        widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
+    )
+    force = forms.BooleanField(
+        label=_("Enroll although registration is closed or by invitation"),
+        required=False,
+    )
+
+    def __init__(self, *args: Any, can_force: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not can_force:
+            del self.fields["force"]

@@ -9,10 +9,9 @@ from django.utils.translation import gettext as _
 from catalog.reasons import reasons_for
 
 if TYPE_CHECKING:
+    from catalog.models import CourseRun
     from django_enrollments.models import EnrollmentEvent
     from django_enrollments.payloads import ExplanationDict
-
-    from catalog.models import CourseRun
 
 
 def error_text(code: str | None, message: str) -> str:
@@ -88,17 +87,19 @@ def event_text(event: EnrollmentEvent, modes: dict[str, str]) -> str:
         event: The event.
         modes: The name of each mode by its slug.
     """
-    before = modes.get(event.mode_before or "", event.mode_before or "")
-    after = modes.get(event.mode_after, event.mode_after)
-    if event.type == "mode_changed":
-        return _("Changed from %(before)s to %(after)s") % {
-            "before": before,
-            "after": after,
-        }
-    if event.type == "deactivated":
-        return _("Unenrolled")
-    if event.type == "activated":
-        return _("Enrolled again in %(mode)s") % {"mode": after}
-    if not event.active_after:
-        return _("Added without an active enrollment")
-    return _("Enrolled in %(mode)s") % {"mode": after}
+    names = {
+        "before": modes.get(event.mode_before or "", event.mode_before or ""),
+        "after": modes.get(event.mode_after, event.mode_after),
+    }
+    match event.type:
+        case "created" if event.active_after:
+            text = _("Enrolled: %(after)s")
+        case "created":
+            text = _("Registered without a seat: %(after)s")
+        case "activated":
+            text = _("Enrolled again: %(after)s")
+        case "mode_changed":
+            text = _("Changed from “%(before)s” to “%(after)s”")
+        case _other:
+            text = _("Left the course")
+    return text % names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from team import views
+from team import imports, views
 
 app_name = "team"
 
@@ -14,6 +14,12 @@ urlpatterns = [
     ),
     path("<path:course_id>/enroll/", views.enroll, name="enroll"),
     path("<path:course_id>/invitations/", views.list_invitations, name="invitations"),
+    path(
+        "<path:course_id>/import/<slug:key>/",
+        imports.show_results,
+        name="import-results",
+    ),
+    path("<path:course_id>/import/", imports.import_file, name="import"),
     path("<path:course_id>/download/", views.download, name="download"),
     path("<path:course_id>/", views.list_learners, name="roster"),
 ]

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from defusedcsv import csv as safe_csv
+from defusedcsv import csv as safe_csv  # type: ignore[import-untyped]
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, StreamingHttpResponse
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from catalog.models import CourseRun
-    from django_enrollments.models import CourseEnrollment, EnrollmentEvent
+    from django_enrollments.models import CourseEnrollment
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
-    from django_enrollments.payloads import BulkResultDict
+    from django_enrollments.payloads import BulkOptions, BulkResultDict
 
 #: The source in the history.
 SOURCE = "team"
@@ -94,16 +94,14 @@ def list_learners(request: HttpRequest, course: CourseRun) -> HttpResponse:
     form = RosterForm(request.GET, modes=modes)
     rows, sort = _sorted(_roster(course, form), request)
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-    for row in page:
-        row.mode_name = modes.get(row.mode, capfirst(row.mode))
-    service = EnrollmentsService()
     context = {
         "course": course,
         "form": form,
         "page": page,
+        "lines": [(row, modes.get(row.mode, capfirst(row.mode))) for row in page],
         "headings": _headings(sort),
         "sort": sort,
-        "seats": service.seats(course),
+        "seats": EnrollmentsService().seats(course),
         "query": request.GET.urlencode(),
     }
     return render(request, "team/roster.html", context)
@@ -278,15 +276,17 @@ def _act(
 def enroll(request: HttpRequest, course: CourseRun) -> HttpResponseBase:
     """Enroll a learner by username, or enroll or invite one by e-mail address."""
     modes = _offered(course)
-    form = EnrollForm(
-        request.POST or None, modes=modes, can_force=can_force(request)
-    )
+    form = EnrollForm(request.POST or None, modes=modes, can_force=can_force(request))
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
         learner = _find_account(given["learner"])
         if _enroll(request, course, learner or given["learner"], given, modes):
             return redirect("team:roster", course.code)
-    context = {"course": course, "form": form, "seats": EnrollmentsService().seats(course)}
+    context = {
+        "course": course,
+        "form": form,
+        "seats": EnrollmentsService().seats(course),
+    }
     return render(request, "team/enroll.html", context)
 
 
@@ -308,7 +308,7 @@ def _enroll(
     Returns:
         Whether the learner is enrolled or invited now.
     """
-    options: Any = {
+    options: BulkOptions = {
         "actor": request.user,
         "reason": given["reason"],
         "source": SOURCE,
@@ -336,15 +336,16 @@ def _enroll(
 
 
 def _enroll_one(
-    course: CourseRun, learner: User | str, mode: str, options: Any
+    course: CourseRun, learner: User | str, mode: str, options: BulkOptions
 ) -> BulkResultDict:
+    results: list[BulkResultDict]
     if isinstance(learner, User):
-        (result,) = EnrollmentsService().bulk_enroll(course, [learner], mode, **options)
+        results = EnrollmentsService().bulk_enroll(course, [learner], mode, **options)
     elif "@" in learner:
-        (result,) = api.bulk_enroll(course.code, (), [learner], mode, **options)
+        results = api.bulk_enroll(course.code, (), [learner], mode, **options)
     else:
-        (result,) = api.bulk_enroll(course.code, [learner], (), mode, **options)
-    return result
+        results = api.bulk_enroll(course.code, [learner], (), mode, **options)
+    return results[0]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -368,6 +369,9 @@ def list_invitations(request: HttpRequest, course: CourseRun) -> HttpResponseBas
         request.GET.get("page")
     )
     names = mode_names(course)
-    for invitation in page:
-        invitation.mode_name = names.get(invitation.mode, capfirst(invitation.mode))
-    return render(request, "team/invitations.html", {"course": course, "page": page})
+    context = {
+        "course": course,
+        "page": page,
+        "lines": [(one, names.get(one.mode, capfirst(one.mode))) for one in page],
+    }
+    return render(request, "team/invitations.html", context)

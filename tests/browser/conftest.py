@@ -48,7 +48,8 @@ def browser():
         _do_without("selenium")
     options = webdriver.ChromeOptions()
     options.binary_location = _find("chromium", "chromium-browser", "google-chrome")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
     for argument in ARGUMENTS:
         options.add_argument(argument)
     service = webdriver.ChromeService(executable_path=_find("chromedriver"))
@@ -59,8 +60,8 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def site(browser, tmp_path_factory):
-    """Run the example project with a slice of its data; return its address."""
+def demo(browser, tmp_path_factory):
+    """Run the example project with a slice of its data; yield its commands."""
     database = settings.DATABASES["default"]["ENGINE"]
     if not is_default_host() or database != "django.db.backends.sqlite3":
         pytest.skip("the example project brings its own host and database")
@@ -68,15 +69,54 @@ def site(browser, tmp_path_factory):
     demo.data.mkdir()
     make_slice(demo.data)
     with demo.serve() as (_, printed):
-        yield address(printed).rstrip("/")
+        demo.address = address(printed).rstrip("/")
+        yield demo
+
+
+@pytest.fixture(scope="session")
+def site(demo):
+    """Return the address of the site."""
+    return demo.address
+
+
+@pytest.fixture(scope="session")
+def accounts(demo):
+    """Create accounts that no other test uses; return their names, one by one."""
+    names = [f"newcomer{number}" for number in range(60)]
+    # One iteration per password, because sixty with Django's number take long.
+    create = (
+        "from accounts.models import User;"
+        "from django.contrib.auth.hashers import PBKDF2PasswordHasher as Hasher;"
+        "User.objects.bulk_create(User(username=name, email=f'{name}@example.org', "
+        "name=name.capitalize(), password=Hasher().encode(f'demo-{name}', 'salt', 1)) "
+        f"for name in {names})"
+    )
+    done = demo.manage("shell", "--command", create)
+    assert done.returncode == 0, done.stderr
+    return iter(names)
+
+
+@pytest.fixture
+def newcomer(accounts):
+    """Return the name of an account without enrollments; see ``Person.log_in``."""
+    return next(accounts)
 
 
 @pytest.fixture
 def person(browser, site):
-    """Yield a new visitor; at the end all their pages must have been without errors."""
-    browser.get(site)
+    """
+    Yield a new visitor.
+
+    At the end, the browser must have had nothing to report, and must have sent no
+    request to another host.
+    """
+    person = Person(browser, site)
+    person.reset()
+    browser.get(f"{site}/static/icon.svg")
     browser.delete_all_cookies()
     browser.get_log("browser")
-    person = Person(browser, site)
+    browser.get_log("performance")
     yield person
+    person.reset()
     assert person.complaints() == []
+    assert person.foreign_requests() == []
