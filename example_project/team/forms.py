@@ -20,7 +20,14 @@ STATES = [
 ]
 
 
-class ReasonForm(forms.Form):
+class PlainForm(forms.Form):
+    """A form without colons after its labels."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+
+
+class ReasonForm(PlainForm):
     """A reason, for the history."""
 
     reason = forms.CharField(
@@ -65,7 +72,7 @@ class EnrollForm(ModeForm):
             del self.fields["force"]
 
 
-class RosterForm(forms.Form):
+class RosterForm(PlainForm):
     """The search and the filters of the roster."""
 
     q = forms.CharField(
