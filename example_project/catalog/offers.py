@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from catalog.models import CourseRun
 from catalog.reasons import Reason, reasons_for_everybody
 from django_enrollments.models import CourseEnrollmentAllowed, CourseMode
 from django_enrollments.services import EnrollmentsService
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from catalog.models import CourseRun
     from django_enrollments.payloads import ExplanationDict, SeatsDict
 
 
