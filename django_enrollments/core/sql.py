@@ -223,7 +223,8 @@ def _columns(
     model: type[Model], names: Iterable[str], connection: BaseDatabaseWrapper
 ) -> str:
     # No model of this app calls a column other than its field.
-    attnames = [model._meta.get_field(name).attname for name in names]
+    options: Any = model._meta
+    attnames = [options.get_field(name).attname for name in names]
     return ", ".join(_quoted(name, connection) for name in attnames)
 
 

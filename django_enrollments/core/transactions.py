@@ -305,7 +305,7 @@ def host_code() -> Iterator[None]:
     What that code changes is expected to change, and is written and retried in
     transactions of its own.
     """
-    with no_expected_state(), assigned(_lazy, None), assigned(_is_within, False):
+    with assigned(_expected, None), assigned(_lazy, None), assigned(_is_within, False):
         yield
 
 
