@@ -6,7 +6,7 @@ with search fields, users and courses are chosen by autocomplete, otherwise by k
 
 Note [Large tables]: a page of a table with a million rows takes a constant number of
 statements, and none of them reads the whole table where an index can prevent it. So
-rows are counted only up to a limit; users and courses are searched by the beginning of
+the keys of the first rows are read once, which counts them, too; users and courses are searched by the beginning of
 their names, before the large table is; columns without an index are not sorted by; and
 filters list no distinct values of a large table.
 """
@@ -22,6 +22,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import BadRequest, ValidationError
@@ -64,29 +65,48 @@ else:
 
 
 #: The number of rows that a list counts and shows in pages.
-ROWS_COUNTED = 10_000
+ROWS_COUNTED = 5_000
 
 #: The number of users, and of courses, whose rows a search shows.
 MATCHES_SEARCHED = 100
 
 
 class LimitedPaginator(BasePaginator):
-    """
-    Pages of the first ``ROWS_COUNTED`` rows; the others are not counted.
+    """Pages of the first ``ROWS_COUNTED`` rows; the others are not counted."""
 
-    Attributes:
-        has_more: Whether there are others.
-    """
+    @cached_property
+    def _keys(self) -> list[Any]:
+        rows: Any = self.object_list
+        return list(rows.values_list("pk", flat=True)[: ROWS_COUNTED + 1])
 
-    has_more = False
+    @property
+    def keys(self) -> list[Any]:
+        """The primary keys of the rows in pages, in order."""
+        return self._keys[:ROWS_COUNTED]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are other rows."""
+        return len(self._keys) > ROWS_COUNTED
 
     @cached_property
     def count(self) -> int:
         """The number of rows in pages."""
-        rows: Any = self.object_list
-        found: int = rows.order_by().values("pk")[: ROWS_COUNTED + 1].count()
-        self.has_more = found > ROWS_COUNTED
-        return min(found, ROWS_COUNTED)
+        return len(self.keys)
+
+
+class KeyedChangeList(ChangeList):
+    """A list that reads the rows of a page by the keys of the paginator."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the keys, and set the rows of the page."""
+        super().get_results(request)
+        keys = self.paginator.keys
+        if self.multi_page and not (self.show_all and self.can_show_all):
+            first = (self.page_num - 1) * self.list_per_page
+            keys = keys[first : first + self.list_per_page]
+        # Without a second search for rare rows.
+        self.result_list = self.queryset.filter(pk__in=keys)
 
 
 class Autocomplete(AutocompleteSelect):
@@ -232,6 +252,10 @@ class BaseAdmin(ModelAdmin):
     def in_words(self, row: Any) -> str:
         """Return the name of a row for headings."""
         return str(row)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class of the list."""
+        return KeyedChangeList
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """

@@ -190,7 +190,8 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
         if source := request.GET.get(SourceFilter.parameter_name):
             rows = with_changes_by(rows, source)
         # A join would leave out the enrollments of deleted courses.
-        return rows.select_related("user").prefetch_related(
+        return rows.prefetch_related(
+            "user",
             Prefetch("course", queryset=courses_in_words()),
             f"course__{MODES}",
             Prefetch("events", queryset=last, to_attr="last_events"),
