@@ -5,10 +5,10 @@ A host's user and course models may be missing from the admin. Where they are re
 with search fields, users and courses are chosen by autocomplete, otherwise by key.
 
 Note [Large tables]: a page of a table with a million rows takes a constant number of
-statements, and none of them reads the whole table where an index can prevent it. So
-the keys of the first rows are read once, which counts them, too; users and courses are searched by the beginning of
-their names, before the large table is; columns without an index are not sorted by; and
-filters list no distinct values of a large table.
+statements, and none of them reads the whole table where an index can prevent it. So the
+keys of the first rows are read once, which counts them, too; users and courses are
+searched by the beginning of their names, before the large table is; columns without an
+index are not sorted by; and filters list no distinct values of a large table.
 """
 
 from __future__ import annotations
@@ -289,11 +289,15 @@ class BaseAdmin(ModelAdmin):
         if not is_storable(term):
             return queryset.none(), False
         found = Q(pk__in=[])
-        if self.user_key:
-            users = self._find_users(request, term)
+        users = self._find_users(request, term) if self.user_key else []
+        courses = self._find_courses(term) if self.course_key else []
+        if not (users or courses) and course_key_is_id() and find_course_id(term):
+            # A deleted course. Without a condition on courses, the database needs no
+            # join to find the rows of users.
+            courses = [term]
+        if users:
             found |= Q(**{f"{self.user_key}__in": self._limited(request, users)})
-        if self.course_key:
-            courses = self._find_courses(term)
+        if courses and self.course_key:
             found |= Q(**{f"{self.course_key}__in": self._limited(request, courses)})
         for name in self.search_fields:
             found |= Q(**{f"{name}__startswith": term})
@@ -329,9 +333,6 @@ class BaseAdmin(ModelAdmin):
             begins = {f"{adapter.course_id}__startswith": term}
             some = courses.filter(**begins).values_list("pk", flat=True)
             keys += some[: MATCHES_SEARCHED + 1]
-        if course_key_is_id() and find_course_id(term):
-            # That of a deleted course.
-            keys.append(term)
         return list(dict.fromkeys(keys))
 
     def _limited(self, request: HttpRequest, keys: list[Any]) -> list[Any]:
