@@ -132,6 +132,24 @@ def _is_proctoring_options(value: object) -> bool:
     )
 
 
+_CONSUMER: Mapping[str, Check] = {
+    "BACKEND": is_text,
+    "OPTIONS": _dict_of(_is(str), lambda value: True),
+    "TYPES": _or_none(_list_of(_matches("created|activated|deactivated|mode_changed"))),
+    "FILTER": _or_none(lambda value: is_text(value) or callable(value)),
+    "PERSONAL": _is(bool),
+    "CONCURRENCY": lambda value: _is_seconds(value) and value != 0,
+}
+
+
+def _is_consumer(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and "BACKEND" in value
+        and all(key in _CONSUMER and _CONSUMER[key](one) for key, one in value.items())
+    )
+
+
 def refuse_everything(action: str, **context: Any) -> None:
     """Raise :exc:`.EnrollmentNotAllowed`; replaces a filter that is misconfigured."""
     raise EnrollmentNotAllowed("Enrollment is not possible at the moment.")
@@ -287,6 +305,23 @@ class Settings:
     #: URL below which ``/course/{course_id}/home`` is, without a slash at the end;
     #: while it is empty, mails have no link.
     ENROLLMENTS_LEARNING_BASE_URL = Setting("", _is(str), "a URL or ''")
+    #: The consumers of the event feed by name. Each has a ``BACKEND``, the dotted path
+    #: of a class; ``OPTIONS`` for it; ``TYPES`` of events, ``None`` for all; a
+    #: ``FILTER``, a callable or its dotted path that returns whether a message is
+    #: delivered; ``PERSONAL``, whether messages have usernames and reasons; and
+    #: ``CONCURRENCY``, the number of threads.
+    ENROLLMENTS_CONSUMERS: Setting[Mapping[str, Mapping[str, Any]]] = Setting(
+        {},
+        _dict_of(_matches(r"[A-Za-z0-9_.-]{1,64}"), _is_consumer),
+        "a dictionary of names to {'BACKEND': a dotted path, 'OPTIONS': {}, 'TYPES': "
+        "None or a list, 'FILTER': None or a dotted path, 'PERSONAL': True or False, "
+        "'CONCURRENCY': a number}",
+    )
+    #: The ``source`` of CloudEvents: a URI that names this project.
+    ENROLLMENTS_EVENT_SOURCE = _text("/enrollments")
+    #: Dotted path of ``f(what: str)``, called after each commit with events while there
+    #: are consumers, to start a worker; without it, workers poll.
+    ENROLLMENTS_WAKE = _optional_path()
 
 
 #: The values of the settings now.

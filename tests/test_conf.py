@@ -73,6 +73,9 @@ DEFAULTS: dict[str, Any] = {
     "ENROLLMENTS_COHORT_BACKEND": None,
     "ENROLLMENTS_ENTERPRISE_BACKEND": None,
     "ENROLLMENTS_LEARNING_BASE_URL": "",
+    "ENROLLMENTS_CONSUMERS": {},
+    "ENROLLMENTS_EVENT_SOURCE": "/enrollments",
+    "ENROLLMENTS_WAKE": None,
 }
 
 #: Of each setting: values of the right type, values of the wrong type, and the value
@@ -141,6 +144,39 @@ KINDS: dict[str, tuple[list[Any], list[Any], Any]] = {
     "ENROLLMENTS_COHORT_BACKEND": ([None, "a.B"], [5, ""], MISCONFIGURED),
     "ENROLLMENTS_ENTERPRISE_BACKEND": ([None, "a.B"], [5, ""], MISCONFIGURED),
     "ENROLLMENTS_LEARNING_BASE_URL": (["", "https://a"], [None, 5], ""),
+    "ENROLLMENTS_CONSUMERS": (
+        [
+            {},
+            {"crm": {"BACKEND": "a.B"}},
+            {
+                "crm-2": {
+                    "BACKEND": "a.B",
+                    "OPTIONS": {"url": 5},
+                    "TYPES": ["created", "mode_changed"],
+                    "FILTER": "a.f",
+                    "PERSONAL": True,
+                    "CONCURRENCY": 4,
+                }
+            },
+        ],
+        [
+            None,
+            ["crm"],
+            {5: {"BACKEND": "a.B"}},
+            {"": {"BACKEND": "a.B"}},
+            {"a b": {"BACKEND": "a.B"}},
+            {"crm": "a.B"},
+            {"crm": {}},
+            {"crm": {"BACKEND": print}},
+            {"crm": {"BACKEND": "a.B", "OPTION": {}}},
+            {"crm": {"BACKEND": "a.B", "TYPES": ["deleted"]}},
+            {"crm": {"BACKEND": "a.B", "PERSONAL": 1}},
+            {"crm": {"BACKEND": "a.B", "CONCURRENCY": 0}},
+        ],
+        {},
+    ),
+    "ENROLLMENTS_EVENT_SOURCE": (["https://a.org/b"], [None, "", 5], "/enrollments"),
+    "ENROLLMENTS_WAKE": ([None, "a.b"], [5, ""], None),
 }
 
 

@@ -27,10 +27,10 @@ class TestHomePage:
         assert person.find("[name=username]").is_displayed()
 
         person.log_in("learner")
-        assert "Lena Learner" in person.text("nav")
+        assert "Lena Learner" in person.text("nav.account")
 
         person.find("nav form button").click()
-        assert "Log in" in person.text("nav")
+        assert "Log in" in person.text("nav.account")
 
     @pytest.mark.parametrize("width", [360, 768])
     def test_fits_on_a_small_screen(self, person, width):
