@@ -9,10 +9,17 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
+from django.db import connection
 
+from tests.factories import is_default_host
 from tests.pages import ROOT
 
 SETTINGS = "tests.testing.broken.settings"
+
+pytestmark = pytest.mark.skipif(
+    not is_default_host() or connection.vendor != "sqlite",
+    reason="The projects have settings of their own, on SQLite.",
+)
 
 #: Loads the plugin if the installed distribution is older than this folder.
 PLUGIN = (

@@ -67,8 +67,8 @@ def test_a_learner_is_enrolled_once(service: EnrollmentsService) -> None:
     """
     Six requests to enroll one learner result in one enrollment, event and no error.
 
-    Change: as in ``test_seats_are_given_once``. A receiver of ``post_save`` of this
-    project's that raises an error for the second of two equal rows also fails here.
+    Change: as in ``test_seats_are_given_once``. A filter that raises another exception
+    than ``EnrollmentNotAllowed`` for a learner who is enrolled already fails here, too.
     """
     user, course = make_user(), make_course()
 
