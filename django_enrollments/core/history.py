@@ -1,4 +1,4 @@
-"""Writes the events of changes, and sends signals and wakes workers after the commit."""
+"""Writes the events of changes; sends signals and wakes workers after the commit."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,6 +13,9 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django_enrollments import delivery
 from django_enrollments.datetimes import as_moment
 from django_enrollments.management.progress import progress
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def moment(text: str) -> datetime:

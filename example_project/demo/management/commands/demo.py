@@ -221,18 +221,13 @@ class Command(BaseCommand):
                 self._wait(site)
 
     def _invite(self, site: server.Server) -> None:
-        self._title("Open the site")
-        for name, text in (
-            ("Home page", f"{site.url}/"),
-            ("Admin", f"{site.url}/admin/"),
-            *([("API", f"{site.url}/api/docs/")] if settings.HAS_OPENAPI else []),
-            *(
-                (login.username.capitalize(), f"{login.username} / {login.password}")
-                for login in (showcase.OPERATOR, showcase.LEARNER)
-            ),
-        ):
-            self.stdout.write(f"  {name:<10} {text}")
-        self.stdout.write("\n  Press Ctrl-C to end.")
+        logins = (showcase.LEARNER, showcase.TEACHER, showcase.OPERATOR)
+        names = ", ".join(f"{login.username} ({login.role})" for login in logins)
+        passwords = ", ".join(login.password for login in logins)
+        self._title("Open the site, and log in")
+        self.stdout.write(f"  Home page  {site.url}/")
+        self.stdout.write(f"  Accounts   {names}")
+        self.stdout.write(f"  Passwords  {passwords}. Ctrl-C ends the site.")
         self.stdout.flush()
 
     def _wait(self, site: server.Server) -> None:
