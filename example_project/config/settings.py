@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "accounts",  # Before the admin, because its templates replace those of the admin.
     "catalog",
     "demo",
+    "team",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

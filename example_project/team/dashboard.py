@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.shortcuts import render
 from django.urls import reverse
@@ -154,7 +154,7 @@ def _recent_numbers(totals: Totals) -> list[tuple[str, int]]:
         (_("Former enrollments"), totals.former),
         (_("Arrivals in 7 days"), sum(totals.arrivals[day] for day in days)),
         (_("Departures in 7 days"), sum(totals.departures[day] for day in days)),
-        (_("Refused in 7 days"), refused),
+        (_("Refusals in 7 days"), refused),
     ]
 
 
@@ -226,7 +226,7 @@ def _chart_of_modes(totals: Totals) -> Chart:
         _("%(mode)s has the most, %(percent)s %%.")
         % {
             "mode": modes[0][0] if modes else "",
-            "percent": round(100 * modes[0][1] / totals.active) if modes else 0,
+            "percent": 100 * modes[0][1] // totals.active if modes else 0,
         },
         Drawing(
             "rows",

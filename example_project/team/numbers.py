@@ -14,7 +14,6 @@ from catalog.models import CourseRun, RefusedAttempt
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
 
-
 #: Events up to this moment are counted once in this number of seconds; later events are
 #: counted for each page.
 SECONDS = 600
