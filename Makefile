@@ -53,10 +53,10 @@ clean: ## remove what the other commands have made
 	find . -name '*.sqlite3*' -delete
 
 # A stamp file says that its extras are installed as pyproject.toml now has them.
-$(VENV)/.demo: EXTRAS := openapi,progress
-$(VENV)/.browser: EXTRAS := openapi,progress,test,browser
-$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,test
-$(VENV)/.bench: EXTRAS := bench
+$(VENV)/.demo: EXTRAS := openapi,progress,webhooks
+$(VENV)/.browser: EXTRAS := openapi,progress,webhooks,test,browser
+$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,celery,tasks,webhooks,test
+$(VENV)/.bench: EXTRAS := celery,webhooks,bench
 $(VENV)/.docs: EXTRAS := jwt,oauth,openapi,docs
 $(VENV)/.lint: EXTRAS := jwt,oauth,openapi,progress,test,lint
 

@@ -28,6 +28,7 @@ from django_enrollments.core.modes import (
     unavailable_text,
 )
 from django_enrollments.core.transactions import (
+    Conflict,
     conflict_on_integrity_error,
     lazy_transaction,
     retry_on_conflict,
@@ -228,33 +229,60 @@ def add_enrollment(
     data = _data_api()
     if enrollment_attributes is not None:
         clean_attributes(enrollment_attributes)
-    with one_call():
-        if is_active is False:
-            # Asked to be inactive, an inactive one stays as it is (B-05).
-            existing = data.get_course_enrollment(username, course_id)
-            if (
-                existing
-                and existing["course_details"] is not None
-                and not existing["is_active"]
-                and mode in (None, existing["mode"])
-            ):
-                if enrollment_attributes is not None:
-                    data.add_or_update_enrollment_attr(
-                        username, course_id, enrollment_attributes
-                    )
-                return existing
-        slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
+    if is_active is False:
+        kept = _keep_inactive(username, course_id, mode, enrollment_attributes)
+        if kept is not None:
+            return kept
+    slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
+    create = partial(
+        data.create_course_enrollment,
+        username,
+        course_id,
+        slug,
+        is_active,
+        enterprise_uuid,
+        force_enrollment=force_enrollment,
+    )
+    return _with_attributes(create, username, course_id, enrollment_attributes)
 
-        create = partial(
-            data.create_course_enrollment,
-            username,
-            course_id,
-            slug,
-            is_active,
-            enterprise_uuid,
-            force_enrollment=force_enrollment,
+
+def _keep_inactive(
+    username: str,
+    course_id: str,
+    mode: str | None,
+    attributes: Sequence[Mapping[str, Any]] | None,
+) -> EnrollmentDict | None:
+    """
+    Return an inactive enrollment that stays as it is but for attributes (B-05).
+
+    Return ``None`` if there is none in this mode, or its course is deleted.
+    """
+    data = _data_api()
+
+    def read() -> EnrollmentDict | None:
+        found = data.get_course_enrollment(username, course_id)
+        is_kept = (
+            found is not None
+            and found["course_details"] is not None
+            and not found["is_active"]
+            and mode in (None, found["mode"])
         )
-        return _with_attributes(create, username, course_id, enrollment_attributes)
+        return found if is_kept else None
+
+    if attributes is None:
+        return read()
+
+    def write() -> EnrollmentDict | None:
+        if read() is None:
+            return None
+        data.add_or_update_enrollment_attr(username, course_id, attributes)
+        # It may have become active before its row was locked.
+        kept = read()
+        if kept is None:
+            raise Conflict
+        return kept
+
+    return write_atomically(write)
 
 
 def _with_attributes(

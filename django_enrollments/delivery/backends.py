@@ -8,6 +8,7 @@ Libraries of extras are imported when a backend is instantiated.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from contextlib import suppress
@@ -107,6 +108,12 @@ class CeleryBackend:
         self._consumer, self._personal, self._task = consumer, personal, task
         self._options = {"queue": queue} if queue else {}
 
+    def is_confirmed(self) -> bool:
+        """Return whether the broker confirms what it got; only AMQP has to be asked."""
+        connection = self._app.connection_for_write()
+        is_amqp = connection.transport.driver_type == "amqp"
+        return not is_amqp or bool(connection.transport_options.get("confirm_publish"))
+
     def deliver(self, message: Message) -> None:
         """
         Send the task; the message is delivered when the broker has confirmed it.
@@ -154,7 +161,8 @@ class WebhookBackend:
     Requests have the headers of `Standard Webhooks
     <https://www.standardwebhooks.com/>`_. Redirects are not followed, and addresses
     that are private, loopback or link-local are refused after the name is resolved.
-    Proxies of the environment are not used, because they would resolve it again.
+    Proxies of the environment are not used, because they would resolve it again; of
+    the environment, only ``REQUESTS_CA_BUNDLE`` is.
 
     Args:
         url: The URL, with ``https``.
@@ -264,6 +272,7 @@ class WebhookBackend:
         if session is None:
             session = self._local.session = self._new_session(self._config)
             session.trust_env = False
+            session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
@@ -313,7 +322,8 @@ def _load(named: Any, method: str) -> Callable[..., object]:
 
 
 def _name(error: BaseException) -> str:
-    """Return the name of the innermost cause, whose text may contain secrets."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    """Return the name of the first cause, because its text may contain secrets."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        error, cause = cause, cause.__cause__
     return type(error).__name__

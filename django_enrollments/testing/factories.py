@@ -8,11 +8,10 @@ values differs at each call, so that unique fields stay unique.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -22,6 +21,7 @@ from django.utils import timezone
 from django_enrollments.conf import conf
 from django_enrollments.course_model import (
     course_id_field,
+    find_field,
     get_course_adapter,
     get_course_model,
 )
@@ -34,6 +34,9 @@ from django_enrollments.models import (
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.users import email_field
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
 #: Functions that return the value of a field, by ``str(field)``, such as
 #: ``accounts.User.student_number``. Each takes a number that differs at each call.
 #: Add the required fields for which the factories find no valid value.
@@ -41,7 +44,7 @@ FIELD_VALUES: dict[str, Callable[[int], Any]] = {}
 
 _numbers = count(1)
 
-#: Forms of course ids; the first that ``ENROLLMENTS_COURSE_ID_PATTERN`` accepts is used.
+#: Forms of course ids; the first that matches the pattern in the settings is used.
 _COURSE_IDS = ("course-{}", "course-v1:School+Course+{}", "School/Course/{}")
 
 #: The value of a required field, by its class; the first match applies.
@@ -82,9 +85,9 @@ def make_user(name: object = None, **fields: Any) -> Any:
     password = fields.pop("password", None)
     text = f"learner-{number}" if name is None else str(name)
     given: dict[str, Any] = {}
-    login = model._meta.get_field(model.USERNAME_FIELD)
+    login: Any = model._meta.get_field(model.USERNAME_FIELD)
     address = email_field()
-    if address and (name is not None or _is_open(model._meta.get_field(address))):
+    if address and (name is not None or _is_open(find_field(model, address))):
         given[address] = text if "@" in text else f"{text}@example.org"
     if login.name != address and name is not None:
         given[login.name] = login.to_python(name)
@@ -208,7 +211,7 @@ def make_invitation(
     """
     course = make_course() if course is None else course
     return CourseEnrollmentAllowed.objects.create(
-        course_id=find_course_id(course),
+        course_id=str(find_course_id(course)),
         email=f"guest-{next(_numbers)}@example.org" if email is None else email,
         **fields,
     )
@@ -312,7 +315,7 @@ def _related(field: models.ForeignKey[Any, Any]) -> Any:
     return _make(model)
 
 
-def _is_open(field: models.Field[Any, Any]) -> bool:
+def _is_open(field: models.Field[Any, Any] | None) -> bool:
     """Return whether a field takes any text, and :data:`FIELD_VALUES` has no value."""
     is_text = isinstance(field, models.CharField | models.TextField)
     return is_text and str(field) not in FIELD_VALUES

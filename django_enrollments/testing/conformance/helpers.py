@@ -254,12 +254,14 @@ def _removed(alias: str) -> Iterator[None]:
 def _delete_events(users: Sequence[Any], alias: str) -> None:
     """Delete the history of users, which the ORM refuses."""
     connection = connections[alias]
-    table = connection.ops.quote_name(EnrollmentEvent._meta.db_table)
-    column = EnrollmentEvent._meta.get_field("user")
-    sql = f"DELETE FROM {table} WHERE user_id = %s"  # noqa: S608 - No external input.
+    field: Any = EnrollmentEvent._meta.get_field("user")
+    table, column = map(
+        connection.ops.quote_name, (EnrollmentEvent._meta.db_table, field.column)
+    )
+    sql = f"DELETE FROM {table} WHERE {column} = %s"  # noqa: S608 - Only names.
     with connection.cursor() as cursor:
         for key in users:
-            cursor.execute(sql, [column.get_db_prep_value(key, connection)])
+            cursor.execute(sql, [field.get_db_prep_value(key, connection)])
 
 
 def _count_rows(alias: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import router, transaction
@@ -11,7 +11,6 @@ from django.db import router, transaction
 from django_enrollments.errors import CourseEnrollmentFullError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseEnrollment
-from django_enrollments.services import EnrollmentsService
 from django_enrollments.testing.conformance.helpers import (
     at_once,
     client_of,
@@ -22,6 +21,9 @@ from django_enrollments.testing.conformance.helpers import (
     url_of,
 )
 from django_enrollments.testing.factories import make_course, make_user, make_users
+
+if TYPE_CHECKING:
+    from django_enrollments.services import EnrollmentsService
 
 pytestmark = pytest.mark.usefixtures("committed")
 

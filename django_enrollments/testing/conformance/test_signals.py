@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import router, transaction
@@ -11,7 +11,6 @@ from django.db import router, transaction
 from django_enrollments import signals
 from django_enrollments.conf import conf
 from django_enrollments.models import CourseEnrollment
-from django_enrollments.services import EnrollmentsService
 from django_enrollments.testing.assertions import assert_enrolled
 from django_enrollments.testing.conformance.helpers import (
     events_of,
@@ -20,6 +19,9 @@ from django_enrollments.testing.conformance.helpers import (
 )
 from django_enrollments.testing.factories import make_course, make_user
 from django_enrollments.testing.recorders import capture_enrollment_signals
+
+if TYPE_CHECKING:
+    from django_enrollments.services import EnrollmentsService
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -128,9 +130,9 @@ def test_a_rolled_back_change_sends_nothing(
     Use the signals of this app instead (docs/how-to/signals.md).
     """
     user = make_user()
-    with capture_enrollment_signals() as sent:
-        with transaction.atomic(using=router.db_for_write(CourseEnrollment)):
-            service.enroll(user, course, force=True)
-            transaction.set_rollback(True, using=router.db_for_write(CourseEnrollment))
+    using = router.db_for_write(CourseEnrollment)
+    with capture_enrollment_signals() as sent, transaction.atomic(using=using):
+        service.enroll(user, course, force=True)
+        transaction.set_rollback(True, using=using)
     expect(not sent, f"{[event.type for event in sent]} was sent after a rollback.")
     expect(not events_of(user), "The event of a change that was rolled back is stored.")
