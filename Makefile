@@ -6,13 +6,16 @@ SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench bench-growth bench-hot bench-memory docs lint clean
+.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## replay a real university's registrations, then serve (SERVE=0: end)
 	$(BIN)/python example_project/manage.py demo $(if $(filter 0,$(SERVE)),--no-serve) $(ARGS)
+
+screenshots: $(VENV)/.browser ## make the screenshots of the documentation (needs chromium-driver)
+	$(BIN)/python -m tools.screenshots $(ARGS)
 
 test: $(VENV)/.test ## run the tests on SQLite, with both hosts
 	$(BIN)/python -m tools.run_tests $(ARGS)
@@ -50,13 +53,14 @@ clean: ## remove what the other commands have made
 	find . -name '*.sqlite3*' -delete
 
 # A stamp file says that its extras are installed as pyproject.toml now has them.
-$(VENV)/.demo: EXTRAS := openapi,progress
-$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,test
-$(VENV)/.bench: EXTRAS := bench
+$(VENV)/.demo: EXTRAS := openapi,progress,webhooks
+$(VENV)/.browser: EXTRAS := openapi,progress,webhooks,test,browser
+$(VENV)/.test: EXTRAS := jwt,oauth,openapi,progress,celery,tasks,webhooks,test
+$(VENV)/.bench: EXTRAS := celery,webhooks,bench
 $(VENV)/.docs: EXTRAS := jwt,oauth,openapi,docs
 $(VENV)/.lint: EXTRAS := jwt,oauth,openapi,progress,test,lint
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.docs $(VENV)/.lint: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.browser $(VENV)/.test $(VENV)/.bench $(VENV)/.docs $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 

@@ -169,13 +169,13 @@ def prepare(data: DataSet) -> bool:
         Whether it had to be built.
     """
     if _is_there(data):
-        _settle()
+        settle()
         return False
-    _make_database()
+    make_database()
     call_command("migrate", verbosity=0)
     with transaction.atomic():
         _build(data)
-    _settle()
+    settle()
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE {_MARK} (fingerprint varchar(64))")
         cursor.execute(f"INSERT INTO {_MARK} VALUES (%s)", [_fingerprint(data)])
@@ -216,7 +216,7 @@ def _is_there(data: DataSet) -> bool:
     return marks == [(_fingerprint(data),)] and is_intact(data)
 
 
-def _make_database() -> None:
+def make_database() -> None:
     """Make an empty database of the connection's name in place of what is there."""
     connection.close()
     name = connection.settings_dict["NAME"]
@@ -233,11 +233,11 @@ def _make_database() -> None:
 
 def _build(data: DataSet) -> None:
     names, courses, places = data.names(), data.courses(), data.places()
-    _load(get_user_model(), _users(data, names))
-    _load(Course, (_course(data, course_id) for course_id in courses))
-    _load(CourseMode, _modes(courses))
-    _load(CourseEnrollment, _enrollments(places))
-    _load(EnrollmentEvent, _events(places, names))
+    load(get_user_model(), _users(data, names))
+    load(Course, (_course(data, course_id) for course_id in courses))
+    load(CourseMode, _modes(courses))
+    load(CourseEnrollment, _enrollments(places))
+    load(EnrollmentEvent, _events(places, names))
 
 
 def _users(data: DataSet, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -253,12 +253,12 @@ def _users(data: DataSet, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             "email": f"{name}@example.org",
             "is_staff": name == data.staff,
             "is_active": True,
-            "date_joined": _text(FIRST),
+            "date_joined": as_text(FIRST),
         }
 
 
 def _course(data: DataSet, course_id: str) -> dict[str, Any]:
-    moment = _text(FIRST)
+    moment = as_text(FIRST)
     return {
         "id": course_id,
         "created": moment,
@@ -268,7 +268,7 @@ def _course(data: DataSet, course_id: str) -> dict[str, Any]:
         "start": moment,
         "end": None,
         "enrollment_start": moment,
-        "enrollment_end": _text(FIRST + timedelta(days=36_500)),
+        "enrollment_end": as_text(FIRST + timedelta(days=36_500)),
         "invitation_only": False,
         "max_student_enrollments_allowed": (
             data.capacity if course_id == data.seated_course else None
@@ -294,7 +294,7 @@ def _modes(courses: Iterable[str]) -> Iterator[dict[str, Any]]:
                 "suggested_prices": "100,200" if is_paid else "",
                 "currency": "usd",
                 "expiration_datetime": (
-                    _text(FIRST + timedelta(days=36_500)) if is_paid else None
+                    as_text(FIRST + timedelta(days=36_500)) if is_paid else None
                 ),
                 "description": None,
                 "sku": f"SKU{key}" if is_paid else None,
@@ -304,7 +304,7 @@ def _modes(courses: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 def _enrollments(places: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for key, (user, course_id, mode, is_active) in enumerate(places, start=1):
-        moment = _text(FIRST + SPAN * (key / len(places)))
+        moment = as_text(FIRST + SPAN * (key / len(places)))
         yield {
             "id": key,
             "created": moment,
@@ -325,7 +325,7 @@ def _events(places: Sequence[Any], names: Sequence[str]) -> Iterator[dict[str, A
             # As SQLite stores it; the others read it too.
             "event_id": event_id.hex,
             "type": "created",
-            "time": _text(FIRST + SPAN * (key / len(places))),
+            "time": as_text(FIRST + SPAN * (key / len(places))),
             "enrollment_id": key,
             "user_id": user,
             "username": names[user - 1],
@@ -341,12 +341,12 @@ def _events(places: Sequence[Any], names: Sequence[str]) -> Iterator[dict[str, A
         }
 
 
-def _text(moment: datetime) -> str:
+def as_text(moment: datetime) -> str:
     """Return a moment in UTC as all three databases read it."""
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
-def _load(model: type[Model], rows: Iterable[dict[str, Any]]) -> None:
+def load(model: type[Model], rows: Iterable[dict[str, Any]]) -> None:
     """Insert rows the quickest way that the driver offers."""
     columns = [field.column for field in model._meta.concrete_fields]
     quote = connection.ops.quote_name
@@ -367,7 +367,7 @@ def _load(model: type[Model], rows: Iterable[dict[str, Any]]) -> None:
             cursor.execute(reset)
 
 
-def _settle() -> None:
+def settle() -> None:
     """Let a server see what it has, and tidy up, as it does by itself in time."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

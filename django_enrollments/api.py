@@ -20,6 +20,7 @@ from django_enrollments.core import bulk, course_details_cache, eligibility, ren
 from django_enrollments.core.attributes import (
     clean_attributes,
 )
+from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import find_course_info, get_course_info
 from django_enrollments.core.invitations import after_commit
 from django_enrollments.core.modes import (
@@ -28,6 +29,7 @@ from django_enrollments.core.modes import (
     unavailable_text,
 )
 from django_enrollments.core.transactions import (
+    Conflict,
     conflict_on_integrity_error,
     lazy_transaction,
     retry_on_conflict,
@@ -94,6 +96,8 @@ def _data_api() -> DataAPI:
             function that is called here.
     """
     path = conf.ENROLLMENTS_DATA_API
+    if path == default_data.__name__:
+        return default_data
     try:
         found: DataAPI = load(DATA_API, path)
     except CollaboratorNotLoaded as error:
@@ -131,7 +135,7 @@ def get_enrollments(
     """
     data = _data_api()
     options = _expired_too(include_expired)
-    if in_courses is not None and _is_ours(data):
+    if in_courses is not None and data is default_data:
         return default_data.get_course_enrollments(
             username, include_inactive, in_courses=in_courses, **options
         )
@@ -174,10 +178,6 @@ def get_enrollment(
     return _data_api().get_course_enrollment(
         username, course_id, **_expired_too(include_expired)
     )
-
-
-def _is_ours(data: object) -> bool:
-    return data is default_data
 
 
 def _expired_too(include_expired: bool) -> dict[str, bool]:
@@ -228,33 +228,56 @@ def add_enrollment(
     data = _data_api()
     if enrollment_attributes is not None:
         clean_attributes(enrollment_attributes)
-    with one_call():
-        if is_active is False:
-            # Asked to be inactive, an inactive one stays as it is (B-05).
-            existing = data.get_course_enrollment(username, course_id)
-            if (
-                existing
-                and existing["course_details"] is not None
-                and not existing["is_active"]
-                and mode in (None, existing["mode"])
-            ):
-                if enrollment_attributes is not None:
-                    data.add_or_update_enrollment_attr(
-                        username, course_id, enrollment_attributes
-                    )
-                return existing
-        slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
+    if is_active is False:
+        kept = _keep_inactive(username, course_id, mode, enrollment_attributes)
+        if kept is not None:
+            return kept
+    slug = _mode_to_enroll_in(username, course_id, mode, is_active, include_expired)
+    create = partial(
+        data.create_course_enrollment,
+        username,
+        course_id,
+        slug,
+        is_active,
+        enterprise_uuid,
+        force_enrollment=force_enrollment,
+    )
+    return _with_attributes(create, username, course_id, enrollment_attributes)
 
-        create = partial(
-            data.create_course_enrollment,
-            username,
-            course_id,
-            slug,
-            is_active,
-            enterprise_uuid,
-            force_enrollment=force_enrollment,
-        )
-        return _with_attributes(create, username, course_id, enrollment_attributes)
+
+def _keep_inactive(
+    username: str,
+    course_id: str,
+    mode: str | None,
+    attributes: Sequence[Mapping[str, Any]] | None,
+) -> EnrollmentDict | None:
+    """
+    Return an inactive enrollment that stays as it is but for attributes (B-05).
+
+    Return ``None`` if there is none in this mode, or its course is deleted.
+    """
+    data = _data_api()
+
+    def read() -> EnrollmentDict | None:
+        found = data.get_course_enrollment(username, course_id)
+        if found is None or found["is_active"] or found["course_details"] is None:
+            return None
+        return found if keeps(found, mode, is_active=False) else None
+
+    if attributes is None:
+        return read()
+
+    def write() -> EnrollmentDict | None:
+        if read() is None:
+            return None
+        data.add_or_update_enrollment_attr(username, course_id, attributes)
+        # It may have become active before its row was locked.
+        kept = read()
+        if kept is None:
+            raise Conflict
+        return kept
+
+    return write_atomically(write)
 
 
 def _with_attributes(
@@ -315,7 +338,9 @@ def write_atomically(write: Callable[[], T]) -> T:
     """
     using = write_alias()
     # Another data layer may put transactions of its own around a part of it.
-    one_transaction = lazy_transaction if _is_ours(_data_api()) else write_transaction
+    one_transaction = (
+        lazy_transaction if _data_api() is default_data else write_transaction
+    )
 
     def attempt(_lock: bool) -> T:
         with conflict_on_integrity_error(), one_transaction(using):

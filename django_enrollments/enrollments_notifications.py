@@ -18,6 +18,9 @@ from django_enrollments.signals import notification_requested
 #: Type of the notification that access to a course ends soon.
 AUDIT_ACCESS_EXPIRING_SOON = "audit_access_expiring_soon"
 
+#: Type of the notification that an enrollment began.
+ENROLLMENT_WELCOME = "enrollment_welcome"
+
 
 class EnrollmentNotificationSender:
     """
@@ -39,8 +42,21 @@ class EnrollmentNotificationSender:
         """
         Notify the learner that audit access ends soon (NOTIF-02).
 
+        Raises:
+            Exception: As :meth:`send` does.
+        """
+        self.send(AUDIT_ACCESS_EXPIRING_SOON)
+
+    def send(self, notification_type: str) -> None:
+        """
+        Notify the learner.
+
         Sends the signal ``notification_requested``, then passes the same data to the
         backend of ``ENROLLMENTS_NOTIFICATION_BACKEND``.
+
+        Args:
+            notification_type: One of the types above, or a host's own, which needs its
+                own templates.
 
         Raises:
             CourseNotFoundError: There is no such course.
@@ -54,7 +70,7 @@ class EnrollmentNotificationSender:
         base = conf.ENROLLMENTS_LEARNING_BASE_URL.rstrip("/")
         notification_data = NotificationData(
             user_ids=[_plain_key(self.user_id)],
-            notification_type=AUDIT_ACCESS_EXPIRING_SOON,
+            notification_type=notification_type,
             app_name="enrollments",
             course_key=facts.course_id,
             content_url=f"{base}/course/{facts.course_id}/home",

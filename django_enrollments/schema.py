@@ -148,7 +148,7 @@ NEXT = "https://school.example/api/enrollment/v1/enrollments?cursor=bi4xNzk1NTYx
 PAGE = {"next": NEXT, "previous": None, "results": [{**LISTED, "course_id": COURSE_ID}]}
 SEATS = {"capacity": 30, "taken": 0, "left": 30}
 ELIGIBLE = {"allowed": True, "reasons": [], "seats": SEATS, "mode": "audit"}
-FULL = {"code": "course_full", "message": "The course is full.", "changes_at": None}
+FULL = {"code": "course_full", "message": "This course is full.", "changes_at": None}
 NO_SEATS = {"capacity": 30, "taken": 30, "left": 0}
 ROLE = {"org": "Evening School", "course_id": COURSE_ID, "role": "beta_testers"}
 TO_INVITE = {"email": ADDRESS, "course_id": COURSE_ID}

@@ -24,6 +24,7 @@ from django_enrollments.core.course_info import (
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.modes import proctored_modes
+from django_enrollments.core.seats import read_seats, read_seats_of_many
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lock_enrollment,
@@ -33,8 +34,17 @@ from django_enrollments.core.transactions import (
     writing_call,
 )
 from django_enrollments.errors import EnrollmentNotFoundError, UserNotFoundError
-from django_enrollments.identifiers import find_course_id
-from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
+from django_enrollments.identifiers import (
+    find_course_id,
+    find_stored_course_id,
+    find_user_key,
+)
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseEnrollmentAttribute,
+    EnrollmentEvent,
+)
 from django_enrollments.models.fields import searchable
 from django_enrollments.text import is_storable
 from django_enrollments.users import email_field, get_user_by_key
@@ -43,20 +53,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from django.db.models import QuerySet
     from typing_extensions import Unpack
 
     from django_enrollments.context import Origin
     from django_enrollments.core.changes import Change
     from django_enrollments.models.enrollments import CourseEnrollmentQuerySet
+    from django_enrollments.models.invitations import CourseEnrollmentAllowedQuerySet
     from django_enrollments.payloads import (
         AttributeDict,
         BulkOptions,
         BulkResultDict,
         ExplanationDict,
+        SeatsDict,
     )
 
-#: Number of courses per query.
-COURSES_PER_BATCH = 500
+#: The most courses in one query.
+COURSES_PER_BATCH = 1_000
 
 
 class EnrollmentsService:
@@ -471,7 +484,7 @@ class EnrollmentsService:
         """
         Return the result of :meth:`explain` for each of many courses (contract §5).
 
-        The number of statements is the same for 1 and for 500 courses, not counting
+        The number of statements is the same for 1 and for 1,000 courses, not counting
         those of the host's filters and permission backends.
 
         Args:
@@ -487,21 +500,161 @@ class EnrollmentsService:
             CourseNotFoundError: One of the courses does not exist.
             TypeError: The courses are a string instead of a list.
         """
-        if isinstance(courses, str | bytes):
-            raise TypeError("courses is a list; wrap a single one in [ ].")
-        given = list(courses)
         explained: dict[str, ExplanationDict] = {}
         with one_call() as call:
-            batches = [
-                get_course_infos(given[start : start + COURSES_PER_BATCH], call)
-                for start in range(0, len(given), COURSES_PER_BATCH)
-            ]
+            batches = [*_batches_of_courses(courses, call)]
             learner = get_user_by_key(user)
             for infos in batches:
                 explained |= eligibility.explain_many(
                     learner, infos, mode=mode, call=call, source="service"
                 )
         return explained
+
+    def seats(self, course: Any) -> SeatsDict:
+        """
+        Return the seats of a course, in two queries.
+
+        They are the ``seats`` of :meth:`explain`: course staff take none (CAP-03). The
+        numbers are for display. Enrolling counts the seats again, under a lock.
+
+        Args:
+            course: The course.
+
+        Raises:
+            CourseNotFoundError: There is no such course.
+        """
+        with one_call() as call:
+            return read_seats(get_course_info(course, call)).as_data()
+
+    def seats_many(self, courses: Iterable[Any]) -> dict[str, SeatsDict]:
+        """
+        Return the seats of many courses, as :meth:`seats` does for one.
+
+        The number of queries is the same for 1 and for 1,000 courses: at most five.
+
+        Args:
+            courses: Courses, as instances or course ids.
+
+        Returns:
+            A dictionary by course id, in the order of the courses.
+
+        Raises:
+            CourseNotFoundError: One of the courses does not exist.
+            TypeError: The courses are a string instead of a list.
+        """
+        seats: dict[str, SeatsDict] = {}
+        with one_call() as call:
+            for infos in _batches_of_courses(courses, call):
+                by_key, _ = read_seats_of_many(infos)
+                seats |= {one.course_id: by_key[one.key].as_data() for one in infos}
+        return seats
+
+    def roster(
+        self, course: Any, *, search: str | None = None
+    ) -> CourseEnrollmentQuerySet:
+        """
+        Return the enrollments in a course, active or not, with their users.
+
+        A page of them is one query, usernames included. Filter, sort and slice the
+        queryset as you like.
+
+        Args:
+            course: The course.
+            search: Part of a username or e-mail address, in any case (SVC-06).
+
+        Returns:
+            A queryset, ordered by user; empty for an unknown course.
+        """
+        rows = CourseEnrollment.objects.using(read_alias()).in_course(course)
+        if search:
+            rows = _search(rows, search)
+        return rows.select_related("user").order_by("user_id", "course_id")
+
+    def list_by_user(self, user: Any) -> CourseEnrollmentQuerySet:
+        """
+        Return a user's enrollments, active or not, with their courses.
+
+        A page of them is two queries, one for the enrollments and one for the courses.
+        Enrollments in deleted courses are included. Reading their ``course`` raises
+        ``DoesNotExist``, without a query. Django 5.2 on SQLite reads at most 900
+        courses at once: for more, use ``iterator(chunk_size=500)``.
+
+        Args:
+            user: The user.
+
+        Returns:
+            A queryset, newest first; empty for an unknown or an anonymous user.
+        """
+        rows = CourseEnrollment.objects.using(read_alias()).filter(user=_key_of(user))
+        # The inner join of select_related() leaves out deleted courses.
+        return rows.prefetch_related("course").order_by("-created", "-pk")
+
+    def history(
+        self, user: Any = None, course: Any = None
+    ) -> QuerySet[EnrollmentEvent]:
+        """
+        Return the events of a user, of a course, or of a user in a course.
+
+        A page of them is one query, actors included. Events of deleted users and
+        courses are included.
+
+        Args:
+            user: The user; the primary key of a deleted user.
+            course: The course; the course id of a deleted course. Events keep the
+                course id that the course had at the time.
+
+        Returns:
+            A queryset, newest first. ``event.actor`` is ``None`` for a program and for
+            a deleted user.
+
+        Raises:
+            TypeError: Neither a user nor a course is given.
+        """
+        if user is None and course is None:
+            raise TypeError("history() takes a user, a course, or both.")
+        events = EnrollmentEvent.objects.using(read_alias())
+        if user is not None:
+            events = events.filter(user=_key_of(user))
+        if course is not None:
+            events = events.filter(course_id=find_stored_course_id(course))
+        return events.select_related("actor").order_by("-pk")
+
+    def open_invitations(self, course: Any) -> CourseEnrollmentAllowedQuerySet:
+        """
+        Return the invitations to a course that are not used yet.
+
+        Args:
+            course: The course, or the id of a course that does not exist yet.
+
+        Returns:
+            A queryset, oldest first.
+        """
+        invitations = CourseEnrollmentAllowed.may_enroll_and_unenrolled(course)
+        return invitations.using(read_alias()).order_by("pk")
+
+
+def _key_of(user: Any) -> Any | None:
+    """Return the primary key of a user, from an instance or a key, or ``None``."""
+    if isinstance(user, get_user_model()):
+        return user.pk
+    return find_user_key(user)
+
+
+def _batches_of_courses(
+    courses: Iterable[Any], call: Call
+) -> Iterator[list[CourseInfo]]:
+    """
+    Return courses in batches.
+
+    Raises:
+        CourseNotFoundError: One of the courses does not exist.
+        TypeError: The courses are a string instead of a list.
+    """
+    if isinstance(courses, str | bytes):
+        raise TypeError("courses is a list; wrap a single one in [ ].")
+    given = list(courses)
+    for start in range(0, len(given), COURSES_PER_BATCH):
+        yield get_course_infos(given[start : start + COURSES_PER_BATCH], call)
 
 
 def _enroll(

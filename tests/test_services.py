@@ -22,7 +22,9 @@ from django_enrollments.errors import (
     UserNotFoundError,
 )
 from django_enrollments.models import (
+    CourseAccessRole,
     CourseEnrollment,
+    CourseEnrollmentAllowed,
     EnrollmentEvent,
     get_course_model,
 )
@@ -539,6 +541,268 @@ class TestExplain:
             service.explain("nobody", "unknown")
         with pytest.raises(UserNotFoundError):
             service.explain("nobody", shut)
+
+
+class TestSeats:
+    def test_are_those_of_explain_for_one_and_for_many(self, ada):
+        limited = make_course("limited", max_student_enrollments_allowed=2)
+        unlimited, empty = make_course("unlimited"), make_course("empty")
+        learner, teacher = make_users(2)
+        for user in (learner, teacher):
+            service.enroll(user, limited)
+            service.enroll(user, unlimited)
+        CourseAccessRole.objects.create(
+            user=teacher, course_id="limited", role="instructor"
+        )
+        courses = [limited, "unlimited", Key("empty"), limited]
+
+        seats = service.seats_many(iter(courses))
+
+        assert seats == {
+            "limited": {"capacity": 2, "taken": 1, "left": 1},
+            "unlimited": {"capacity": None, "taken": 2, "left": None},
+            "empty": {"capacity": None, "taken": 0, "left": None},
+        }
+        assert list(seats) == ["limited", "unlimited", "empty"]
+        for course in (limited, unlimited, empty):
+            course_id = course_id_of(course)
+            assert service.seats(course) == service.seats(course_id)
+            assert service.seats(course) == seats[course_id]
+            assert service.explain(ada, course)["seats"] == seats[course_id]
+
+    def test_have_none_left_beyond_the_capacity(self, ada, course):
+        full = make_course("full", max_student_enrollments_allowed=0)
+        service.enroll(ada, full, over_capacity=True)
+
+        assert service.seats(full) == {"capacity": 0, "taken": 1, "left": 0}
+
+    def test_refuse_unknown_courses_and_a_text(self, course):
+        for unknown in ("unknown", None, get_course_model()()):
+            with pytest.raises(CourseNotFoundError):
+                service.seats(unknown)
+            with pytest.raises(CourseNotFoundError):
+                service.seats_many([course, unknown])
+        for text in ("abc", b"abc"):
+            with pytest.raises(TypeError):
+                service.seats_many(text)
+        assert service.seats_many([]) == {}
+
+    def test_take_two_queries_and_as_many_for_1_as_for_1000(
+        self, ada, django_assert_num_queries
+    ):
+        courses = [make_course(f"course-{n}") for n in range(1000)]
+        for course in (courses[0], courses[999]):
+            service.enroll(ada, course)
+            CourseAccessRole.objects.create(
+                user=ada, course_id=course_id_of(course), role="staff"
+            )
+
+        with django_assert_num_queries(2):
+            service.seats(courses[0])
+        # Courses, enrollments, staff, enrolled staff.
+        for given in (courses, [course_id_of(course) for course in courses]):
+            for count in (1, 1000):
+                with django_assert_num_queries(4):
+                    seats = service.seats_many(given[:count])
+                assert len(seats) == count
+        mixture = [*courses[:500], *map(course_id_of, courses[500:])]
+        with django_assert_num_queries(5):
+            assert service.seats_many(mixture) == seats
+        assert [one["taken"] for one in seats.values()] == [0] * 1000
+
+
+class TestRoster:
+    def test_has_active_and_former_learners_of_the_course(self, ada, course):
+        former = make_user("former")
+        for user in (ada, former):
+            service.enroll(user, course)
+            service.enroll(user, make_course(f"other-of-{user.pk}"))
+        service.unenroll(former, course)
+
+        for given in (course, course_id_of(course), Key(course_id_of(course))):
+            rows = service.roster(given)
+            assert {row.username: row.is_active for row in rows} == {
+                username("ada"): True,
+                username("former"): False,
+            }
+        for unknown in ("unknown", None, get_course_model()()):
+            assert not service.roster(unknown).exists()
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("ADA", {"ada"}),
+            ("da@exam", {"ada"}),
+            ("example.org", {"ada", "former"}),
+            ("%", set()),
+            ("\x00", set()),
+            ("", {"ada", "former"}),
+            (None, {"ada", "former"}),
+        ],
+    )
+    def test_is_searched_by_username_and_address(self, ada, course, text, found):
+        for user in (ada, make_user("former")):
+            service.enroll(user, course)
+
+        rows = service.roster(course, search=text)
+
+        assert {row.username for row in rows} == {*map(username, found)}
+
+    @pytest.mark.parametrize("search", [None, "learner"])
+    def test_takes_one_query_a_page_however_it_is_narrowed(
+        self, course, search, django_assert_num_queries
+    ):
+        for user in make_users(40):
+            CourseEnrollment.objects.create(user=user, course=course)
+
+        for given in (course, course_id_of(course)):
+            with django_assert_num_queries(1):
+                page = service.roster(given, search=search)[:30]
+                assert len({row.username for row in page}) == 30
+        rows = service.roster(course, search=search).filter(mode="audit")
+        with django_assert_num_queries(1):
+            names = [row.username for row in rows.order_by("-pk")[30:]]
+        assert len(names) == 10
+
+
+class TestListByUser:
+    def test_has_all_courses_newest_first_deleted_ones_too(
+        self, ada, django_assert_num_queries
+    ):
+        courses = [make_course(f"course-{n}") for n in range(4)]
+        for number, course in enumerate(courses):
+            service.enroll(ada, course, at=NOON + number * DAY)
+            service.enroll(make_user(f"other{number}"), course)
+        service.unenroll(ada, courses[1])
+        key = courses[2].pk
+        courses[2].delete()
+
+        for given in (ada, ada.pk, str(ada.pk)):
+            with django_assert_num_queries(2):
+                rows = list(service.list_by_user(given))
+                known = [
+                    course_id_of(row.course) for row in rows if row.pk != rows[1].pk
+                ]
+                with pytest.raises(get_course_model().DoesNotExist):
+                    assert rows[1].course
+            assert known == ["course-3", "course-1", "course-0"]
+            assert rows[1].course_id == key
+            assert [row.is_active for row in rows] == [True, True, False, True]
+
+    @pytest.mark.parametrize("user", [*NO_USERS, AnonymousUser(), missing_key()])
+    def test_is_empty_for_unknown_users(self, ada, course, user):
+        service.enroll(ada, course)
+
+        assert not service.list_by_user(user).exists()
+        assert not service.list_by_user(get_user_model()()).exists()
+
+    def test_takes_two_queries_for_1_and_for_500(self, ada, django_assert_num_queries):
+        courses = [make_course(f"course-{n}") for n in range(1001)]
+        CourseEnrollment.objects.bulk_create(
+            CourseEnrollment(user=ada, course=course) for course in courses
+        )
+        rows = service.list_by_user(ada.pk)
+
+        for count in (1, 500):
+            with django_assert_num_queries(2):
+                found = {course_id_of(row.course) for row in rows[:count]}
+            assert len(found) == count
+        every = {course_id_of(row.course) for row in rows.iterator(chunk_size=500)}
+        assert len(every) == 1001
+
+
+class TestHistory:
+    @pytest.fixture
+    def other(self, ada, course):
+        """Enroll two learners in two courses; return the other course."""
+        other, boss = make_course("other"), make_user("boss")
+        for user in (ada, make_user("bea")):
+            service.enroll(user, course, actor=boss, reason="First.")
+            service.enroll(user, other, actor=user)
+        service.unenroll(ada, course, reason="Last.")
+        return other
+
+    def test_is_that_of_a_user_a_course_or_both_newest_first(self, ada, course, other):
+        own = service.history(ada)
+        of_course = service.history(course=course)
+        both = service.history(ada, course)
+
+        assert [event.type for event in own] == ["deactivated", "created", "created"]
+        assert {event.user_id for event in own} == {ada.pk}
+        assert [event.type for event in of_course] == [
+            "deactivated",
+            "created",
+            "created",
+        ]
+        assert {event.course_id for event in of_course} == {course_id_of(course)}
+        assert [(event.type, event.reason) for event in both] == [
+            ("deactivated", "Last."),
+            ("created", "First."),
+        ]
+        assert list(service.history(ada.pk, course_id_of(course))) == list(both)
+        keys = [event.pk for event in own]
+        assert keys == sorted(keys, reverse=True)
+
+    def test_takes_one_query_with_actors(
+        self, ada, course, other, django_assert_num_queries
+    ):
+        for given in (
+            {"user": ada},
+            {"course": "other"},
+            {"user": ada, "course": course},
+        ):
+            with django_assert_num_queries(1):
+                page = list(service.history(**given)[:30])
+                names = [event.actor and event.actor.get_username() for event in page]
+            assert any(names)
+
+    def test_keeps_deleted_users_courses_and_actors(self, ada, course, other):
+        key, course_id = ada.pk, course_id_of(course)
+        get_user_model().objects.all().delete()
+        get_course_model().objects.all().delete()
+
+        events = service.history(key, course_id)
+
+        assert [event.actor for event in events] == [None, None]
+        assert events[1].actor_id is not None
+
+    @pytest.mark.usefixtures("other")
+    def test_is_empty_for_unknown_users_and_courses(self, ada):
+        for user in (*NO_USERS[1:], AnonymousUser(), get_user_model()()):
+            assert not service.history(user).exists()
+            assert not service.history(user, "other").exists()
+        for unknown in ("unknown", "", "\x00", [], get_course_model()()):
+            assert not service.history(ada, unknown).exists()
+
+    def test_needs_a_user_or_a_course(self):
+        with pytest.raises(TypeError):
+            service.history()
+
+
+class TestOpenInvitations:
+    def test_are_the_unused_ones_of_the_course(
+        self, ada, course, django_assert_num_queries
+    ):
+        course_id = course_id_of(course)
+        for email, of_course, user in (
+            ("new@example.org", course_id, None),
+            (ada.email, course_id, ada),
+            ("other@example.org", "later", None),
+        ):
+            CourseEnrollmentAllowed.objects.create(
+                email=email, course_id=of_course, user=user
+            )
+
+        for given, email in (
+            (course, "new@example.org"),
+            (course_id, "new@example.org"),
+            (Key("later"), "other@example.org"),
+        ):
+            with django_assert_num_queries(1):
+                (invitation,) = service.open_invitations(given)
+            assert invitation.email == email
+        for unknown in ("unknown", "no id", None, get_course_model()()):
+            assert not service.open_invitations(unknown).exists()
 
 
 class TestOrigin:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django_enrollments.admin.courses import CourseAdmin, CourseModeAdmin
 from django_enrollments.admin.enrollments import (
-    REFUSALS_SHOWN,
     CourseEnrollmentAdmin,
     CourseEnrollmentAttributeAdmin,
 )
 from django_enrollments.admin.history import EnrollmentEventAdmin, SentNotificationAdmin
 from django_enrollments.admin.invitations import CourseEnrollmentAllowedAdmin
+from django_enrollments.admin.operations import REFUSALS_SHOWN
 from django_enrollments.admin.people import (
     CourseAccessRoleAdmin,
     EmailOptInAdmin,

@@ -120,7 +120,7 @@ def _refuse_without_seat(
         # They have been enrolled since they were read (B-14).
         raise Conflict
     for change in losing:
-        change.refusal = refuse_full_course(info)
+        change.refusal = refuse_full_course()
 
 
 def _write_rows(changes: Sequence[Change], terms: Terms) -> None:

@@ -22,7 +22,7 @@ from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from django_enrollments.context import Call
@@ -131,9 +131,9 @@ def get_course_infos(
     courses: Iterable[object], call: Call, using: str | None = None
 ) -> list[CourseInfo]:
     """
-    Return the courses with these ids and their modes, in order.
+    Return the courses with these ids, in order, without their modes.
 
-    Takes one query for ids, one for instances and one for modes, however many.
+    It makes one query for all ids, and one for all instances.
 
     Raises:
         CourseNotFoundError: One is unknown (DATA-10), or no course id (DATA-13).
@@ -151,9 +151,22 @@ def get_course_infos(
     for course in adapter.find_courses(texts, using) if texts else ():
         info = _remember(course, call, using)
         call.readings["course_id", info.course_id, using] = info
-    infos = [get_course_info(course, call, using) for course in courses]
-    _read_modes(infos, using)
-    return infos
+    return [get_course_info(course, call, using) for course in courses]
+
+
+def read_modes(infos: Sequence[CourseInfo]) -> None:
+    """Read the modes of several courses, in one query."""
+    using = infos[0].using if infos else None
+    by_key = {info.key: info for info in infos}
+    modes: dict[Any, list[Mode]] = {key: [] for key in by_key}
+    columns, where = ("course", *MODE_COLUMNS), {"course": [*by_key]}
+    rows = select_rows(CourseMode, columns, where, using=using, in_order=True)
+    for key, *values in rows:
+        # A collation that ignores case also finds keys that merely look alike.
+        if key in modes:
+            modes[key].append(Mode._make(values))
+    for key, info in by_key.items():
+        info._modes = tuple(modes[key])
 
 
 def read_latest(info: CourseInfo, *, using: str) -> CourseInfo:
@@ -206,16 +219,3 @@ def _remember(course: Any, call: Call, using: str) -> CourseInfo:
     info = CourseInfo(course.pk, facts_of(course), course, using)
     call.readings["key", info.key, using] = info
     return info
-
-
-def _read_modes(infos: Iterable[CourseInfo], using: str) -> None:
-    by_key = {info.key: info for info in infos}
-    modes: dict[Any, list[Mode]] = {key: [] for key in by_key}
-    columns, where = ("course", *MODE_COLUMNS), {"course": [*by_key]}
-    rows = select_rows(CourseMode, columns, where, using=using, in_order=True)
-    for key, *values in rows:
-        # A collation that ignores case also finds keys that merely look alike.
-        if key in modes:
-            modes[key].append(Mode._make(values))
-    for key, info in by_key.items():
-        info._modes = tuple(modes[key])

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from django_enrollments.conf import conf
 from django_enrollments.context import read_alias
+from django_enrollments.core.course_info import read_modes
 from django_enrollments.core.hooks import apply_filters
 from django_enrollments.core.modes import is_mode_slug, unavailable_text
 from django_enrollments.core.seats import (
@@ -49,43 +50,39 @@ class Refusal:
     One rule that refuses.
 
     Attributes:
-        code: What ``explain_enrollment`` calls it.
-        error: What enrolling raises.
-        changes_at: When it ends by itself, aware; ``None`` when it does not.
+        code: The code in the result of ``explain_enrollment``.
+        error: The error that enrolling raises.
+        changes_at: Aware datetime at which it ends by itself, or ``None``.
+        message: The text for the learner, in the active language; ``""`` for the text
+            of the error.
     """
 
     code: str
     error: CourseEnrollmentError
     changes_at: datetime | None = None
+    message: str = ""
 
     def as_data(self) -> RefusalDict:
         """Return the refusal as ``explain_enrollment`` returns it."""
         return {
             "code": self.code,
-            "message": str(self.error),
+            "message": self.message or str(self.error),
             "changes_at": to_iso(self.changes_at),
         }
 
 
-def refuse_enrolled(enrollment: CourseEnrollment, course_id: str) -> Refusal:
-    """
-    Return the refusal of a learner who has an active enrollment.
-
-    Args:
-        enrollment: The active row.
-    """
-    message = _("The learner is already enrolled in %(course)s.")
-    error = CourseEnrollmentExistsError(message % {"course": course_id}, enrollment)
-    return Refusal("already_enrolled", error)
+def refuse_enrolled(enrollment: CourseEnrollment) -> Refusal:
+    """Return the refusal of a learner with this active enrollment."""
+    text = _("The learner is already enrolled in this course.")
+    return Refusal(
+        "already_enrolled",
+        CourseEnrollmentExistsError(text, enrollment),
+        message=_("You are already enrolled in this course."),
+    )
 
 
 def refuse_by_veto(veto: EnrollmentNotAllowed) -> Refusal:
-    """
-    Refuse because a filter or a permission backend does.
-
-    Args:
-        veto: What it raised.
-    """
+    """Return the refusal of a filter or a permission backend."""
     return Refusal("not_allowed", veto)
 
 
@@ -93,11 +90,11 @@ def refuse_mode(
     slug: str, info: CourseInfo, *, at: datetime, include_expired: bool = False
 ) -> Refusal | None:
     """
-    Refuse a mode that the course does not offer (MODE-08, MODE-10).
+    Return the refusal of a mode that the course does not offer (MODE-08, MODE-10).
 
     Args:
-        slug: The mode asked for, or the default.
-        include_expired: Whether expired modes count too.
+        slug: The requested mode, or the default mode.
+        include_expired: Whether expired modes are offered.
     """
     usable = info.usable(at=at, include_expired=include_expired)
     offered = [mode.slug for mode in usable]
@@ -107,60 +104,60 @@ def refuse_mode(
         unavailable_text(slug, info.course_id, offered),
         info.as_data(at=at, include_expired=include_expired),
     )
-    return Refusal("mode_unavailable", error)
+    text = _("This course does not offer the mode “%(mode)s”. It offers: %(modes)s.")
+    names = ", ".join(mode.name for mode in usable)
+    message = text % {"mode": slug, "modes": names}
+    return Refusal("mode_unavailable", error, message=message)
 
 
 def refuse_invalid_mode(slug: object, course_id: str) -> Refusal:
-    """
-    Refuse a mode that no enrollment can hold.
-
-    Args:
-        slug: Anything but a slug of 1 to 100 characters.
-    """
-    text = unavailable_text(slug, course_id, ())
-    return Refusal("mode_unavailable", CourseModeNotFoundError(text))
+    """Return the refusal of a value that is not a slug of 1 to 100 characters."""
+    error = CourseModeNotFoundError(unavailable_text(slug, course_id, ()))
+    message = _("“%(mode)s” is not a mode.") % {"mode": slug}
+    return Refusal("mode_unavailable", error, message=message)
 
 
 def refuse_access(
     decision: Decision, info: CourseInfo, *, at: datetime
 ) -> list[Refusal]:
     """
-    Return the reasons of a decision of the permission backends (ACC-05…07, ACC-14).
+    Return the refusals by the permission backends (ACC-05…07, ACC-14).
 
     Args:
-        decision: Their answer about the learner and this course.
+        decision: The decision of the backends about the learner and this course.
 
     Returns:
-        Every reason, the first the one to raise; empty when a backend granted.
+        All refusals, beginning with the one to raise; empty if a backend granted.
     """
     if decision.granted:
         return []
-    course = {"course": info.course_id}
     if decision.veto is not None:
-        text = decision.veto or _("You may not enroll in %(course)s.") % course
+        text = decision.veto or _("This account may not enroll in this course.")
         return [refuse_by_veto(EnrollmentNotAllowed(text))]
     facts = info.facts
-    reasons = []
+    reasons: list[tuple[str, str, datetime | None]] = []
     if not facts.enrollment_has_begun(at):
-        text = _("Enrollment in %(course)s has not started yet.") % course
-        error = CourseEnrollmentClosedError(text)
-        reasons.append(Refusal("enrollment_not_started", error, facts.enrollment_start))
+        text = _("Enrollment in this course has not started yet.")
+        reasons.append(("enrollment_not_started", text, facts.enrollment_start))
     if facts.enrollment_has_ended(at):
-        text = _("Enrollment in %(course)s has ended.") % course
-        reasons.append(Refusal("enrollment_ended", CourseEnrollmentClosedError(text)))
+        text = _("Enrollment in this course has ended.")
+        reasons.append(("enrollment_ended", text, None))
     if facts.invitation_only or conf.ENROLLMENTS_INVITE_ONLY:
-        text = _("Enrollment in %(course)s is by invitation only.") % course
-        reasons.append(Refusal("invitation_only", CourseEnrollmentClosedError(text)))
+        text = _("Enrollment in this course is by invitation only.")
+        reasons.append(("invitation_only", text, None))
     if not reasons:
-        text = _("Enrollment in %(course)s is closed to this learner.") % course
-        reasons.append(Refusal("not_allowed", CourseEnrollmentClosedError(text)))
-    return reasons
+        text = _("This course is not open to this account.")
+        reasons.append(("not_allowed", text, None))
+    return [
+        Refusal(code, CourseEnrollmentClosedError(text), changes_at)
+        for code, text, changes_at in reasons
+    ]
 
 
-def refuse_full_course(info: CourseInfo) -> Refusal:
-    """Refuse because no seat is left (CAP-02)."""
-    text = _("%(course)s is full.") % {"course": info.course_id}
-    return Refusal("course_full", CourseEnrollmentFullError(text))
+def refuse_full_course() -> Refusal:
+    """Return the refusal if no seat is left (CAP-02)."""
+    error = CourseEnrollmentFullError(_("This course is full."))
+    return Refusal("course_full", error)
 
 
 def explain(
@@ -213,14 +210,15 @@ def explain_many(
     rows = rows.filter(user=user.pk, course__in=[info.key for info in infos])
     row_of = {row.course_id: row for row in rows.order_by()}
     active = {key for key, row in row_of.items() if row.is_active}
-    seats_of = read_seats_of_many(infos, user)
+    read_modes(infos)
+    seats_of, staff = read_seats_of_many(infos)
     outside = {info.key: info.course for info in infos if info.key not in active}
     decisions = decide_on(user, ENROLL_IN_COURSE, outside.values())
     decision_of = dict(zip(outside, decisions, strict=True))
     explained = {}
     for info in infos:
         row = row_of.get(info.key)
-        seats, needs_seat = seats_of[info.key]
+        seats = seats_of[info.key]
         explained[info.course_id] = (
             _explain_active(row, info, seats, mode=mode, call=call)
             if row and row.is_active
@@ -230,7 +228,7 @@ def explain_many(
                 row,
                 decision=decision_of[info.key],
                 seats=seats,
-                is_full=seats.are_full and needs_seat,
+                is_full=seats.are_full and (info.key, user.pk) not in staff,
                 mode=mode,
                 call=call,
                 source=source,
@@ -251,7 +249,7 @@ def _explain_active(
     # Only the requested mode is checked (B-14).
     refused_mode = None if mode is None else refuse_mode(mode, info, at=call.at)
     refusals = [refused_mode] if refused_mode else []
-    refusals.append(refuse_enrolled(row, info.course_id))
+    refusals.append(refuse_enrolled(row))
     return _explanation(refusals, seats, row.mode if mode is None else mode)
 
 
@@ -287,7 +285,7 @@ def _explain(
         refusals.append(refuse_by_veto(veto))
     refusals += refuse_access(decision, info, at=call.at)
     if is_full:
-        refusals.append(refuse_full_course(info))
+        refusals.append(refuse_full_course())
     return _explanation(refusals, seats, wanted)
 
 

@@ -279,7 +279,7 @@ def _plan(
         )
     change = Change(user, info.key, info.course_id, row, *after)
     if row is not None and row.is_active and terms.if_active == "refuse":
-        change.refusal = refuse_enrolled(row, info.course_id)
+        change.refusal = refuse_enrolled(row)
     return change
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import connections
 from django.db.models import Count, F, Value
 
@@ -68,16 +69,16 @@ def read_seats(info: CourseInfo, *, using: str | None = None) -> Seats:
 
 
 def read_seats_of_many(
-    infos: Sequence[CourseInfo], user: Any
-) -> dict[Any, tuple[Seats, bool]]:
+    infos: Sequence[CourseInfo],
+) -> tuple[dict[Any, Seats], set[tuple[Any, Any]]]:
     """
     Return the seats of several courses, counted without a lock.
 
-    Takes three queries however many courses there are, two where none has staff.
+    It makes three queries for any number of courses, two if none of them has staff.
 
     Returns:
-        By primary key of the course, its seats and whether the user needs one: course
-        staff does not (CAP-03, CAP-05).
+        The seats by primary key of the course; and the staff, who take no seat, as
+        pairs of the course's key and the user's (CAP-03, CAP-05).
     """
     keys = {info.course_id: info.key for info in infos}
     rows = CourseEnrollment.objects.using(read_alias()).active().order_by()
@@ -101,16 +102,13 @@ def read_seats_of_many(
         seated = rows.filter(user__in=roles.values("user"))
         for key, _ in staff.intersection(seated.values_list("course", "user")):
             taken[key] -= 1
-    return {
-        info.key: (
-            Seats(
-                info.facts.max_student_enrollments_allowed,
-                taken.get(info.key, 0),
-            ),
-            (info.key, user.pk) not in staff,
+    seats = {
+        info.key: Seats(
+            info.facts.max_student_enrollments_allowed, taken.get(info.key, 0)
         )
         for info in infos
     }
+    return seats, staff
 
 
 def has_new_limit(info: CourseInfo, *, using: str) -> bool:
@@ -172,8 +170,10 @@ def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
     """
     if connection.vendor != "mysql":
         return False
-    level = getattr(connection, "isolation_level", None)
-    return level not in {"read committed", "read uncommitted"}
+    options = settings.DATABASES[connection.alias].get("OPTIONS", {})
+    level = options.get("isolation_level", "read committed")
+    # None leaves the level to the server.
+    return str(level).lower() not in {"read committed", "read uncommitted"}
 
 
 def capacity_exempt_users(

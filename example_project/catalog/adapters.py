@@ -13,10 +13,10 @@ class CourseRunAdapter(CourseAdapter):
     display_name = "title"
     start = "starts_on"
     end = "ends_on"
-    enrollment_start = "registration_opens_on"
+    enrollment_start = "registration_opens_at"
     enrollment_end = "registration_closes_on"
     max_student_enrollments_allowed = "seats"
-    invitation_only = None
+    invitation_only = "by_invitation"
     self_paced = None
     enable_proctored_exams = None
     proctoring_provider = None

@@ -1,10 +1,15 @@
-"""Schools and course runs in the admin."""
+"""Schools, course runs and refused attempts in the admin."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.contrib import admin
 
-from catalog.models import CourseRun, School
+from catalog.models import CourseRun, RefusedAttempt, School
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 
 @admin.register(School)
@@ -26,17 +31,45 @@ class CourseRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "starts_on",
         "ends_on",
         "registration_closes_on",
+        "by_invitation",
         "seats",
     )
-    list_filter = ("school",)
+    list_filter = ("school", "by_invitation")
     list_select_related = ("school",)
     autocomplete_fields = ("school",)
     search_fields = ("code", "title")
     fieldsets = (
-        (None, {"fields": ("school", "code", "title")}),
+        (None, {"fields": ("school", "code", "title", "summary")}),
         ("Term", {"fields": ("starts_on", "ends_on")}),
         (
             "Registration",
-            {"fields": ("registration_opens_on", "registration_closes_on", "seats")},
+            {
+                "fields": (
+                    "registration_opens_at",
+                    "registration_closes_on",
+                    "by_invitation",
+                    "seats",
+                )
+            },
         ),
     )
+
+
+@admin.register(RefusedAttempt)
+class RefusedAttemptAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Refused attempts, read-only."""
+
+    list_display = ("time", "code", "course")
+    list_filter = ("code",)
+    list_select_related = ("course",)
+    search_fields = ("course__code", "course__title")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return false: the site adds them."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: RefusedAttempt | None = None
+    ) -> bool:
+        """Return false: they never change."""
+        return False

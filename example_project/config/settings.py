@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "accounts",  # Before the admin, because its templates replace those of the admin.
     "catalog",
     "demo",
+    "team",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -43,6 +44,8 @@ if HAS_OPENAPI:
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    # After the sessions and before the common middleware, as Django documents.
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -62,6 +65,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "catalog.context_processors.navigation",
             ],
         },
     },
@@ -101,8 +105,19 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
+CSRF_FAILURE_VIEW = "catalog.errors.csrf_failure"
 
-LANGUAGE_CODE = "en-us"
+LANGUAGE_CODE = "en"
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("ar", "العربية"),
+]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+# English dates are written as "3 March 2027, 09:00".
+FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
@@ -152,3 +167,26 @@ if HAS_OPENAPI:
 # The only settings of django-enrollments in this project.
 ENROLLMENTS_COURSE_MODEL = "catalog.CourseRun"
 ENROLLMENTS_COURSE_ADAPTER = "catalog.adapters.CourseRunAdapter"
+ENROLLMENTS_CONSUMERS = {
+    "counter": {
+        "BACKEND": "django_enrollments.delivery.backends.CallBackend",
+        "OPTIONS": {"function": "demo.feed.count"},
+    },
+}
+
+# The databases in which the consumers of the demo note what they got.
+FEED_RECORDS = {"counter": f"{DATABASES['default']['NAME']}-counter"}
+FEED_SECRET = "whsec_cHVibGljLCBsaWtlIGV2ZXJ5dGhpbmcgaGVyZQ=="
+
+# Webhooks need the extra "webhooks", which `make demo` installs.
+if find_spec("standardwebhooks") and find_spec("requests_hardened"):
+    ENROLLMENTS_CONSUMERS["webhook"] = {
+        "BACKEND": "django_enrollments.delivery.backends.WebhookBackend",
+        "OPTIONS": {
+            # The receiver is on this machine; the demo chooses its port.
+            "url": f"http://127.0.0.1:{os.environ.get('EXAMPLE_HOOK_PORT', '8790')}/",
+            "secrets": [FEED_SECRET],
+            "allow_private": True,
+        },
+    }
+    FEED_RECORDS["webhook"] = f"{DATABASES['default']['NAME']}-webhook"

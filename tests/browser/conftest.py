@@ -3,64 +3,32 @@
 from __future__ import annotations
 
 import os
-import shutil
-from typing import NoReturn
 
 import pytest
 from django.conf import settings
 
+from tests.browser.driver import NotInstalledError, chromium
 from tests.browser.people import Person
 from tests.example import Demo, address, make_slice
 from tests.factories import is_default_host
 
-#: Without a window, and without a word to anybody but the site.
-ARGUMENTS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--window-size=1280,1000",
-)
-
-
-def _do_without(what: str) -> NoReturn:
-    """Skip, or fail where these tests are required."""
-    if os.environ.get("ENROLLMENTS_TEST_BROWSER"):
-        pytest.fail(f"{what} is not installed")
-    pytest.skip(f"{what} is not installed")
-
-
-def _find(*names: str) -> str:
-    return next(filter(None, map(shutil.which, names)), None) or _do_without(names[0])
-
 
 @pytest.fixture(scope="session")
 def browser():
-    """Start Chromium, once for all tests."""
+    """Start Chromium once for all tests; skip them where it is missing."""
     try:
-        from selenium import webdriver
-    except ImportError:
-        _do_without("selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = _find("chromium", "chromium-browser", "google-chrome")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    service = webdriver.ChromeService(executable_path=_find("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.implicitly_wait(10)
-    yield driver
-    driver.quit()
+        with chromium() as driver:
+            yield driver
+    except NotInstalledError as error:
+        # These tests are required where this variable is set.
+        if os.environ.get("ENROLLMENTS_TEST_BROWSER"):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
-def site(browser, tmp_path_factory):
-    """Run the example project with a slice of its data; return its address."""
+def demo(browser, tmp_path_factory):
+    """Run the example project with a slice of its data; yield its commands."""
     database = settings.DATABASES["default"]["ENGINE"]
     if not is_default_host() or database != "django.db.backends.sqlite3":
         pytest.skip("the example project brings its own host and database")
@@ -68,15 +36,54 @@ def site(browser, tmp_path_factory):
     demo.data.mkdir()
     make_slice(demo.data)
     with demo.serve() as (_, printed):
-        yield address(printed).rstrip("/")
+        demo.address = address(printed).rstrip("/")
+        yield demo
+
+
+@pytest.fixture(scope="session")
+def site(demo):
+    """Return the address of the site."""
+    return demo.address
+
+
+@pytest.fixture(scope="session")
+def accounts(demo):
+    """Create accounts that no other test uses; return their names, one by one."""
+    names = [f"newcomer{number}" for number in range(60)]
+    # One iteration per password, because sixty with Django's number take long.
+    create = (
+        "from accounts.models import User;"
+        "from django.contrib.auth.hashers import PBKDF2PasswordHasher as Hasher;"
+        "User.objects.bulk_create(User(username=name, email=f'{name}@example.org', "
+        "name=name.capitalize(), password=Hasher().encode(f'demo-{name}', 'salt', 1)) "
+        f"for name in {names})"
+    )
+    done = demo.manage("shell", "--command", create)
+    assert done.returncode == 0, done.stderr
+    return iter(names)
+
+
+@pytest.fixture
+def newcomer(accounts):
+    """Return the name of an account without enrollments; see ``Person.log_in``."""
+    return next(accounts)
 
 
 @pytest.fixture
 def person(browser, site):
-    """Yield a new visitor; at the end all their pages must have been without errors."""
-    browser.get(site)
+    """
+    Yield a new visitor.
+
+    At the end, the browser must have had nothing to report, and must have sent no
+    request to another host.
+    """
+    person = Person(browser, site)
+    person.reset()
+    browser.get(f"{site}/static/icon.svg")
     browser.delete_all_cookies()
     browser.get_log("browser")
-    person = Person(browser, site)
+    browser.get_log("performance")
     yield person
+    person.reset()
     assert person.complaints() == []
+    assert person.foreign_requests() == []

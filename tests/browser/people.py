@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
@@ -23,6 +29,33 @@ fetch(path, {
     done({status: answer.status, body: text ? JSON.parse(text) : null});
 }, (error) => done({status: 0, body: String(error)}));
 """
+
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+
+#: Runs axe-core, and returns what it found: rule, help, and the elements.
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {resultTypes: ["violations"]}).then(
+    (result) => done(result.violations.map((found) =>
+        `${found.id}: ${found.help}: `
+        + found.nodes.map((node) => `${node.html} (${node.failureSummary})`).join(" | ")
+    )),
+    (error) => done([String(error)]),
+);
+"""
+
+#: Returns the sum of all layout shifts of the page so far.
+SHIFTS = """
+const done = arguments[arguments.length - 1];
+let sum = 0;
+new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) sum += entry.value;
+}).observe({type: "layout-shift", buffered: true});
+setTimeout(() => done(sum), 200);
+"""
+
+#: The schemes of addresses that no host is asked for.
+LOCAL = {"about", "blob", "chrome", "data", "devtools"}
 
 
 @dataclass
@@ -50,11 +83,34 @@ class Person:
     def text(self, selector: str = "body") -> str:
         return self.find(selector).text
 
+    def has(self, selector: str) -> bool:
+        """Return whether the page has an element now, without waiting for it."""
+        self.browser.implicitly_wait(0)
+        try:
+            return bool(self.find_all(selector))
+        finally:
+            self.browser.implicitly_wait(10)
+
+    def click(self, text: str, selector: str = "main"):
+        """Click the first link, button or label with this text, and wait."""
+        for element in self.find(selector).find_elements(
+            "css selector", "a, button, label, summary"
+        ):
+            if " ".join(element.text.split()).startswith(text):
+                element.click()
+                return
+        raise AssertionError(f"Nothing to click says {text!r}: {self.text(selector)}")
+
+    @property
+    def path(self) -> str:
+        """The path of the page under view, without the query."""
+        return urlsplit(self.browser.current_url).path
+
     def log_in(self, name: str):
         self.open("/accounts/login/")
         self.find("[name=username]").send_keys(name)
         self.find("[name=password]").send_keys(f"demo-{name}")
-        self.find("main button, main [type=submit]").click()
+        self.find("main form button").click()
         # Not before the answer is there, which brings the session.
         self.find("nav form[action='/accounts/logout/']")
 
@@ -85,12 +141,100 @@ class Person:
         answer = self.browser.execute_async_script(FETCH, method, path, body, headers)
         return answer["status"], answer["body"]
 
-    def complaints(self) -> list[str]:
-        """What the browser has complained about since it was last asked."""
-        messages = [
-            entry["message"]
-            for entry in self.browser.get_log("browser")
-            if entry["level"] == "SEVERE"
+    @contextmanager
+    def screen(self, width: int, height: int = 900) -> Iterator[None]:
+        """Use a screen of this size, in CSS pixels."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1}
+        self.browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {**metrics, "mobile": width < 700}
+        )
+        try:
+            yield
+        finally:
+            self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    @contextmanager
+    def scheme(self, name: str) -> Iterator[None]:
+        """Prefer the scheme ``dark`` or ``light``."""
+        self._prefer_scheme(name)
+        try:
+            yield
+        finally:
+            self._prefer_scheme("light")
+
+    def _prefer_scheme(self, name: str):
+        feature = {"name": "prefers-color-scheme", "value": name}
+        self.browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [feature]}
+        )
+
+    @contextmanager
+    def language(self, code: str) -> Iterator[None]:
+        """Read the site in a language, as the switch of the footer stores it."""
+        self.browser.add_cookie({"name": "django_language", "value": code})
+        try:
+            yield
+        finally:
+            self.browser.delete_cookie("django_language")
+
+    def reset(self):
+        """Return to a large screen and the light scheme."""
+        self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self._prefer_scheme("light")
+
+    def violations(self) -> list[str]:
+        """Return what axe-core finds wrong with the page under view."""
+        self.browser.execute_script(AXE.read_text(encoding="utf-8"))
+        return self.browser.execute_async_script(RUN_AXE)
+
+    def faults_everywhere(self, path: str) -> list[str]:
+        """
+        Open a page in light, dark and Arabic, and on a small screen.
+
+        Returns:
+            What axe-core finds, contents wider than the screen, and layout shifts.
+        """
+        faults = []
+        for scheme, code, width in (
+            ("light", "en", 1280),
+            ("dark", "en", 1280),
+            ("light", "ar", 1280),
+            ("dark", "ar", 360),
+            ("light", "en", 360),
+        ):
+            with self.scheme(scheme), self.language(code), self.screen(width):
+                self.open(path)
+                found = [*self.violations(), *self.misfits()]
+                faults += [f"{path} {scheme} {code} {width}: {one}" for one in found]
+        return faults
+
+    def misfits(self) -> list[str]:
+        """Return whether the page is wider than the screen, or has shifted."""
+        wide, screen = self.browser.execute_script(
+            "return [document.documentElement.scrollWidth, window.innerWidth]"
+        )
+        shifts = self.browser.execute_async_script(SHIFTS)
+        return [
+            *([f"{wide} px wide on a screen of {screen}"] if wide > screen else []),
+            *([f"layout shifts of {shifts:.3f}"] if shifts > 0.001 else []),
         ]
+
+    def complaints(self) -> list[str]:
+        """Return what the browser has reported since it was last asked."""
+        messages = [entry["message"] for entry in self.browser.get_log("browser")]
         # Django's admin has no icon, and browsers ask every site for one.
         return [message for message in messages if "/favicon.ico" not in message]
+
+    def foreign_requests(self) -> list[str]:
+        """Return the requests to other hosts since it was last asked."""
+        urls = [
+            message["params"]["request"]["url"]
+            for entry in self.browser.get_log("performance")
+            if (message := json.loads(entry["message"])["message"])["method"]
+            == "Network.requestWillBeSent"
+        ]
+        return [
+            url
+            for url in urls
+            if urlsplit(url).scheme not in LOCAL and not url.startswith(self.site)
+        ]

@@ -6,12 +6,21 @@ from functools import partial
 
 import pytest
 
-from django_enrollments.models import CourseEnrollment
+from django_enrollments import api
+from django_enrollments.errors import CourseEnrollmentExistsError
+from django_enrollments.models import CourseEnrollment, CourseEnrollmentAttribute
 from django_enrollments.services import EnrollmentsService
 from tests.factories import course_id_of, make_course, make_modes, make_user
-from tests.processes.calls import after, post_enrollment, with_slow_filter
+from tests.processes.calls import (
+    ATTRIBUTES,
+    after,
+    post_enrollment,
+    with_pause_before_attributes,
+    with_slow_filter,
+)
 from tests.processes.checks import assert_history_folds
 from tests.processes.concurrent import at_once
+from tests.processes.controlled import paused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,3 +106,28 @@ class TestTwoRequests:
         row = CourseEnrollment.objects.get()
         assert (row.mode, row.is_active) == after_both
         assert_history_folds()
+
+
+class TestAttributes:
+    @pytest.mark.rule("B-05")
+    def test_are_not_set_where_an_inactive_learner_comes_back(self):
+        course, ada = make_course(), make_user("ada")
+        service = EnrollmentsService()
+        service.enroll(ada, course)
+        service.unenroll(ada, course)
+        call = partial(
+            api.add_enrollment,
+            ada.get_username(),
+            course_id_of(course),
+            is_active=False,
+            enrollment_attributes=ATTRIBUTES,
+        )
+
+        with paused(partial(with_pause_before_attributes, call)) as process:
+            service.enroll(ada, course)
+            process.go_on()
+            answer = process.answer()
+
+        assert answer.error is CourseEnrollmentExistsError
+        assert CourseEnrollment.objects.get().is_active
+        assert not CourseEnrollmentAttribute.objects.exists()

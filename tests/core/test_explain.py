@@ -6,11 +6,14 @@ import json
 
 import pytest
 from django.utils import translation
+from django.utils.translation import get_language
 
 from django_enrollments import api
 from django_enrollments.context import one_call
+from django_enrollments.core import eligibility
 from django_enrollments.errors import (
     CourseEnrollmentError,
+    CourseModeNotFoundError,
     CourseNotFoundError,
     UserNotFoundError,
 )
@@ -19,6 +22,7 @@ from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAllowed,
 )
+from django_enrollments.services import EnrollmentsService
 from tests.factories import (
     DAY,
     HOUR,
@@ -31,6 +35,8 @@ from tests.factories import (
 from tests.watching import listening, nothing_written, veto
 
 pytestmark = pytest.mark.django_db
+
+service = EnrollmentsService()
 
 COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
@@ -62,31 +68,75 @@ class TestExplainEnrollment:
 
     @pytest.mark.rule("ACC-07")
     @pytest.mark.parametrize(
-        ("facts", "code", "changes_at"),
+        ("facts", "code", "changes_at", "message"),
         [
             (
                 {"enrollment_start": NOON + DAY},
                 "enrollment_not_started",
                 "2026-03-05T12:00:00Z",
+                "Enrollment in this course has not started yet.",
             ),
             (
                 {"enrollment_start": NOON},
                 "enrollment_not_started",
                 "2026-03-04T12:00:00Z",
+                "Enrollment in this course has not started yet.",
             ),
-            ({"enrollment_end": NOON}, "enrollment_ended", None),
-            ({"invitation_only": True}, "invitation_only", None),
+            (
+                {"enrollment_end": NOON},
+                "enrollment_ended",
+                None,
+                "Enrollment in this course has ended.",
+            ),
+            (
+                {"invitation_only": True},
+                "invitation_only",
+                None,
+                "Enrollment in this course is by invitation only.",
+            ),
+            (
+                {"max_student_enrollments_allowed": 0},
+                "course_full",
+                None,
+                "This course is full.",
+            ),
         ],
     )
-    def test_has_a_reason_in_the_language_of_the_reader(self, facts, code, changes_at):
+    def test_has_a_reason_for_the_learner(self, facts, code, changes_at, message):
         make_course(**facts)
 
         (reason,) = explain()["reasons"]
-        with translation.override("de"):
-            assert explain()["reasons"][0]["message"]
 
-        assert (reason["code"], reason["changes_at"]) == (code, changes_at)
-        assert COURSE_ID in reason["message"]
+        assert reason == {"code": code, "message": message, "changes_at": changes_at}
+
+    def test_has_reasons_in_the_language_of_the_moment(self, ada, monkeypatch):
+        course = make_course(
+            enrollment_start=NOON + DAY,
+            enrollment_end=NOON - DAY,
+            invitation_only=True,
+            max_student_enrollments_allowed=0,
+        )
+        monkeypatch.setattr(eligibility, "_", lambda text: f"{get_language()}: {text}")
+
+        with translation.override("de"):
+            explained = explain("verified")
+            CourseEnrollment.enroll(ada, COURSE_ID, over_capacity=True)
+            enrolled = service.explain_many(ada, [course])[COURSE_ID]
+
+        messages = [one["message"] for one in explained["reasons"]]
+        assert len(messages) == 5
+        messages += [one["message"] for one in enrolled["reasons"]]
+        assert all(message.startswith("de: ") for message in messages), messages
+        assert messages[-1] == "de: You are already enrolled in this course."
+
+    def test_has_a_reason_without_any_permission(self, settings):
+        settings.ENROLLMENTS_PERMISSION_BACKENDS = []
+        make_course()
+
+        (reason,) = explain()["reasons"]
+
+        assert reason["code"] == "not_allowed"
+        assert reason["message"] == "This course is not open to this account."
 
     def test_goes_by_the_setting_for_invitations(self, settings):
         settings.ENROLLMENTS_INVITE_ONLY = True
@@ -130,9 +180,11 @@ class TestExplainEnrollment:
         explained = explain(asked)
 
         assert (codes(explained), explained["mode"]) == (expected, mode)
+        modes = ", ".join(one.capitalize() for one in offered)
         for reason in explained["reasons"]:
-            modes = ", ".join(offered)
-            assert f"Available modes were: {modes}" in reason["message"]
+            assert reason["message"] == (
+                f"This course does not offer the mode “{mode}”. It offers: {modes}."
+            )
 
     @pytest.mark.parametrize("mode", [5, [], {}, "x" * 200, "", "\x00", True, object()])
     def test_has_one_reason_against_invalid_modes(self, mode):
@@ -227,9 +279,14 @@ class TestExplainEnrollment:
 
             with one_call(NOON):
                 refusal = refusal_of(mode)
-            first = [reason["message"] for reason in explained["reasons"]][:1]
-            assert first == ([str(refusal)] if refusal else [])
+            first = explained["reasons"][:1]
+            assert len(first) == (0 if refusal is None else 1)
             assert explained["allowed"] is (refusal is None)
+            for reason in first:
+                is_mode = isinstance(refusal, CourseModeNotFoundError)
+                # The text of the error is fixed by MODE-10.
+                assert is_mode is (reason["code"] == "mode_unavailable")
+                assert is_mode or reason["message"] == str(refusal)
             CourseEnrollment.objects.all().delete()
 
 

@@ -24,9 +24,9 @@ from django.test.utils import CaptureQueriesContext
 
 from django_enrollments import errors
 from django_enrollments.core import bulk
+from django_enrollments.csv_import import rows as rows_module
 from django_enrollments.datetimes import now, to_iso
 from django_enrollments.management import progress
-from django_enrollments.management import rows as rows_module
 from django_enrollments.management.commands import (
     bulk_enroll,
     send_expiry_notifications,
@@ -557,7 +557,7 @@ class TestBulkEnrollOfBadFiles(TestBulkEnrollBase):
             ("username,action", "must name 'course'"),
             ("course,username,modus", "names 'modus'"),
             ("course,username,course", "names a column twice"),
-            ("course;username", "names 'course;username'"),
+            ("course;username", "separated by semicolons"),
             (b"\xff\xfec\0o\0", "no UTF-8"),
             ("course,user\0name", "no UTF-8"),
             ("course\tusername", "separated by tabs"),

@@ -16,7 +16,7 @@ from django.db import Error, OperationalError, connection, transaction
 from django.db.models import Manager
 from django.test import Client, override_settings
 
-from django_enrollments import api
+from django_enrollments import api, data
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
     CourseEnrollment,
@@ -102,6 +102,18 @@ def pausing_filter(action: str, **context):
 def with_pausing_filter(call: Callable[[], Any]):
     """Make a call with a filter that pauses."""
     settings.ENROLLMENTS_FILTERS = [pausing_filter]
+    return call()
+
+
+def with_pause_before_attributes(call: Callable[[], Any]):
+    """Make a call that pauses before it sets attributes."""
+    write = data.add_or_update_enrollment_attr
+
+    def pause_and_write(*arguments):
+        pause()
+        write(*arguments)
+
+    data.add_or_update_enrollment_attr = pause_and_write
     return call()
 
 

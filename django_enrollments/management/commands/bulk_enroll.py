@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from itertools import groupby, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,29 +12,23 @@ from defusedcsv import csv  # type: ignore[import-untyped]
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, transaction
 
-from django_enrollments import api
 from django_enrollments.context import origin_of
 from django_enrollments.core.transactions import write_alias, write_transaction
-from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.management.progress import progress
-from django_enrollments.management.rows import (
+from django_enrollments.csv_import.results import RESULT_COLUMNS, process_rows
+from django_enrollments.csv_import.rows import (
     COLUMNS,
     STANDARD,
     FileRow,
-    HeaderError,
-    Task,
+    InvalidFileError,
     open_rows,
     read_rows,
 )
+from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.management.progress import progress
 from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from django_enrollments.payloads import BulkResultDict
-
-#: Columns of the result file.
-RESULT_COLUMNS = ("line", "identifier", "status", "code", "message")
+    from collections.abc import Callable, Iterator
 
 #: Number of failed rows that are printed; the result file has all of them.
 FAILURES_SHOWN = 20
@@ -99,7 +92,7 @@ class Command(BaseCommand):
                 if output.exists() and output.samefile(source):
                     raise CommandError("The result would overwrite the file itself.")
                 writer = csv.writer(stack.enter_context(self._open_results(output)))
-            except (OSError, HeaderError) as error:
+            except (OSError, InvalidFileError) as error:
                 raise CommandError(str(error)) from error
             forget = stack.enter_context(_dry_run()) if options["dry_run"] else None
             terminal = options.get("stderr") or sys.stderr
@@ -107,11 +100,11 @@ class Command(BaseCommand):
                 progress(total, terminal=terminal, write_line=write_line)
             )
             writer.writerow(RESULT_COLUMNS)
-            for result in _process(_readable(rows), terms):
-                writer.writerow([result[name] for name in RESULT_COLUMNS])
-                counts[result["status"]] += 1
-                if result["status"] == "error" and len(failures) < FAILURES_SHOWN:
-                    failures.append("Line {line}: {code}: {message}".format(**result))
+            for row in process_rows(_readable(rows), terms):
+                writer.writerow([getattr(row, name) for name in RESULT_COLUMNS])
+                counts[row.status] += 1
+                if row.status == "error" and len(failures) < FAILURES_SHOWN:
+                    failures.append(f"Line {row.line}: {row.code}: {row.message}")
                 advance(1)
                 if forget:
                     forget()
@@ -188,7 +181,7 @@ def _readable(rows: Iterator[FileRow]) -> Iterator[FileRow]:
     """
     try:
         yield from rows
-    except HeaderError as error:
+    except InvalidFileError as error:
         raise CommandError(str(error)) from error
 
 
@@ -198,61 +191,9 @@ def _count_rows(path: Path) -> int | None:
 
     Raises:
         OSError: The file cannot be opened.
-        HeaderError: As raised by ``read_rows``, before any change.
+        InvalidFileError: As raised by ``read_rows``, before any change.
     """
     if path == STANDARD or not path.is_file():
         return None
     with open_rows(path) as lines:
         return sum(1 for _ in read_rows(lines))
-
-
-def _process(
-    rows: Iterable[FileRow], terms: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Process consecutive rows with equal tasks together, and yield all results."""
-    for task, group in groupby(rows, key=lambda row: row.task):
-        # tee() keeps at most one batch of rows.
-        rows_read, rows_to_do = tee(group)
-        results = _run(task, rows_to_do, terms) if task else map(_fault, rows_to_do)
-        for row, result in zip(rows_read, results, strict=True):
-            yield {
-                "line": row.line,
-                "identifier": row.identifier,
-                "status": result["status"],
-                "code": result["code"] or "",
-                # The message of a filter may have several lines.
-                "message": " ".join(result["message"].splitlines()),
-            }
-
-
-def _run(
-    task: Task, rows: Iterable[FileRow], terms: dict[str, Any]
-) -> Iterator[BulkResultDict]:
-    """Return the results of rows with one task. If it is invalid, each row fails."""
-    identifiers = (row.identifier for row in rows)
-    try:
-        return api.bulk_enroll(
-            task.course_id,
-            usernames=identifiers if task.kind == "username" else (),
-            emails=identifiers if task.kind == "email" else (),
-            mode=task.mode,
-            action=task.action,
-            stream=True,
-            **terms,
-        )
-    except CourseEnrollmentError as error:
-        code, message = error.code, str(error)
-        return (_failed(row, code, message) for row in rows)
-
-
-def _fault(row: FileRow) -> BulkResultDict:
-    return _failed(row, row.code, row.message)
-
-
-def _failed(row: FileRow, code: str, message: str) -> BulkResultDict:
-    return {
-        "identifier": row.identifier,
-        "status": "error",
-        "code": code,
-        "message": message,
-    }

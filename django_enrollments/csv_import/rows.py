@@ -2,8 +2,9 @@
 CSV files of enrollments, read line by line, with an error for each invalid row.
 
 The first line names the columns: ``course``, and ``username`` or ``email`` or both;
-``mode`` and ``action`` are optional. A row is one line. No valid value contains a line
-break, so an unclosed quote makes only one row invalid.
+``mode`` and ``action`` are optional, and so is ``course`` in a file about one course. A
+row is one line. No valid value contains a line break, so an unclosed quote
+makes only one row invalid.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from django.utils.translation import gettext as _
+
 from django_enrollments.core.bulk import ACTIONS
+from django_enrollments.errors import CourseEnrollmentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,8 +41,21 @@ _AS_TEXT: Any = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline"
 _NUL = "\ud800"
 
 
-class HeaderError(Exception):
-    """The first line does not name the columns."""
+class InvalidFileError(CourseEnrollmentError):
+    """
+    The whole file is refused.
+
+    Attributes:
+        code: ``invalid_header``, ``empty_file``, ``file_too_large`` or
+            ``too_many_rows``.
+    """
+
+    code = "invalid_header"
+
+    def __init__(self, message: str, code: str = "invalid_header") -> None:
+        super().__init__(message)
+        self.args = (message, code)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,11 @@ class _InvalidRow(Exception):  # noqa: N818 - private to this module.
     def __init__(self, code: str, column: int, name: str, text: str) -> None:
         super().__init__(code, column, name, text)
         self.code = code
-        self.message = f"Column {column}{f' ({name})' if name else ''}: {text}"
+        where = {"column": column, "name": name, "text": text}
+        if name:
+            self.message = _("Column %(column)d (%(name)s): %(text)s") % where
+        else:
+            self.message = _("Column %(column)d: %(text)s") % where
 
 
 @contextmanager
@@ -108,21 +129,25 @@ def open_rows(path: Path) -> Iterator[TextIO]:
         text.detach()
 
 
-def read_rows(lines: Iterable[str]) -> Iterator[FileRow]:
+def read_rows(lines: Iterable[str], course_id: str | None = None) -> Iterator[FileRow]:
     """
     Read the header, and return an iterator of rows, valid or not. Skip blank lines.
 
+    Args:
+        lines: The lines, also of text that is not valid UTF-8, as surrogates.
+        course_id: The only course that rows may name; rows that name none are about it.
+
     Raises:
-        HeaderError: The first line is missing or is not a header. While iterating: a
-            column without a name has content.
+        InvalidFileError: The first line is missing or is not a header. While iterating:
+            a column without a name has content.
     """
     numbered = enumerate(lines, start=1)
-    header = _read_header(next((line for _, line in numbered), ""))
-    return _read_all(header, numbered)
+    header = _read_header(next((line for _, line in numbered), ""), course_id)
+    return _read_all(header, numbered, course_id)
 
 
 def _read_all(
-    header: Sequence[str], numbered: Iterable[tuple[int, str]]
+    header: Sequence[str], numbered: Iterable[tuple[int, str]], course_id: str | None
 ) -> Iterator[FileRow]:
     for number, line in numbered:
         text = line.rstrip("\r\n").replace("\x00", _NUL)
@@ -135,10 +160,9 @@ def _read_all(
                 if name:
                     given[name], values[name] = value, value.strip()
                 elif value.strip():
-                    raise HeaderError(
-                        f"Line {number} has content in a column without a name."
-                    )
-            task = _read_task(header, values)
+                    text = _("Line %(line)d has content in a column without a name.")
+                    raise InvalidFileError(text % {"line": number})
+            task = _read_task(header, values, course_id)
         except _InvalidRow as fault:
             shown = values.get("username") or values.get("email") or ""
             yield FileRow(number, _printable(shown), None, fault.code, fault.message)
@@ -148,24 +172,40 @@ def _read_all(
             yield FileRow(number, cells[task.kind], task)
 
 
-def _read_header(line: str) -> list[str]:
+def _read_header(line: str, course_id: str | None) -> list[str]:
     if "\t" in line.strip():
-        text = "The first line is separated by tabs; columns are separated by commas."
-        raise HeaderError(text)
+        text = _(
+            "The first line is separated by tabs; columns are separated by commas."
+        )
+        raise InvalidFileError(text)
+    if ";" in line:
+        text = _(
+            "The first line is separated by semicolons; columns are separated by "
+            "commas."
+        )
+        raise InvalidFileError(text)
     if not line.strip().isprintable():
-        raise HeaderError("The first line is no UTF-8 text.")
+        raise InvalidFileError(_("The first line is no UTF-8 text."))
     names = [
         name.strip().lower()
         for name in next(csv.reader([line], skipinitialspace=True), [])
     ]
     named = [name for name in names if name]
-    unknown = [name for name in named if name not in COLUMNS]
-    if unknown or len({*named}) < len(named):
-        wrong = ", ".join(repr(name) for name in unknown) or "a column twice"
-        raise HeaderError(f"The first line names {wrong}; known: {', '.join(COLUMNS)}.")
-    if "course" not in names or not {"username", "email"} & {*names}:
-        text = "The first line must name 'course', and 'username' or 'email'."
-        raise HeaderError(text)
+    known = ", ".join(COLUMNS)
+    if unknown := [name for name in named if name not in COLUMNS]:
+        wrong = ", ".join(repr(name) for name in unknown)
+        text = _("The first line names %(wrong)s; known: %(known)s.")
+        raise InvalidFileError(text % {"wrong": wrong, "known": known})
+    if len({*named}) < len(named):
+        text = _("The first line names a column twice; known: %(known)s.")
+        raise InvalidFileError(text % {"known": known})
+    has_identifier = bool({"username", "email"} & {*names})
+    if course_id is None and not ("course" in names and has_identifier):
+        text = _("The first line must name 'course', and 'username' or 'email'.")
+        raise InvalidFileError(text)
+    if not has_identifier:
+        text = _("The first line must name 'username' or 'email'.")
+        raise InvalidFileError(text)
     return names
 
 
@@ -189,13 +229,13 @@ def _split(text: str, header: Sequence[str]) -> list[str]:
         values += [""] * (len(header) - len(values))
     if len(values) > len(header):
         column = len(header) + 1
-        text = f"the header has {len(header)} columns, this row {len(values)}."
+        text = _("the header has %(header)d columns, this row %(row)d.")
+        text %= {"header": len(header), "row": len(values)}
         raise _InvalidRow("too_many_columns", column, "", text)
     if len(values) < len(header):
         column = len(values) + 1
-        raise _InvalidRow(
-            "too_few_columns", column, header[column - 1], "the row ends before it."
-        )
+        text = _("the row ends before it.")
+        raise _InvalidRow("too_few_columns", column, header[column - 1], text)
     return values
 
 
@@ -216,12 +256,15 @@ def _column_of_fault(text: str) -> int:
     return column
 
 
-def _read_task(header: Sequence[str], values: dict[str, str]) -> Task:
+def _read_task(
+    header: Sequence[str], values: dict[str, str], course_id: str | None
+) -> Task:
     """
     Return the task of a row.
 
     Raises:
-        _InvalidRow: A value is missing, is not valid text, or is not an action.
+        _InvalidRow: A value is missing, is not valid text, is not an action, or names
+            another course than ``course_id``.
     """
 
     def invalid(code: str, name: str, text: str) -> _InvalidRow:
@@ -229,22 +272,26 @@ def _read_task(header: Sequence[str], values: dict[str, str]) -> Task:
 
     for name, value in values.items():
         if _NUL in value:
-            raise invalid("nul_character", name, "it holds a NUL character.")
+            raise invalid("nul_character", name, _("it holds a NUL character."))
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise invalid("not_utf8", name, "it is no UTF-8 text.")
+            raise invalid("not_utf8", name, _("it is no UTF-8 text."))
     kinds = [name for name in header if name in {"username", "email"}]
     # A username takes precedence over an address.
     given = sorted((name for name in kinds if values[name]), reverse=True)
     action = values.get("action", "enroll").lower()
-    for name in ("course", *([] if given else kinds[:1])):
+    required = ["course"] if course_id is None else []
+    for name in (*required, *([] if given else kinds[:1])):
         if not values[name]:
-            raise invalid("missing_value", name, "it is empty.")
+            raise invalid("missing_value", name, _("it is empty."))
+    course = values.get("course") or course_id or ""
+    if course_id is not None and course != course_id:
+        raise invalid("other_course", "course", _("it names another course."))
     if not action:
-        raise invalid("missing_value", "action", "it is empty.")
+        raise invalid("missing_value", "action", _("it is empty."))
     if action not in ACTIONS:
-        text = f"'{action}' is neither {' nor '.join(ACTIONS)}."
-        raise invalid("unknown_action", "action", text)
-    return Task(values["course"], given[0], values.get("mode") or None, action)
+        text = _("'%(action)s' is neither enroll nor unenroll.")
+        raise invalid("unknown_action", "action", text % {"action": action})
+    return Task(course, given[0], values.get("mode") or None, action)
 
 
 def _printable(text: str) -> str:

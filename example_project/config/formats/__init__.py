@@ -1,0 +1,1 @@
+"""The formats of dates and numbers that differ from those of Django."""

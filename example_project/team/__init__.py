@@ -1,0 +1,1 @@
+"""Pages of course teams, and the dashboard of staff."""
