@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: Functions that return the value of a field, by ``str(field)``, such as
 #: ``accounts.User.student_number``. Each takes a number that differs at each call.
-#: Add the required fields for which the factories find no valid value.
+#: Add the fields for which the factories, or the model's default, have no good value.
 FIELD_VALUES: dict[str, Callable[[int], Any]] = {}
 
 _numbers = count(1)
@@ -48,7 +48,7 @@ _numbers = count(1)
 _COURSE_IDS = ("course-{}", "course-v1:School+Course+{}", "School/Course/{}")
 
 #: Values of required fields of a course, by the names that adapters map, so that new
-#: courses are open and have seats. If several names map one field, the last one applies.
+#: courses are open and have seats. If several names map one field, the last applies.
 _OPEN_COURSE: Mapping[str, Callable[[], Any]] = {
     "start": lambda: timezone.now() - timedelta(days=1),
     "end": lambda: timezone.now() + timedelta(days=60),

@@ -246,9 +246,7 @@ def test_an_invitation_enrolls_a_new_account(service: EnrollmentsService) -> Non
     course, address = make_course(), "conformance@example.org"
     invitation = make_invitation(course, address, auto_enroll=True)
     if get_course_adapter().find_course(invitation.course_id) is None:
-        pytest.skip(
-            "The course adapter hides new courses (test_a_new_course_is_known)."
-        )
+        pytest.skip("The course adapter hides new courses. Correct that first.")
     using = router.db_for_write(CourseEnrollment)
 
     with TestCase.captureOnCommitCallbacks(using=using, execute=True):
