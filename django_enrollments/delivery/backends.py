@@ -260,7 +260,8 @@ class WebhookBackend:
         with self._session().post(
             self._url, data=body, headers=headers, stream=True
         ) as response:
-            length = response.headers.get("Content-Length", "")
+            default = "0" if response.status_code == 204 else ""
+            length = response.headers.get("Content-Length", default)
             if length.isdecimal() and int(length) <= _SHORT_BODY:
                 with suppress(self._requests.RequestException):
                     response.content  # noqa: B018 - reads it.

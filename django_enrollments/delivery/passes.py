@@ -17,7 +17,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import close_old_connections, connections
+from django.db import connections
 from django.db.models import Q
 
 from django_enrollments.core.transactions import write_alias
@@ -170,7 +170,7 @@ class Pass:
             consumer=consumer.name
         )
         self._lock = Lock()
-        self._trouble: _Trouble | None = None
+        self.trouble: _Trouble | None = None
         # Set by run().
         self._row = Consumer()
         self._in_a_row = 0
@@ -209,7 +209,7 @@ class Pass:
         return self._set_aside.filter(state=SetAside.STATES.retrying, retry_at__lte=at)
 
     def _may_go_on(self) -> bool:
-        return self._trouble is None and not self._is_stopped()
+        return self.trouble is None and not self._is_stopped()
 
     def _go_forward(self, limit: int) -> None:
         """Deliver the events behind the cursor."""
@@ -392,10 +392,10 @@ class Pass:
             except (NotNow, ConnectionError, TimeoutError) as failure:
                 after = getattr(failure, "retry_after", None)
                 down = Consumer.STATES.down
-                self._trouble = _Trouble(down, describe(failure), after)
+                self.trouble = _Trouble(down, describe(failure), after)
                 return None
             except Gone as failure:
-                self._trouble = _Trouble(Consumer.STATES.paused, describe(failure))
+                self.trouble = _Trouble(Consumer.STATES.paused, describe(failure))
                 return None
             except Reject as failure:
                 return self._failure(describe(failure), attempts + 1, is_new, True)
@@ -405,8 +405,6 @@ class Pass:
                 return _DONE
             attempts += 1
             message = replace(message, attempt=message.attempt + 1)
-            # A connection that it has lost must not make the next attempt fail.
-            close_old_connections()
         return self._failure(error, attempts, is_new, False)
 
     def _failure(
@@ -419,7 +417,7 @@ class Pass:
             if is_new and not is_one_too_many:
                 self._in_a_row += 1
             if self._in_a_row >= SET_ASIDE_IN_A_ROW:
-                self._trouble = _Trouble(Consumer.STATES.down, error)
+                self.trouble = _Trouble(Consumer.STATES.down, error)
         if is_one_too_many:
             return None
         return _Outcome(error=error, attempts=attempts, is_dead=is_dead)
@@ -446,7 +444,7 @@ class Pass:
         Raises:
             LeaseLost: Another worker has claimed it.
         """
-        row, trouble = self._row, self._trouble
+        row, trouble = self._row, self.trouble
         before, row.set_aside_in_a_row = row.state, self._in_a_row
         if position != row.position or self._has_success:
             row.progressed_at = for_database(now())

@@ -65,7 +65,7 @@ def celery(what: str) -> None:
     Send a wake-up to Celery's broker, from a thread, so that no caller waits for it.
 
     Raises:
-        ExtraMissing: Celery is not installed.
+        ImproperlyConfigured: Celery is not installed.
     """
     global _waiting
     app = import_from_extra("celery", "celery").current_app
@@ -90,7 +90,7 @@ def tasks(what: str) -> None:
     Do not use it with ``ImmediateBackend``, which delivers before the caller goes on.
 
     Raises:
-        ExtraMissing: It is not installed.
+        ImproperlyConfigured: It is not installed.
     """
     import_tasks()
     deliver_in_task.enqueue(what)

@@ -161,6 +161,9 @@ class Worker:
             one = Pass(self._consumers[name], self._may_not_deliver)
             done = one.run(EVENTS_PER_PASS)
             handled = one.handled
+            if done.failed or one.trouble:
+                # The consumer may have lost a connection, which nobody else closes.
+                _disconnect()
             before = self._sums.get(name, Delivered())
             self._sums[name] = Delivered(
                 before.delivered + done.delivered,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
+from django_enrollments.delivery import deliver
+from tests.concurrency.conftest import way
 from tests.delivery import consumers
+
+__all__ = ["way"]
 
 
 @pytest.fixture(autouse=True)
@@ -17,8 +22,13 @@ def _nothing_recorded():
 @pytest.fixture
 def crm(settings, db):
     """Declare a consumer called ``crm``, which starts now."""
-    from django_enrollments.delivery import deliver
-
     settings.ENROLLMENTS_CONSUMERS = consumers.declare("crm")
     deliver("crm")
     return "crm"
+
+
+@pytest.fixture
+def needs_two_writers():
+    """Skip a test on SQLite, where others wait for a writer in a transaction."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time.")

@@ -167,9 +167,10 @@ class TestResponse:
         assert "your-own-secret" not in str(failure.value)
         assert "Cookie" not in receiver.requests[1].headers
 
-    def test_that_is_short_leaves_the_connection_open(self, receiver):
+    @pytest.mark.parametrize("status", [200, 204])
+    def test_that_is_short_leaves_the_connection_open(self, receiver, status):
         receiver.body = b"ok"
-        receiver.answers = [(200, {})] * 3
+        receiver.answers = [(status, {})] * 3
         backend = make_backend(receiver.url)
 
         for position in range(1, 4):

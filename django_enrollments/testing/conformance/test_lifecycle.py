@@ -70,9 +70,9 @@ def test_a_learner_leaves_and_returns(
     """
     Unenrolling keeps the row, and enrolling activates it again.
 
-    Change: if the error is ``not_allowed``, a filter refuses; see
-    docs/how-to/filters.md. If the state is wrong, a receiver of this project's changes
-    enrollments when they are saved.
+    Change: if the error is ``not_allowed``, a filter refuses (docs/how-to/filters.md).
+    If the state is wrong, a filter, a receiver or a trigger of the database changes the
+    enrollment again.
     """
     row = make_enrollment(learner, course)
 

@@ -16,6 +16,9 @@ class Department(models.Model):
         "self", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
 
+    def __str__(self) -> str:
+        return self.code
+
 
 class Account(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
