@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.__main__ import DATA, find_fault
+from benchmarks.__main__ import DATA
 from benchmarks.report import NAMES, described, grid
 from tests.databases import SERVERS, server_url
+from tools.run_tests import find_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
