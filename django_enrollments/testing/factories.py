@@ -276,9 +276,9 @@ def _is_required(field: models.Field[Any, Any]) -> bool:
         return False
     if getattr(field, "generated", False):
         return False
-    if field.one_to_one and issubclass(
-        field.model, field.related_model
-    ):  # To a parent.
+    parent: Any = field.related_model
+    if field.one_to_one and issubclass(field.model, parent):
+        # Django makes the row of the parent.
         return False
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return False

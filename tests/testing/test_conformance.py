@@ -112,7 +112,7 @@ class TestHosts:
 
         assert ran.returncode == 0, ran.stdout
         assert "course: catalog.CourseRun (CourseRunAdapter)" in ran.stdout
-        assert "maps invitation_only to no field" in ran.stdout
+        assert "maps self_paced to no field" in ran.stdout
 
     @only_once
     @pytest.mark.parametrize(
