@@ -207,7 +207,10 @@ def show_learner(
     others = {slug: name for slug, name in offered.items() if slug != enrollment.mode}
     forms: dict[str, ReasonForm] = {
         "change": ModeForm(
-            data if action == "change" else None, prefix="change", modes=offered
+            data if action == "change" else None,
+            prefix="change",
+            modes=offered,
+            initial={"mode": next(iter(others), enrollment.mode)},
         ),
         "unenroll": ReasonForm(
             data if action == "unenroll" else None, prefix="unenroll"
