@@ -470,15 +470,13 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
             **self.admin_site.each_context(request),
             "title": operation.label,
             "opts": self.opts,
-            "operation": operation,
+            "button": operation.label,
             "form": form,
             "media": self.media + form.media,
             "list_page": self._list_url(),
             **context,
         }
-        return TemplateResponse(
-            request, "admin/django_enrollments/courseenrollment/ask.html", context
-        )
+        return TemplateResponse(request, "admin/django_enrollments/ask.html", context)
 
 
 def _history(row: CourseEnrollment) -> list[dict[str, Any]]:

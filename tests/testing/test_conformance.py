@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 KIT = "django_enrollments.testing.conformance"
+
+#: Tables that migrations fill.
+FILLED = {"django_enrollments_feedcounter"}
 
 only_once = pytest.mark.skipif(
     not is_default_host() or connection.vendor != "sqlite",
@@ -75,6 +79,27 @@ class TestHosts:
         assert ran.returncode == 0, ran.stdout
         assert f"course: {django_settings.ENROLLMENTS_COURSE_MODEL}" in ran.stdout
         assert f"database: {connection.vendor} (default)" in ran.stdout
+
+    @only_once
+    def test_leaves_no_row(self, tmp_path):
+        options = ["--reuse-db", "-k", "concurrency or lifecycle or privacy"]
+        database = this_database(tmp_path)
+
+        ran = run_kit(
+            tmp_path, "tests.settings", *options, ENROLLMENTS_TEST_DATABASE=database
+        )
+
+        assert ran.returncode == 0, ran.stdout
+        stored = sqlite3.connect(tmp_path / "test_kit.sqlite3")
+        tables = stored.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        rows = {
+            name: stored.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]  # noqa: S608
+            for (name,) in tables.fetchall()
+            if name.startswith(("django_enrollments_", "auth_user"))
+        }
+        stored.close()
+        assert len(rows) > 5
+        assert {name for name, count in rows.items() if count} <= FILLED, rows
 
     @only_once
     def test_passes_in_the_example_project(self, tmp_path):

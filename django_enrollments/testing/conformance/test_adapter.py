@@ -140,8 +140,7 @@ def test_the_same_value_is_read_in_every_way(learner: Any, course: Any) -> None:
     """
     adapter = get_course_adapter()
     make_enrollment(learner, course)
-    stored = adapter.find_course(adapter.course_id_of(course))
-    facts = adapter.facts(stored)
+    facts = adapter.facts(_reload(course))
 
     listed = api.get_enrollments(learner.get_username())
     shown = [
