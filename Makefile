@@ -6,7 +6,7 @@ SIZE ?= 200000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory docs lint clean
+.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-admin docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ bench-hot: $(VENV)/.test ## let 2,000 learners enroll in one course at once
 
 bench-memory: $(VENV)/.bench ## measure the memory of bulks of up to a million
 	$(BIN)/python -m benchmarks.bulk_memory $(ARGS)
+
+bench-admin: $(VENV)/.bench ## measure the admin at a million enrollments, on PostgreSQL
+	$(BIN)/python -m benchmarks.admin $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation, warnings being errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
