@@ -105,7 +105,8 @@ def _build(data: DataSet) -> None:
     _add(CourseRun, _courses(data, courses))
     _add(CourseMode, _modes(keys.values()))
     _add(CourseEnrollment, _enrollments(places, keys))
-    _add(EnrollmentEvent, _events(places, names))
+    events = enumerate(_events(places, names), start=1)
+    _add(EnrollmentEvent, ({**event, "position": place} for place, event in events))
     _add(CourseEnrollmentAllowed, _invitations(data))
     _add(RefusedAttempt, _refusals(data, len(courses)))
     _add(CourseAccessRole, [{"user_id": 1 + names.index(TEACHER), **_role(data)}])
@@ -114,7 +115,7 @@ def _build(data: DataSet) -> None:
 def _add(model: type[Model], rows: Any) -> None:
     """Insert rows; columns that a row does not name get their defaults."""
     defaults = {
-        field.column: field.get_db_prep_save(field.get_default(), connection)
+        field.column: field.get_db_prep_save(_default(field), connection)
         for field in model._meta.concrete_fields
     }
     key = model._meta.pk.column
@@ -122,6 +123,12 @@ def _add(model: type[Model], rows: Any) -> None:
         model,
         ({**defaults, key: number, **row} for number, row in enumerate(rows, start=1)),
     )
+
+
+def _default(field: Any) -> Any:
+    default = field.get_default()
+    # The database would compute it.
+    return None if hasattr(default, "resolve_expression") else default
 
 
 def _users(data: DataSet, names: Sequence[str]) -> Iterator[dict[str, Any]]:

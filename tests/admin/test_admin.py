@@ -440,7 +440,9 @@ class TestEnrollmentForm:
     def test_refuses_a_mode_that_is_not_offered(self, admin_client):
         response = self.add(admin_client, make_user("ada"), make_course(), mode="gold")
 
-        assert "'gold' unavailable" in self.refusal(response)
+        assert self.refusal(response) == (
+            "The course does not offer this mode. It offers: audit."
+        )
 
     @pytest.mark.parametrize(
         ("name", "value"),

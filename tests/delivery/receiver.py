@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
+    at: float
     path: str
     headers: dict[str, str]
     body: bytes
@@ -57,7 +59,9 @@ def running_receiver() -> Iterator[Receiver]:
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.requests.append(Request(self.path, dict(self.headers), body))
+            receiver.requests.append(
+                Request(time.monotonic(), self.path, dict(self.headers), body)
+            )
             status, headers = receiver.answers.pop(0) if receiver.answers else (204, {})
             self.send_response(status)
             for name, value in headers.items():

@@ -10,11 +10,12 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from threading import Thread
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from django_enrollments.delivery import Gone, NotNow
+from django_enrollments.delivery import Gone, NotNow, Worker, deliver, status
 from django_enrollments.delivery.backends import (
     InsecureWebhook,
     WebhookBackend,
@@ -22,6 +23,7 @@ from django_enrollments.delivery.backends import (
     parse_retry_after,
 )
 from django_enrollments.importing import ExtraMissing
+from django_enrollments.services import EnrollmentsService
 from tests.delivery.messages import make_message
 from tests.delivery.receiver import running_receiver
 
@@ -32,6 +34,8 @@ standardwebhooks = pytest.importorskip(
 NEW, OLD, OTHER = (
     "whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3)
 )
+
+service = EnrollmentsService()
 
 
 @pytest.fixture
@@ -325,6 +329,62 @@ class TestOptions:
 
         with pytest.raises(ExtraMissing, match=r'pip install ".*\[webhooks\]"'):
             make_backend("https://crm.example.org/")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestFeed:
+    @pytest.fixture
+    def consumer(self, receiver, settings):
+        """Declare a consumer whose webhooks go to the receiver."""
+        settings.ENROLLMENTS_CONSUMERS = {
+            "crm": {
+                "BACKEND": "django_enrollments.delivery.backends.WebhookBackend",
+                "OPTIONS": {
+                    "url": receiver.url,
+                    "secrets": [NEW, OLD],
+                    "allow_private": True,
+                },
+            }
+        }
+        deliver("crm")
+
+    def test_sends_a_request_per_event(self, receiver, consumer, ada, course):
+        service.enroll(ada, course)
+        service.unenroll(ada, course)
+
+        deliver("crm")
+
+        events = [verify(OLD, request) for request in receiver.requests]
+        first, second = (int(event["sequence"]) for event in events)
+        assert second == first + 1
+        assert [event["data"]["active_after"] for event in events] == [True, False]
+
+    def test_pauses_a_receiver_that_is_gone(self, receiver, consumer, ada, course):
+        service.enroll(ada, course)
+        receiver.answers = [(410, {})]
+
+        deliver("crm")
+        deliver("crm")
+
+        assert len(receiver.requests) == 1
+        assert status()[0]["state"] == "paused"
+
+    @pytest.mark.slow
+    def test_waits_as_long_as_the_receiver_asks(self, receiver, consumer, ada, course):
+        service.enroll(ada, course)
+        receiver.answers = [(429, {"Retry-After": "7"})]
+        worker = Worker(interval=0.1)
+        thread = Thread(target=worker.follow)
+        thread.start()
+        end = time.monotonic() + 60
+        while len(receiver.requests) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        worker.stop()
+        thread.join()
+
+        first, second = receiver.requests
+        assert second.at - first.at >= 7
+        assert status()[0]["lag"] == 0
 
 
 class TestSecrets:

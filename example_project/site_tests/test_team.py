@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from catalog.models import CourseRun, RefusedAttempt, School
+from django_enrollments import delivery
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -533,9 +534,37 @@ class DashboardTests(TeamCase):
         self.assertEqual(self.count_statements("/dashboard/"), one)
         cache.clear()
         self.assertLessEqual(self.count_statements("/dashboard/"), one + 4)
-        self.assertLessEqual(one, 14)
+        # Seven of them are about the two consumers of the project's settings.
+        self.assertLessEqual(one, 18)
 
 
 def _without_tokens(content: bytes) -> bytes:
     """Return a page without its tokens against forged requests."""
     return b"".join(content.split(b'name="csrfmiddlewaretoken" value="')[:1])
+
+
+class ConsumerTests(TeamCase):
+    def lines(self) -> list[Any]:
+        self.client.force_login(self.staff)
+        lines: list[Any] = self.client.get("/dashboard/").context["consumers"]
+        return lines
+
+    def test_show_the_events_that_wait(self) -> None:
+        backend = "django_enrollments.delivery.backends.CallBackend"
+        options = {"function": "site_tests.test_team.receive"}
+        consumers = {"counter": {"BACKEND": backend, "OPTIONS": options}}
+        with self.settings(ENROLLMENTS_CONSUMERS=consumers):
+            delivery.deliver("counter")
+            self.learners(3)
+            (line,) = self.lines()
+            self.assertEqual((line.name, line.lag), ("counter", 3))
+            self.assertTrue(line.waiting)
+            self.assertContains(self.client.get("/dashboard/"), "counter")
+
+    def test_are_left_out_without_any(self) -> None:
+        with self.settings(ENROLLMENTS_CONSUMERS={}):
+            self.assertEqual(self.lines(), [])
+
+
+def receive(message: Any) -> None:
+    """Receive an event."""
