@@ -3,10 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVE ?= 1
 SIZE ?= 200000
+MESSAGES = $(addprefix --locale=,ar de es fr) --no-obsolete --no-location --no-wrap \
+	$(addprefix --ignore=,*/migrations/* */vendor/* data/*)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-engines docs lint clean
+.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-pages bench-engines docs lint messages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +39,15 @@ bench-memory: $(VENV)/.bench ## measure the memory of bulks of up to a million
 
 bench-engines: $(VENV)/.bench ## measure delivering to webhooks and to Celery
 	$(BIN)/python -m benchmarks.engines $(ARGS)
+
+bench-pages: $(VENV)/.bench ## measure the pages of the example project with a million enrollments
+	$(BIN)/python -m benchmarks.pages $(ARGS)
+
+messages: $(VENV)/.test ## collect the texts for translation, and compile the translations
+	for folder in django_enrollments example_project; do \
+		(cd $$folder && $(CURDIR)/$(BIN)/python -m django makemessages $(MESSAGES) && \
+			$(CURDIR)/$(BIN)/python -m django compilemessages) || exit; \
+	done
 
 docs: $(VENV)/.docs ## build the documentation, warnings being errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -20,6 +20,7 @@ from django_enrollments.core import bulk, course_details_cache, eligibility, ren
 from django_enrollments.core.attributes import (
     clean_attributes,
 )
+from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import find_course_info, get_course_info
 from django_enrollments.core.invitations import after_commit
 from django_enrollments.core.modes import (
@@ -95,6 +96,8 @@ def _data_api() -> DataAPI:
             function that is called here.
     """
     path = conf.ENROLLMENTS_DATA_API
+    if path == default_data.__name__:
+        return default_data
     try:
         found: DataAPI = load(DATA_API, path)
     except CollaboratorNotLoaded as error:
@@ -132,7 +135,7 @@ def get_enrollments(
     """
     data = _data_api()
     options = _expired_too(include_expired)
-    if in_courses is not None and _is_ours(data):
+    if in_courses is not None and data is default_data:
         return default_data.get_course_enrollments(
             username, include_inactive, in_courses=in_courses, **options
         )
@@ -175,10 +178,6 @@ def get_enrollment(
     return _data_api().get_course_enrollment(
         username, course_id, **_expired_too(include_expired)
     )
-
-
-def _is_ours(data: object) -> bool:
-    return data is default_data
 
 
 def _expired_too(include_expired: bool) -> dict[str, bool]:
@@ -261,13 +260,9 @@ def _keep_inactive(
 
     def read() -> EnrollmentDict | None:
         found = data.get_course_enrollment(username, course_id)
-        is_kept = (
-            found is not None
-            and found["course_details"] is not None
-            and not found["is_active"]
-            and mode in (None, found["mode"])
-        )
-        return found if is_kept else None
+        if found is None or found["is_active"] or found["course_details"] is None:
+            return None
+        return found if keeps(found, mode, is_active=False) else None
 
     if attributes is None:
         return read()
@@ -343,7 +338,9 @@ def write_atomically(write: Callable[[], T]) -> T:
     """
     using = write_alias()
     # Another data layer may put transactions of its own around a part of it.
-    one_transaction = lazy_transaction if _is_ours(_data_api()) else write_transaction
+    one_transaction = (
+        lazy_transaction if _data_api() is default_data else write_transaction
+    )
 
     def attempt(_lock: bool) -> T:
         with conflict_on_integrity_error(), one_transaction(using):

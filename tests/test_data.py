@@ -560,6 +560,18 @@ class TestSerializeEnrollments:
         assert data.serialize_enrollments(rows.all()[:2]) == together[:2]
         json.dumps(together)
 
+    def test_takes_more_than_a_thousand_instances(self, course):
+        users = make_users(1001)
+        CourseEnrollment.objects.bulk_create(
+            CourseEnrollment(user=user, course=course) for user in users
+        )
+
+        serialized = data.serialize_enrollments([*CourseEnrollment.objects.all()])
+
+        assert [one["user"] for one in serialized] == [
+            user.get_username() for user in sorted(users, key=lambda user: user.pk)
+        ]
+
     @pytest.mark.rule("DATA-12")
     def test_returns_nothing_for_nothing(self):
         assert data.serialize_enrollments([]) == []

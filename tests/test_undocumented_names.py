@@ -29,7 +29,7 @@ KNOWN = {
     *("LOOKUP_SEP", "BaseManager", "MigrationLoader", "AutocompleteSelect", "locks"),
     *("quote_name", "features", "data_types", "max_query_params", "settings_dict"),
     *("in_atomic_block", "needs_rollback", "run_on_commit", "savepoint_ids"),
-    *("is_in_memory_db", "isolation_level", "mysql_is_mariadb", "is_usable"),
+    *("is_in_memory_db", "mysql_is_mariadb", "is_usable"),
     *("Database", "connection.connection", "closed_in_transaction", "has_listeners"),
     "ensure_connection",
     "_dir",

@@ -121,14 +121,9 @@ def take(person: Person, page: Page, variant: Variant, file: Path) -> None:
         )
         # Charts draw themselves within their first second.
         person.browser.execute_async_script("setTimeout(arguments[0], 1200)")
-        clip = {"x": 0, "y": 0, "width": variant.width, "scale": 1}
-        shot = person.browser.execute_cdp_cmd(
-            "Page.captureScreenshot",
-            {
-                "captureBeyondViewport": True,
-                "clip": clip | {"height": min(height, TALLEST)},
-            },
-        )
+        # A screen as high as the page: a clip beyond the screen is shifted in Arabic.
+        with person.screen(variant.width, min(height, TALLEST)):
+            shot = person.browser.execute_cdp_cmd("Page.captureScreenshot", {})
     file.write_bytes(base64.b64decode(shot["data"]))
     print(file)
 

@@ -5,10 +5,10 @@ A host's user and course models may be missing from the admin. Where they are re
 with search fields, users and courses are chosen by autocomplete, otherwise by key.
 
 Note [Large tables]: a page of a table with a million rows takes a constant number of
-statements, and none of them reads the whole table where an index can prevent it. So
-rows are counted only up to a limit; users and courses are searched by the beginning of
-their names, before the large table is; columns without an index are not sorted by; and
-filters list no distinct values of a large table.
+statements, and none of them reads the whole table where an index can prevent it. So the
+keys of the first rows are read once, which counts them, too; users and courses are
+searched by the beginning of their names, before the large table is; columns without an
+index are not sorted by; and filters list no distinct values of a large table.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import BadRequest, ValidationError
@@ -64,29 +65,48 @@ else:
 
 
 #: The number of rows that a list counts and shows in pages.
-ROWS_COUNTED = 10_000
+ROWS_COUNTED = 5_000
 
 #: The number of users, and of courses, whose rows a search shows.
 MATCHES_SEARCHED = 100
 
 
 class LimitedPaginator(BasePaginator):
-    """
-    Pages of the first ``ROWS_COUNTED`` rows; the others are not counted.
+    """Pages of the first ``ROWS_COUNTED`` rows; the others are not counted."""
 
-    Attributes:
-        has_more: Whether there are others.
-    """
+    @cached_property
+    def _keys(self) -> list[Any]:
+        rows: Any = self.object_list
+        return list(rows.values_list("pk", flat=True)[: ROWS_COUNTED + 1])
 
-    has_more = False
+    @property
+    def keys(self) -> list[Any]:
+        """The primary keys of the rows in pages, in order."""
+        return self._keys[:ROWS_COUNTED]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are other rows."""
+        return len(self._keys) > ROWS_COUNTED
 
     @cached_property
     def count(self) -> int:
         """The number of rows in pages."""
-        rows: Any = self.object_list
-        found: int = rows.order_by().values("pk")[: ROWS_COUNTED + 1].count()
-        self.has_more = found > ROWS_COUNTED
-        return min(found, ROWS_COUNTED)
+        return len(self.keys)
+
+
+class KeyedChangeList(ChangeList):
+    """A list that reads the rows of a page by the keys of the paginator."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the keys, and set the rows of the page."""
+        super().get_results(request)
+        keys = self.paginator.keys
+        if self.multi_page and not (self.show_all and self.can_show_all):
+            first = (self.page_num - 1) * self.list_per_page
+            keys = keys[first : first + self.list_per_page]
+        # Without a second search for rare rows.
+        self.result_list = self.queryset.filter(pk__in=keys)
 
 
 class Autocomplete(AutocompleteSelect):
@@ -233,6 +253,10 @@ class BaseAdmin(ModelAdmin):
         """Return the name of a row for headings."""
         return str(row)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class of the list."""
+        return KeyedChangeList
+
     def get_search_fields(self, request: HttpRequest) -> Names:
         """
         Return the search fields, with those of the host's user and course models.
@@ -265,11 +289,15 @@ class BaseAdmin(ModelAdmin):
         if not is_storable(term):
             return queryset.none(), False
         found = Q(pk__in=[])
-        if self.user_key:
-            users = self._find_users(request, term)
+        users = self._find_users(request, term) if self.user_key else []
+        courses = self._find_courses(term) if self.course_key else []
+        if not (users or courses) and course_key_is_id() and find_course_id(term):
+            # A deleted course. Without a condition on courses, the database needs no
+            # join to find the rows of users.
+            courses = [term]
+        if users:
             found |= Q(**{f"{self.user_key}__in": self._limited(request, users)})
-        if self.course_key:
-            courses = self._find_courses(term)
+        if courses and self.course_key:
             found |= Q(**{f"{self.course_key}__in": self._limited(request, courses)})
         for name in self.search_fields:
             found |= Q(**{f"{name}__startswith": term})
@@ -305,9 +333,6 @@ class BaseAdmin(ModelAdmin):
             begins = {f"{adapter.course_id}__startswith": term}
             some = courses.filter(**begins).values_list("pk", flat=True)
             keys += some[: MATCHES_SEARCHED + 1]
-        if course_key_is_id() and find_course_id(term):
-            # That of a deleted course.
-            keys.append(term)
         return list(dict.fromkeys(keys))
 
     def _limited(self, request: HttpRequest, keys: list[Any]) -> list[Any]:

@@ -11,9 +11,6 @@ from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.base import BaseAdmin, ModelForm, check_course_id
 from django_enrollments.admin.words import mode_in_words
-from django_enrollments.context import one_call
-from django_enrollments.core.course_info import find_course_info
-from django_enrollments.core.seats import read_seats
 from django_enrollments.models import (
     Course,
     CourseEnrollment,
@@ -21,6 +18,7 @@ from django_enrollments.models import (
     CourseMode,
     get_course_adapter,
 )
+from django_enrollments.services import EnrollmentsService
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -105,17 +103,10 @@ class CourseAdmin(BaseAdmin):
     @admin.display(description=_("seats taken"))
     def seats_taken(self, course: Course) -> str:
         """Return the number of taken and of all seats."""
-        with one_call() as call:
-            info = find_course_info(course, call)
-            seats = read_seats(info) if info else None
-        if seats is None:
-            return self.get_empty_value_display()
-        if seats.capacity is None:
-            return gettext("%(taken)d (no limit)") % {"taken": seats.taken}
-        return gettext("%(taken)d of %(capacity)d") % {
-            "taken": seats.taken,
-            "capacity": seats.capacity,
-        }
+        seats = EnrollmentsService().seats(course)
+        if seats["capacity"] is None:
+            return gettext("%(taken)d (no limit)") % seats
+        return gettext("%(taken)d of %(capacity)d") % seats
 
     def change_view(
         self,

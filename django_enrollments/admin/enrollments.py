@@ -165,16 +165,12 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
     ordering = ("-created", "-pk")
     actions = ("change_mode", "unenroll", "reactivate", "export_csv")
 
-    class Media:
-        css = {"all": ["django_enrollments/admin.css"]}
-
     @property
     def media(self) -> forms.Media:
-        """The files of the page, with those of the autocomplete filter."""
-        widget = Autocomplete(
-            CourseEnrollment._meta.get_field("course"), self.admin_site
-        )
-        return super().media + widget.media
+        """The files of the pages, with those of the autocomplete filter."""
+        field = CourseEnrollment._meta.get_field("course")
+        ours = forms.Media(css={"all": ["django_enrollments/admin.css"]})
+        return super().media + Autocomplete(field, self.admin_site).media + ours
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """Return at least ``pk``: without search fields, Django shows no search."""
@@ -190,7 +186,8 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
         if source := request.GET.get(SourceFilter.parameter_name):
             rows = with_changes_by(rows, source)
         # A join would leave out the enrollments of deleted courses.
-        return rows.select_related("user").prefetch_related(
+        return rows.prefetch_related(
+            "user",
             Prefetch("course", queryset=courses_in_words()),
             f"course__{MODES}",
             Prefetch("events", queryset=last, to_attr="last_events"),
@@ -282,7 +279,7 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
         """Return the state in words."""
         return state_in_words(row.is_active)
 
-    @admin.display(description=_("last change"))
+    @admin.display(description=_("last source"))
     def last_change(self, row: Any) -> str:
         """Return the source of the last event."""
         return ", ".join(source_in_words(event.source) for event in row.last_events)
@@ -473,15 +470,13 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
             **self.admin_site.each_context(request),
             "title": operation.label,
             "opts": self.opts,
-            "operation": operation,
+            "button": operation.label,
             "form": form,
             "media": self.media + form.media,
             "list_page": self._list_url(),
             **context,
         }
-        return TemplateResponse(
-            request, "admin/django_enrollments/courseenrollment/ask.html", context
-        )
+        return TemplateResponse(request, "admin/django_enrollments/ask.html", context)
 
 
 def _history(row: CourseEnrollment) -> list[dict[str, Any]]:

@@ -63,7 +63,6 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         "state",
         "source_text",
         "actor_text",
-        "reason",
     )
     list_filter = ("type", SourceFilter, "time")
     search_help_text = _(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 
 from django_enrollments.core.transactions import is_in_transaction
 from django_enrollments.errors import CourseEnrollmentError
@@ -70,7 +70,7 @@ def isolate_failures(
             if not is_logged:
                 is_logged = True
                 # The text of a database's error may hold a name or an address.
-                shown = None if _is_of_database(connection, failure) else failure
+                shown = None if _is_of_database(failure) else failure
                 logger.error("Rows of a bulk failed: %s", error, exc_info=shown)
         if is_shared or len(some) == 1:
             results += [error] * len(some)
@@ -95,12 +95,12 @@ def retry_while_unavailable(work: Callable[[], T], *, using: str) -> T:
     for pause in PAUSES_SECONDS:
         try:
             return work()
-        except _database_errors(connection) as error:
+        except Exception as error:
             if is_in_transaction(connection) or not _is_temporary(connection, error):
                 raise
             if _is_lost(connection):
                 # The next statement connects again, even if closing fails.
-                with suppress(*_database_errors(connection)):
+                with suppress(Exception):
                     connection.close()
         time.sleep(pause)
     return work()
@@ -108,7 +108,7 @@ def retry_while_unavailable(work: Callable[[], T], *, using: str) -> T:
 
 def _has_ended(connection: Any, error: Exception) -> bool:
     """Return whether a failure has made the transaction under way useless."""
-    if not _is_of_database(connection, error):
+    if not _is_of_database(error):
         return False
     is_broken = connection.in_atomic_block and transaction.get_rollback(
         connection.alias
@@ -116,24 +116,18 @@ def _has_ended(connection: Any, error: Exception) -> bool:
     return is_broken or _is_lost(connection) or _is_temporary(connection, error)
 
 
-def _is_of_database(connection: Any, error: Exception) -> bool:
-    return isinstance(error, (Error, connection.Database.Error))
-
-
-def _database_errors(connection: Any) -> tuple[type[Exception], ...]:
+def _is_of_database(error: Exception, *names: str) -> bool:
     """
-    Return the errors that may be about the state of the database, not about the rows.
+    Return whether Django or the driver raised an error of one of these classes.
 
-    Those of the driver are included: Django closes a cursor after a failure, and where
-    mysqlclient finds the connection gone, it raises its own.
+    Django closes a cursor after a failure, and where mysqlclient finds the connection
+    gone, it raises its own error. All drivers name their errors as PEP 249 does.
+
+    Args:
+        names: Names of the classes; any error of a database without names.
     """
-    driver = connection.Database
-    return (
-        OperationalError,
-        InterfaceError,
-        driver.OperationalError,
-        driver.InterfaceError,
-    )
+    known = {*names} if names else {"Error"}
+    return any(kind.__name__ in known for kind in type(error).__mro__)
 
 
 def _is_lost(connection: Any) -> bool:
@@ -142,7 +136,7 @@ def _is_lost(connection: Any) -> bool:
 
 def _is_temporary(connection: Any, error: Exception) -> bool:
     """Return whether a failure is about the state of the database, not the rows."""
-    if not isinstance(error, _database_errors(connection)):
+    if not _is_of_database(error, "OperationalError", "InterfaceError"):
         return False
     if _is_lost(connection):
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import connections
 from django.db.models import Count, F, Value
 
@@ -169,8 +170,10 @@ def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
     """
     if connection.vendor != "mysql":
         return False
-    level = getattr(connection, "isolation_level", None)
-    return level not in {"read committed", "read uncommitted"}
+    options = settings.DATABASES[connection.alias].get("OPTIONS", {})
+    level = options.get("isolation_level", "read committed")
+    # None leaves the level to the server.
+    return str(level).lower() not in {"read committed", "read uncommitted"}
 
 
 def capacity_exempt_users(

@@ -59,16 +59,16 @@ def select_rows(
         names: Names of the fields to read.
         where: By field name, the value that a row must have, a list of values of which
             it must have one, or ``None`` for null.
-        in_order: Whether the rows come by primary key; in any order otherwise.
+        in_order: Whether the rows are ordered by primary key.
     """
     connection = connections[using or read_alias() or router.db_for_read(model)]
     condition, parameters = _condition(model, where, connection)
     columns = _columns(model, names, connection)
-    table = connection.ops.quote_name(model._meta.db_table)
+    table = _quoted(model._meta.db_table, connection)
     # Only names are put into it, here and below; values are parameters.
     sql = f"SELECT {columns} FROM {table} WHERE {condition}"  # noqa: S608
     if in_order:
-        sql += f" ORDER BY {_columns(model, ['pk'], connection)}"
+        sql += f" ORDER BY {_columns(model, ['id'], connection)}"
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return _converted(cursor.fetchall(), model, names, connection)
@@ -121,9 +121,14 @@ def insert_rows(
     size = _ROWS_PER_STATEMENT
     if connection.vendor == "sqlite":
         size = min(size, SQLITE_PARAMETERS // len(columns))
-    table = connection.ops.quote_name(model._meta.db_table)
-    written, marks = _columns(model, columns, connection), f"({_marks(len(columns))})"
-    returns = returning and _returns_inserted(connection)
+    table = _quoted(model._meta.db_table, connection)
+    written = _columns(model, columns, connection)
+    marks = f"({', '.join(['%s'] * len(columns))})"
+    if connection.vendor == "sqlite":
+        can_return = sqlite3.sqlite_version_info >= (3, 35)
+    else:
+        can_return = connection.vendor != "mysql" or is_mariadb(connection)
+    returns = bool(returning) and can_return
     returned: list[Row] = []
     with connection.cursor() as cursor:
         for start in range(0, len(rows), size):
@@ -168,7 +173,7 @@ def update_rows(
         condition, more = _condition(model, one, connection)
         conditions.append(f"({condition})")
         parameters += more
-    table = connection.ops.quote_name(model._meta.db_table)
+    table = _quoted(model._meta.db_table, connection)
     sql = f"UPDATE {table} SET {', '.join(changes)} WHERE {' OR '.join(conditions)}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -184,21 +189,22 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
     few staff members, than to look for each learner among the staff.
     """
     connection = connections[using]
-    quote = connection.ops.quote_name
     is_inside = {"course": course_key, "is_active": True}
     inside, learners = _condition(CourseEnrollment, is_inside, connection)
     if isinstance(course_key, str):
         # Those of a deleted course whose id only looks alike take no seat.
-        exact = EXACT_TEXT[connection.vendor] % {"expressions": quote("course_id")}
+        exact = EXACT_TEXT[connection.vendor] % {
+            "expressions": _quoted("course_id", connection)
+        }
         inside, learners = f"{inside} AND {exact} = %s", [*learners, course_key]
     is_staff = {
         "course_id": course_id,
         "role": sorted(CourseAccessRole.OUTSIDE_THE_COUNT),
     }
     of_staff, members = _condition(CourseAccessRole, is_staff, connection)
-    enrollments = quote(CourseEnrollment._meta.db_table)
+    enrollments = _quoted(CourseEnrollment._meta.db_table, connection)
     count = f"SELECT COUNT(*) FROM {enrollments} WHERE {inside}"  # noqa: S608
-    roles = quote(CourseAccessRole._meta.db_table)
+    roles = _quoted(CourseAccessRole._meta.db_table, connection)
     staff = f"SELECT user_id FROM {roles} WHERE {of_staff}"  # noqa: S608
     return RawSQL(  # noqa: S611
         f"({count}) - ({count} AND user_id IN ({staff}))",
@@ -207,28 +213,19 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
     )
 
 
-def _returns_inserted(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether an ``INSERT`` can return what it inserted."""
-    if connection.vendor == "sqlite":
-        return sqlite3.sqlite_version_info >= (3, 35)
-    return connection.vendor != "mysql" or is_mariadb(connection)
+def _quoted(name: str, connection: BaseDatabaseWrapper) -> str:
+    """Return a quoted name of this app; all of them are plain words."""
+    mark = "`" if connection.vendor == "mysql" else '"'
+    return f"{mark}{name}{mark}"
 
 
 def _columns(
     model: type[Model], names: Iterable[str], connection: BaseDatabaseWrapper
 ) -> str:
-    return ", ".join(
-        connection.ops.quote_name(_field(model, name).attname) for name in names
-    )
-
-
-def _field(model: type[Model], name: str) -> Any:
-    """Return a field; no model of this app calls a column other than its field."""
-    return model._meta.pk if name == "pk" else model._meta.get_field(name)
-
-
-def _marks(count: int) -> str:
-    return ", ".join(["%s"] * count)
+    # No model of this app calls a column other than its field.
+    options: Any = model._meta
+    attnames = [options.get_field(name).attname for name in names]
+    return ", ".join(_quoted(name, connection) for name in attnames)
 
 
 def _condition(
@@ -237,13 +234,14 @@ def _condition(
     """Return a condition in SQL, and its parameters."""
     conditions, parameters = [], list[Any]()
     for name, value in where.items():
-        field = _field(model, name)
-        column = connection.ops.quote_name(field.attname)
+        field: Any = model._meta.get_field(name)
+        column = _quoted(field.attname, connection)
         if value is None:
             conditions.append(f"{column} IS NULL")
         elif isinstance(value, list):
             # No value is among none.
-            conditions.append(f"{column} IN ({_marks(len(value)) or 'NULL'})")
+            marks = ", ".join(["%s"] * len(value)) or "NULL"
+            conditions.append(f"{column} IN ({marks})")
             parameters += [field.get_db_prep_value(one, connection) for one in value]
         else:
             conditions.append(f"{column} = %s")
@@ -271,7 +269,7 @@ def _converted(
         return []
     columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
     for position, name in enumerate(names):
-        field = _field(model, name)
+        field: Any = model._meta.get_field(name)
         while field.is_relation:
             field = field.related_model._meta.pk
         selected = Value(None, output_field=field)

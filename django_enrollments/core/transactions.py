@@ -212,11 +212,9 @@ def take_sqlite_write_lock(using: str) -> None:
         using: Alias of a SQLite database, within a transaction.
     """
     # An update that matches no row changes nothing and takes the lock all the same.
-    connection = connections[using]
-    quote, own = connection.ops.quote_name, CourseEnrollment._meta
-    table, key = quote(own.db_table), quote(own.pk.column)
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET {key} = {key} WHERE {key} = 0")  # noqa: S608 - Names only.
+    table = CourseEnrollment._meta.db_table
+    with connections[using].cursor() as cursor:
+        cursor.execute(f'UPDATE "{table}" SET "id" = "id" WHERE "id" = 0')  # noqa: S608 - Names only.
 
 
 @contextmanager
@@ -307,7 +305,7 @@ def host_code() -> Iterator[None]:
     What that code changes is expected to change, and is written and retried in
     transactions of its own.
     """
-    with no_expected_state(), assigned(_lazy, None), assigned(_is_within, False):
+    with assigned(_expected, None), assigned(_lazy, None), assigned(_is_within, False):
         yield
 
 

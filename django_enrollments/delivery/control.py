@@ -35,12 +35,11 @@ def status() -> list[dict[str, Any]]:
     Return the state of each consumer, for monitoring.
 
     Returns:
-        A dictionary for JSON per consumer: ``name``; ``state``, which is ``"new"``
-        before its first pass; ``position``; ``lag``, the number of events of the feed
-        after it; ``oldest_age_seconds``, the age of the first event that is still to
-        come, 0 without any; ``retrying`` and ``dead``, numbers of events that are set
-        aside; ``unsequenced``, the number of events without a position, the same for
-        all consumers; and ``last_error``.
+        A dictionary for JSON per consumer: ``name``; ``state``, also ``"new"`` before
+        the first pass; ``position``; ``lag``, the number of events after it;
+        ``oldest_age_seconds``, the age of the first event to come, 0 without any;
+        ``retrying`` and ``dead``, numbers of events that are set aside;
+        ``unsequenced``, the number of events without a position; ``last_error``.
     """
     using, at, last = write_alias(), now(), last_position()
     waiting = _events().filter(position__lt=1).order_by("position", "pk")

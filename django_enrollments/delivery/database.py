@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 from django.db.models import DateTimeField
 from django.db.models.functions import Now
 
-from django_enrollments.core.transactions import take_sqlite_write_lock
+from django_enrollments.core.transactions import take_sqlite_write_lock, write_alias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
@@ -25,6 +25,26 @@ class DatabaseNow(Now):
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         """Return the SQL of MariaDB and MySQL."""
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
+
+
+def disconnecting(task: Callable[[], object]) -> None:
+    """Do a task in a thread, and close the thread's connections."""
+    try:
+        task()
+    finally:
+        disconnect()
+
+
+def disconnect() -> None:
+    """Close the connections of this thread."""
+    # One that is lost may fail to close, and is gone all the same.
+    with suppress(Exception):
+        connections.close_all()
+
+
+def autocommit() -> None:
+    """Switch autocommit on, as a worker needs it, for this thread's connection."""
+    connections[write_alias()].set_autocommit(True)
 
 
 @contextmanager

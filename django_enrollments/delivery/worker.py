@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error, connections
+from django.db import Error
 
 from django_enrollments.conf import conf
-from django_enrollments.core.transactions import write_alias
 from django_enrollments.delivery.consumers import (
     Declared,
     declaration,
     load_consumer,
     registered,
 )
+from django_enrollments.delivery.database import autocommit, disconnect, disconnecting
 from django_enrollments.delivery.passes import Delivered, Pass
 from django_enrollments.delivery.sequencer import sequence_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Task = Callable[[], None]
 
 logger = logging.getLogger("django_enrollments.delivery")
 
@@ -88,9 +89,7 @@ class Worker:
     def run(self) -> dict[str, Any]:
         """Make one pass over all that is due; return what :func:`work` does."""
         self._is_done("sequencer", self._sequence)
-        self._in_threads(
-            [partial(self._is_done, name, self._task(name)) for name in self._names]
-        )
+        self._in_threads(self._is_done, self._tasks())
         return {
             "sequenced": self._sequenced,
             "consumers": {name: done._asdict() for name, done in self._sums.items()},
@@ -100,59 +99,52 @@ class Worker:
     def follow(self) -> None:
         """Work until :meth:`stop` is called, whatever fails meanwhile."""
         # Signal handlers run in the calling thread, which only waits.
-        self._in_threads(
-            [
-                partial(self._repeat, "sequencer", self._sequence),
-                *(
-                    partial(self._repeat, name, self._task(name))
-                    for name in self._names
-                ),
-            ]
-        )
+        self._in_threads(self._repeat, {"sequencer": self._sequence} | self._tasks())
 
-    def _task(self, name: str) -> Callable[[], None]:
-        return partial(self._deliver, name)
+    def _tasks(self) -> dict[str, Task]:
+        return {name: partial(self._deliver, name) for name in self._names}
 
-    def _in_threads(self, tasks: Sequence[Callable[[], object]]) -> None:
-        threads = [Thread(target=_disconnecting, args=(task,)) for task in tasks]
+    def _in_threads(
+        self, act: Callable[[str, Task], object], tasks: Mapping[str, Task]
+    ) -> None:
+        threads = [
+            Thread(target=disconnecting, args=(partial(act, *task),))
+            for task in tasks.items()
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _repeat(self, what: str, task: Callable[[], None]) -> None:
+    def _repeat(self, what: str, task: Task) -> None:
         while not self._is_stopped.is_set():
             if not self._is_done(what, task):
-                _disconnect()
+                disconnect()
             self._is_stopped.wait(self._interval)
 
-    def _is_done(self, what: str, task: Callable[[], None]) -> bool:
+    def _is_done(self, what: str, task: Task) -> bool:
         """Do a task; return whether it succeeded, and log when that changes."""
         try:
-            # A host may have switched it off; here every change is complete in itself.
-            connections[write_alias()].set_autocommit(True)
             task()
         except Exception as error:
-            self._consumers.pop(what, None)
+            kind = type(error).__name__
             if what not in self._errors:
                 # The text of a database's error may hold what was stored.
                 shown = None if isinstance(error, Error) else error
-                logger.error(
-                    "Work for %s fails and is tried again: %s.",
-                    what,
-                    type(error).__name__,
-                    exc_info=shown,
-                )
-            self._errors[what] = type(error).__name__
+                logger.error("Work for %s fails: %s.", what, kind, exc_info=shown)
+            self._errors[what] = kind
+            self._consumers.pop(what, None)
             return False
         if self._errors.pop(what, None):
             logger.info("Work for %s goes on.", what)
         return True
 
     def _sequence(self) -> None:
+        autocommit()
         self._sequenced += sequence_all()
 
     def _deliver(self, name: str) -> None:
+        autocommit()
         if name not in self._consumers:
             registered(name)
             self._consumers[name] = load_consumer(name)
@@ -163,7 +155,8 @@ class Worker:
             handled = one.handled
             if done.failed or one.trouble:
                 # The consumer may have lost a connection, which nobody else closes.
-                _disconnect()
+                disconnect()
+                autocommit()
             before = self._sums.get(name, Delivered())
             self._sums[name] = Delivered(
                 before.delivered + done.delivered,
@@ -175,17 +168,3 @@ class Worker:
     def _may_not_deliver(self) -> bool:
         is_late = self._end is not None and time.monotonic() > self._end
         return is_late or self._is_stopped.is_set()
-
-
-def _disconnecting(task: Callable[[], object]) -> None:
-    """Do a task in a thread, whose connections nobody else can close."""
-    try:
-        task()
-    finally:
-        _disconnect()
-
-
-def _disconnect() -> None:
-    # A lost connection may fail to close, and is gone all the same.
-    with suppress(Exception):
-        connections.close_all()

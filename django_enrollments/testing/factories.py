@@ -39,13 +39,23 @@ if TYPE_CHECKING:
 
 #: Functions that return the value of a field, by ``str(field)``, such as
 #: ``accounts.User.student_number``. Each takes a number that differs at each call.
-#: Add the required fields for which the factories find no valid value.
+#: Add the fields for which the factories, or the model's default, have no good value.
 FIELD_VALUES: dict[str, Callable[[int], Any]] = {}
 
 _numbers = count(1)
 
 #: Forms of course ids; the first that matches the pattern in the settings is used.
 _COURSE_IDS = ("course-{}", "course-v1:School+Course+{}", "School/Course/{}")
+
+#: Values of required fields of a course, by the names that adapters map, so that new
+#: courses are open and have seats. If several names map one field, the last applies.
+_OPEN_COURSE: Mapping[str, Callable[[], Any]] = {
+    "start": lambda: timezone.now() - timedelta(days=1),
+    "end": lambda: timezone.now() + timedelta(days=60),
+    "enrollment_start": lambda: timezone.now() - timedelta(days=1),
+    "enrollment_end": lambda: timezone.now() + timedelta(days=30),
+    "max_student_enrollments_allowed": lambda: 1000,
+}
 
 #: The value of a required field, by its class; the first match applies.
 _VALUES: Mapping[type[models.Field[Any, Any]], Callable[[int], Any]] = {
@@ -110,7 +120,7 @@ def make_course(
     course_id: object = None, *, modes: Iterable[str] = (), **values: Any
 ) -> Any:
     """
-    Return a new course.
+    Return a new course, which is open and has seats unless the values say otherwise.
 
     Args:
         course_id: The course id, in the field that the adapter names; ``None`` for a
@@ -132,7 +142,11 @@ def make_course(
         course_id = _new_course_id(number)
     if course_id is not None:
         values["course_id"] = course_id
-    given: dict[str, Any] = {}
+    given = {
+        paths[name]: _as_stored(fields[paths[name]], value())
+        for name, value in _OPEN_COURSE.items()
+        if _needs_value(fields.get(paths.get(name, "")))
+    }
     for name, value in values.items():
         path = paths.get(name, name)
         if "__" in path:
@@ -270,6 +284,11 @@ def _is_required(field: models.Field[Any, Any]) -> bool:
     if has_value or field.db_default is not models.NOT_PROVIDED:
         return False
     return field.unique or not (field.blank and field.empty_strings_allowed)
+
+
+def _needs_value(field: models.Field[Any, Any] | None) -> bool:
+    """Return whether a field is required, and :data:`FIELD_VALUES` has no value."""
+    return field is not None and _is_required(field) and str(field) not in FIELD_VALUES
 
 
 def _value(field: models.Field[Any, Any], number: int) -> Any:

@@ -10,6 +10,7 @@ from django_enrollments import api
 from django_enrollments.conf import conf
 from django_enrollments.context import clear_readings, one_call
 from django_enrollments.core.attributes import clean_attributes, missing_attributes
+from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import SideEffects
@@ -104,13 +105,6 @@ class EnrollmentRequest:
     def joins(self, existing: Enrollment) -> bool:
         """Return whether an inactive enrollment is requested to be active."""
         return not existing["is_active"] and self.is_active is True
-
-    def keeps(self, existing: Enrollment | None) -> bool:
-        """Return whether enrolling would change nothing (B-05, B-14)."""
-        if existing is None:
-            return False
-        stays_inactive = self.is_active is False and not self.moves(existing)
-        return bool(existing["is_active"]) or stays_inactive
 
 
 @writing_call()
@@ -212,16 +206,16 @@ def _enroll(wanted: EnrollmentRequest, existing: Enrollment | None) -> Enrollmen
             f"Course Enrollment not found for user {wanted.username} "
             f"in course {wanted.course_id}"
         )
-    keeps = wanted.keeps(existing)
+    is_kept = existing is not None and keeps(
+        existing, wanted.mode, is_active=wanted.is_active
+    )
     # Staying in a mode needs no permission to choose it.
-    if wanted.mode is not None and not (
-        keeps or requester.can_choose_mode(wanted.mode)
-    ):
+    if not (is_kept or requester.can_choose_mode(wanted.mode)):
         raise EnrollmentNotAllowed(
             "User does not have permission to create enrollment with mode "
             f"[{wanted.mode}]."
         )
-    if wanted.effects.must_record_enterprise and not keeps:
+    if wanted.effects.must_record_enterprise and not is_kept:
         if attributes is not None:
             clean_attributes(attributes)
         _validate_mode(wanted, wanted.force_enrollment)

@@ -147,6 +147,13 @@ def course(request: HttpRequest, course_id: str) -> HttpResponse:
         }
     is_active = enrollment is not None and enrollment.is_active
     context["asks_to_leave"] = is_active and "leave" in request.GET
+    # The control then lists the modes, and the page does not repeat them.
+    context["chooses_mode"] = (
+        request.user.is_authenticated
+        and len(modes) > 1
+        and (is_active or not context["reasons"])
+        and not context["asks_to_leave"]
+    )
     if enrollment is not None and is_active:
         context["own_mode"] = mode_name(run, enrollment.mode)
     return render(request, "catalog/course.html", context)

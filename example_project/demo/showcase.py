@@ -212,6 +212,8 @@ PLANS = (
 
 #: The course to which the learner is invited.
 INVITED_COURSE = "CHOIR"
+#: The course that the learner has left.
+LEFT_COURSE = "evening/drawing/summer"
 
 
 def set_up() -> User:
@@ -234,15 +236,41 @@ def set_up() -> User:
             start = 2 * number - 2
             turned = learners[start:] + learners[:start] if start > 0 else learners
             _add_course(school, plan, turned)
-    CourseAccessRole.objects.get_or_create(
-        user=teacher, org=school.code, course_id="", role=CourseAccessRole.STAFF
-    )
+    for plan in PLANS:
+        CourseAccessRole.objects.get_or_create(
+            user=teacher,
+            org=school.code,
+            course_id=plan.code,
+            role=CourseAccessRole.STAFF,
+        )
     CourseEnrollmentAllowed.objects.get_or_create(
         email=learner.email,
         course_id=INVITED_COURSE,
         defaults={"actor": teacher, "reason": "Audition passed"},
     )
+    _add_former_enrollment(learner, teacher)
     return learner
+
+
+def _add_former_enrollment(learner: User, teacher: User) -> None:
+    """Give the learner a history of three changes."""
+    service = EnrollmentsService()
+    if service.list_by_user(learner).in_course(LEFT_COURSE).exists():
+        return
+    enrolled = timezone.now() - timedelta(days=50)
+    service.enroll(
+        learner,
+        LEFT_COURSE,
+        force=True,
+        actor=teacher,
+        reason="Registered at the open day",
+        at=enrolled,
+    )
+    later = {"actor": learner, "source": "site"}
+    service.change_mode(
+        learner, LEFT_COURSE, "verified", at=enrolled + timedelta(days=4), **later
+    )
+    service.unenroll(learner, LEFT_COURSE, at=enrolled + timedelta(days=11), **later)
 
 
 def _add_course(school: School, plan: Plan, learners: list[User]) -> None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from catalog.models import RefusedAttempt
 from team.access import staff_only
+from team.consumers import list_consumers
 from team.numbers import count_refusals, find_fullest, read_totals
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "years": years,
         "year": year,
         "charts": charts,
+        "consumers": list_consumers(),
         "has_history": bool(weeks),
         "drawings": {chart.name: asdict(chart.drawing) for chart in filled},
     }

@@ -24,7 +24,8 @@ class PlainForm(forms.Form):
     """A form without colons after its labels."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
 
 
 class ReasonForm(PlainForm):

@@ -16,8 +16,8 @@ urlpatterns = [
     path("<path:course_id>/invitations/", views.list_invitations, name="invitations"),
     path(
         "<path:course_id>/import/<slug:key>/",
-        imports.show_results,
-        name="import-results",
+        imports.show_import,
+        name="import-file",
     ),
     path("<path:course_id>/import/", imports.import_file, name="import"),
     path("<path:course_id>/download/", views.download, name="download"),

@@ -19,6 +19,7 @@ from django_enrollments.admin import REFUSALS_SHOWN
 from django_enrollments.datetimes import now
 from django_enrollments.errors import EnrollmentNotAllowed
 from django_enrollments.models import (
+    Consumer,
     Course,
     CourseAccessRole,
     CourseEnrollment,
@@ -28,6 +29,7 @@ from django_enrollments.models import (
     EmailOptIn,
     EnrollmentEvent,
     SentNotification,
+    SetAside,
     UserRetirementStatus,
     get_course_model,
 )
@@ -46,6 +48,7 @@ from tests.factories import (
 
 #: Every model with a page, and whether a row can be added and changed by hand.
 MODELS = {
+    Consumer: False,
     CourseAccessRole: True,
     CourseEnrollment: True,
     CourseEnrollmentAllowed: True,
@@ -54,6 +57,7 @@ MODELS = {
     EmailOptIn: True,
     EnrollmentEvent: False,
     SentNotification: False,
+    SetAside: False,
     UserRetirementStatus: True,
 }
 if is_default_host():
@@ -113,7 +117,15 @@ def make_rows(number: int = 0) -> dict[Any, Any]:
         course_id,
         [{"namespace": "order", "name": "number", "value": f"{number}"}],
     )
+    consumer = Consumer.objects.create(name=f"learner{number}", position=0)
     rows = [
+        consumer,
+        SetAside.objects.create(
+            consumer=consumer,
+            position=number + 1,
+            partition=f"{user.get_username()}:{course_id}",
+            state="dead",
+        ),
         enrollment,
         mode,
         enrollment.attributes.get(),
@@ -160,7 +172,13 @@ class TestEveryModel:
 
     @every_model
     def test_has_pages_for_what_is_possible(self, admin_client, model):
-        kept = {CourseEnrollment, CourseEnrollmentAttribute, EnrollmentEvent}
+        kept = {
+            Consumer,
+            CourseEnrollment,
+            CourseEnrollmentAttribute,
+            EnrollmentEvent,
+            SetAside,
+        }
         empty = admin_client.get(url(model, "changelist"))
         row = make_rows()[model]
 
@@ -186,6 +204,7 @@ class TestEveryModel:
             CourseEnrollmentAllowed: "guest2",
             CourseMode: "django-2",
             Course: "django-2",
+            Consumer: "learner2",
         }.get(model, username("learner2"))
 
         response = admin_client.get(url(model, "changelist"), {"q": text})

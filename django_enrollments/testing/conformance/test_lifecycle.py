@@ -11,6 +11,7 @@ from django.test import TestCase
 from django.utils import timezone
 
 from django_enrollments.conf import conf
+from django_enrollments.course_model import get_course_adapter
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.testing.assertions import (
@@ -70,9 +71,9 @@ def test_a_learner_leaves_and_returns(
     """
     Unenrolling keeps the row, and enrolling activates it again.
 
-    Change: if the error is ``not_allowed``, a filter refuses; see
-    docs/how-to/filters.md. If the state is wrong, a receiver of this project's changes
-    enrollments when they are saved.
+    Change: if the error is ``not_allowed``, a filter refuses (docs/how-to/filters.md).
+    If the state is wrong, a filter, a receiver or a trigger of the database changes the
+    enrollment again.
     """
     row = make_enrollment(learner, course)
 
@@ -243,14 +244,15 @@ def test_an_invitation_enrolls_a_new_account(service: EnrollmentsService) -> Non
     if field is None:
         pytest.skip("The user model has no field for an e-mail address.")
     course, address = make_course(), "conformance@example.org"
-    make_invitation(course, address, auto_enroll=True)
+    invitation = make_invitation(course, address, auto_enroll=True)
+    if get_course_adapter().find_course(invitation.course_id) is None:
+        pytest.skip("The course adapter hides new courses. Correct that first.")
     using = router.db_for_write(CourseEnrollment)
 
     with TestCase.captureOnCommitCallbacks(using=using, execute=True):
         account = make_user(**{field: address})
 
     if not service.is_enrolled(account, course):
-        explained = service.explain(account, course)
-        if not explained["allowed"]:
+        if not service.explain(account, course)["allowed"]:
             pytest.skip("The permission backends admit no learner by invitation.")
         pytest.fail("The new account can enroll, but was not enrolled.", pytrace=False)

@@ -11,9 +11,17 @@ from django.core.exceptions import PermissionDenied
 from django_enrollments import permissions
 from django_enrollments.conf import conf
 from django_enrollments.course_model import get_course_adapter
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.importing import load_instance
+from django_enrollments.models import CourseAccessRole
 from django_enrollments.testing.conformance.helpers import expect, expect_constant
-from django_enrollments.testing.factories import make_course, make_user, make_users
+from django_enrollments.testing.factories import (
+    make_course,
+    make_invitation,
+    make_user,
+    make_users,
+)
+from django_enrollments.users import email_of
 
 if TYPE_CHECKING:
     from django_enrollments.permissions import PermissionBackend
@@ -92,6 +100,29 @@ def test_a_new_user_has_no_permission_over_others(
                 not granted,
                 f"{type(backend).__name__} grants {perm!r} to a new or anonymous user.",
             )
+
+
+def test_somebody_can_enroll(course: Any) -> None:
+    """
+    A new learner, an invited one, course staff or a superuser can enroll in a course.
+
+    Change: list ``CourseRoleBackend`` in ``ENROLLMENTS_PERMISSION_BACKENDS``, or let a
+    backend of this project grant ``ENROLL_IN_COURSE``. Without a grant, every course is
+    closed (docs/how-to/permissions.md).
+    """
+    learner, invited, staff, boss = make_users(4)
+    make_invitation(course, email_of(invited) or "nobody@example.org")
+    CourseAccessRole.objects.create(
+        user=staff, course_id=str(find_course_id(course)), role="staff"
+    )
+    boss.is_superuser = boss.is_staff = True
+    users = [learner, invited, staff, boss]
+    decisions = permissions.decide(users, permissions.ENROLL_IN_COURSE, course)
+    expect(
+        any(one.granted for one in decisions),
+        "The permission backends let nobody enroll in a new course: "
+        f"{list(conf.ENROLLMENTS_PERMISSION_BACKENDS)}.",
+    )
 
 
 def test_an_anonymous_user_cannot_enroll(

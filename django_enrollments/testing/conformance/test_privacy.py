@@ -15,6 +15,7 @@ from django_enrollments.testing.conformance.helpers import (
     url_of,
 )
 from django_enrollments.testing.factories import make_enrollment, make_users
+from django_enrollments.testing.recorders import capture_enrollment_signals
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -30,7 +31,8 @@ def test_a_user_can_be_deleted(learner: Any, course: Any) -> None:
     with ``on_delete=PROTECT`` prevent it; use ``CASCADE`` or ``SET_NULL``, or delete
     their rows in a receiver of ``pre_delete``.
     """
-    make_enrollment(learner, course)
+    with capture_enrollment_signals():
+        make_enrollment(learner, course)
     key = learner.pk
 
     learner.delete()

@@ -107,7 +107,7 @@ def _list_by_user(service: EnrollmentsService, user: Any, course: Any) -> None:
 
 def _history(service: EnrollmentsService, user: Any, course: Any) -> None:
     for event in service.history(course=course):
-        str(event.actor)
+        getattr(event.actor, "is_active", None)
 
 
 def _open_invitations(service: EnrollmentsService, user: Any, course: Any) -> None:

@@ -126,8 +126,8 @@ def test_a_rolled_back_change_sends_nothing(
     """
     A change that is rolled back sends no signal.
 
-    Change: receivers of ``post_save`` of ``CourseEnrollment`` run before the commit.
-    Use the signals of this app instead (docs/how-to/signals.md).
+    Change: only this app may send its signals. Code of this project that sends them,
+    or that acts in a filter, does so before the commit (docs/how-to/signals.md).
     """
     user = make_user()
     using = router.db_for_write(CourseEnrollment)

@@ -16,6 +16,9 @@ class Department(models.Model):
         "self", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
 
+    def __str__(self) -> str:
+        return self.code
+
 
 class Account(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -59,9 +62,9 @@ class Run(Product):
     )
     homepage = models.URLField()
     contact = models.EmailField()
-    seats = models.PositiveIntegerField(null=True, blank=True)
-    opens_at = models.DateTimeField(null=True, blank=True)
-    closes_on = models.DateField(null=True, blank=True)
+    seats = models.PositiveSmallIntegerField()
+    opens_at = models.DateTimeField()
+    begins_on = models.DateField()
     vat = models.DecimalField(max_digits=4, decimal_places=2, default=Decimal(19))
     is_published = models.BooleanField(default=False)
 
@@ -70,8 +73,8 @@ class RunAdapter(CourseAdapter):
     course_id = "slug"
     org = "department__code"
     display_name = "title"
-    start = end = None
+    start = enrollment_end = "begins_on"
+    end = None
     enrollment_start = "opens_at"
-    enrollment_end = "closes_on"
     invitation_only = self_paced = enable_proctored_exams = proctoring_provider = None
     max_student_enrollments_allowed = "seats"
