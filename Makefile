@@ -8,7 +8,7 @@ MESSAGES = $(addprefix --locale=,ar de es fr) --no-obsolete --no-location --no-w
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-pages bench-engines docs lint messages clean
+.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-engines bench-pages docs lint messages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile

@@ -66,15 +66,17 @@ class CourseFilter(admin.SimpleListFilter):
             return None
         key = find_key(all_courses().model, value)
         found = None if key is None else all_courses().filter(pk=key).first()
-        return found or find_course(value)
+        return find_course(value) if found is None else found
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Yield what the template shows."""
-        chosen = self._course.pk if self._course else self.value()
+        chosen = self.value() if self._course is None else self._course.pk
         yield {
             "name": self.parameter_name,
             "value": self.value() or "",
-            "text": course_in_words(self._course) if self._course else self.value(),
+            "text": self.value()
+            if self._course is None
+            else course_in_words(self._course),
             "widget": self._widget and self._widget.render("course", chosen),
             "others": self._others,
             "clear": changelist.get_query_string(remove=[self.parameter_name]),

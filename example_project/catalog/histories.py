@@ -104,7 +104,9 @@ def _record(
         entries=[
             Entry(
                 event.time,
-                _what(event, name_of(event.mode_before), name_of(event.mode_after)),
+                event_text(
+                    event, name_of(event.mode_before), name_of(event.mode_after)
+                ),
                 _actor(event, user),
                 str(_REASONS.get(event.reason, event.reason)),
             )
@@ -113,7 +115,15 @@ def _record(
     )
 
 
-def _what(event: EnrollmentEvent, before: str, after: str) -> str:
+def event_text(event: EnrollmentEvent, before: str, after: str) -> str:
+    """
+    Return what happened, in a sentence.
+
+    Args:
+        event: The event.
+        before: The name of the mode before it.
+        after: The name of the mode after it.
+    """
     match event.type:
         case "created" if event.active_after:
             text = _("Enrolled: %(after)s")

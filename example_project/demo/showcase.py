@@ -266,11 +266,21 @@ def _add_former_enrollment(learner: User, teacher: User) -> None:
         reason="Registered at the open day",
         at=enrolled,
     )
-    later = {"actor": learner, "source": "site"}
     service.change_mode(
-        learner, LEFT_COURSE, "verified", at=enrolled + timedelta(days=4), **later
+        learner,
+        LEFT_COURSE,
+        "verified",
+        actor=learner,
+        source="site",
+        at=enrolled + timedelta(days=4),
     )
-    service.unenroll(learner, LEFT_COURSE, at=enrolled + timedelta(days=11), **later)
+    service.unenroll(
+        learner,
+        LEFT_COURSE,
+        actor=learner,
+        source="site",
+        at=enrolled + timedelta(days=11),
+    )
 
 
 def _add_course(school: School, plan: Plan, learners: list[User]) -> None:

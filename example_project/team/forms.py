@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -105,7 +107,9 @@ class RosterForm(PlainForm):
         if given.get("mode"):
             rows = rows.filter(mode=given["mode"])
         if given.get("since"):
-            rows = rows.filter(created__date__gte=given["since"])
+            # Not created__date, which no index can answer.
+            midnight = datetime.combine(given["since"], time.min)
+            rows = rows.filter(created__gte=timezone.make_aware(midnight))
         state = given.get("state") or "active"
         if state != "all":
             rows = rows.filter(is_active=state == "active")

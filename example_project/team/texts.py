@@ -10,7 +10,6 @@ from catalog.reasons import reasons_for
 
 if TYPE_CHECKING:
     from catalog.models import CourseRun
-    from django_enrollments.models import EnrollmentEvent
     from django_enrollments.payloads import ExplanationDict
 
 
@@ -77,29 +76,3 @@ def result_text(status: str, name: str, mode: str) -> str:
         "uninvited": _("The invitation of %(name)s is taken back."),
     }
     return sentences[status] % {"name": name, "mode": mode}
-
-
-def event_text(event: EnrollmentEvent, modes: dict[str, str]) -> str:
-    """
-    Return an event of the history as a sentence.
-
-    Args:
-        event: The event.
-        modes: The name of each mode by its slug.
-    """
-    names = {
-        "before": modes.get(event.mode_before or "", event.mode_before or ""),
-        "after": modes.get(event.mode_after, event.mode_after),
-    }
-    match event.type:
-        case "created" if event.active_after:
-            text = _("Enrolled: %(after)s")
-        case "created":
-            text = _("Registered without a seat: %(after)s")
-        case "activated":
-            text = _("Enrolled again: %(after)s")
-        case "mode_changed":
-            text = _("Changed from “%(before)s” to “%(after)s”")
-        case _other:
-            text = _("Left the course")
-    return text % names

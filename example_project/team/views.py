@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
+from catalog.histories import event_text
 from catalog.refusals import record_refusal
 from django_enrollments import api
 from django_enrollments.errors import CourseEnrollmentError
@@ -23,7 +24,7 @@ from django_enrollments.models import CourseMode
 from django_enrollments.services import EnrollmentsService
 from team.access import can_force, course_team
 from team.forms import EnrollForm, ModeForm, ReasonForm, RosterForm
-from team.texts import error_text, event_text, refusal_text, result_text
+from team.texts import error_text, refusal_text, result_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -202,12 +203,19 @@ def show_learner(
     if enrollment is None:
         raise Http404
     names, offered = mode_names(course), _offered(course)
+
+    def named(mode: str | None) -> str:
+        return names.get(mode or "", capfirst(mode or ""))
+
     action = request.POST.get("action", "")
     data = request.POST if request.method == "POST" else None
     others = {slug: name for slug, name in offered.items() if slug != enrollment.mode}
     forms: dict[str, ReasonForm] = {
         "change": ModeForm(
-            data if action == "change" else None, prefix="change", modes=offered
+            data if action == "change" else None,
+            prefix="change",
+            modes=offered,
+            initial={"mode": next(iter(others), enrollment.mode)},
         ),
         "unenroll": ReasonForm(
             data if action == "unenroll" else None, prefix="unenroll"
@@ -228,10 +236,16 @@ def show_learner(
         "course": course,
         "enrollment": enrollment,
         "learner": enrollment.user,
-        "mode_name": names.get(enrollment.mode, capfirst(enrollment.mode)),
+        "mode_name": named(enrollment.mode),
         "has_other_modes": bool(others),
         "page": page,
-        "history": [(event, event_text(event, names)) for event in page],
+        "history": [
+            (
+                event,
+                event_text(event, named(event.mode_before), named(event.mode_after)),
+            )
+            for event in page
+        ],
         "forms": forms,
     }
     return render(request, "team/learner.html", context)

@@ -112,7 +112,7 @@ class TestHosts:
 
         assert ran.returncode == 0, ran.stdout
         assert "course: catalog.CourseRun (CourseRunAdapter)" in ran.stdout
-        assert "maps invitation_only to no field" in ran.stdout
+        assert "maps self_paced to no field" in ran.stdout
 
     @only_once
     @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ BROKEN: list[tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = [
             ),
             "test_receivers_raise_nothing": (
                 "The mail server does not answer",
-                f"Receivers: {FAULTS}.fail.",
+                "Error calling fail in Signal.send_robust()",
             ),
             "test_no_cache_stores_personal_responses": (
                 "Cache-Control is 'public, max-age=600'",
@@ -246,7 +246,7 @@ BROKEN: list[tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = [
             ),
             "test_receivers_change_no_enrollment": (
                 "active: False",
-                f"Receivers: {FAULTS}.leave.",
+                "a receiver of this project's changes the enrollment again",
             ),
             "test_an_anonymous_request_is_a_401": (
                 "The status is 302, not 401. Location: /login/.",
