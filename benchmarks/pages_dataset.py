@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from accounts.models import User
-from catalog.models import CourseRun, School
+from catalog.models import CourseRun, RefusedAttempt, School
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
@@ -31,6 +31,7 @@ from benchmarks.dataset import (
     settle,
 )
 from django_enrollments.models import (
+    CourseAccessRole,
     CourseEnrollment,
     CourseEnrollmentAllowed,
     CourseMode,
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
 SEATS = 120
 #: Open invitations to the largest course.
 INVITATIONS = 1_000
+#: A learner who is on the team of the largest course.
+TEACHER = "list10"
 
+_REASONS = ("course_full", "enrollment_ended", "invitation_only")
 _MARK = "benchmark_pages"
 
 
@@ -101,14 +105,17 @@ def _build(data: DataSet) -> None:
     _add(CourseRun, _courses(data, courses))
     _add(CourseMode, _modes(keys.values()))
     _add(CourseEnrollment, _enrollments(places, keys))
-    _add(EnrollmentEvent, _events(places, names))
+    events = enumerate(_events(places, names), start=1)
+    _add(EnrollmentEvent, ({**event, "position": place} for place, event in events))
     _add(CourseEnrollmentAllowed, _invitations(data))
+    _add(RefusedAttempt, _refusals(data, len(courses)))
+    _add(CourseAccessRole, [{"user_id": 1 + names.index(TEACHER), **_role(data)}])
 
 
 def _add(model: type[Model], rows: Any) -> None:
     """Insert rows; columns that a row does not name get their defaults."""
     defaults = {
-        field.column: field.get_db_prep_save(field.get_default(), connection)
+        field.column: field.get_db_prep_save(_default(field), connection)
         for field in model._meta.concrete_fields
     }
     key = model._meta.pk.column
@@ -116,6 +123,12 @@ def _add(model: type[Model], rows: Any) -> None:
         model,
         ({**defaults, key: number, **row} for number, row in enumerate(rows, start=1)),
     )
+
+
+def _default(field: Any) -> Any:
+    default = field.get_default()
+    # The database would compute it.
+    return None if hasattr(default, "resolve_expression") else default
 
 
 def _users(data: DataSet, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -219,3 +232,18 @@ def _invitations(data: DataSet) -> Iterator[dict[str, Any]]:
             "auto_enroll": True,
             "created": as_text(FIRST),
         }
+
+
+def _refusals(data: DataSet, courses: int) -> Iterator[dict[str, Any]]:
+    count = data.size // 5
+    for number in range(count):
+        yield {
+            "course_id": 1 + number % courses,
+            "code": _REASONS[number % len(_REASONS)],
+            "time": as_text(FIRST + SPAN * (number / count)),
+        }
+
+
+def _role(data: DataSet) -> dict[str, Any]:
+    role = CourseAccessRole.STAFF
+    return {"org": "bench", "course_id": data.large_course, "role": role}

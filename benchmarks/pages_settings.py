@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "example_project"))
 
-from config.settings import *
+from config.settings import *  # noqa: F403 - the settings of a host.
 
 from tests.databases import database
 

@@ -42,10 +42,11 @@ class EnrollmentsConfig(AppConfig):
         complete_swappable_setting()
 
     def ready(self) -> None:
-        """Connect receivers, and register the checks and the service (SVC-09)."""
+        """Connect receivers; register the checks, the service (SVC-09) and tasks."""
         connect_receivers()
         register_checks()
         register_service()
+        register_wake()
         describe_api()
 
 
@@ -123,6 +124,15 @@ def register_service() -> None:
     from django_enrollments.services import EnrollmentsService
 
     registrar("enrollments", EnrollmentsService())
+
+
+def register_wake() -> None:
+    """Import the function of ``ENROLLMENTS_WAKE``, and with it the tasks it starts."""
+    path = conf.ENROLLMENTS_WAKE
+    if path is not None:
+        # A system check reports what cannot be imported.
+        with suppress(CollaboratorNotLoaded):
+            load("ENROLLMENTS_WAKE", path)
 
 
 def describe_api() -> None:

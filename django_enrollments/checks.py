@@ -15,14 +15,19 @@ django_enrollments.E008    a class that authenticates needs an extra that is mis
 django_enrollments.E009    a swapped model is created after this app's first migration
 django_enrollments.E010    migrations of a swapped model and of this app form a circle
 django_enrollments.E011    the database refers to another table of courses
+django_enrollments.E012    a consumer's backend, filter or options cannot be used
+django_enrollments.E013    a consumer's backend needs an extra that is missing
+django_enrollments.E014    a webhook has no secret, or no ``https``
 django_enrollments.W001    a setting of this name does not exist
 django_enrollments.W002    an API key is blank
 django_enrollments.W003    SQLite has ``ATOMIC_REQUESTS`` and begins them as readers
 django_enrollments.W004    a mode expires, ``ENROLLMENTS_LEARNING_BASE_URL`` is empty
+django_enrollments.W005    RabbitMQ is not asked to confirm what a consumer sends
+django_enrollments.W006    PostgreSQL hands out ids of events in blocks
 ========================== ==========================================================
 
-``apps`` registers the checks. Those of migrations read the migration files; only E011
-and W004 query a database, in ``migrate`` and in ``check --database``.
+``apps`` registers the checks. Those of migrations read the migration files; only E011,
+W004 and W006 query a database, in ``migrate`` and in ``check --database``.
 """
 
 from __future__ import annotations
@@ -47,6 +52,8 @@ from rest_framework.settings import api_settings
 from django_enrollments.conf import SETTINGS, Setting, conf
 from django_enrollments.course_model import find_field
 from django_enrollments.data import DATA_FUNCTIONS
+from django_enrollments.delivery.backends import CeleryBackend, InsecureWebhook
+from django_enrollments.delivery.consumers import load_consumer
 from django_enrollments.importing import (
     DATA_API,
     FAULTS,
@@ -54,7 +61,12 @@ from django_enrollments.importing import (
     ExtraMissing,
     load,
 )
-from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
+from django_enrollments.models import (
+    CourseMode,
+    EnrollmentEvent,
+    get_course_adapter,
+    get_course_model,
+)
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -65,8 +77,9 @@ AppConfigs = Sequence[AppConfig] | None
 _APP = "django_enrollments"
 _DEFAULT_MODELS = {"auth.User", f"{_APP}.Course"}
 _API_KEYS = "ENROLLMENTS_API_KEYS"
+_CONSUMERS = "ENROLLMENTS_CONSUMERS"
 #: The settings that hold secrets.
-_WITH_SECRETS = frozenset({_API_KEYS, "ENROLLMENTS_CONSUMERS"})
+_WITH_SECRETS = frozenset({_API_KEYS, _CONSUMERS})
 _LEARNING_BASE_URL = "ENROLLMENTS_LEARNING_BASE_URL"
 
 
@@ -238,6 +251,70 @@ def check_learning_base_url(
     return [Warning(message, hint=hint, id="django_enrollments.W004")]
 
 
+def check_consumers(
+    app_configs: AppConfigs = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Report consumers that cannot be delivered to (E012, E013, E014, W005)."""
+    found: list[CheckMessage] = []
+    for name in conf.ENROLLMENTS_CONSUMERS:
+        where = f"The consumer {name!r} of {_CONSUMERS}"
+        try:
+            backend = load_consumer(name).backend
+        except ExtraMissing as missing:
+            message = f"{where} cannot be used: {missing}"
+            hint = f"Run {missing.remedy}."
+            found.append(Error(message, hint=hint, id="django_enrollments.E013"))
+        except InsecureWebhook as error:
+            message = f"{where} is not secure: {error}"
+            hint = "Use https and secrets; or, in your own network, allow_private."
+            found.append(Error(message, hint=hint, id="django_enrollments.E014"))
+        except FAULTS as error:
+            message = f"{where} cannot be used: {error}"
+            hint = "Correct the dotted paths, and the keys of OPTIONS."
+            found.append(Error(message, hint=hint, id="django_enrollments.E012"))
+        else:
+            if isinstance(backend, CeleryBackend) and not backend.is_confirmed():
+                message = (
+                    f"{where} sends to a broker that is not asked to confirm, so "
+                    "events can be lost."
+                )
+                hint = 'Add "confirm_publish": True to broker_transport_options.'
+                found.append(Warning(message, hint=hint, id="django_enrollments.W005"))
+    return found
+
+
+def check_event_ids(
+    app_configs: AppConfigs = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """Report a sequence of PostgreSQL whose ids are not in the order of time (W006)."""
+    using = router.db_for_write(EnrollmentEvent)
+    connection = connections[using]
+    if connection.vendor != "postgresql" or using not in (databases or ()):
+        return []
+    table = connection.ops.quote_name(EnrollmentEvent._meta.db_table)
+    try:
+        with transaction.atomic(using), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT seqrelid::regclass::text, seqcache FROM pg_sequence "
+                "WHERE seqrelid = pg_get_serial_sequence(%s, 'id')::regclass",
+                [table],
+            )
+            row = cursor.fetchone()
+    except DatabaseError:
+        # The tables have not been created yet.
+        return []
+    if row is None or row[1] <= 1:
+        return []
+    message = (
+        f"Each connection takes {row[1]} ids at once from the sequence {row[0]}, so "
+        "the ids of an enrollment's events are not in the order of its changes."
+    )
+    hint = f"Run ALTER SEQUENCE {row[0]} CACHE 1."
+    return [Warning(message, hint=hint, id="django_enrollments.W006")]
+
+
 def check_migrations(
     app_configs: AppConfigs = None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -324,6 +401,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_extras,
     check_course_model,
     check_course_adapter,
+    check_consumers,
     check_migrations,
 )
 
@@ -331,6 +409,7 @@ CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
 DATABASE_CHECKS: Sequence[Callable[..., list[CheckMessage]]] = (
     check_course_tables,
     check_learning_base_url,
+    check_event_ids,
 )
 
 

@@ -7,7 +7,6 @@ signals, so users that they write are not enrolled by their invitations.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
@@ -47,7 +46,10 @@ def enroll_invited(
         return
     redeem_for_user(instance)
     if using is not None and connections[using].in_atomic_block:
-        redeem_again = partial(redeem_for_user, instance)
+        # Django logs the name of a function that raises; a partial object has none.
+        def redeem_again() -> None:
+            redeem_for_user(instance)
+
         transaction.on_commit(redeem_again, using=using, robust=True)
 
 

@@ -40,6 +40,9 @@ class TestMakemigrations:
             ("django_enrollments", "0001_initial"),
             ("django_enrollments", "0002_invitation_terms"),
             ("django_enrollments", "0003_event_source_length"),
+            ("django_enrollments", "0004_event_feed"),
+            ("django_enrollments", "0005_old_events_without_position"),
+            ("django_enrollments", "0006_event_position_index"),
         ]
         needed = {app for app, _ in loader.disk_migrations[own[0]].dependencies}
         swapped = {get_user_model()._meta.app_label, get_course_model()._meta.app_label}

@@ -33,6 +33,8 @@ SHORT, LONG = "not slow and not full", "slow or full"
 #: Processes, locks and servers, which do not depend on a host's models.
 IN_ONE_HOST = (
     "concurrency",
+    "delivery/test_brokers.py",
+    "delivery/test_webhooks.py",
     "faults",
     "views/test_hostile.py",
     "views/test_throttle.py",
@@ -44,6 +46,9 @@ ON_SQLITE = (
     "test_conf.py",
     "test_docs.py",
     "backends/test_faulty.py",
+    "delivery/test_backends.py",
+    "delivery/test_brokers.py",
+    "delivery/test_webhooks.py",
     "views/test_hostile.py",
     "views/test_throttle.py",
     "test_schema.py",

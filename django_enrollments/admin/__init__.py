@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django_enrollments.admin.courses import CourseAdmin, CourseModeAdmin
 from django_enrollments.admin.enrollments import (
-    REFUSALS_SHOWN,
     CourseEnrollmentAdmin,
     CourseEnrollmentAttributeAdmin,
 )
+from django_enrollments.admin.feed import ConsumerAdmin, SetAsideAdmin
 from django_enrollments.admin.history import EnrollmentEventAdmin, SentNotificationAdmin
 from django_enrollments.admin.invitations import CourseEnrollmentAllowedAdmin
+from django_enrollments.admin.operations import REFUSALS_SHOWN
 from django_enrollments.admin.people import (
     CourseAccessRoleAdmin,
     EmailOptInAdmin,
@@ -18,6 +19,7 @@ from django_enrollments.admin.people import (
 
 __all__ = [
     "REFUSALS_SHOWN",
+    "ConsumerAdmin",
     "CourseAccessRoleAdmin",
     "CourseAdmin",
     "CourseEnrollmentAdmin",
@@ -27,5 +29,6 @@ __all__ = [
     "EmailOptInAdmin",
     "EnrollmentEventAdmin",
     "SentNotificationAdmin",
+    "SetAsideAdmin",
     "UserRetirementStatusAdmin",
 ]

@@ -3,20 +3,33 @@ Base classes of the admin's pages.
 
 A host's user and course models may be missing from the admin. Where they are registered
 with search fields, users and courses are chosen by autocomplete, otherwise by key.
+
+Note [Large tables]: a page of a table with a million rows takes a constant number of
+statements, and none of them reads the whole table where an index can prevent it. So the
+keys of the first rows are read once, which counts them, too; users and courses are
+searched by the beginning of their names, before the large table is; columns without an
+index are not sorted by; and filters list no distinct values of a large table.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.exceptions import NotRegistered
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import BadRequest, ValidationError
+from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.core.transactions import (
@@ -24,48 +37,103 @@ from django_enrollments.core.transactions import (
     write_alias,
     writing_call,
 )
-from django_enrollments.identifiers import find_course_id
+from django_enrollments.course_model import course_id_is_text, course_key_is_id
+from django_enrollments.identifiers import (
+    find_course,
+    find_course_id,
+    find_username,
+)
 from django_enrollments.models import get_course_adapter
 from django_enrollments.policies import can_view_users
 from django_enrollments.text import is_storable
-from django_enrollments.users import email_field
+from django_enrollments.users import email_field, find_user, find_users_by_email
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from django.db.models import Field
+    from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
     Names = list[str] | tuple[str, ...]
     ModelAdmin = admin.ModelAdmin[Any]
+    BasePaginator = Paginator[Any]
     ModelForm = forms.ModelForm[Any]
 else:
     ModelAdmin = admin.ModelAdmin
+    BasePaginator = Paginator
     ModelForm = forms.ModelForm
 
 
-class _Autocomplete(AutocompleteSelect):
+#: The number of rows that a list counts and shows in pages.
+ROWS_COUNTED = 5_000
+
+#: The number of users, and of courses, whose rows a search shows.
+MATCHES_SEARCHED = 100
+
+
+class LimitedPaginator(BasePaginator):
+    """Pages of the first ``ROWS_COUNTED`` rows; the others are not counted."""
+
+    @cached_property
+    def _keys(self) -> list[Any]:
+        rows: Any = self.object_list
+        return list(rows.values_list("pk", flat=True)[: ROWS_COUNTED + 1])
+
+    @property
+    def keys(self) -> list[Any]:
+        """The primary keys of the rows in pages, in order."""
+        return self._keys[:ROWS_COUNTED]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are other rows."""
+        return len(self._keys) > ROWS_COUNTED
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows in pages."""
+        return len(self.keys)
+
+
+class KeyedChangeList(ChangeList):
+    """A list that reads the rows of a page by the keys of the paginator."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the keys, and set the rows of the page."""
+        super().get_results(request)
+        keys = self.paginator.keys
+        if self.multi_page and not (self.show_all and self.can_show_all):
+            first = (self.page_num - 1) * self.list_per_page
+            keys = keys[first : first + self.list_per_page]
+        # Without a second search for rare rows.
+        self.result_list = self.queryset.filter(pk__in=keys)
+
+
+class Autocomplete(AutocompleteSelect):
     """Django's widget, which raises an error for a value that cannot be a key."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
         """Return the selected options, without values that cannot be keys."""
-        key = self.field.related_model._meta.pk
-        return super().optgroups(
-            name, [text for text in value if _may_be(key, text)], attr
-        )
+        model = self.field.related_model
+        possible = [text for text in value if find_key(model, text) is not None]
+        return super().optgroups(name, possible, attr)
 
 
-def _may_be(key: Field[Any, Any], text: str) -> bool:
-    """Return whether ``text`` is a possible value of the field ``key``."""
+def find_key(model: Any, text: str) -> Any | None:
+    """Return a primary key of a model; ``None`` if ``text`` cannot be one."""
+    key = model._meta.pk
+    while key.is_relation:
+        key = key.related_model._meta.pk
     try:
-        key.run_validators(key.to_python(text))
+        value = key.to_python(text)
+        key.run_validators(value)
     except ValidationError:
-        return False
-    return is_storable(text)
+        return None
+    return value if is_storable(text) else None
 
 
 @contextmanager
-def _writing(request: HttpRequest) -> Iterator[None]:
+def writing(request: HttpRequest) -> Iterator[None]:
     """
     Open a transaction and take SQLite's write lock, if a form was submitted.
 
@@ -90,30 +158,41 @@ class BaseAdmin(ModelAdmin):
 
     user_key: str | None = None
     course_key: str | None = None
-    # The second COUNT of each page is slow on a table with millions of rows.
+    paginator = LimitedPaginator
+    # The second COUNT of each page is slow on a table with millions of rows, and so are
+    # the counts beside each filter.
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     @non_atomic
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Take SQLite's write lock before Django reads."""
-        with _writing(request):
+        with writing(request):
             return super().add_view(request, *args, **kwargs)
 
     @non_atomic
     def change_view(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Take SQLite's write lock before Django reads."""
-        with _writing(request):
-            return super().change_view(request, *args, **kwargs)
+        with writing(request):
+            context = {**self.named(object_id), **(extra_context or {})}
+            return super().change_view(request, object_id, form_url, context)
 
     @non_atomic
     def delete_view(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Take SQLite's write lock before Django reads."""
-        with _writing(request):
-            return super().delete_view(request, *args, **kwargs)
+        with writing(request):
+            return super().delete_view(request, object_id, extra_context)
 
     @non_atomic
     def changelist_view(
@@ -133,17 +212,61 @@ class BaseAdmin(ModelAdmin):
 
     @non_atomic
     def history_view(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show the log without a transaction."""
-        return super().history_view(request, *args, **kwargs)
+        context = self.named(object_id)
+        if context:
+            name = context["name_in_words"]
+            context["title"] = gettext("Change history: %s") % name
+        context |= extra_context or {}
+        return super().history_view(request, object_id, context)
+
+    def named(self, object_id: str) -> dict[str, Any]:
+        """
+        Return the context of a page about a row: its heading in words.
+
+        Args:
+            object_id: The primary key in the URL, which need not exist.
+        """
+        row = self.row_of(object_id)
+        if row is None:
+            return {}
+        name = self.in_words(row)
+        return {"subtitle": name, "name_in_words": name}
+
+    def row_of(self, object_id: str) -> Any | None:
+        """
+        Return the row of a page.
+
+        Args:
+            object_id: The primary key in the URL, which need not exist.
+        """
+        key = find_key(self.model, unquote(object_id))
+        if key is None:
+            return None
+        rows = self.model._default_manager.all()
+        if self.list_select_related and not isinstance(self.list_select_related, bool):
+            rows = rows.select_related(*self.list_select_related)
+        return rows.filter(pk=key).first()
+
+    def in_words(self, row: Any) -> str:
+        """Return the name of a row for headings."""
+        return str(row)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class of the list."""
+        return KeyedChangeList
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """
         Return the search fields, with those of the host's user and course models.
 
-        Addresses of users are included only for staff who may view users, because a
-        search by parts of an address would reveal it.
+        :meth:`get_search_results` searches them. Addresses of users are included only
+        for staff who may view users, because a search would reveal them.
         """
         found = list(super().get_search_fields(request))
         if self.user_key:
@@ -154,6 +277,81 @@ class BaseAdmin(ModelAdmin):
         if self.course_key:
             found.append(f"{self.course_key}__{get_course_adapter().course_id}")
         return list(dict.fromkeys(found))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """
+        Search by the beginning of names and ids, without a scan of a large table.
+
+        See Note [Large tables]. Addresses are compared as a whole. Users and courses
+        are found first, and then their rows.
+        """
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if not is_storable(term):
+            return queryset.none(), False
+        found = Q(pk__in=[])
+        users = self._find_users(request, term) if self.user_key else []
+        courses = self._find_courses(term) if self.course_key else []
+        if not (users or courses) and course_key_is_id() and find_course_id(term):
+            # A deleted course. Without a condition on courses, the database needs no
+            # join to find the rows of users.
+            courses = [term]
+        if users:
+            found |= Q(**{f"{self.user_key}__in": self._limited(request, users)})
+        if courses and self.course_key:
+            found |= Q(**{f"{self.course_key}__in": self._limited(request, courses)})
+        for name in self.search_fields:
+            found |= Q(**{f"{name}__startswith": term})
+        return queryset.filter(found), False
+
+    def _find_users(self, request: HttpRequest, term: str) -> list[Any]:
+        """Return the keys of users that a search is about, the exact one first."""
+        model = get_user_model()
+        name = model.USERNAME_FIELD
+        may_view = can_view_users(request.user)
+        keys = []
+        if name != email_field() or may_view:
+            users = model._default_manager.order_by()
+            exact = find_user(term)
+            keys = [] if exact is None else [exact.pk]
+            if isinstance(find_username("a"), str):
+                spellings = {term, term.lower(), model.normalize_username(term)}
+                begins = [Q(**{f"{name}__startswith": one}) for one in spellings]
+                some = users.filter(reduce(or_, begins)).values_list("pk", flat=True)
+                keys += some[: MATCHES_SEARCHED + 1]
+        if may_view and "@" in term:
+            matching = find_users_by_email([term])
+            keys += [user.pk for users in matching.values() for user in users]
+        return list(dict.fromkeys(keys))
+
+    def _find_courses(self, term: str) -> list[Any]:
+        """Return the keys of courses that a search is about, the exact one first."""
+        adapter = get_course_adapter()
+        exact = find_course(term)
+        keys = [] if exact is None else [exact.pk]
+        if course_id_is_text():
+            courses = adapter.get_queryset().order_by()
+            begins = {f"{adapter.course_id}__startswith": term}
+            some = courses.filter(**begins).values_list("pk", flat=True)
+            keys += some[: MATCHES_SEARCHED + 1]
+        return list(dict.fromkeys(keys))
+
+    def _limited(self, request: HttpRequest, keys: list[Any]) -> list[Any]:
+        """Return some of the keys, with a message if these are not all."""
+        if len(keys) > MATCHES_SEARCHED:
+            text = ngettext(
+                "More than %(limit)d name or id begins with this text. The rows of "
+                "some of them are shown; type more.",
+                "More than %(limit)d names or ids begin with this text. The rows of "
+                "some of them are shown; type more.",
+                MATCHES_SEARCHED,
+            )
+            text %= {"limit": MATCHES_SEARCHED}
+            self.message_user(request, text, messages.WARNING)
+        return keys[:MATCHES_SEARCHED]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Names:
         """Return the foreign keys to models that the admin can search."""
@@ -172,12 +370,12 @@ class BaseAdmin(ModelAdmin):
     ) -> Any:
         """Return a field whose autocomplete widget accepts any input."""
         if db_field.name in self.get_autocomplete_fields(request):
-            kwargs["widget"] = _Autocomplete(
+            kwargs["widget"] = Autocomplete(
                 db_field, self.admin_site, using=kwargs.get("using")
             )
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    @admin.display(description=_("user"), ordering="user")
+    @admin.display(description=_("user"))
     def learner(self, row: Any) -> str:
         """Return the username of the row's user."""
         if row.user is None:

@@ -2,8 +2,9 @@
 Enrollments and their attributes.
 
 Enrollments are not edited here, because an edited row would bypass seats, history and
-signals. The form that adds a row enrolls, and two actions unenroll and reactivate. All
-of them follow the rules, and the history has the operator as actor.
+signals. The form that adds a row enrolls; buttons and actions change, each with a
+reason (``operations``). All of them follow the rules, and the history has the operator
+as actor.
 """
 
 from __future__ import annotations
@@ -12,55 +13,68 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db.models import OuterRef, Q, Subquery
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Exists, OuterRef, Prefetch
+from django.http import Http404, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
-from django_enrollments.admin.base import ModelForm, NoDeleteAdmin, ReadOnlyMixin
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.admin.base import (
+    Autocomplete,
+    ModelForm,
+    NoDeleteAdmin,
+    ReadOnlyMixin,
+    find_key,
+)
+from django_enrollments.admin.exports import export
+from django_enrollments.admin.filters import (
+    CourseFilter,
+    ModeFilter,
+    SourceFilter,
+    StateFilter,
+    with_changes_by,
+)
+from django_enrollments.admin.imports import ImportMixin
+from django_enrollments.admin.operations import (
+    OPERATIONS,
+    REFUSALS_SHOWN,
+    ROWS_CHANGED,
+    Operation,
+    explain,
+    run,
+    summary,
+    too_many,
+)
+from django_enrollments.admin.words import (
+    MODES,
+    actor_in_words,
+    course_in_words,
+    course_of,
+    courses_in_words,
+    mode_in_words,
+    source_in_words,
+    state_in_words,
+    usernames_of,
+)
 from django_enrollments.core.modes import MAX_SLUG
-from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.core.transactions import non_atomic
+from django_enrollments.errors import CourseEnrollmentError, CourseModeNotFoundError
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAttribute,
     EnrollmentEvent,
-    get_course_adapter,
 )
 from django_enrollments.services import EnrollmentsService
-from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
     from django_enrollments.admin.base import Names
-
-    TabularInline = admin.TabularInline[Any, Any]
-else:
-    TabularInline = admin.TabularInline
-
-#: Number of refusals that an action shows one by one.
-REFUSALS_SHOWN = 10
-
-
-class AttributeInline(ReadOnlyMixin, TabularInline):
-    """The attributes of an enrollment."""
-
-    model = CourseEnrollmentAttribute
-    fields = ("namespace", "name", "value")
-    extra = 0
-    can_delete = False
-
-
-class EventInline(ReadOnlyMixin, TabularInline):
-    """The history of an enrollment."""
-
-    model = EnrollmentEvent
-    fields = ("time", "type", "mode_after", "active_after", "source", "reason")
-    extra = 0
-    can_delete = False
-    verbose_name_plural = _("history")
 
 
 class EnrollForm(ModelForm):
@@ -82,9 +96,12 @@ class EnrollForm(ModelForm):
     reason = forms.CharField(
         label=_("Reason"), required=False, help_text=_("For the history.")
     )
-    force = forms.BooleanField(label=_("Lift dates and invitations"), required=False)
+    force = forms.BooleanField(
+        label=_("Ignore enrollment dates and invitations"),
+        required=False,
+    )
     over_capacity = forms.BooleanField(
-        label=_("Lift the number of seats"), required=False
+        label=_("Ignore the number of seats"), required=False
     )
 
     class Meta:
@@ -123,75 +140,99 @@ class EnrollForm(ModelForm):
                 actor=self.actor,
                 source="admin",
             )
+        except CourseModeNotFoundError as refusal:
+            offered = (refusal.data or {}).get("course_modes", ())
+            modes = ", ".join(one["slug"] for one in offered)
+            text = _("The course does not offer this mode. It offers: %(modes)s.")
+            raise ValidationError(text % {"modes": modes}) from refusal
         except CourseEnrollmentError as refusal:
             raise ValidationError(str(refusal)) from refusal
         return {**given, "mode": self.instance.mode}
 
 
 @admin.register(CourseEnrollment)
-class CourseEnrollmentAdmin(NoDeleteAdmin):
+class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
     """Enrollments, also those of deleted courses."""
 
     user_key = "user"
+    course_key = "course"
     raw_id_fields = ("user", "course")
-    search_help_text = _("Part of a name, an address or a course id.")
+    search_help_text = _("The beginning of a username or course id, or an address.")
     list_display = (
         "learner",
         "course_text",
-        "mode",
-        "is_active",
+        "mode_text",
+        "state",
         "created",
-        "modified",
+        "last_change",
     )
-    list_filter = ("is_active", "mode", "created")
+    list_filter = (CourseFilter, StateFilter, ModeFilter, SourceFilter, "created")
+    list_select_related = ("user",)
+    # The only column with an index in its order.
+    sortable_by = ("created",)
     ordering = ("-created", "-pk")
-    actions = ("unenroll", "reactivate")
+    actions = ("change_mode", "unenroll", "reactivate", "export_csv")
+
+    @property
+    def media(self) -> forms.Media:
+        """The files of the pages, with those of the autocomplete filter."""
+        field = CourseEnrollment._meta.get_field("course")
+        ours = forms.Media(css={"all": ["django_enrollments/admin.css"]})
+        return super().media + Autocomplete(field, self.admin_site).media + ours
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """Return at least ``pk``: without search fields, Django shows no search."""
         return super().get_search_fields(request) or ("pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return enrollments with their user, their course and the last course id."""
-        events = EnrollmentEvent.objects.filter(enrollment=OuterRef("pk"))
-        last_id = events.order_by("-pk").values("course_id")[:1]
-        rows: Any = super().get_queryset(request)
-        # A join would leave out the enrollments of deleted courses.
-        rows = rows.select_related("user").prefetch_related("course")
-        found: QuerySet[Any] = rows.annotate(last_course_id=Subquery(last_id))
-        return found
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by user, and by course without a join that leaves out rows."""
-        found, may_have_duplicates = super().get_search_results(
-            request, queryset, search_term
+        """Return enrollments with their user, course and last event."""
+        later = EnrollmentEvent.objects.filter(
+            enrollment=OuterRef("enrollment"), pk__gt=OuterRef("pk")
         )
-        if search_term and is_storable(search_term):
-            adapter = get_course_adapter()
-            courses = adapter.get_queryset().filter(
-                **{f"{adapter.course_id}__icontains": search_term}
-            )
-            found = queryset.filter(
-                Q(pk__in=found.order_by().values("pk"))
-                | Q(course__in=courses.order_by().values("pk"))
-            )
-        return found, may_have_duplicates
+        last = EnrollmentEvent.objects.filter(~Exists(later))
+        rows: QuerySet[Any] = CourseEnrollment._default_manager.order_by()
+        if source := request.GET.get(SourceFilter.parameter_name):
+            rows = with_changes_by(rows, source)
+        # A join would leave out the enrollments of deleted courses.
+        return rows.prefetch_related(
+            "user",
+            Prefetch("course", queryset=courses_in_words()),
+            f"course__{MODES}",
+            Prefetch("events", queryset=last, to_attr="last_events"),
+        )
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Return the order of the last changes where :class:`SourceFilter` filters."""
+        if request.GET.get(SourceFilter.parameter_name):
+            return ("-last_change__pk",)
+        return super().get_ordering(request)
+
+    def get_urls(self) -> list[Any]:
+        """Return the URLs, with those of the changes."""
+        views = [
+            path(
+                "change/<str:name>/",
+                self.admin_site.admin_view(self.many_view),
+                name="django_enrollments_change_many",
+            ),
+            path(
+                "<path:object_id>/change/<str:name>/",
+                self.admin_site.admin_view(self.one_view),
+                name="django_enrollments_change_one",
+            ),
+        ]
+        return [*views, *super().get_urls()]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields of the form that enrolls, or of an existing row."""
         if obj is None:
             return ("user", "course", "mode", "reason", "force", "over_capacity")
-        return self.list_display
+        return ("learner", "course_text", "mode_text", "state", "created", "modified")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Names:
         """Return all fields of an existing row."""
-        return self.list_display if obj else ()
-
-    def get_inlines(self, request: HttpRequest, obj: Any) -> list[Any]:
-        """Return the inlines of an existing row."""
-        return [AttributeInline, EventInline] if obj else []
+        fields: Names = self.get_fields(request, obj) if obj else ()
+        return fields
 
     def get_form(
         self,
@@ -216,62 +257,257 @@ class CourseEnrollmentAdmin(NoDeleteAdmin):
     ) -> None:
         """Write nothing: the form has enrolled."""
 
-    @admin.display(description=_("course"), ordering="course")
+    def in_words(self, row: Any) -> str:
+        """Return the learner and the course."""
+        return gettext("%(learner)s in %(course)s") % {
+            "learner": self.learner(row),
+            "course": self.course_text(row),
+        }
+
+    @admin.display(description=_("course"))
     def course_text(self, row: Any) -> str:
-        """Return the course id, with a mark if the course is deleted."""
-        try:
-            return get_course_adapter().course_id_of(row.course)
-        except ObjectDoesNotExist:
-            return f"{row.last_course_id or row.course_id} ({_('deleted')})"
+        """Return name and id of the course, with a mark if the course is deleted."""
+        course = course_of(row)
+        if course is not None:
+            return course_in_words(course)
+        last = next(iter(getattr(row, "last_events", row.events.order_by("-pk"))), None)
+        return gettext("%(id)s (deleted)") % {
+            "id": last.course_id if last else row.course_id
+        }
+
+    @admin.display(description=_("mode"))
+    def mode_text(self, row: Any) -> str:
+        """Return the name of the mode."""
+        course = course_of(row)
+        modes = getattr(course, MODES).all() if course is not None else ()
+        return mode_in_words(row.mode, modes)
+
+    @admin.display(description=_("state"))
+    def state(self, row: Any) -> str:
+        """Return the state in words."""
+        return state_in_words(row.is_active)
+
+    @admin.display(description=_("last source"))
+    def last_change(self, row: Any) -> str:
+        """Return the source of the last event."""
+        return ", ".join(source_in_words(event.source) for event in row.last_events)
+
+    # The page of an enrollment.
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show an enrollment with its history and the possible changes."""
+        row = self.row_of(object_id)
+        context = dict(extra_context or {})
+        if row is not None:
+            may_change = self.has_change_permission(request)
+            context |= {
+                "attributes": row.attributes.order_by("pk"),
+                "events": _history(row),
+                "operations": [
+                    operation
+                    for operation in OPERATIONS.values()
+                    if may_change and operation.is_possible(row)
+                ],
+            }
+        return super().change_view(request, object_id, form_url, context)
+
+    @non_atomic
+    def one_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """
+        Ask for the reason of a change of one enrollment, and make it.
+
+        Raises:
+            Http404: There is no such change, or no such enrollment.
+        """
+        operation = self._operation(request, name)
+        row = self.row_of(object_id)
+        if row is None:
+            raise Http404
+        page = reverse(
+            f"{self.admin_site.name}:django_enrollments_courseenrollment_change",
+            args=[row.pk],
+        )
+        if not operation.is_possible(row):
+            # The button was pressed twice, or another operator was first.
+            text = _("Nothing was changed: the enrollment is in this state already.")
+            self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(page)
+        form = operation.form(request.POST or None, rows=[row])
+        if request.method == "POST" and form.is_valid():
+            changed, refused = run(operation, [row], form.cleaned_data, request.user)
+            if not refused:
+                self.message_user(
+                    request, summary(operation, changed), messages.SUCCESS
+                )
+                return HttpResponseRedirect(page)
+            form.add_error(None, refused[0][1])
+        context = {
+            **self.named(object_id),
+            "object_page": page,
+            "explanation": explain(operation, row, {}) if not form.is_bound else "",
+        }
+        return self._ask(request, operation, form, context)
+
+    # Several enrollments.
 
     @admin.action(
-        description=_("Take selected learners out of their courses"),
-        permissions=["change"],
+        description=OPERATIONS["change_mode"].description, permissions=["change"]
     )
-    def unenroll(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Deactivate the selected enrollments; filters may veto."""
-        changed = self._set_active(request, queryset, is_active=False)
-        text = ngettext(
-            "%(count)d learner was taken out.",
-            "%(count)d learners were taken out.",
-            changed,
-        )
-        self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+    def change_mode(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Ask for a mode and a reason."""
+        return self._ask_for_many(request, OPERATIONS["change_mode"], queryset)
 
     @admin.action(
-        description=_("Put selected learners back, in their old mode"),
-        permissions=["change"],
+        description=OPERATIONS["unenroll"].description, permissions=["change"]
     )
-    def reactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Activate the selected enrollments. Each needs a seat; filters may veto."""
-        changed = self._set_active(request, queryset, is_active=True)
-        text = ngettext(
-            "%(count)d learner was put back.",
-            "%(count)d learners were put back.",
-            changed,
-        )
-        self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+    def unenroll(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Ask for a reason."""
+        return self._ask_for_many(request, OPERATIONS["unenroll"], queryset)
 
-    def _set_active(
-        self, request: HttpRequest, rows: QuerySet[Any], *, is_active: bool
-    ) -> int:
-        """Return the number of changed enrollments, and show the refusals."""
-        changed = 0
-        refusals = []
-        with attributed(origin_of(actor=request.user, source="admin")):
-            for row in rows.exclude(is_active=is_active):
-                try:
-                    row.update_enrollment(is_active=is_active)
-                    changed += 1
-                except CourseEnrollmentError as refusal:
-                    refusals.append(f"{self.learner(row)}: {refusal}")
-        for text in refusals[:REFUSALS_SHOWN]:
+    @admin.action(
+        description=OPERATIONS["reactivate"].description, permissions=["change"]
+    )
+    def reactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Ask for a reason."""
+        return self._ask_for_many(request, OPERATIONS["reactivate"], queryset)
+
+    @admin.action(description=_("Export as CSV"), permissions=["view"])
+    def export_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Return a CSV file of the selected enrollments, streamed."""
+        return export(queryset, request.user)
+
+    def _ask_for_many(
+        self, request: HttpRequest, operation: Operation, queryset: QuerySet[Any]
+    ) -> HttpResponse | None:
+        rows = list(
+            queryset.prefetch_related(None).values_list("pk", flat=True)[
+                : ROWS_CHANGED + 1
+            ]
+        )
+        if len(rows) > ROWS_CHANGED:
+            self.message_user(request, too_many(), messages.ERROR)
+            return None
+        form = operation.form_for_many(rows=self._rows(request, rows))
+        return self._ask(request, operation, form, {"keys": rows})
+
+    def _rows(self, request: HttpRequest, keys: Sequence[Any]) -> list[Any]:
+        return list(self.get_queryset(request).filter(pk__in=keys).order_by("pk"))
+
+    @non_atomic
+    def many_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """
+        Make a change of several enrollments.
+
+        Raises:
+            Http404: There is no such change, or no enrollment is named.
+        """
+        operation = self._operation(request, name)
+        texts = request.POST.get("keys", "").split(",")[: ROWS_CHANGED + 1]
+        keys = [find_key(self.model, text) for text in texts]
+        rows = self._rows(request, [key for key in keys if key is not None])
+        if not rows or len(rows) > ROWS_CHANGED:
+            raise Http404
+        form = operation.form_for_many(request.POST, rows=rows)
+        if not form.is_valid():
+            keys = [row.pk for row in rows]
+            return self._ask(request, operation, form, {"keys": keys})
+        possible = [row for row in rows if operation.is_possible(row)]
+        changed, refused = run(operation, possible, form.cleaned_data, request.user)
+        for row, reason in refused[:REFUSALS_SHOWN]:
+            text = f"{self.in_words(row)}: {reason}"
             self.message_user(request, text, messages.ERROR)
-        more = len(refusals) - REFUSALS_SHOWN
-        if more > 0:
-            text = ngettext("%(count)d more.", "%(count)d more.", more)
+        if (more := len(refused) - REFUSALS_SHOWN) > 0:
+            text = ngettext(
+                "%(count)d more enrollment was refused.",
+                "%(count)d more enrollments were refused.",
+                more,
+            )
             self.message_user(request, text % {"count": more}, messages.ERROR)
-        return changed
+        level = messages.SUCCESS if changed else messages.WARNING
+        self.message_user(request, summary(operation, changed), level)
+        return HttpResponseRedirect(self._list_url())
+
+    def _operation(self, request: HttpRequest, name: str) -> Operation:
+        """
+        Return a change that the operator may make.
+
+        Raises:
+            Http404: There is none of this name.
+            PermissionDenied: The operator may not change enrollments.
+        """
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        if name not in OPERATIONS:
+            raise Http404
+        return OPERATIONS[name]
+
+    def _list_url(self) -> str:
+        return reverse(
+            f"{self.admin_site.name}:django_enrollments_courseenrollment_changelist"
+        )
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        operation: Operation,
+        form: Any,
+        context: dict[str, Any],
+    ) -> HttpResponse:
+        keys = context.pop("keys", None)
+        if keys is not None:
+            text = ngettext(
+                "%(count)d enrollment is selected.",
+                "%(count)d enrollments are selected.",
+                len(keys),
+            )
+            context |= {
+                "keys": ",".join(map(str, keys)),
+                "subtitle": text % {"count": len(keys)},
+                "form_url": reverse(
+                    f"{self.admin_site.name}:django_enrollments_change_many",
+                    args=[operation.name],
+                ),
+            }
+        context = {
+            **self.admin_site.each_context(request),
+            "title": operation.label,
+            "opts": self.opts,
+            "button": operation.label,
+            "form": form,
+            "media": self.media + form.media,
+            "list_page": self._list_url(),
+            **context,
+        }
+        return TemplateResponse(request, "admin/django_enrollments/ask.html", context)
+
+
+def _history(row: CourseEnrollment) -> list[dict[str, Any]]:
+    """Return all events of an enrollment in words, the newest first."""
+    course = course_of(row)
+    modes = list(getattr(course, MODES).all()) if course is not None else []
+    events = list(EnrollmentEvent.objects.filter(enrollment=row).order_by("-pk"))
+    names = usernames_of(event.actor_id for event in events)
+    return [
+        {
+            "time": event.time,
+            "type": event.get_type_display(),
+            "mode": mode_in_words(event.mode_after, modes),
+            "mode_before": event.mode_before != event.mode_after
+            and event.mode_before
+            and mode_in_words(event.mode_before, modes),
+            "state": state_in_words(event.active_after),
+            "actor": actor_in_words(event.actor_id, names),
+            "source": source_in_words(event.source),
+            "reason": event.reason,
+        }
+        for event in events
+    ]
 
 
 @admin.register(CourseEnrollmentAttribute)
@@ -280,6 +516,7 @@ class CourseEnrollmentAttributeAdmin(ReadOnlyMixin, NoDeleteAdmin):
 
     user_key = "enrollment__user"
     list_display = ("enrollment", "namespace", "name", "value")
-    list_filter = ("namespace", "name")
+    search_help_text = _("The beginning of a username, or an address.")
+    sortable_by = ()
     list_select_related = ("enrollment",)
     ordering = ("-pk",)

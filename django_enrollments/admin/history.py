@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from django.contrib import admin
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.base import BaseAdmin, NoDeleteAdmin, ReadOnlyMixin
+from django_enrollments.admin.words import (
+    SOURCE_LABELS,
+    actor_in_words,
+    mode_in_words,
+    source_in_words,
+    state_in_words,
+)
+from django_enrollments.identifiers import find_user_key
 from django_enrollments.models import EnrollmentEvent, SentNotification
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+
+class SourceFilter(admin.SimpleListFilter):
+    """Events with one source, without a scan for the sources that there are."""
+
+    title = _("source")
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the sources of this app, and a chosen one of the host."""
+        sources = {*SOURCE_LABELS, *([self.value()] if self.value() else [])}
+        pairs = [(str(source), source_in_words(str(source))) for source in sources]
+        return sorted(pairs, key=lambda pair: pair[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the events with the chosen source."""
+        value = self.value()
+        return queryset.filter(source=value) if value else queryset
 
 
 @admin.register(EnrollmentEvent)
@@ -16,18 +52,23 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
     Users and enrollments are shown as keys, because they may have been deleted.
     """
 
+    user_key = "user"
+    course_key = "enrollment__course"
     list_display = (
-        "time",
+        "time_text",
         "type",
         "username",
         "course_id",
-        "mode_after",
-        "active_after",
-        "source",
-        "actor_id",
+        "mode",
+        "state",
+        "source_text",
+        "actor_text",
     )
-    list_filter = ("type", "source", "time")
-    search_fields = ("username", "course_id")
+    list_filter = ("type", SourceFilter, "time")
+    search_help_text = _(
+        "The beginning of a username or course id, an address, or the key of a user."
+    )
+    sortable_by = ()
     ordering = ("-pk",)
     fields = (
         "event_id",
@@ -48,6 +89,59 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
     )
     readonly_fields = fields
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return events with their actors, who may be deleted."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.prefetch_related("actor")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by the key of a deleted user, too."""
+        found, has_duplicates = super().get_search_results(
+            request, queryset, search_term
+        )
+        key = find_user_key(search_term.strip())
+        if key is not None:
+            found |= queryset.filter(Q(user=key))
+        return found, has_duplicates
+
+    def in_words(self, row: Any) -> str:
+        """Return the type and the course id."""
+        return gettext("%(type)s: %(course)s") % {
+            "type": row.get_type_display(),
+            "course": row.course_id,
+        }
+
+    @admin.display(description=_("time"))
+    def time_text(self, row: Any) -> Any:
+        """Return the time, which has no index to sort by."""
+        return row.time
+
+    @admin.display(description=_("mode"))
+    def mode(self, row: Any) -> str:
+        """Return the mode after the event."""
+        return mode_in_words(row.mode_after)
+
+    @admin.display(description=_("state"))
+    def state(self, row: Any) -> str:
+        """Return the state after the event."""
+        return state_in_words(row.active_after)
+
+    @admin.display(description=_("source"))
+    def source_text(self, row: Any) -> str:
+        """Return the name of the source."""
+        return source_in_words(row.source)
+
+    @admin.display(description=_("actor"))
+    def actor_text(self, row: Any) -> str:
+        """Return the name of the actor."""
+        try:
+            names = {row.actor_id: str(row.actor.get_username())} if row.actor else {}
+        except ObjectDoesNotExist:
+            names = {}
+        return actor_in_words(row.actor_id, names)
+
 
 @admin.register(SentNotification)
 class SentNotificationAdmin(ReadOnlyMixin, BaseAdmin):
@@ -55,6 +149,7 @@ class SentNotificationAdmin(ReadOnlyMixin, BaseAdmin):
 
     user_key = "enrollment__user"
     list_display = ("enrollment", "notification_type", "deadline", "sent")
-    list_filter = ("notification_type", "sent")
+    list_filter = ("sent",)
+    sortable_by = ()
     list_select_related = ("enrollment",)
     ordering = ("-pk",)

@@ -1,19 +1,20 @@
-"""Writes the events of changes in their transaction, and sends signals after commit."""
+"""Writes the events of changes; sends signals and wakes workers after the commit."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import fields
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from django_enrollments.conf import conf
 from django_enrollments.context import outside_call
 from django_enrollments.core.sql import insert_rows
 from django_enrollments.core.transactions import no_expected_state
 from django_enrollments.datetimes import for_database
 from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.importing import load
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.signals import (
     EventRecord,
@@ -92,8 +93,22 @@ def record(changes: Sequence[Change], terms: Terms) -> None:
     columns["enrollment"] = [row.pk for row, _ in events if row]
     columns["time"] = [for_database(terms.at)] * len(events)
     insert_rows(EnrollmentEvent, columns, using=terms.using)
-    send = partial(_send_signals, events, skip_refund=terms.skip_refund)
-    transaction.on_commit(send, using=terms.using, robust=True)
+
+    # Django logs the name of a function that raises; a partial object has none.
+    def send_signals() -> None:
+        _send_signals(events, skip_refund=terms.skip_refund)
+
+    transaction.on_commit(send_signals, using=terms.using, robust=True)
+    if conf.ENROLLMENTS_WAKE and conf.ENROLLMENTS_CONSUMERS:
+        transaction.on_commit(wake_workers, using=terms.using, robust=True)
+
+
+def wake_workers() -> None:
+    """Call the function of the setting ``ENROLLMENTS_WAKE``, if there is one."""
+    path = conf.ENROLLMENTS_WAKE
+    if path:
+        with outside_call(), no_expected_state():
+            load("ENROLLMENTS_WAKE", path)("events")
 
 
 def _send_signals(

@@ -204,8 +204,13 @@ def after_commit(act: Callable[[], object], *, using: str) -> None:
 
     At once outside ``atomic()``: with autocommit off, Django accepts no function there.
     """
+
+    # Django logs the name of a function that raises; a partial object has none.
+    def do_after_commit() -> None:
+        act()
+
     if connections[using].in_atomic_block:
-        transaction.on_commit(act, using=using, robust=True)
+        transaction.on_commit(do_after_commit, using=using, robust=True)
     else:
         act()
 

@@ -9,6 +9,15 @@ process: ``manage.py enrollments_work``, or :func:`work` from cron, Celery beat 
 
 from __future__ import annotations
 
+from django_enrollments.delivery.control import (
+    discard,
+    pause,
+    read,
+    replay,
+    resume,
+    retry,
+    status,
+)
 from django_enrollments.delivery.messages import (
     Backend,
     Gone,
@@ -16,11 +25,27 @@ from django_enrollments.delivery.messages import (
     NotNow,
     Reject,
 )
+from django_enrollments.delivery.passes import Delivered, deliver
+from django_enrollments.delivery.sequencer import adopt, sequence
+from django_enrollments.delivery.worker import Worker, work
 
 __all__ = [
     "Backend",
+    "Delivered",
     "Gone",
     "Message",
     "NotNow",
     "Reject",
+    "Worker",
+    "adopt",
+    "deliver",
+    "discard",
+    "pause",
+    "read",
+    "replay",
+    "resume",
+    "retry",
+    "sequence",
+    "status",
+    "work",
 ]

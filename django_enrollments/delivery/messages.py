@@ -71,7 +71,7 @@ class Backend(Protocol):
     The class that ``BACKEND`` of a consumer names.
 
     It is instantiated as ``Class(consumer=name, personal=PERSONAL, **OPTIONS)``, once
-    per process and pass. With ``CONCURRENCY`` above 1, several threads call the same
+    per worker. With ``CONCURRENCY`` above 1, several threads call the same
     instance. A call should take less than a minute, the duration of a lease.
     """
 

@@ -8,6 +8,7 @@ from django_enrollments.models.courses import (
     Course,
     CourseMode,
 )
+from django_enrollments.models.delivery import Consumer, FeedCounter, SetAside
 from django_enrollments.models.enrollments import (
     CourseEnrollment,
     CourseEnrollmentAttribute,
@@ -20,6 +21,7 @@ from django_enrollments.models.roles import CourseAccessRole
 
 __all__ = [
     "AbstractCourse",
+    "Consumer",
     "Course",
     "CourseAccessRole",
     "CourseEnrollment",
@@ -28,7 +30,9 @@ __all__ = [
     "CourseMode",
     "EmailOptIn",
     "EnrollmentEvent",
+    "FeedCounter",
     "SentNotification",
+    "SetAside",
     "UserRetirementStatus",
     "get_course_adapter",
     "get_course_model",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Case, F, When
 from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +19,7 @@ from django_enrollments.signals import EventRecord
 from django_enrollments.text import MAX_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
 _APPEND_ONLY = "Enrollment events are history: they are added, never changed."
 
@@ -86,6 +87,43 @@ class EnrollmentEventQuerySet(models.QuerySet["EnrollmentEvent"]):
         """
         own = self.filter(user_id=user_id)
         return super(EnrollmentEventQuerySet, own).update(username="", reason="")
+
+    def give_positions(self, keys: Sequence[int], *, after: int) -> int:
+        """
+        Give the positions that follow ``after`` to events that wait for one.
+
+        Only the sequencer calls it, in its transaction.
+
+        Args:
+            keys: Primary keys, ascending.
+
+        Returns:
+            The number of events that were still waiting, of which there must be as many
+            as keys.
+        """
+        runs: list[When] = []
+        first = last = keys[0]
+        for place, key in enumerate([*keys[1:], 0], start=1):
+            if key != last + 1:
+                # The position of the first event of this run is ``place`` minus its
+                # length, plus one.
+                shift = after + place - last
+                runs.append(When(pk__range=(first, last), then=F("pk") + shift))
+                first = key
+            last = key
+        waiting = self.filter(pk__in=keys, position=0)
+        positions = Case(*runs, output_field=models.BigIntegerField())
+        return super(EnrollmentEventQuerySet, waiting).update(position=positions)
+
+    def adopt(self, keys: Sequence[int]) -> int:
+        """
+        Let events from before the feed existed wait for a position.
+
+        Returns:
+            The number of events that have become part of the feed.
+        """
+        old = self.filter(pk__in=keys, position=None)
+        return super(EnrollmentEventQuerySet, old).update(position=0)
 
 
 class EnrollmentEvent(models.Model):
@@ -155,6 +193,11 @@ class EnrollmentEvent(models.Model):
     enterprise_uuid = models.CharField(
         _("enterprise customer"), max_length=MAX_TEXT, blank=True
     )
+    #: Position in the feed: 0 until the sequencer gives it, ``None`` for events from
+    #: before the feed existed.
+    position = models.BigIntegerField(
+        _("position"), null=True, default=0, db_default=0, editable=False
+    )
 
     objects = EnrollmentEventQuerySet.as_manager()
 
@@ -171,6 +214,8 @@ class EnrollmentEvent(models.Model):
             ),
             # For the history of a learner, and erasure.
             models.Index(fields=("user", "id"), name="enrollments_event_user_idx"),
+            # For the feed: the events without a position, and those that come next.
+            models.Index(fields=("position", "id"), name="enrollments_event_pos_idx"),
         )
 
     def __str__(self) -> str:

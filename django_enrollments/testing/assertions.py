@@ -36,6 +36,7 @@ def assert_enrolled(user: Any, course: Any, mode: str | None = None) -> None:
     Raises:
         AssertionError: There is none, or it has another mode.
     """
+    __tracebackhide__ = True
     row = _find_row(user, course)
     found = _describe(row)
     if row is None or not row.is_active:
@@ -60,6 +61,7 @@ def assert_not_enrolled(user: Any, course: Any) -> None:
     Raises:
         AssertionError: There is one.
     """
+    __tracebackhide__ = True
     row = _find_row(user, course)
     if row is not None and row.is_active:
         raise AssertionError(
@@ -82,6 +84,7 @@ def assert_refused(code: str) -> Iterator[Refusal]:
     Raises:
         AssertionError: The block was not refused, or with another code.
     """
+    __tracebackhide__ = True
     refusal = Refusal()
     try:
         yield refusal

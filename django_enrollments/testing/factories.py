@@ -8,11 +8,10 @@ values differs at each call, so that unique fields stay unique.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -22,6 +21,7 @@ from django.utils import timezone
 from django_enrollments.conf import conf
 from django_enrollments.course_model import (
     course_id_field,
+    find_field,
     get_course_adapter,
     get_course_model,
 )
@@ -34,15 +34,28 @@ from django_enrollments.models import (
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.users import email_field
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
 #: Functions that return the value of a field, by ``str(field)``, such as
 #: ``accounts.User.student_number``. Each takes a number that differs at each call.
-#: Add the required fields for which the factories find no valid value.
+#: Add the fields for which the factories, or the model's default, have no good value.
 FIELD_VALUES: dict[str, Callable[[int], Any]] = {}
 
 _numbers = count(1)
 
-#: Forms of course ids; the first that ``ENROLLMENTS_COURSE_ID_PATTERN`` accepts is used.
+#: Forms of course ids; the first that matches the pattern in the settings is used.
 _COURSE_IDS = ("course-{}", "course-v1:School+Course+{}", "School/Course/{}")
+
+#: Values of required fields of a course, by the names that adapters map, so that new
+#: courses are open and have seats. If several names map one field, the last applies.
+_OPEN_COURSE: Mapping[str, Callable[[], Any]] = {
+    "start": lambda: timezone.now() - timedelta(days=1),
+    "end": lambda: timezone.now() + timedelta(days=60),
+    "enrollment_start": lambda: timezone.now() - timedelta(days=1),
+    "enrollment_end": lambda: timezone.now() + timedelta(days=30),
+    "max_student_enrollments_allowed": lambda: 1000,
+}
 
 #: The value of a required field, by its class; the first match applies.
 _VALUES: Mapping[type[models.Field[Any, Any]], Callable[[int], Any]] = {
@@ -82,9 +95,9 @@ def make_user(name: object = None, **fields: Any) -> Any:
     password = fields.pop("password", None)
     text = f"learner-{number}" if name is None else str(name)
     given: dict[str, Any] = {}
-    login = model._meta.get_field(model.USERNAME_FIELD)
+    login: Any = model._meta.get_field(model.USERNAME_FIELD)
     address = email_field()
-    if address and (name is not None or _is_open(model._meta.get_field(address))):
+    if address and (name is not None or _is_open(find_field(model, address))):
         given[address] = text if "@" in text else f"{text}@example.org"
     if login.name != address and name is not None:
         given[login.name] = login.to_python(name)
@@ -107,7 +120,7 @@ def make_course(
     course_id: object = None, *, modes: Iterable[str] = (), **values: Any
 ) -> Any:
     """
-    Return a new course.
+    Return a new course, which is open and has seats unless the values say otherwise.
 
     Args:
         course_id: The course id, in the field that the adapter names; ``None`` for a
@@ -129,7 +142,11 @@ def make_course(
         course_id = _new_course_id(number)
     if course_id is not None:
         values["course_id"] = course_id
-    given: dict[str, Any] = {}
+    given = {
+        paths[name]: _as_stored(fields[paths[name]], value())
+        for name, value in _OPEN_COURSE.items()
+        if _needs_value(fields.get(paths.get(name, "")))
+    }
     for name, value in values.items():
         path = paths.get(name, name)
         if "__" in path:
@@ -208,7 +225,7 @@ def make_invitation(
     """
     course = make_course() if course is None else course
     return CourseEnrollmentAllowed.objects.create(
-        course_id=find_course_id(course),
+        course_id=str(find_course_id(course)),
         email=f"guest-{next(_numbers)}@example.org" if email is None else email,
         **fields,
     )
@@ -259,7 +276,9 @@ def _is_required(field: models.Field[Any, Any]) -> bool:
         return False
     if getattr(field, "generated", False):
         return False
-    if getattr(field.remote_field, "parent_link", False):
+    parent: Any = field.related_model
+    if field.one_to_one and issubclass(field.model, parent):
+        # Django makes the row of the parent.
         return False
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return False
@@ -269,10 +288,15 @@ def _is_required(field: models.Field[Any, Any]) -> bool:
     return field.unique or not (field.blank and field.empty_strings_allowed)
 
 
+def _needs_value(field: models.Field[Any, Any] | None) -> bool:
+    """Return whether a field is required, and :data:`FIELD_VALUES` has no value."""
+    return field is not None and _is_required(field) and str(field) not in FIELD_VALUES
+
+
 def _value(field: models.Field[Any, Any], number: int) -> Any:
     if isinstance(field, models.ForeignKey):
         return _related(field)
-    choices = [key for key, _ in field.flatchoices if key not in (None, "")]
+    choices = [key for key in _choices(field) if key not in (None, "")]
     if choices:
         return choices[number % len(choices) if field.unique else 0]
     if isinstance(field, models.DecimalField):
@@ -288,6 +312,14 @@ def _value(field: models.Field[Any, Any], number: int) -> Any:
         f"The factories know no value for {field}. Write "
         f"factories.FIELD_VALUES[{str(field)!r}] = lambda number: ... in conftest.py."
     )
+
+
+def _choices(field: models.Field[Any, Any]) -> Iterator[Any]:
+    for key, value in field.choices or ():
+        if isinstance(value, list | tuple):  # A group.
+            yield from (key for key, _ in value)
+        else:
+            yield key
 
 
 def _within_limits(field: models.Field[Any, Any], value: Any) -> Any:
@@ -312,7 +344,7 @@ def _related(field: models.ForeignKey[Any, Any]) -> Any:
     return _make(model)
 
 
-def _is_open(field: models.Field[Any, Any]) -> bool:
+def _is_open(field: models.Field[Any, Any] | None) -> bool:
     """Return whether a field takes any text, and :data:`FIELD_VALUES` has no value."""
     is_text = isinstance(field, models.CharField | models.TextField)
     return is_text and str(field) not in FIELD_VALUES

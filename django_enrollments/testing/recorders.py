@@ -66,7 +66,7 @@ class RecordingBackend:
     sent: ClassVar[list[NotificationData]] = []
 
     def send(self, notification_data: NotificationData) -> None:
-        """Append a notification to :attr:`sent`."""
+        """Append a notification to ``sent``."""
         self.sent.append(notification_data)
 
 
@@ -76,7 +76,7 @@ def record_notifications() -> Iterator[list[NotificationData]]:
     Record the notifications of the block instead of sending them.
 
     Yields:
-        The list :attr:`RecordingBackend.sent`, empty at the beginning.
+        The list ``RecordingBackend.sent``, empty at the beginning.
     """
     path = f"{RecordingBackend.__module__}.{RecordingBackend.__qualname__}"
     RecordingBackend.sent.clear()

@@ -110,7 +110,9 @@ def _reasons(
     """Return every reason of a refusal, or that of the error if it has passed."""
     explained = EnrollmentsService().explain(request.user, run, mode or None)
     refusals = [
-        reason for reason in explained["reasons"] if reason["code"] != "already_enrolled"
+        reason
+        for reason in explained["reasons"]
+        if reason["code"] != "already_enrolled"
     ]
     reasons = reasons_for(run, refusals, explained["seats"])
     return reasons or [Reason(error.code, str(error))]

@@ -44,8 +44,8 @@ class ActionForm(forms.Form):
     """
     A button of the course page.
 
-    ``seen`` is the state that the page showed: a form that was open while the enrollment
-    changed elsewhere must not change it again.
+    ``seen`` is the state that the page showed. A form that was open while the
+    enrollment changed elsewhere must not change it again.
     """
 
     ENROLL, CHANGE, LEAVE = "enroll", "change", "leave"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from catalog.models import CourseRun
 from catalog.reasons import Reason, reasons_for_everybody
 from django_enrollments.models import CourseEnrollmentAllowed, CourseMode
 from django_enrollments.services import EnrollmentsService
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from catalog.models import CourseRun
     from django_enrollments.payloads import ExplanationDict, SeatsDict
 
 
@@ -57,9 +57,7 @@ def offers_for(user: Any, runs: Sequence[CourseRun], at: datetime) -> list[Offer
     if not user.is_authenticated:
         seats = service.seats_many(runs)
         return [
-            Offer(
-                run, seats[run.code], reasons_for_everybody(run, seats[run.code], at)
-            )
+            Offer(run, seats[run.code], reasons_for_everybody(run, seats[run.code], at))
             for run in runs
         ]
     explained = service.explain_many(user, runs)
@@ -89,7 +87,9 @@ def invited_codes(user: Any, runs: Iterable[CourseRun]) -> set[str]:
     """Return the codes of those course runs to which a user is invited."""
     invitations = CourseEnrollmentAllowed.for_user(user).unused()
     codes = [run.code for run in runs]
-    return set(invitations.filter(course_id__in=codes).values_list("course_id", flat=True))
+    return set(
+        invitations.filter(course_id__in=codes).values_list("course_id", flat=True)
+    )
 
 
 def full_codes(runs: Iterable[CourseRun]) -> list[str]:

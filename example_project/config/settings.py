@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "accounts",  # Before the admin, because its templates replace those of the admin.
     "catalog",
     "demo",
+    "team",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -166,3 +167,26 @@ if HAS_OPENAPI:
 # The only settings of django-enrollments in this project.
 ENROLLMENTS_COURSE_MODEL = "catalog.CourseRun"
 ENROLLMENTS_COURSE_ADAPTER = "catalog.adapters.CourseRunAdapter"
+ENROLLMENTS_CONSUMERS = {
+    "counter": {
+        "BACKEND": "django_enrollments.delivery.backends.CallBackend",
+        "OPTIONS": {"function": "demo.feed.count"},
+    },
+}
+
+# The databases in which the consumers of the demo note what they got.
+FEED_RECORDS = {"counter": f"{DATABASES['default']['NAME']}-counter"}
+FEED_SECRET = "whsec_cHVibGljLCBsaWtlIGV2ZXJ5dGhpbmcgaGVyZQ=="
+
+# Webhooks need the extra "webhooks", which `make demo` installs.
+if find_spec("standardwebhooks") and find_spec("requests_hardened"):
+    ENROLLMENTS_CONSUMERS["webhook"] = {
+        "BACKEND": "django_enrollments.delivery.backends.WebhookBackend",
+        "OPTIONS": {
+            # The receiver is on this machine; the demo chooses its port.
+            "url": f"http://127.0.0.1:{os.environ.get('EXAMPLE_HOOK_PORT', '8790')}/",
+            "secrets": [FEED_SECRET],
+            "allow_private": True,
+        },
+    }
+    FEED_RECORDS["webhook"] = f"{DATABASES['default']['NAME']}-webhook"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from catalog.models import RefusedAttempt
 from team.access import staff_only
+from team.consumers import list_consumers
 from team.numbers import count_refusals, find_fullest, read_totals
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "years": years,
         "year": year,
         "charts": charts,
+        "consumers": list_consumers(),
         "has_history": bool(weeks),
         "drawings": {chart.name: asdict(chart.drawing) for chart in filled},
     }
@@ -154,7 +156,7 @@ def _recent_numbers(totals: Totals) -> list[tuple[str, int]]:
         (_("Former enrollments"), totals.former),
         (_("Arrivals in 7 days"), sum(totals.arrivals[day] for day in days)),
         (_("Departures in 7 days"), sum(totals.departures[day] for day in days)),
-        (_("Refused in 7 days"), refused),
+        (_("Refusals in 7 days"), refused),
     ]
 
 
@@ -226,7 +228,7 @@ def _chart_of_modes(totals: Totals) -> Chart:
         _("%(mode)s has the most, %(percent)s %%.")
         % {
             "mode": modes[0][0] if modes else "",
-            "percent": round(100 * modes[0][1] / totals.active) if modes else 0,
+            "percent": 100 * modes[0][1] // totals.active if modes else 0,
         },
         Drawing(
             "rows",

@@ -14,7 +14,6 @@ from catalog.models import CourseRun, RefusedAttempt
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
 
-
 #: Events up to this moment are counted once in this number of seconds; later events are
 #: counted for each page.
 SECONDS = 600
@@ -199,18 +198,16 @@ def find_fullest() -> list[Fullness]:
     """Return the courses with the fewest free seats for their size, fullest first."""
     active = CourseEnrollment.objects.order_by().active().filter(course=OuterRef("pk"))
     taken = active.values("course").annotate(number=Count("*")).values("number")
-    limited = CourseRun.objects.filter(seats__gt=0)
     share = 1.0 * Subquery(taken) / F("seats")
-    runs = list(
-        limited.annotate(share=share)
-        .filter(share__gt=0)
-        .order_by("-share", "code")[:FULLEST]
-    )
+    limited = CourseRun.objects.filter(seats__gt=0).annotate(share=share)
+    ordered = limited.order_by(F("share").desc(nulls_last=True), "code")[:FULLEST]
+    runs = list(ordered)
     # The service does not count course staff, who take no seat.
     seats = EnrollmentsService().seats_many(runs)
     fullest = [
         Fullness(run, seats[run.code]["taken"], seats[run.code]["capacity"] or 1)
         for run in runs
+        if seats[run.code]["taken"]
     ]
     return sorted(fullest, key=lambda one: -one.taken / one.capacity)
 

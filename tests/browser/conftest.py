@@ -3,60 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
-from typing import NoReturn
 
 import pytest
 from django.conf import settings
 
+from tests.browser.driver import NotInstalledError, chromium
 from tests.browser.people import Person
 from tests.example import Demo, address, make_slice
 from tests.factories import is_default_host
 
-#: Without a window, and without a word to anybody but the site.
-ARGUMENTS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--window-size=1280,1000",
-)
-
-
-def _do_without(what: str) -> NoReturn:
-    """Skip, or fail where these tests are required."""
-    if os.environ.get("ENROLLMENTS_TEST_BROWSER"):
-        pytest.fail(f"{what} is not installed")
-    pytest.skip(f"{what} is not installed")
-
-
-def _find(*names: str) -> str:
-    return next(filter(None, map(shutil.which, names)), None) or _do_without(names[0])
-
 
 @pytest.fixture(scope="session")
 def browser():
-    """Start Chromium, once for all tests."""
+    """Start Chromium once for all tests; skip them where it is missing."""
     try:
-        from selenium import webdriver
-    except ImportError:
-        _do_without("selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = _find("chromium", "chromium-browser", "google-chrome")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    service = webdriver.ChromeService(executable_path=_find("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.implicitly_wait(10)
-    yield driver
-    driver.quit()
+        with chromium() as driver:
+            yield driver
+    except NotInstalledError as error:
+        # These tests are required where this variable is set.
+        if os.environ.get("ENROLLMENTS_TEST_BROWSER"):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

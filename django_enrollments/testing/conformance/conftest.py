@@ -13,16 +13,12 @@ from django_enrollments.models import CourseEnrollment
 from django_enrollments.services import EnrollmentsService
 from django_enrollments.testing.conformance.helpers import (
     adapter_name,
-    committing,
     course_model_name,
 )
 from django_enrollments.testing.factories import make_course, make_user
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from pytest_django import DjangoDbBlocker
-    from pytest_django.fixtures import SettingsWrapper
+    from collections.abc import Generator
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,22 +56,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _without_limits(settings: SettingsWrapper) -> None:
+def _without_limits(settings: Any) -> None:
     """Count no requests, and leave nothing in the project's cache."""
     settings.ENROLLMENTS_THROTTLE_RATES = {"user": None, "staff": None}
     settings.ENROLLMENTS_COURSE_DETAILS_CACHE_SECONDS = 0
-
-
-@pytest.fixture
-def committed(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[None]:
-    """Let the test commit rows, of which none remains afterwards."""
-    with (
-        django_db_blocker.unblock(),
-        committing(router.db_for_write(CourseEnrollment)),
-    ):
-        yield
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 from django.db.models.signals import post_save
@@ -178,51 +180,68 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
     def take_part(call: Callable[[], Any]) -> Any:
         try:
-            connections[router.db_for_write(CourseEnrollment)].ensure_connection()
+            with connections[router.db_for_write(CourseEnrollment)].cursor():
+                pass  # It is connected.
             barrier.wait(PATIENCE_SECONDS)
             return call()
         except Exception as error:  # noqa: BLE001 - The test examines it.
             return error
-        finally:
-            connections.close_all()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(take_part, calls))
+        parts = [partial(take_part, call) for call in calls]
+        return list(pool.map(_and_disconnect, parts))
 
 
-@contextmanager
-def committing(alias: str) -> Iterator[None]:
+def commits(test: Callable[..., None]) -> Callable[..., None]:
     """
-    Let a block commit rows, of which none remains afterwards.
+    Let a test commit rows, of which none remains afterwards.
 
-    On SQLite, the block works on a copy of the test database in a temporary file,
+    The test runs in a thread, with a connection outside the transaction of the fixture
+    ``db``. On SQLite, it works on a copy of the test database in a temporary file,
     because threads cannot write to a database in memory at the same time. On a server,
     the rows are deleted.
     """
-    if connections[alias].vendor == "sqlite":
-        with _copied(alias):
-            yield
-    else:
-        with _removed(alias):
-            yield
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        alias = router.db_for_write(CourseEnrollment)
+        is_file = connections[alias].vendor == "sqlite"
+        with (_copied if is_file else _removed)(alias):
+            test(*args, **kwargs)
+
+    @wraps(test)
+    def run_in_thread(*args: Any, **kwargs: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_and_disconnect, partial(run, *args, **kwargs)).result()
+
+    return run_in_thread
+
+
+def _and_disconnect(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    finally:
+        connections.close_all()
 
 
 @contextmanager
 def _copied(alias: str) -> Iterator[None]:
-    original = connections[alias]
+    connection: Any = connections[alias]
+    database = settings.DATABASES[alias]
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         path = str(Path(folder) / "copy.sqlite3")
-        with original.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("VACUUM INTO %s", [path])
-        # New connections, here and in other threads, open the copy.
-        name, original.settings_dict["NAME"] = original.settings_dict["NAME"], path
+        # Django's close() leaves connections to a database in memory open.
+        connection.connection.close()
         del connections[alias]
+        # Connections that are opened from here on open the copy.
+        name, database["NAME"] = database["NAME"], path
         try:
             yield
         finally:
             connections[alias].close()
-            original.settings_dict["NAME"] = name
-            connections[alias] = original
+            database["NAME"] = name
 
 
 @contextmanager
@@ -254,12 +273,12 @@ def _removed(alias: str) -> Iterator[None]:
 def _delete_events(users: Sequence[Any], alias: str) -> None:
     """Delete the history of users, which the ORM refuses."""
     connection = connections[alias]
-    table = connection.ops.quote_name(EnrollmentEvent._meta.db_table)
-    column = EnrollmentEvent._meta.get_field("user")
-    sql = f"DELETE FROM {table} WHERE user_id = %s"  # noqa: S608 - No external input.
+    field: Any = EnrollmentEvent._meta.get_field("user")
+    table, column = EnrollmentEvent._meta.db_table, field.column
+    sql = f"DELETE FROM {table} WHERE {column} = %s"  # noqa: S608 - Only names.
     with connection.cursor() as cursor:
         for key in users:
-            cursor.execute(sql, [column.get_db_prep_value(key, connection)])
+            cursor.execute(sql, [field.get_db_prep_value(key, connection)])
 
 
 def _count_rows(alias: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import router, transaction
@@ -11,10 +11,10 @@ from django.db import router, transaction
 from django_enrollments.errors import CourseEnrollmentFullError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseEnrollment
-from django_enrollments.services import EnrollmentsService
 from django_enrollments.testing.conformance.helpers import (
     at_once,
     client_of,
+    commits,
     course_with_seats,
     events_of,
     expect,
@@ -23,7 +23,10 @@ from django_enrollments.testing.conformance.helpers import (
 )
 from django_enrollments.testing.factories import make_course, make_user, make_users
 
-pytestmark = pytest.mark.usefixtures("committed")
+if TYPE_CHECKING:
+    from django_enrollments.services import EnrollmentsService
+
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 SEATS = 3
 #: Learners for whom no seat is left.
@@ -34,6 +37,7 @@ class Undo(Exception):  # noqa: N818 - It is no error.
     """Rolls a transaction back."""
 
 
+@commits
 def test_seats_are_given_once(service: EnrollmentsService) -> None:
     """
     Ten learners request three seats at the same time: three get one.
@@ -58,12 +62,13 @@ def test_seats_are_given_once(service: EnrollmentsService) -> None:
         expect_history_folds(user)
 
 
+@commits
 def test_a_learner_is_enrolled_once(service: EnrollmentsService) -> None:
     """
     Six requests to enroll one learner result in one enrollment, event and no error.
 
-    Change: as in ``test_seats_are_given_once``. A receiver of ``post_save`` of this
-    project's that raises an error for the second of two equal rows also fails here.
+    Change: as in ``test_seats_are_given_once``. A filter that raises another exception
+    than ``EnrollmentNotAllowed`` for a learner who is enrolled already fails here, too.
     """
     user, course = make_user(), make_course()
 
@@ -76,13 +81,14 @@ def test_a_learner_is_enrolled_once(service: EnrollmentsService) -> None:
     expect(types == ["created"], f"The history has {types} instead of one event.")
 
 
+@commits
 def test_a_rolled_back_change_leaves_nothing(service: EnrollmentsService) -> None:
     """
     An enrollment in a transaction that is rolled back leaves no row and no event.
 
-    Change: the tables must be transactional: on MariaDB, InnoDB. The database router
-    must send all models of this app, the user model and the course model to one
-    database.
+    Change: no filter or backend of this project may end the transaction, as ``COMMIT``
+    and changes of tables on MariaDB do. The database router must send all models of
+    this app, the user model and the course model to one database.
     """
     user, course = make_user(), make_course()
 
@@ -98,6 +104,7 @@ def test_a_rolled_back_change_leaves_nothing(service: EnrollmentsService) -> Non
     expect(not events_of(user), "The event is still stored.")
 
 
+@commits
 def test_seats_are_given_once_over_http(service: EnrollmentsService) -> None:
     """
     Five learners request two seats by HTTP at the same time: two get one.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from django_enrollments.identifiers import find_course_id
-from django_enrollments.services import EnrollmentsService
 from django_enrollments.testing.assertions import assert_not_enrolled
 from django_enrollments.testing.conformance.helpers import (
     client_of,
@@ -16,6 +15,9 @@ from django_enrollments.testing.conformance.helpers import (
     url_of,
 )
 from django_enrollments.testing.factories import make_enrollment, make_user
+
+if TYPE_CHECKING:
+    from django_enrollments.services import EnrollmentsService
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -102,8 +104,7 @@ def test_a_wrong_body_is_a_4xx(body: bytes, learner: Any) -> None:
     client = client_of(learner)
     client.raise_request_exception = False
 
-    response = client.generic(
-        "POST",
+    response = client.post(
         url_of("courseenrollments"),
         body,
         content_type="application/json",
@@ -128,7 +129,7 @@ def test_staff_reads_the_list(course: Any) -> None:
 
     response = client_of(staff).get(
         url_of("courseenrollmentsapilist"),
-        {"course_id": find_course_id(course)},
+        {"course_id": str(find_course_id(course))},
         secure=True,
     )
 

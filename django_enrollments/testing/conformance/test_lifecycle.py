@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth import get_user_model
+from django.db import router
 from django.test import TestCase
 from django.utils import timezone
 
 from django_enrollments.conf import conf
+from django_enrollments.course_model import get_course_adapter
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
-from django_enrollments.services import EnrollmentsService
 from django_enrollments.testing.assertions import (
     assert_enrolled,
     assert_not_enrolled,
@@ -35,6 +34,12 @@ from django_enrollments.testing.factories import (
     make_user,
     make_users,
 )
+from django_enrollments.users import email_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django_enrollments.services import EnrollmentsService
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -66,9 +71,9 @@ def test_a_learner_leaves_and_returns(
     """
     Unenrolling keeps the row, and enrolling activates it again.
 
-    Change: if the error is ``not_allowed``, a filter refuses; see
-    docs/how-to/filters.md. If the state is wrong, a receiver of this project's changes
-    enrollments when they are saved.
+    Change: if the error is ``not_allowed``, a filter refuses (docs/how-to/filters.md).
+    If the state is wrong, a filter, a receiver or a trigger of the database changes the
+    enrollment again.
     """
     row = make_enrollment(learner, course)
 
@@ -148,13 +153,14 @@ def test_what_does_not_exist_is_refused(
     """
     deleted = make_user()
     key = deleted.pk
-    get_user_model()._default_manager.filter(pk=key).delete()
-    for code, call in {
+    deleted.delete()
+    calls: dict[str, Callable[[], Any]] = {
         "user_not_found": lambda: service.enroll(key, course),
         "course_not_found": lambda: service.enroll(learner, "no-such-course-1"),
         "mode_unavailable": lambda: service.enroll(learner, course, "no-such-mode"),
         "enrollment_not_found": lambda: service.unenroll(learner, course),
-    }.items():
+    }
+    for code, call in calls.items():
         with assert_refused(code):
             call()
 
@@ -234,16 +240,19 @@ def test_an_invitation_enrolls_a_new_account(service: EnrollmentsService) -> Non
     ``post_save`` signal for ``bulk_create()`` and ``update()``. The user model's
     ``EMAIL_FIELD`` must name the field with the address.
     """
-    course = make_course()
-    address = "conformance@example.org"
-    make_invitation(course, address, auto_enroll=True)
-    using = CourseEnrollment.objects.db
+    field = email_field()
+    if field is None:
+        pytest.skip("The user model has no field for an e-mail address.")
+    course, address = make_course(), "conformance@example.org"
+    invitation = make_invitation(course, address, auto_enroll=True)
+    if get_course_adapter().find_course(invitation.course_id) is None:
+        pytest.skip("The course adapter hides new courses. Correct that first.")
+    using = router.db_for_write(CourseEnrollment)
 
     with TestCase.captureOnCommitCallbacks(using=using, execute=True):
-        account = make_user("conformance")
+        account = make_user(**{field: address})
 
     if not service.is_enrolled(account, course):
-        explained = service.explain(account, course)
-        if not explained["allowed"]:
+        if not service.explain(account, course)["allowed"]:
             pytest.skip("The permission backends admit no learner by invitation.")
-        expect(False, f"The new account was not enrolled, but could be: {explained}")
+        pytest.fail("The new account can enroll, but was not enrolled.", pytrace=False)

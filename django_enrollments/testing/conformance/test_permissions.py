@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -11,10 +11,20 @@ from django.core.exceptions import PermissionDenied
 from django_enrollments import permissions
 from django_enrollments.conf import conf
 from django_enrollments.course_model import get_course_adapter
+from django_enrollments.identifiers import find_course_id
 from django_enrollments.importing import load_instance
-from django_enrollments.permissions import PermissionBackend
-from django_enrollments.testing.conformance.helpers import expect
-from django_enrollments.testing.factories import make_course, make_user, make_users
+from django_enrollments.models import CourseAccessRole
+from django_enrollments.testing.conformance.helpers import expect, expect_constant
+from django_enrollments.testing.factories import (
+    make_course,
+    make_invitation,
+    make_user,
+    make_users,
+)
+from django_enrollments.users import email_of
+
+if TYPE_CHECKING:
+    from django_enrollments.permissions import PermissionBackend
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -92,6 +102,29 @@ def test_a_new_user_has_no_permission_over_others(
             )
 
 
+def test_somebody_can_enroll(course: Any) -> None:
+    """
+    A new learner, an invited one, course staff or a superuser can enroll in a course.
+
+    Change: list ``CourseRoleBackend`` in ``ENROLLMENTS_PERMISSION_BACKENDS``, or let a
+    backend of this project grant ``ENROLL_IN_COURSE``. Without a grant, every course is
+    closed (docs/how-to/permissions.md).
+    """
+    learner, invited, staff, boss = make_users(4)
+    make_invitation(course, email_of(invited) or "nobody@example.org")
+    CourseAccessRole.objects.create(
+        user=staff, course_id=str(find_course_id(course)), role="staff"
+    )
+    boss.is_superuser = boss.is_staff = True
+    users = [learner, invited, staff, boss]
+    decisions = permissions.decide(users, permissions.ENROLL_IN_COURSE, course)
+    expect(
+        any(one.granted for one in decisions),
+        "The permission backends let nobody enroll in a new course: "
+        f"{list(conf.ENROLLMENTS_PERMISSION_BACKENDS)}.",
+    )
+
+
 def test_an_anonymous_user_cannot_enroll(
     backend: PermissionBackend, course: Any
 ) -> None:
@@ -103,6 +136,48 @@ def test_an_anonymous_user_cannot_enroll(
     """
     granted = _ask(backend, AnonymousUser(), permissions.ENROLL_IN_COURSE, course)
     expect(not granted, f"{type(backend).__name__} lets an anonymous user enroll.")
+
+
+def test_a_backend_answers_for_many_users_at_once(
+    backend: PermissionBackend, course: Any
+) -> None:
+    """
+    ``grants`` makes as many statements for 12 users as for 3.
+
+    Change: let ``grants(users, perm, course)`` of the backend read all users in one
+    query (docs/how-to/permissions.md).
+    """
+    name, method = type(backend).__name__, getattr(backend, "grants", None)
+    if method is None:
+        pytest.skip(f"{name} has no method grants(): bulk calls ask it for each user.")
+    users: list[Any] = []
+
+    expect_constant(
+        f"{name}.grants()",
+        lambda count: users.extend(make_users(count)),
+        lambda: method(users, permissions.ENROLL_IN_COURSE, course),
+    )
+
+
+def test_a_backend_answers_for_many_courses_at_once(
+    backend: PermissionBackend, learner: Any
+) -> None:
+    """
+    ``grants_on`` makes as many statements for 12 courses as for 3.
+
+    Change: let ``grants_on(user, perm, courses)`` of the backend read all courses in
+    one query (docs/how-to/permissions.md).
+    """
+    name, method = type(backend).__name__, getattr(backend, "grants_on", None)
+    if method is None:
+        pytest.skip(f"{name} has no method grants_on(): lists ask it for each course.")
+    courses: list[Any] = []
+
+    expect_constant(
+        f"{name}.grants_on()",
+        lambda count: courses.extend(make_course() for _ in range(count)),
+        lambda: method(learner, permissions.ENROLL_IN_COURSE, courses),
+    )
 
 
 @pytest.mark.parametrize("perm", ALL)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.http import HttpResponse
 
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
@@ -16,7 +14,11 @@ from django_enrollments.testing.conformance.helpers import (
     expect,
     url_of,
 )
-from django_enrollments.testing.factories import make_enrollment, make_user
+from django_enrollments.testing.factories import make_enrollment, make_users
+from django_enrollments.testing.recorders import capture_enrollment_signals
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -29,10 +31,11 @@ def test_a_user_can_be_deleted(learner: Any, course: Any) -> None:
     with ``on_delete=PROTECT`` prevent it; use ``CASCADE`` or ``SET_NULL``, or delete
     their rows in a receiver of ``pre_delete``.
     """
-    make_enrollment(learner, course)
+    with capture_enrollment_signals():
+        make_enrollment(learner, course)
     key = learner.pk
 
-    get_user_model()._default_manager.get(pk=key).delete()
+    learner.delete()
 
     rows = CourseEnrollment.objects.filter(user=key)
     expect(not rows.exists(), "The enrollment of a deleted user is still stored.")
@@ -52,28 +55,27 @@ def test_other_learners_stay_unknown(learner: Any, course: Any) -> None:
     a role, and no middleware may add data of the requested user.
     """
     client = client_of(learner)
-    enrolled, outside = make_user(), make_user()
-    make_enrollment(enrolled, course)
-    names = [enrolled.get_username(), outside.get_username()]
+    users = make_users(2)
+    make_enrollment(users[0], course)
     course_id = find_course_id(course)
 
-    for path in (
-        lambda name: (
-            url_of("courseenrollment", username=name, course_id=course_id),
-            {},
-        ),
-        lambda name: (url_of("courseenrollments"), {"user": name}),
-    ):
-        answers = []
-        for name in names:
-            url, query = path(name)
-            response = client.get(url, query, secure=True)
-            answers.append((response.status_code, response.content))
+    def get(user: Any, *, listed: bool) -> tuple[int, bytes]:
+        name = user.get_username()
+        if listed:
+            url, query = url_of("courseenrollments"), {"user": str(name)}
+        else:
+            arguments = {"username": name, "course_id": course_id}
+            url, query = url_of("courseenrollment", **arguments), {}
+        response = client.get(url, query, secure=True)
+        return response.status_code, response.content
+
+    for listed in (True, False):
+        answers = [get(user, listed=listed) for user in users]
         expect(
             answers[0] == answers[1],
             f"The responses about an enrolled and another user differ: {answers}",
         )
-    expect(len(events_of(enrolled)) == 1, "Reading has changed an enrollment.")
+    expect(len(events_of(users[0])) == 1, "Reading has changed an enrollment.")
 
 
 def test_no_cache_stores_personal_responses(learner: Any) -> None:

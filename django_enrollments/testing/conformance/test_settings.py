@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.conf import settings
 from django.core.checks import run_checks
-from django.db import connections, router
+from django.db import connections
 
-from django_enrollments.models import CourseEnrollment
 from django_enrollments.testing.conformance.helpers import expect
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -26,16 +24,3 @@ def test_system_checks_report_nothing() -> None:
         and not message.is_silenced()
     ]
     expect(not found, "\n".join(map(str, found)))
-
-
-def test_database_is_in_autocommit_mode() -> None:
-    """
-    Every change is committed at its end, outside a transaction of the caller's.
-
-    Change: remove ``"AUTOCOMMIT": False`` from the database in ``DATABASES``.
-    """
-    alias = router.db_for_write(CourseEnrollment)
-    expect(
-        settings.DATABASES[alias].get("AUTOCOMMIT", True),
-        f'DATABASES["{alias}"] has "AUTOCOMMIT": False, so changes are not committed.',
-    )

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from demo import client, oulad, replay, server, showcase, verify
+from demo import client, feed, oulad, replay, server, showcase, verify
 from demo.progress import progress
 from django_enrollments.errors import CourseEnrollmentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from accounts.models import User
 
@@ -33,6 +34,7 @@ _HIGHEST_PORT = 65_535
 #: Errors that are printed in one sentence. Others are bugs, with a traceback.
 _FAULTS = (
     oulad.DataError,
+    feed.FeedError,
     replay.ReplayError,
     server.ServerError,
     client.ClientError,
@@ -81,11 +83,17 @@ class Command(BaseCommand):
         try:
             dataset = oulad.read(options["data"])
             self._prepare(dataset)
-            made, seconds = self._replay(dataset)
-            self._check(dataset, made, seconds)
-            learner = showcase.set_up()
-            self._show_refusals(learner, min(dataset.presentations))
-            self._serve(options["port"], stay=not options["no_serve"])
+            stay = not options["no_serve"]
+            with feed.Feed(len(dataset.steps())) as running:
+                made, seconds = self._replay(dataset, running)
+                self._check(dataset, made, seconds)
+                learner = showcase.set_up()
+                self._show_refusals(learner, min(dataset.presentations))
+                with self._ask_site(options["port"]) as site:
+                    self._show_feed(dataset, running)
+                    if stay:
+                        self._invite(site)
+                        self._wait(site)
         except _FAULTS as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
@@ -104,7 +112,9 @@ class Command(BaseCommand):
             f"{len(dataset.students()):,} learners."
         )
 
-    def _replay(self, dataset: oulad.Dataset) -> tuple[Sequence[oulad.Step], float]:
+    def _replay(
+        self, dataset: oulad.Dataset, running: feed.Feed
+    ) -> tuple[Sequence[oulad.Step], float]:
         """Make the missing calls, and return them with the duration in seconds."""
         steps = dataset.steps()
         codes = list(dataset.presentations)
@@ -132,7 +142,12 @@ class Command(BaseCommand):
         began = time.monotonic()
         # Not self.stderr, which colors each text and adds a line break.
         with progress(len(steps), done, sys.stderr) as show:
-            made = replay.replay(steps, codes=codes, progress=show)
+
+            def advance(now: int) -> None:
+                show(now)
+                running.advance(now)
+
+            made = replay.replay(steps, codes=codes, progress=advance)
         return steps[len(steps) - made :], time.monotonic() - began
 
     def _check(
@@ -204,7 +219,9 @@ class Command(BaseCommand):
             self._title(title)
             self._say(*showcase.refuse(learner, course))
 
-    def _serve(self, port: int, *, stay: bool) -> None:
+    @contextmanager
+    def _ask_site(self, port: int) -> Iterator[server.Server]:
+        """Run the site, send it requests, and yield it."""
         self._title("HTTP requests to the site")
         with server.run(port) as site:
             if port not in (0, site.port):
@@ -216,23 +233,45 @@ class Command(BaseCommand):
                 self._say(
                     exchange.request, shorten(answer, _LONGEST, placeholder=" ...")
                 )
-            if stay:
-                self._invite(site)
-                self._wait(site)
+            yield site
+
+    def _show_feed(self, dataset: oulad.Dataset, running: feed.Feed) -> None:
+        self._title("Event feed")
+        kills = " and ".join(
+            f"the {name} {number} times" for name, number in running.kills.items()
+        )
+        if kills:
+            self._say(f"Killed with SIGKILL while events came: {kills}.")
+        seconds = running.wait()
+        self._say(f"Everything was delivered {seconds:.1f} seconds later.")
+        outcomes = feed.compare(dataset.presentations)
+        self._table(
+            ("Consumer", "Events", "Repeats", "Missing", "Unknown", "Disordered"),
+            [
+                (
+                    one.name,
+                    one.events,
+                    one.repeats,
+                    one.missing,
+                    one.unknown,
+                    one.disordered,
+                )
+                for one in outcomes
+            ],
+        )
+        if not all(one.is_good() for one in outcomes):
+            raise feed.FeedError("An event was not delivered, or not in order.")
+        events = {one.events for one in outcomes}.pop()
+        self._say(f"{events:,} events, each delivered, in order")
 
     def _invite(self, site: server.Server) -> None:
-        self._title("Open the site")
-        for name, text in (
-            ("Home page", f"{site.url}/"),
-            ("Admin", f"{site.url}/admin/"),
-            *([("API", f"{site.url}/api/docs/")] if settings.HAS_OPENAPI else []),
-            *(
-                (login.username.capitalize(), f"{login.username} / {login.password}")
-                for login in (showcase.OPERATOR, showcase.LEARNER)
-            ),
-        ):
-            self.stdout.write(f"  {name:<10} {text}")
-        self.stdout.write("\n  Press Ctrl-C to end.")
+        logins = (showcase.LEARNER, showcase.TEACHER, showcase.OPERATOR)
+        names = ", ".join(f"{login.username} ({login.role})" for login in logins)
+        passwords = ", ".join(login.password for login in logins)
+        self._title("Open the site, and log in")
+        self.stdout.write(f"  Home page  {site.url}/")
+        self.stdout.write(f"  Accounts   {names}")
+        self.stdout.write(f"  Passwords  {passwords}. Ctrl-C ends the site.")
         self.stdout.flush()
 
     def _wait(self, site: server.Server) -> None:

@@ -45,6 +45,8 @@
       // Nothing moves, so nobody has to ask for less motion.
       animation: false,
       locale: root.lang,
+      // The label of the last week ends outside of the axis if that is mirrored.
+      layout: { padding: { left: isMirrored && !isRows ? 36 : 0 } },
       interaction: { mode: "index", intersect: false, axis: isRows ? "y" : "x" },
       scales: {
         x: { ...across, reverse: isMirrored },

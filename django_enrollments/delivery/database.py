@@ -1,0 +1,74 @@
+"""Transactions and the clock of the database."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+from django.db.models import DateTimeField
+from django.db.models.functions import Now
+
+from django_enrollments.core.transactions import take_sqlite_write_lock, write_alias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+
+class DatabaseNow(Now):
+    """The time of the database; in UTC, as its own time zone may repeat an hour."""
+
+    output_field = DateTimeField()
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the SQL of MariaDB and MySQL."""
+        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
+
+
+def disconnecting(task: Callable[[], object]) -> None:
+    """Do a task in a thread, and close the thread's connections."""
+    try:
+        task()
+    finally:
+        disconnect()
+
+
+def disconnect() -> None:
+    """Close the connections of this thread."""
+    # One that is lost may fail to close, and is gone all the same.
+    with suppress(Exception):
+        connections.close_all()
+
+
+def autocommit() -> None:
+    """Switch autocommit on, as a worker needs it, for this thread's connection."""
+    connections[write_alias()].set_autocommit(True)
+
+
+@contextmanager
+def short_transaction(using: str) -> Iterator[None]:
+    """
+    Open a transaction of its own, in READ COMMITTED whatever the host's level.
+
+    Each statement must see what was committed before it, and locks of gaps would make
+    those who enroll wait on MariaDB. SQLite's write lock is taken first.
+
+    Raises:
+        RuntimeError: A transaction is open.
+    """
+    connection = connections[using]
+    # Tests of hosts run in a transaction, whose level is fixed.
+    is_outermost = not connection.in_atomic_block
+    if is_outermost and connection.vendor == "mysql":
+        # It is for the next transaction.
+        with connection.cursor() as cursor:
+            cursor.execute(_READ_COMMITTED)
+    with transaction.atomic(using=using, durable=True):
+        if connection.vendor == "sqlite":
+            take_sqlite_write_lock(using)
+        elif is_outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(_READ_COMMITTED)
+        yield

@@ -1,0 +1,1 @@
+"""A host with faults, of which each test of the kit chooses one."""

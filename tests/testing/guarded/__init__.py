@@ -1,0 +1,1 @@
+"""A host with object permissions by django-guardian, on its own course model."""

@@ -1,0 +1,1 @@
+"""A host that keeps users, courses and enrollments in its second database."""
