@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from selenium.webdriver.common.keys import Keys
+
+from tests.browser.people import ARROW_DOWN, ENTER, TAB
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ class TestCatalogue:
         person.click("Next")
         assert person.sees("13 to 24 of 33", ".pagination")
 
-        person.find("[name=q]").send_keys("spanish" + Keys.ENTER)
+        person.find("[name=q]").send_keys("spanish" + ENTER)
         assert list(cards(person)) == ["Spanish for travelers"]
         person.click("Clear the search")
         assert len(cards(person)) == 12
@@ -91,7 +92,7 @@ class TestNewcomer:
         # The page names the accounts of the demo.
         assert person.sees("demo-learner", "main")
         person.find("[name=username]").send_keys("learner")
-        person.find("[name=password]").send_keys("demo-learner" + Keys.ENTER)
+        person.find("[name=password]").send_keys("demo-learner" + ENTER)
         assert person.sees("Enroll", "#place")
         person.click("With certificate")
         person.click("Enroll")
@@ -183,7 +184,7 @@ class TestCourse:
             "document.querySelector('main [name=csrfmiddlewaretoken]').value = 'old'"
         )
         person.find("[name=username]").send_keys(newcomer)
-        person.find("[name=password]").send_keys("demo" + Keys.ENTER)
+        person.find("[name=password]").send_keys("demo" + ENTER)
 
         assert person.text("h1") == "This form has expired"
         assert person.violations() == []
@@ -232,18 +233,16 @@ class TestCourse:
 class TestKeyboard:
     def test_is_enough_to_enroll(self, person, newcomer):
         person.open("/")
-        press_until(person, Keys.TAB, "Skip to the content")
-        press_until(person, Keys.TAB, "Log in")
-        person.browser.switch_to.active_element.send_keys(Keys.ENTER)
-        person.find("#id_username").send_keys(
-            newcomer, Keys.TAB, f"demo-{newcomer}", Keys.ENTER
-        )
+        press_until(person, TAB, "Skip to the content")
+        press_until(person, TAB, "Log in")
+        person.browser.switch_to.active_element.send_keys(ENTER)
+        person.find("#id_username").send_keys(newcomer, TAB, f"demo-{newcomer}", ENTER)
         person.find("nav form")
-        press_until(person, Keys.TAB, "Spanish for travelers")
-        person.browser.switch_to.active_element.send_keys(Keys.ENTER)
-        person.find("input[name=mode]").send_keys(Keys.ARROW_DOWN)
-        press_until(person, Keys.TAB, "Enroll")
-        person.browser.switch_to.active_element.send_keys(Keys.ENTER)
+        press_until(person, TAB, "Spanish for travelers")
+        person.browser.switch_to.active_element.send_keys(ENTER)
+        person.find("input[name=mode]").send_keys(ARROW_DOWN)
+        press_until(person, TAB, "Enroll")
+        person.browser.switch_to.active_element.send_keys(ENTER)
 
         assert person.sees("You are enrolled in Spanish for travelers.", ".messages")
         assert person.sees("With certificate", "main .panel p")
