@@ -468,7 +468,7 @@ class ImportTests(TeamCase):
             )
         ]
         one = count("username\nada\n")
-        self.assertLessEqual(count("username\n" + "\n".join(names)), one + 6)
+        self.assertLessEqual(count("username\n" + "\n".join(names)), one + 4)
 
 
 class DashboardTests(TeamCase):
