@@ -8,7 +8,7 @@ MESSAGES = $(addprefix --locale=,ar de es fr) --no-obsolete --no-location --no-w
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-pages docs lint messages clean
+.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-engines bench-admin bench-feed bench-pages docs lint messages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,12 @@ bench-hot: $(VENV)/.test ## let 2,000 learners enroll in one course at once
 bench-memory: $(VENV)/.bench ## measure the memory of bulks of up to a million
 	$(BIN)/python -m benchmarks.bulk_memory $(ARGS)
 
+bench-admin: $(VENV)/.bench ## measure the admin at a million enrollments, on PostgreSQL
+	$(BIN)/python -m benchmarks.admin $(ARGS)
+
+bench-engines: $(VENV)/.bench ## measure delivering to webhooks and to Celery
+	$(BIN)/python -m benchmarks.engines $(ARGS)
+
 bench-pages: $(VENV)/.bench ## measure the pages of the example project with a million enrollments
 	$(BIN)/python -m benchmarks.pages $(ARGS)
 
@@ -45,6 +51,9 @@ messages: $(VENV)/.test ## collect the texts for translation, and compile the tr
 		(cd $$folder && $(CURDIR)/$(BIN)/python -m django makemessages $(MESSAGES) && \
 			$(CURDIR)/$(BIN)/python -m django compilemessages) || exit; \
 	done
+
+bench-feed: $(VENV)/.test ## measure the event feed, and enrolling while a worker runs
+	$(BIN)/python -m benchmarks.feed $(ARGS)
 
 docs: $(VENV)/.docs ## build the documentation, warnings being errors
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -22,16 +22,13 @@ from django_enrollments.core.attributes import (
 )
 from django_enrollments.core.course_info import (
     deleted_course_info,
+    enrollment_as_data,
     find_course_info,
     get_course_info,
 )
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import apply_filters
-from django_enrollments.core.selectors import (
-    enrollment_entry,
-    list_active_rows,
-    serialize,
-)
+from django_enrollments.core.selectors import list_active_rows, serialize
 from django_enrollments.core.transactions import (
     conflict_on_integrity_error,
     lock_enrollment,
@@ -378,7 +375,8 @@ def serialize_enrollments(
 def _as_dict(row: CourseEnrollment, info: CourseInfo, call: Call) -> EnrollmentDict:
     """Return an enrollment as a dictionary, from what has been read already."""
     course = None if info.course is None else info.as_data(at=call.at)
-    return enrollment_entry(row.created, row.mode, row.is_active, course, row.username)
+    name = str(row.user.get_username())
+    return enrollment_as_data(row.created, row.mode, row.is_active, course, name)
 
 
 def _check_flag(is_active: object) -> None:

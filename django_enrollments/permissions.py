@@ -198,12 +198,13 @@ def _decide(
         pending = [(n, *case) for n, case in enumerate(cases) if n not in decisions]
         if not pending:
             break
-        grant_many = _answer_for_many(backend, method)
-        granted = None
+        granted = grant_many = None
+        if method == "grants_on" or len(pending) > 1:
+            grant_many = _answer_for_many(backend, method)
         if grant_many and method == "grants_on":
             courses = [course for _, _, course in pending]
             granted = grant_many(pending[0][1], perm, courses)
-        elif grant_many and len(pending) > 1:
+        elif grant_many:
             users = [user for _, user, _ in pending]
             granted = grant_many(users, perm, pending[0][2])
         for n, user, course in pending:

@@ -21,7 +21,7 @@ from django_enrollments.identifiers import find_user_key, find_username
 from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
 
@@ -87,53 +87,54 @@ def find_users_by_name(
     usernames: Iterable[object], using: str | None = None
 ) -> dict[Any, Any]:
     """Return the users with these usernames, in one query, like :func:`find_user`."""
-    wanted = _find_usernames(usernames)
-    if not wanted:
-        return {}
-    by_name = {str(user.get_username()): user for user in _named(wanted, using)}
-    return _found(wanted, by_name)
+
+    def read(users: QuerySet[Any]) -> dict[str, Any]:
+        return {str(user.get_username()): user for user in users}
+
+    return _find_by_name(usernames, read, using)
 
 
 def find_user_keys(usernames: Iterable[object]) -> set[Any]:
     """Return the primary keys of the users with these usernames, in one query."""
-    wanted = _find_usernames(usernames)
-    if not wanted:
-        return set()
-    field = get_user_model().USERNAME_FIELD
-    users = _named(wanted, None).values_list("pk", field)
-    by_name = {str(name): key for key, name in users}
-    return {*_found(wanted, by_name).values()}
+
+    def read(users: QuerySet[Any]) -> dict[str, Any]:
+        names = users.values_list("pk", get_user_model().USERNAME_FIELD)
+        return {str(name): key for key, name in names}
+
+    return {*_find_by_name(usernames, read).values()}
 
 
-def _named(wanted: Mapping[Any, list[Any]], using: str | None) -> QuerySet[Any]:
-    path = f"{get_user_model().USERNAME_FIELD}__in"
-    return _users(using).filter(**{path: {*chain(*wanted.values())}}).order_by()
-
-
-def _find_usernames(usernames: Iterable[object]) -> dict[Any, list[Any]]:
+def _find_by_name(
+    usernames: Iterable[object],
+    read: Callable[[QuerySet[Any]], dict[str, T]],
+    using: str | None = None,
+) -> dict[Any, T]:
     """
-    Return the stored usernames to look for, by given username.
+    Return the results of a read of users, by given username.
 
     A stored username may not be normalized. It is found by its exact text, so that it
     never acts on the account with the normalized name.
+
+    Args:
+        read: Returns a result per username of a queryset of users.
     """
-    wanted = {}
+    wanted: dict[Any, list[Any]] = {}
     for name in usernames:
         stored = find_username(name)
         if stored is not None:
-            is_normalised = str(stored) == str(name)
-            wanted[name] = [stored] if is_normalised else [name, stored]
-    return wanted
-
-
-def _found(wanted: Mapping[Any, list[Any]], by_name: Mapping[str, T]) -> dict[Any, T]:
-    """Return the first of the names that was found; collations match similar names."""
+            is_normalized = str(stored) == str(name)
+            wanted[name] = [stored] if is_normalized else [name, stored]
+    if not wanted:
+        return {}
+    path = f"{get_user_model().USERNAME_FIELD}__in"
+    names = {*chain(*wanted.values())}
+    by_name = read(_users(using).filter(**{path: names}).order_by())
+    # A collation also finds names that look alike.
     found = {}
-    for given, names in wanted.items():
-        for name in names:
-            if str(name) in by_name:
-                found[given] = by_name[str(name)]
-                break
+    for given, spellings in wanted.items():
+        known = [str(name) for name in spellings if str(name) in by_name]
+        if known:
+            found[given] = by_name[known[0]]
     return found
 
 

@@ -29,8 +29,8 @@ from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from django_enrollments.core.transactions import (
     non_atomic,
@@ -218,7 +218,11 @@ class BaseAdmin(ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show the log without a transaction."""
-        context = {**self.named(object_id), **(extra_context or {})}
+        context = self.named(object_id)
+        if context:
+            name = context["name_in_words"]
+            context["title"] = gettext("Change history: %s") % name
+        context |= extra_context or {}
         return super().history_view(request, object_id, context)
 
     def named(self, object_id: str) -> dict[str, Any]:

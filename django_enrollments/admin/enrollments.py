@@ -60,7 +60,7 @@ from django_enrollments.admin.words import (
 )
 from django_enrollments.core.modes import MAX_SLUG
 from django_enrollments.core.transactions import non_atomic
-from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.errors import CourseEnrollmentError, CourseModeNotFoundError
 from django_enrollments.models import (
     CourseEnrollment,
     CourseEnrollmentAttribute,
@@ -96,9 +96,12 @@ class EnrollForm(ModelForm):
     reason = forms.CharField(
         label=_("Reason"), required=False, help_text=_("For the history.")
     )
-    force = forms.BooleanField(label=_("Lift dates and invitations"), required=False)
+    force = forms.BooleanField(
+        label=_("Ignore enrollment dates and invitations"),
+        required=False,
+    )
     over_capacity = forms.BooleanField(
-        label=_("Lift the number of seats"), required=False
+        label=_("Ignore the number of seats"), required=False
     )
 
     class Meta:
@@ -137,6 +140,11 @@ class EnrollForm(ModelForm):
                 actor=self.actor,
                 source="admin",
             )
+        except CourseModeNotFoundError as refusal:
+            offered = (refusal.data or {}).get("course_modes", ())
+            modes = ", ".join(one["slug"] for one in offered)
+            text = _("The course does not offer this mode. It offers: %(modes)s.")
+            raise ValidationError(text % {"modes": modes}) from refusal
         except CourseEnrollmentError as refusal:
             raise ValidationError(str(refusal)) from refusal
         return {**given, "mode": self.instance.mode}

@@ -57,7 +57,6 @@ def export(rows: QuerySet[Any], user: Any) -> StreamingHttpResponse:
     )
     name = f"enrollments-{timezone.now():%Y-%m-%d}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Cache-Control"] = "private, no-store"
     return response
 
 

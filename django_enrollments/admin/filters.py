@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Exists, FilteredRelation, OuterRef, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.base import Autocomplete, find_key
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from django.http import HttpRequest
+
+
+class _CourseField(Autocomplete):
+    """A field with a text for screen readers while nothing is chosen."""
+
+    def build_attrs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the attributes, with the placeholder."""
+        placeholder = {"data-placeholder": gettext("All courses")}
+        return {**super().build_attrs(*args, **kwargs), **placeholder}
 
 
 class CourseFilter(admin.SimpleListFilter):
@@ -52,7 +62,7 @@ class CourseFilter(admin.SimpleListFilter):
         self._widget = None
         if "course" in model_admin.get_autocomplete_fields(request):
             field = CourseEnrollment._meta.get_field("course")
-            widget = Autocomplete(
+            widget = _CourseField(
                 field, model_admin.admin_site, attrs={"aria-label": self.title}
             )
             # The widget reads the options of a form field.
@@ -66,15 +76,17 @@ class CourseFilter(admin.SimpleListFilter):
             return None
         key = find_key(all_courses().model, value)
         found = None if key is None else all_courses().filter(pk=key).first()
-        return found or find_course(value)
+        return find_course(value) if found is None else found
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Yield what the template shows."""
-        chosen = self._course.pk if self._course else self.value()
+        chosen = self.value() if self._course is None else self._course.pk
         yield {
             "name": self.parameter_name,
             "value": self.value() or "",
-            "text": course_in_words(self._course) if self._course else self.value(),
+            "text": self.value()
+            if self._course is None
+            else course_in_words(self._course),
             "widget": self._widget and self._widget.render("course", chosen),
             "others": self._others,
             "clear": changelist.get_query_string(remove=[self.parameter_name]),

@@ -13,6 +13,7 @@ from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments import csv_import
+from django_enrollments.admin.words import error_in_words
 from django_enrollments.core.transactions import non_atomic
 from django_enrollments.errors import CourseEnrollmentError
 
@@ -33,9 +34,12 @@ class UploadForm(forms.Form):
         max_length=1_000,
         help_text=_("It is stored in the history, with your name."),
     )
-    force = forms.BooleanField(label=_("Lift dates and invitations"), required=False)
+    force = forms.BooleanField(
+        label=_("Ignore enrollment dates and invitations"),
+        required=False,
+    )
     over_capacity = forms.BooleanField(
-        label=_("Lift the number of seats"), required=False
+        label=_("Ignore the number of seats"), required=False
     )
 
 
@@ -133,6 +137,10 @@ class ImportMixin(_Base):
             "opts": self.opts,
             "media": self.media,
             "shown": shown,
+            "rows": [
+                (row, error_in_words(row.code, row.message))
+                for row in (shown.rows if shown else ())
+            ],
             "csv": quote(shown.as_csv()) if shown else "",
             "columns": ", ".join(csv_import.COLUMNS),
             "list_page": reverse(

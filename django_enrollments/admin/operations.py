@@ -16,7 +16,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.admin.words import course_of, mode_in_words
+from django_enrollments.admin.words import course_of, error_in_words, mode_in_words
 from django_enrollments.context import attributed, origin_of
 from django_enrollments.errors import CourseEnrollmentError, CourseNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseMode
@@ -65,9 +65,12 @@ class ModeForm(ReasonForm):
 class EnrollAgainForm(ReasonForm):
     """A form that asks which rules to lift, too."""
 
-    force = forms.BooleanField(label=_("Lift dates and invitations"), required=False)
+    force = forms.BooleanField(
+        label=_("Ignore enrollment dates and invitations"),
+        required=False,
+    )
     over_capacity = forms.BooleanField(
-        label=_("Lift the number of seats"), required=False
+        label=_("Ignore the number of seats"), required=False
     )
 
 
@@ -164,7 +167,7 @@ def _existing_course(row: CourseEnrollment) -> Any:
     """
     course = course_of(row)
     if course is None:
-        raise CourseNotFoundError(gettext("The course has been deleted."))
+        raise CourseNotFoundError("The course has been deleted.")
     return course
 
 
@@ -233,7 +236,8 @@ def run(
         except CourseEnrollmentError as refusal:
             is_shown = len(refused) < REFUSALS_SHOWN
             text = explain(operation, row, given) if is_shown else ""
-            refused.append((row, text or str(refusal)))
+            text = text or error_in_words(refusal.code, str(refusal))
+            refused.append((row, text))
         else:
             after = CourseEnrollment.objects.filter(pk=row.pk)
             changed += before not in after.values_list("mode", "is_active")

@@ -142,9 +142,9 @@ class CourseAdapter:
 
     def related(self) -> list[str]:
         """Return the foreign keys of the paths, for ``select_related``."""
-        return sorted(
-            {path.rpartition("__")[0] for path in self.paths().values() if "__" in path}
-        )
+        sources = self.sources().values()
+        paths = {path for path in sources if isinstance(path, str) and "__" in path}
+        return sorted({path.rpartition("__")[0] for path in paths})
 
     def find_course(self, course_id: str, using: str | None = None) -> Any | None:
         """
@@ -154,11 +154,7 @@ class CourseAdapter:
             course_id: A valid course id.
             using: Database alias; ``None`` for the router's choice.
         """
-        courses = self._with_related(self.get_queryset())
-        courses = courses.using(using or read_alias()).order_by()
-        found = courses.filter(**{self.course_id: course_id})
-        # A case-insensitive collation also matches similar ids.
-        return next((one for one in found if self.course_id_of(one) == course_id), None)
+        return next(iter(self.find_courses([course_id], using)), None)
 
     def find_courses(
         self, course_ids: Collection[str], using: str | None = None
@@ -273,12 +269,10 @@ class CourseAdapter:
 
 def facts_of(course: Any) -> CourseFacts:
     """Return the data of a course, read once per call by the configured adapter."""
-
-    def read() -> tuple[Any, CourseFacts]:
-        # The course is kept as well, because its identity is the key.
-        return course, get_course_adapter().facts(course)
-
-    return remember(("facts", id(course)), read)[1]
+    # The course is kept as well, because its identity is the key.
+    return remember(
+        ("facts", id(course)), lambda: (course, get_course_adapter().facts(course))
+    )[1]
 
 
 def _follow(instance: Any, path: str) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django_enrollments.context import Call
-    from django_enrollments.payloads import CourseDict
+    from django_enrollments.payloads import CourseDict, EnrollmentDict
 
 
 @dataclass
@@ -87,6 +87,19 @@ class CourseInfo:
             "course_modes": [mode.as_data() for mode in modes],
             "pacing_type": "Self Paced" if facts.self_paced else "Instructor Paced",
         }
+
+
+def enrollment_as_data(
+    created: Any, mode: str, is_active: bool, course: CourseDict | None, username: str
+) -> EnrollmentDict:
+    """Return an enrollment as it is on the wire (V1-SER-01)."""
+    return {
+        "created": to_iso(created),
+        "mode": mode,
+        "is_active": is_active,
+        "course_details": course,
+        "user": username,
+    }
 
 
 def find_course_info(

@@ -132,7 +132,7 @@ def refuse_access(
     if decision.granted:
         return []
     if decision.veto is not None:
-        text = decision.veto or _("This account may not enroll in this course.")
+        text = decision.veto or _("You may not enroll in this course.")
         return [refuse_by_veto(EnrollmentNotAllowed(text))]
     facts = info.facts
     reasons: list[tuple[str, str, datetime | None]] = []

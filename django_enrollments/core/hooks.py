@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
 
 from django_enrollments.backends.loading import (
     find_cohort_backend,
@@ -157,4 +158,5 @@ def _loaded(find: Callable[[], T]) -> T:
         return find()
     except ImproperlyConfigured as error:
         logger.exception("A backend of the enrollment's side effects cannot be loaded.")
-        raise CourseEnrollmentError("Enrollment is not possible just now.") from error
+        text = _("Enrollment is not possible just now.")
+        raise CourseEnrollmentError(text) from error

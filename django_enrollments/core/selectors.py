@@ -19,10 +19,9 @@ from django.db.models import (
 from django.db.models.lookups import IsNull
 
 from django_enrollments.context import read_alias
-from django_enrollments.core.course_info import CourseInfo
+from django_enrollments.core.course_info import CourseInfo, enrollment_as_data
 from django_enrollments.core.modes import MODE_COLUMNS, Mode
 from django_enrollments.course_model import all_courses, course_key_is_id
-from django_enrollments.datetimes import to_iso
 from django_enrollments.models import (
     CourseEnrollment,
     EnrollmentEvent,
@@ -95,7 +94,7 @@ def serialize(
         ]
     courses = _read_courses({key for key, *_ in rows})
     return [
-        enrollment_entry(
+        enrollment_as_data(
             created,
             mode,
             is_active,
@@ -106,19 +105,6 @@ def serialize(
         )
         for key, created, mode, is_active, name in rows
     ]
-
-
-def enrollment_entry(
-    created: Any, mode: str, is_active: bool, details: Any, username: str
-) -> EnrollmentDict:
-    """Return an enrollment as it is on the wire (V1-SER-01)."""
-    return {
-        "created": to_iso(created),
-        "mode": mode,
-        "is_active": is_active,
-        "course_details": details,
-        "user": username,
-    }
 
 
 def _read_courses(keys: Collection[Any]) -> dict[Any, CourseInfo]:

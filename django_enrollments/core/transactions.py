@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
 
 from django_enrollments.context import Call, assigned, clear_readings, one_call
 from django_enrollments.errors import CourseEnrollmentError
@@ -373,9 +374,8 @@ def retry_on_conflict(attempt: Callable[[bool], T], *, using: str) -> T:
         clear_readings()
         if is_ours:
             time.sleep(random.uniform(0, PAUSE_SECONDS * (number + 1)))  # noqa: S311 - not a secret.
-    raise CourseEnrollmentError(
-        "Too many changes at once; try again in a moment."
-    ) from conflict
+    text = _("Too many changes at once; try again in a moment.")
+    raise CourseEnrollmentError(text) from conflict
 
 
 def _is_conflict(connection: BaseDatabaseWrapper, error: OperationalError) -> bool:

@@ -221,7 +221,10 @@ def _split(text: str, header: Sequence[str]) -> list[str]:
     except csv.Error as error:
         column = _column_of_fault(text)
         name = header[column - 1] if column <= len(header) else ""
-        raise _InvalidRow("malformed", column, name, f"{error}.") from error
+        fault = _("it is too long.")
+        if '"' in text:
+            fault = _("a quotation mark is missing or in the wrong place.")
+        raise _InvalidRow("malformed", column, name, fault) from error
     # Spreadsheets write varying numbers of empty columns at the end of a line.
     while len(values) > len(header) and not values[-1].strip():
         values.pop()

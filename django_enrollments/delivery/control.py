@@ -44,6 +44,7 @@ def status() -> list[dict[str, Any]]:
     using, at, last = write_alias(), now(), last_position()
     waiting = _events().filter(position__lt=1).order_by("position", "pk")
     unsequenced = waiting.count()
+    newest = waiting.values_list("time", flat=True).first()
     rows = Consumer.objects.using(using).in_bulk([*conf.ENROLLMENTS_CONSUMERS])
     states = SetAside.objects.using(using).order_by().values_list("consumer", "state")
     numbers = {(name, state): n for name, state, n in states.annotate(Count("pk"))}
@@ -51,8 +52,8 @@ def status() -> list[dict[str, Any]]:
     for name in conf.ENROLLMENTS_CONSUMERS:
         row = rows.get(name) or Consumer(name=name, position=last, state="new")
         ahead = _events().filter(position__gt=row.position).order_by("position")
-        times = ahead.values_list("time", flat=True)[:1] if last > row.position else ()
-        first = next(iter(times or waiting.values_list("time", flat=True)[:1]), None)
+        is_behind = last > row.position
+        first = ahead.values_list("time", flat=True).first() if is_behind else newest
         age = (at - as_moment(first)).total_seconds() if first else 0
         found.append(
             {

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.db import migrations
 
-#: Rows per transaction; others write in between.
-BATCH = 10_000
+#: Rows per transaction, and the pause after it, in which others write.
+BATCH, PAUSE_SECONDS = 10_000, 0.05
 
 
 def clear(apps: Any, schema_editor: Any) -> None:
@@ -20,6 +21,8 @@ def clear(apps: Any, schema_editor: Any) -> None:
         # The history is append-only, so the old events are the first ones.
         last = min(start + BATCH, newest)
         events.filter(pk__gt=start, pk__lte=last).update(position=None)
+        # SQLite's writers do not queue: without a pause, the others may not get a turn.
+        time.sleep(PAUSE_SECONDS)
 
 
 class Migration(migrations.Migration):

@@ -114,7 +114,8 @@ class CourseEnrollmentAllowed(models.Model):
 
     def __str__(self) -> str:
         """Return the course id, because the address is personal."""
-        return f"{_('Invitation')} {self.pk}: {self.course_id}"
+        names = {"number": self.pk, "course": self.course_id}
+        return str(_("Invitation %(number)s: %(course)s") % names)
 
     def clean(self) -> None:
         """

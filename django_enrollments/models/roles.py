@@ -103,7 +103,8 @@ class CourseAccessRole(models.Model):
 
     def __str__(self) -> str:
         """Return the role, and its course or organization."""
-        return f"{self.role} {_('of')} {self.course_id or self.org}"
+        names = {"role": self.role, "course": self.course_id or self.org}
+        return str(_("%(role)s of %(course)s") % names)
 
     @classmethod
     def user_has_role(cls, user: Any, role: str, course_id: object) -> bool:

@@ -35,7 +35,7 @@ from django_enrollments.services import EnrollmentsService
 from django_enrollments.users import email_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 #: Functions that return the value of a field, by ``str(field)``, such as
 #: ``accounts.User.student_number``. Each takes a number that differs at each call.
@@ -276,7 +276,9 @@ def _is_required(field: models.Field[Any, Any]) -> bool:
         return False
     if getattr(field, "generated", False):
         return False
-    if getattr(field.remote_field, "parent_link", False):
+    parent: Any = field.related_model
+    if field.one_to_one and issubclass(field.model, parent):
+        # Django makes the row of the parent.
         return False
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return False
@@ -294,7 +296,7 @@ def _needs_value(field: models.Field[Any, Any] | None) -> bool:
 def _value(field: models.Field[Any, Any], number: int) -> Any:
     if isinstance(field, models.ForeignKey):
         return _related(field)
-    choices = [key for key, _ in field.flatchoices if key not in (None, "")]
+    choices = [key for key in _choices(field) if key not in (None, "")]
     if choices:
         return choices[number % len(choices) if field.unique else 0]
     if isinstance(field, models.DecimalField):
@@ -310,6 +312,14 @@ def _value(field: models.Field[Any, Any], number: int) -> Any:
         f"The factories know no value for {field}. Write "
         f"factories.FIELD_VALUES[{str(field)!r}] = lambda number: ... in conftest.py."
     )
+
+
+def _choices(field: models.Field[Any, Any]) -> Iterator[Any]:
+    for key, value in field.choices or ():
+        if isinstance(value, list | tuple):  # A group.
+            yield from (key for key, _ in value)
+        else:
+            yield key
 
 
 def _within_limits(field: models.Field[Any, Any], value: Any) -> Any:

@@ -94,6 +94,7 @@ class Feed:
     kills: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _port: int = 0
+    _due: list[float] = field(default_factory=lambda: [*_KILLS])
 
     def __enter__(self) -> Feed:
         """Start both processes, and let new consumers begin with the first event."""
@@ -126,9 +127,9 @@ class Feed:
         Args:
             done: Number of calls of the replay that were made so far.
         """
-        killed = sum(self.kills.values())
-        if killed < len(_KILLS) and done >= self.total * _KILLS[killed]:
-            self._kill(("worker", "receiver")[killed % 2])
+        if self._due and done >= self.total * self._due[0]:
+            self._kill(("worker", "receiver")[len(self._due) % 2])
+            del self._due[0]
 
     def wait(self) -> float:
         """
@@ -151,16 +152,23 @@ class Feed:
         raise FeedError(f"The consumers are behind: {status}")
 
     def _kill(self, name: str) -> None:
-        """Kill a process as an operator would not, and start it again."""
+        """Kill a process, start it again, and do what an operator would do then."""
+        if name not in self._processes:
+            return
         self._processes[name].kill()
         self._processes[name].wait()
         self.kills[name] += 1
         if name == "worker":
-            # It had the consumers for another minute. Pausing ends that.
+            # It has the consumers for another minute. A pause ends that.
             for consumer in settings.ENROLLMENTS_CONSUMERS:
                 delivery.pause(consumer)
                 delivery.resume(consumer)
-        self._start(name)
+            self._start(name)
+        else:
+            self._start(name)
+            # Otherwise, the next attempt is made after 5 seconds, later after more.
+            _wait_for(self._port)
+            delivery.resume("webhook")
 
     def _start(self, name: str) -> None:
         command = [str(_MANAGE), "enrollments_work", "--follow", "--interval=0.5"]
@@ -174,6 +182,18 @@ class Feed:
             stdin=subprocess.DEVNULL,
             env=os.environ | {"EXAMPLE_HOOK_PORT": str(self._port)},
         )
+
+
+def _wait_for(port: int) -> None:
+    """Wait until a process on this machine listens."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((records.HOST, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _find_port() -> int:

@@ -215,7 +215,9 @@ class TestSavingWhileReading:
     def test_keeps_nothing_that_was_read_before_the_save(self, settings, monkeypatch):
         layer = ModuleType("layer_that_is_overtaken")
         layer.__dict__.update(
-            vars(data), get_course_enrollment_info=get_course_enrollment_info_and_save
+            vars(data),
+            __name__=layer.__name__,
+            get_course_enrollment_info=get_course_enrollment_info_and_save,
         )
         monkeypatch.setitem(sys.modules, layer.__name__, layer)
         settings.ENROLLMENTS_DATA_API = layer.__name__

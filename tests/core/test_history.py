@@ -110,7 +110,7 @@ class TestEvents:
         assert {
             field.attname: getattr(event, field.attname)
             for field in event._meta.concrete_fields
-            if field.name not in {"id", "event_id"}
+            if field.name not in {"id", "event_id", "position"}
         } == {
             "type": "created",
             "time": NOON,

@@ -42,7 +42,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        actions = parser.add_subparsers(
+            dest="action",
+            required=True,
+            metavar="ACTION",
+            help="status, replay, pause, resume, discard or adopt",
+        )
         one = actions.add_parser("status", help="show the state of each consumer")
         one.add_argument("--json", action="store_true", help="as JSON, for programs")
         one.add_argument(

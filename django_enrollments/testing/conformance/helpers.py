@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 from django.db.models.signals import post_save
@@ -179,7 +180,8 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
     def take_part(call: Callable[[], Any]) -> Any:
         try:
-            connections[router.db_for_write(CourseEnrollment)].ensure_connection()
+            with connections[router.db_for_write(CourseEnrollment)].cursor():
+                pass  # It is connected.
             barrier.wait(PATIENCE_SECONDS)
             return call()
         except Exception as error:  # noqa: BLE001 - The test examines it.
@@ -225,7 +227,7 @@ def _and_disconnect(call: Callable[[], Any]) -> Any:
 @contextmanager
 def _copied(alias: str) -> Iterator[None]:
     connection: Any = connections[alias]
-    database = connection.settings_dict
+    database = settings.DATABASES[alias]
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         path = str(Path(folder) / "copy.sqlite3")
         with connection.cursor() as cursor:
@@ -272,9 +274,7 @@ def _delete_events(users: Sequence[Any], alias: str) -> None:
     """Delete the history of users, which the ORM refuses."""
     connection = connections[alias]
     field: Any = EnrollmentEvent._meta.get_field("user")
-    table, column = map(
-        connection.ops.quote_name, (EnrollmentEvent._meta.db_table, field.column)
-    )
+    table, column = EnrollmentEvent._meta.db_table, field.column
     sql = f"DELETE FROM {table} WHERE {column} = %s"  # noqa: S608 - Only names.
     with connection.cursor() as cursor:
         for key in users:
