@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
+#: The codes of keys in the WebDriver standard. This module is also read where selenium
+#: is not installed.
+TAB, ENTER, ARROW_DOWN = "\ue004", "\ue007", "\ue015"
+
 #: A script of a page that calls the API, and returns status and body.
 FETCH = """
 const [method, path, body, headers, done] = arguments;
