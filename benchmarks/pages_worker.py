@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Requests per page; the quickest counts, which other work disturbed least.
-REQUESTS = 15
+REQUESTS = 9
 
 
 class Page(NamedTuple):
