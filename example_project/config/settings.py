@@ -188,5 +188,7 @@ if find_spec("standardwebhooks") and find_spec("requests_hardened"):
             "secrets": [FEED_SECRET],
             "allow_private": True,
         },
+        # Threads deliver events of different enrollments at once.
+        "CONCURRENCY": 4,
     }
     FEED_RECORDS["webhook"] = f"{DATABASES['default']['NAME']}-webhook"
