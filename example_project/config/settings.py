@@ -167,7 +167,7 @@ if HAS_OPENAPI:
 # The only settings of django-enrollments in this project.
 ENROLLMENTS_COURSE_MODEL = "catalog.CourseRun"
 ENROLLMENTS_COURSE_ADAPTER = "catalog.adapters.CourseRunAdapter"
-ENROLLMENTS_CONSUMERS = {
+ENROLLMENTS_CONSUMERS: dict[str, dict[str, object]] = {
     "counter": {
         "BACKEND": "django_enrollments.delivery.backends.CallBackend",
         "OPTIONS": {"function": "demo.feed.count"},
