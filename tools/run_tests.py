@@ -34,6 +34,8 @@ SHORT, LONG = "not slow and not full", "slow or full"
 IN_ONE_HOST = (
     "concurrency",
     "delivery/test_brokers.py",
+    "delivery/test_killing.py",
+    "delivery/test_processes.py",
     "delivery/test_webhooks.py",
     "faults",
     "views/test_hostile.py",
@@ -58,7 +60,7 @@ ON_SQLITE = (
 )
 
 #: Run with either host on SQLite, and with one host on each server.
-ONCE_PER_SERVER = ("test_bad_input.py", "test_query_budgets.py", "views")
+ONCE_PER_SERVER = ("test_bad_input.py", "test_query_budgets.py", "delivery", "views")
 
 #: Run on SQLite and on one server. In the matrix, MariaDB has most of it too.
 ON_POSTGRES = ("views",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import write_alias
@@ -21,9 +22,15 @@ _SETTING = "ENROLLMENTS_CONSUMERS"
 
 @dataclass(frozen=True)
 class Declared:
-    """A consumer as the setting declares it, with its backend."""
+    """
+    A consumer as the setting declares it, with its backend.
+
+    Attributes:
+        token: Tells the worker that has loaded it from others, for its lease.
+    """
 
     name: str
+    token: str
     backend: Backend
     types: Collection[str] | None
     filter: Callable[[Message], object] | None
@@ -72,6 +79,7 @@ def load_consumer(name: str) -> Declared:
         chosen = load(_SETTING, chosen)
     return Declared(
         name=name,
+        token=uuid4().hex,
         backend=backend(
             consumer=name, personal=personal, **(given.get("OPTIONS") or {})
         ),
@@ -82,11 +90,6 @@ def load_consumer(name: str) -> Declared:
     )
 
 
-def find_row(name: str) -> Consumer | None:
-    """Return the stored progress of a consumer, ``None`` before its first pass."""
-    return Consumer.objects.using(write_alias()).filter(pk=name).first()
-
-
 def registered(name: str) -> Consumer:
     """
     Return the stored progress of a consumer; a new one starts at the end of the feed.
@@ -95,11 +98,10 @@ def registered(name: str) -> Consumer:
         ValueError: There is no such consumer.
     """
     declaration(name)
-    row = find_row(name)
+    rows = Consumer.objects.using(write_alias())
+    row = rows.filter(pk=name).first()
     if row is None:
         sequence_all()
         end = {"position": last_position()}
-        row, _ = Consumer.objects.using(write_alias()).get_or_create(
-            name=name, defaults=end
-        )
+        row, _ = rows.get_or_create(name=name, defaults=end)
     return row

@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 from threading import Lock
 from typing import Any
-from uuid import uuid4
 
 from django.db.models import Q
 
@@ -32,11 +31,14 @@ class Lease:
 
     Args:
         name: The name of the consumer.
+        token: The same for all leases of one worker, which may claim its own again
+            after it has lost the connection.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, token: str) -> None:
         self._rows = Consumer.objects.using(write_alias()).filter(pk=name)
-        self._token = uuid4().hex
+        self._own = self._rows.filter(lease_token=token)
+        self._token = token
         self._renewed = 0.0
         self._lock = Lock()
         self._is_lost = False
@@ -47,12 +49,13 @@ class Lease:
             state=Consumer.STATES.down, retry_at__lte=for_database(now())
         )
         is_free = Q(lease_until=None) | Q(lease_until__lt=DatabaseNow())
+        is_free |= Q(lease_token=self._token)
         self._renewed = time.monotonic()
         with short_transaction(self._rows.db):
             is_ours = self._rows.filter(is_ready, is_free).update(
                 lease_token=self._token, lease_until=DatabaseNow() + LEASE
             )
-        return self._rows.filter(lease_token=self._token).first() if is_ours else None
+        return self._own.first() if is_ours else None
 
     def save(self, **values: Any) -> None:
         """
@@ -62,8 +65,7 @@ class Lease:
             LeaseLost: It belongs to somebody else; nothing is written.
         """
         began = time.monotonic()
-        own = self._rows.filter(lease_token=self._token)
-        if not own.update(lease_until=DatabaseNow() + LEASE, **values):
+        if not self._own.update(lease_until=DatabaseNow() + LEASE, **values):
             self._is_lost = True
             raise LeaseLost
         self._renewed = began
@@ -85,6 +87,4 @@ class Lease:
     def release(self) -> None:
         """Give the lease back if it still is our own."""
         with short_transaction(self._rows.db):
-            self._rows.filter(lease_token=self._token).update(
-                lease_token="", lease_until=None
-            )
+            self._own.update(lease_token="", lease_until=None)

@@ -88,7 +88,7 @@ def deliver(name: str, limit: int = 1000) -> Delivered:
     Events without a position get theirs first.
 
     Args:
-        limit: The most events of the feed; retries come in addition.
+        limit: About the most events; those of the feed come before retries.
 
     Raises:
         ValueError: There is no such consumer.
@@ -137,14 +137,14 @@ class Pass:
         self._asides = SetAside.objects.using(write_alias()).filter(
             consumer=consumer.name
         )
-        self._lease = Lease(consumer.name)
+        self._lease = Lease(consumer.name, consumer.token)
         self._lock = Lock()
         self._row = registered(consumer.name)
         self._in_a_row = self._delivered = self._failed = self._moved_aside = 0
         self._has_success = False
         #: The failure of the consumer that has ended the pass.
         self.trouble: Trouble | None = None
-        #: Events that the cursor has passed.
+        #: Events that the cursor has passed, and those that were retried.
         self.handled = 0
 
     def run(self, limit: int) -> Delivered:
@@ -154,7 +154,7 @@ class Pass:
             try:
                 while self._go_forward(min(limit - self.handled, BATCH)):
                     pass
-                while self._may_go_on() and self._retry():
+                while self.handled < limit and self._may_go_on() and self._retry():
                     pass
             except LeaseLost:
                 logger.info("The lease of %s has ended.", self._consumer.name)
@@ -235,6 +235,7 @@ class Pass:
                 behind = self._asides.open().filter(partition=row.partition)
                 behind.filter(position__gt=row.position).update(state=waiting)
             self._asides.start_next(partitions, at)
+        self.handled += len(rows)
         self._report(failed)
         return True
 

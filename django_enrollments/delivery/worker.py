@@ -133,7 +133,6 @@ class Worker:
                 shown = None if isinstance(error, Error) else error
                 logger.error("Work for %s fails: %s.", what, kind, exc_info=shown)
             self._errors[what] = kind
-            self._consumers.pop(what, None)
             return False
         if self._errors.pop(what, None):
             logger.info("Work for %s goes on.", what)

@@ -311,7 +311,7 @@ class TestConsumerThatIsDown:
         assert not SetAside.objects.filter(state="dead").exists()
 
         del doing[crm]
-        while deliver(crm, limit=5_000).lag:
+        while deliver(crm, limit=5_000).delivered:
             pass
 
         assert sorted(positions(crm)) == [*range(1, 10_001)]
@@ -532,7 +532,7 @@ class TestLease:
     def test_ends_by_the_clock_of_the_database(self, crm):
         from django_enrollments.delivery.leases import Lease
 
-        first, second = Lease(crm), Lease(crm)
+        first, second = Lease(crm, "first"), Lease(crm, "second")
         assert first.claim()
         assert second.claim() is None
 

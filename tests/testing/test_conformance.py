@@ -24,6 +24,12 @@ pytestmark = pytest.mark.slow
 
 KIT = "django_enrollments.testing.conformance"
 
+#: Adds the lines that a process reaches to those of the run of these tests.
+MEASURED = (
+    *("-m", "coverage", "run", "--parallel-mode"),
+    *(f"--rcfile={ROOT / 'pyproject.toml'}", f"--data-file={ROOT / '.coverage'}"),
+)
+
 #: Tables that migrations fill.
 FILLED = {"django_enrollments_feedcounter"}
 
@@ -47,16 +53,18 @@ def run_kit(
         if not name.startswith(("COV", "DJANGO_SETTINGS", "PYTEST"))
     }
     path = os.pathsep.join(map(str, (folder, ROOT, *paths)))
+    is_measured = os.environ.get("ENROLLMENTS_TEST_COVERAGE") and "-k" not in arguments
     return subprocess.run(  # noqa: S603 - The command of the documentation.
         [
-            *(sys.executable, "-m", "pytest", "--pyargs", KIT, "--ds", settings),
+            *(sys.executable, *(MEASURED if is_measured else ())),
+            *("-m", "pytest", "--pyargs", KIT, "--ds", settings),
             *("-p", "no:cacheprovider", "-W", "error", *arguments),
         ],
         cwd=folder,
         env=inherited | {"PYTHONPATH": path, "NO_COLOR": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
