@@ -8,7 +8,7 @@ MESSAGES = $(addprefix --locale=,ar de es fr) --no-obsolete --no-location --no-w
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-engines bench-feed bench-pages docs lint messages clean
+.PHONY: help demo screenshots test test-all bench bench-growth bench-hot bench-memory bench-engines bench-admin bench-feed bench-pages docs lint messages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ bench-hot: $(VENV)/.test ## let 2,000 learners enroll in one course at once
 
 bench-memory: $(VENV)/.bench ## measure the memory of bulks of up to a million
 	$(BIN)/python -m benchmarks.bulk_memory $(ARGS)
+
+bench-admin: $(VENV)/.bench ## measure the admin at a million enrollments, on PostgreSQL
+	$(BIN)/python -m benchmarks.admin $(ARGS)
 
 bench-engines: $(VENV)/.bench ## measure delivering to webhooks and to Celery
 	$(BIN)/python -m benchmarks.engines $(ARGS)

@@ -338,6 +338,8 @@ def _events(places: Sequence[Any], names: Sequence[str]) -> Iterator[dict[str, A
             "source": "api",
             "reason": "",
             "enterprise_uuid": "",
+            # From before the feed existed.
+            "position": None,
         }
 
 

@@ -242,6 +242,8 @@ def add_enrollment(
         enterprise_uuid,
         force_enrollment=force_enrollment,
     )
+    if enrollment_attributes is None:
+        return create()
     return _with_attributes(create, username, course_id, enrollment_attributes)
 
 
@@ -284,11 +286,9 @@ def _with_attributes(
     write: Callable[[], EnrollmentT],
     username: str,
     course_id: str,
-    attributes: Sequence[Mapping[str, Any]] | None,
+    attributes: Sequence[Mapping[str, Any]],
 ) -> EnrollmentT:
-    """Write an enrollment and, if given, its attributes, in one transaction."""
-    if attributes is None:
-        return write()
+    """Write an enrollment and its attributes in one transaction."""
 
     def write_both() -> EnrollmentT:
         enrollment = write()
@@ -392,24 +392,25 @@ def update_enrollment(
     logger.info("Starting an enrollment update in course %s.", safe_id)
     if enrollment_attributes is not None:
         clean_attributes(enrollment_attributes)
-    with one_call():
-        if mode is not None:
-            validate_course_mode(course_id, mode, is_active, include_expired)
-
-        update = partial(
-            data.update_course_enrollment,
-            username,
-            course_id,
-            mode=mode,
-            is_active=is_active,
-        )
+    if mode is not None:
+        validate_course_mode(course_id, mode, is_active, include_expired)
+    update = partial(
+        data.update_course_enrollment,
+        username,
+        course_id,
+        mode=mode,
+        is_active=is_active,
+    )
+    if enrollment_attributes is None:
+        enrollment = update()
+    else:
         enrollment = _with_attributes(
             update, username, course_id, enrollment_attributes
         )
-        if enrollment is None:
-            raise EnrollmentNotFoundError(
-                f"Course Enrollment not found for user {username} in course {course_id}"
-            )
+    if enrollment is None:
+        raise EnrollmentNotFoundError(
+            f"Course Enrollment not found for user {username} in course {course_id}"
+        )
     logger.info("Finished an enrollment update in course %s.", safe_id)
     return enrollment
 

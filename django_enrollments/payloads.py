@@ -147,3 +147,13 @@ class BulkOptions(TypedDict, total=False):
     reason: str
     source: str
     at: datetime | None
+
+
+class ImportOptions(TypedDict, total=False):
+    """The keyword arguments of ``csv_import.preview`` and ``csv_import.apply``."""
+
+    force: bool
+    over_capacity: bool
+    actor: Any
+    reason: str
+    source: str

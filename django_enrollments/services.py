@@ -223,28 +223,18 @@ class EnrollmentsService:
         :meth:`enroll` (contract §5).
 
         Args:
-            user: The learner.
-            course: The course.
             mode: Mode slug; ``None`` keeps the mode of an active enrollment, and is the
                 default mode otherwise (MODE-06).
             attributes: Dictionaries with ``namespace``, ``name`` and ``value`` that
                 replace all attributes; ``None`` keeps them.
-            force: Whether to lift the window and invitations.
-            over_capacity: Whether to lift the number of seats. The reason is
-                ``over_capacity`` if none is given.
-            enterprise_uuid: The enterprise customer, if any.
+
+        The other arguments are those of :meth:`enroll`.
 
         Returns:
             The active enrollment.
 
         Raises:
-            UserNotFoundError: There is no such user.
-            CourseNotFoundError: There is no such course.
-            CourseModeNotFoundError: The course does not offer the mode.
-            CourseEnrollmentClosedError: The learner cannot enroll now.
-            CourseEnrollmentFullError: The course has no free seat.
-            EnrollmentNotAllowed: A filter or permission backend vetoed.
-            InvalidEnrollmentAttribute: An attribute is incomplete, or cannot be stored.
+            CourseEnrollmentError: As :meth:`enroll` raises.
             TypeError: The actor is neither a user nor the primary key of one.
         """
         using = write_alias()
@@ -596,7 +586,8 @@ class EnrollmentsService:
         Return the events of a user, of a course, or of a user in a course.
 
         A page of them is one query, actors included. Events of deleted users and
-        courses are included.
+        courses are included. There is an index by user and none by course: without a
+        user, the query reads the table from its end until the page is full.
 
         Args:
             user: The user; the primary key of a deleted user.

@@ -14,6 +14,8 @@ import socket
 import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
+from importlib.util import find_spec
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -31,6 +33,10 @@ from tests.example import (
     read_rows,
 )
 from tests.factories import is_default_host
+
+HAS_WEBHOOKS = bool(find_spec("standardwebhooks") and find_spec("requests_hardened"))
+#: How the lines about consumers begin.
+CONSUMERS = ("  counter", "  webhook")
 
 pytestmark = [
     pytest.mark.slow,
@@ -163,6 +169,33 @@ class TestDemo:
         assert "GET /api/enrollment/v1/enrollment\n" in done.stdout
         assert done.stdout.count("  200 ") == 3
         assert sources == [("rest", "created", 1)]
+
+    def test_delivers_each_event_in_order_while_processes_are_killed(self, finished):
+        _, done = finished
+        events = ENROLLMENTS + LEFT
+
+        lines = done.stdout.splitlines()
+        counts = [line.split() for line in lines if line[:9] in CONSUMERS]
+
+        receiver = " and the receiver 2 times" if HAS_WEBHOOKS else ""
+        assert f"the worker 2 times{receiver}." in done.stdout
+        names = ["counter", *(["webhook"] if HAS_WEBHOOKS else [])]
+        assert [one[:2] + one[3:] for one in counts] == [
+            [name, str(events), "0", "0", "0"] for name in names
+        ]
+        assert f"  {events} events, each delivered, in order" in lines
+
+    def test_fails_when_an_event_was_not_delivered(self, used_demo):
+        # The records of the consumers are not in the copy.
+        assert used_demo.run().returncode == 0
+        records = used_demo.database.with_name("demo.sqlite3-counter")
+        with closing(sqlite3.connect(records)) as database, database:
+            database.execute("DELETE FROM delivery WHERE number IN (3, 5)")
+
+        done = used_demo.run()
+
+        assert done.returncode == 1
+        assert "An event was not delivered, or not in order." in done.stderr
 
     def test_a_second_run_changes_nothing(self, used_demo):
         before = used_demo.enrollments(), used_demo.events()

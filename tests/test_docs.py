@@ -252,7 +252,14 @@ class TestReferencePages:
 
 class TestWhereEverythingIs:
     #: Folders that the page lists as a whole.
-    FOLDERS = ("admin", "management/commands", "migrations", "models")
+    FOLDERS = (
+        "admin",
+        "csv_import",
+        "management/commands",
+        "management/doctor",
+        "migrations",
+        "models",
+    )
 
     def test_lists_every_module(self):
         text = (DOCS / "explanation/where-everything-is.md").read_text(encoding="utf-8")

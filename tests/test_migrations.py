@@ -43,6 +43,7 @@ class TestMakemigrations:
             ("django_enrollments", "0004_event_feed"),
             ("django_enrollments", "0005_old_events_without_position"),
             ("django_enrollments", "0006_event_position_index"),
+            ("django_enrollments", "0007_event_source_index"),
         ]
         needed = {app for app, _ in loader.disk_migrations[own[0]].dependencies}
         swapped = {get_user_model()._meta.app_label, get_course_model()._meta.app_label}

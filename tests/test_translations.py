@@ -106,8 +106,9 @@ class TestCatalogue:
         catalogue = polib.pofile(str(folder / "django.po"))
         compiled = polib.mofile(str(folder / "django.mo"))
         assert {
-            entry.msgid: (entry.msgstr, entry.msgstr_plural) for entry in compiled
+            (entry.msgctxt, entry.msgid): (entry.msgstr, entry.msgstr_plural)
+            for entry in compiled
         } == {
-            entry.msgid: (entry.msgstr, entry.msgstr_plural)
+            (entry.msgctxt, entry.msgid): (entry.msgstr, entry.msgstr_plural)
             for entry in catalogue.translated_entries()
         }

@@ -94,7 +94,7 @@ VARIANTS = (
 
 #: What the documentation shows: pages, each with the suffixes of its variants.
 SHOWN = {
-    "catalogue": ("", "-dark", "-phone", "-arabic"),
+    "catalogue": ("", "-dark", "-phone"),
     "course-enroll": ("", "-phone"),
     "course-full": ("",),
     "course-leave": ("",),
@@ -114,7 +114,7 @@ def take(person: Person, page: Page, variant: Variant, file: Path) -> None:
     ):
         person.open(page.path)
         height = person.browser.execute_script(
-            "for (const one of document.querySelectorAll('main details')) {"
+            "for (const one of document.querySelectorAll('.records details')) {"
             "  one.open = true;"
             "}"
             "return document.documentElement.scrollHeight"
@@ -141,6 +141,17 @@ def running_site(given: str | None) -> Iterator[str]:
             yield address(printed).rstrip("/")
 
 
+def _be_refused(person: Person) -> None:
+    """Try to enroll in the full course, for the dashboard."""
+    person.open("/static/icon.svg")
+    person.browser.delete_all_cookies()
+    person.log_in("learner")
+    for _ in range(3):
+        person.open("/courses/POTTERY-1/")
+        person.click("Try to get a seat now")
+        person.sees("Nothing was changed")
+
+
 def main() -> None:
     """Take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -152,6 +163,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     with running_site(options.site) as site, chromium() as browser:
         person = Person(browser, site)
+        _be_refused(person)
         account = None
         for page in PAGES:
             if options.only and not page.name.startswith(options.only):

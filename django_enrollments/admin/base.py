@@ -292,8 +292,12 @@ class BaseAdmin(ModelAdmin):
             return queryset, False
         if not is_storable(term):
             return queryset.none(), False
+        return queryset.filter(self.matching(request, term)), False
+
+    def matching(self, request: HttpRequest, term: str) -> Q:
+        """Return the condition for the rows that a search finds."""
         found = Q(pk__in=[])
-        users = self._find_users(request, term) if self.user_key else []
+        users = self.find_users(request, term) if self.user_key else []
         courses = self._find_courses(term) if self.course_key else []
         if not (users or courses) and course_key_is_id() and find_course_id(term):
             # A deleted course. Without a condition on courses, the database needs no
@@ -302,12 +306,16 @@ class BaseAdmin(ModelAdmin):
         if users:
             found |= Q(**{f"{self.user_key}__in": self._limited(request, users)})
         if courses and self.course_key:
-            found |= Q(**{f"{self.course_key}__in": self._limited(request, courses)})
+            found |= self.in_courses(self._limited(request, courses))
         for name in self.search_fields:
             found |= Q(**{f"{name}__startswith": term})
-        return queryset.filter(found), False
+        return found
 
-    def _find_users(self, request: HttpRequest, term: str) -> list[Any]:
+    def in_courses(self, keys: list[Any]) -> Q:
+        """Return the condition for the rows of courses, by their primary keys."""
+        return Q(**{f"{self.course_key}__in": keys})
+
+    def find_users(self, request: HttpRequest, term: str) -> list[Any]:
         """Return the keys of users that a search is about, the exact one first."""
         model = get_user_model()
         name = model.USERNAME_FIELD

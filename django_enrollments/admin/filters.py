@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Exists, FilteredRelation, OuterRef, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.base import Autocomplete, find_key
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from django.http import HttpRequest
+
+
+class _CourseField(Autocomplete):
+    """A field with a text for screen readers while nothing is chosen."""
+
+    def build_attrs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the attributes, with the placeholder."""
+        placeholder = {"data-placeholder": gettext("All courses")}
+        return {**super().build_attrs(*args, **kwargs), **placeholder}
 
 
 class CourseFilter(admin.SimpleListFilter):
@@ -52,7 +62,7 @@ class CourseFilter(admin.SimpleListFilter):
         self._widget = None
         if "course" in model_admin.get_autocomplete_fields(request):
             field = CourseEnrollment._meta.get_field("course")
-            widget = Autocomplete(
+            widget = _CourseField(
                 field, model_admin.admin_site, attrs={"aria-label": self.title}
             )
             # The widget reads the options of a form field.

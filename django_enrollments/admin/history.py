@@ -10,16 +10,27 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.admin.base import BaseAdmin, NoDeleteAdmin, ReadOnlyMixin
+from django_enrollments.admin.base import (
+    ROWS_COUNTED,
+    BaseAdmin,
+    NoDeleteAdmin,
+    ReadOnlyMixin,
+)
 from django_enrollments.admin.words import (
     SOURCE_LABELS,
     actor_in_words,
+    courses_in_words,
     mode_in_words,
     source_in_words,
     state_in_words,
 )
 from django_enrollments.identifiers import find_user_key
-from django_enrollments.models import EnrollmentEvent, SentNotification
+from django_enrollments.models import (
+    CourseEnrollment,
+    EnrollmentEvent,
+    SentNotification,
+    get_course_adapter,
+)
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -94,17 +105,26 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         rows: QuerySet[Any] = super().get_queryset(request)
         return rows.prefetch_related("actor")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by the key of a deleted user, too."""
-        found, has_duplicates = super().get_search_results(
-            request, queryset, search_term
-        )
-        key = find_user_key(search_term.strip())
-        if key is not None:
-            found |= queryset.filter(Q(user=key))
-        return found, has_duplicates
+    def find_users(self, request: HttpRequest, term: str) -> list[Any]:
+        """Return the keys of users, with a deleted one whose key is searched."""
+        keys = super().find_users(request, term)
+        key = find_user_key(term)
+        if key is not None and EnrollmentEvent.objects.filter(user=key).exists():
+            keys.insert(0, key)
+        return keys
+
+    def in_courses(self, keys: list[Any]) -> Q:
+        """
+        Return the condition for the events of courses.
+
+        The enrollments lead to the events by an index. Of courses with many, the last
+        events are found sooner from the end of the table, by the id of their time.
+        """
+        enrollments = CourseEnrollment.objects.filter(course__in=keys).order_by()
+        if enrollments.values("pk")[: ROWS_COUNTED + 1].count() <= ROWS_COUNTED:
+            return super().in_courses(keys)
+        courses = courses_in_words().filter(pk__in=keys)
+        return Q(course_id__in=[*map(get_course_adapter().course_id_of, courses)])
 
     def in_words(self, row: Any) -> str:
         """Return the type and the course id."""

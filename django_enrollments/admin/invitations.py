@@ -220,9 +220,9 @@ def send_invitation(invitation: CourseEnrollmentAllowed) -> int:
     course = find_course(invitation.course_id)
     base = conf.ENROLLMENTS_LEARNING_BASE_URL.rstrip("/")
     context = {
-        "course": get_course_adapter().facts(course).display_name
-        if course
-        else invitation.course_id,
+        "course": invitation.course_id
+        if course is None
+        else get_course_adapter().facts(course).display_name,
         "content_url": f"{base}/course/{invitation.course_id}/home" if base else "",
         "invitation": invitation,
     }

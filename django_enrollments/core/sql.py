@@ -64,7 +64,7 @@ def select_rows(
     connection = connections[using or read_alias() or router.db_for_read(model)]
     condition, parameters = _condition(model, where, connection)
     columns = _columns(model, names, connection)
-    table = _quoted(model._meta.db_table, connection)
+    table = _quoted(connection, model._meta.db_table)
     # Only names are put into it, here and below; values are parameters.
     sql = f"SELECT {columns} FROM {table} WHERE {condition}"  # noqa: S608
     if in_order:
@@ -121,7 +121,7 @@ def insert_rows(
     size = _ROWS_PER_STATEMENT
     if connection.vendor == "sqlite":
         size = min(size, SQLITE_PARAMETERS // len(columns))
-    table = _quoted(model._meta.db_table, connection)
+    table = _quoted(connection, model._meta.db_table)
     written = _columns(model, columns, connection)
     marks = f"({', '.join(['%s'] * len(columns))})"
     if connection.vendor == "sqlite":
@@ -173,7 +173,7 @@ def update_rows(
         condition, more = _condition(model, one, connection)
         conditions.append(f"({condition})")
         parameters += more
-    table = _quoted(model._meta.db_table, connection)
+    table = _quoted(connection, model._meta.db_table)
     sql = f"UPDATE {table} SET {', '.join(changes)} WHERE {' OR '.join(conditions)}"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -194,7 +194,7 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
     if isinstance(course_key, str):
         # Those of a deleted course whose id only looks alike take no seat.
         exact = EXACT_TEXT[connection.vendor] % {
-            "expressions": _quoted("course_id", connection)
+            "expressions": _quoted(connection, "course_id")
         }
         inside, learners = f"{inside} AND {exact} = %s", [*learners, course_key]
     is_staff = {
@@ -202,9 +202,9 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
         "role": sorted(CourseAccessRole.OUTSIDE_THE_COUNT),
     }
     of_staff, members = _condition(CourseAccessRole, is_staff, connection)
-    enrollments = _quoted(CourseEnrollment._meta.db_table, connection)
+    enrollments = _quoted(connection, CourseEnrollment._meta.db_table)
     count = f"SELECT COUNT(*) FROM {enrollments} WHERE {inside}"  # noqa: S608
-    roles = _quoted(CourseAccessRole._meta.db_table, connection)
+    roles = _quoted(connection, CourseAccessRole._meta.db_table)
     staff = f"SELECT user_id FROM {roles} WHERE {of_staff}"  # noqa: S608
     return RawSQL(  # noqa: S611
         f"({count}) - ({count} AND user_id IN ({staff}))",
@@ -213,10 +213,10 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
     )
 
 
-def _quoted(name: str, connection: BaseDatabaseWrapper) -> str:
-    """Return a quoted name of this app; all of them are plain words."""
+def _quoted(connection: BaseDatabaseWrapper, *names: str) -> str:
+    """Return names of this app, all of which are plain words, as a list in SQL."""
     mark = "`" if connection.vendor == "mysql" else '"'
-    return f"{mark}{name}{mark}"
+    return ", ".join(f"{mark}{name}{mark}" for name in names)
 
 
 def _columns(
@@ -224,8 +224,7 @@ def _columns(
 ) -> str:
     # No model of this app calls a column other than its field.
     options: Any = model._meta
-    attnames = [options.get_field(name).attname for name in names]
-    return ", ".join(_quoted(name, connection) for name in attnames)
+    return _quoted(connection, *(options.get_field(name).attname for name in names))
 
 
 def _condition(
@@ -235,7 +234,7 @@ def _condition(
     conditions, parameters = [], list[Any]()
     for name, value in where.items():
         field: Any = model._meta.get_field(name)
-        column = _quoted(field.attname, connection)
+        column = _quoted(connection, field.attname)
         if value is None:
             conditions.append(f"{column} IS NULL")
         elif isinstance(value, list):

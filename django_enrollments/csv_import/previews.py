@@ -15,7 +15,7 @@ import io
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core import signing
 from django.db import transaction
@@ -38,19 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
 
-    from typing_extensions import TypedDict, Unpack
+    from typing_extensions import Unpack
 
     from django_enrollments.csv_import.results import RowResult
     from django_enrollments.csv_import.rows import FileRow
-
-    class ImportOptions(TypedDict, total=False):
-        """The options of an import, the same for all rows."""
-
-        actor: Any
-        reason: str
-        source: str
-        force: bool
-        over_capacity: bool
+    from django_enrollments.payloads import ImportOptions
 
 
 #: Size limit of an uploaded file. The command ``bulk_enroll`` has none.
@@ -115,7 +107,7 @@ def preview(
     Args:
         course: The only course that rows may name, or its id; the column ``course`` is
             optional then. ``None`` if each row names its course.
-        file: The uploaded file, its content, or :attr:`Preview.file`.
+        file: The uploaded file, its content, or the attribute ``file`` of a preview.
         options: ``actor``, ``reason``, ``source``, ``force`` and ``over_capacity``, as
             :func:`~django_enrollments.api.bulk_enroll` takes them.
 

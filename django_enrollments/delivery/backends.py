@@ -39,17 +39,16 @@ CONFIRM_SECONDS = 15
 #: Statuses of a receiver that takes no message at the moment (D-12); so are 500 to 599.
 _NOT_NOW = {408, 425, 429}
 
-#: A response of at most this many bytes is read, so that its connection can be reused.
+#: Bytes of a response that are read, and forgotten.
 _SHORT_BODY = 4096
 
 
 class CallBackend:
     """
-    Calls a function with the message.
+    Calls a function with the message, in the worker and outside of transactions.
 
     Args:
-        function: A callable, or its dotted path. The message is delivered when it
-            returns. It runs in the worker, outside of transactions.
+        function: A callable, or its dotted path. When it returns, it has delivered.
     """
 
     def __init__(self, *, consumer: str, personal: bool, function: Any) -> None:
@@ -84,9 +83,8 @@ class CeleryBackend:
     Sends a task to Celery's broker. It needs the extra ``celery``.
 
     The task gets the keyword argument ``event``, the CloudEvent as a dictionary, and
-    has the id ``{consumer}-{event_id}``. Celery does not try again by itself: the next
-    pass does. RabbitMQ confirms only with ``confirm_publish`` in
-    ``broker_transport_options``; a system check warns without it.
+    has the id ``{consumer}-{event_id}``. RabbitMQ confirms only with
+    ``confirm_publish`` in ``broker_transport_options``; a system check warns without.
 
     Args:
         task: The registered name of the task, which may be in another project.
@@ -115,12 +113,7 @@ class CeleryBackend:
         return not is_amqp or bool(connection.transport_options.get("confirm_publish"))
 
     def deliver(self, message: Message) -> None:
-        """
-        Send the task; the message is delivered when the broker has confirmed it.
-
-        Raises:
-            NotNow: The broker cannot be reached, or does not confirm.
-        """
+        """Send the task; it is delivered when the broker has confirmed."""
         options = {
             **self._options,
             "kwargs": {"event": message.to_cloudevent(self._personal)},
@@ -158,11 +151,10 @@ class WebhookBackend:
     """
     Sends the CloudEvent to a URL. It needs the extra ``webhooks``.
 
-    Requests have the headers of `Standard Webhooks
-    <https://www.standardwebhooks.com/>`_. Redirects are not followed, and addresses
-    that are private, loopback or link-local are refused after the name is resolved.
-    Proxies of the environment are not used, because they would resolve it again; of
-    the environment, only ``REQUESTS_CA_BUNDLE`` is.
+    Requests are signed as `Standard Webhooks <https://www.standardwebhooks.com/>`_
+    says. Redirects are not followed, and private, loopback and link-local addresses are
+    refused after the name is resolved. Of the environment, only ``REQUESTS_CA_BUNDLE``
+    is used, since a proxy would resolve the name again.
 
     Args:
         url: The URL, with ``https``.
@@ -217,8 +209,7 @@ class WebhookBackend:
         Send the message; it is delivered if the status is 200 to 299.
 
         Raises:
-            NotNow: The receiver cannot be reached, or its status is 408, 425, 429 or
-                500 to 599; with the ``Retry-After`` of the response.
+            NotNow: The receiver cannot be reached, or the status says so (D-12).
             Gone: The status is 410.
             WebhookFailed: It is another one.
         """
@@ -257,45 +248,30 @@ class WebhookBackend:
 
     def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
         """Return the status, and the header ``Retry-After``."""
-        with self._session().post(
-            self._url, data=body, headers=headers, stream=True
-        ) as response:
-            default = "0" if response.status_code == 204 else ""
-            length = response.headers.get("Content-Length", default)
-            if length.isdecimal() and int(length) <= _SHORT_BODY:
-                with suppress(self._requests.RequestException):
-                    response.content  # noqa: B018 - reads it.
-            return response.status_code, response.headers.get("Retry-After", "")
-
-    def _session(self) -> Any:
-        """Return the session of this thread, because sessions are not thread-safe."""
         session = getattr(self._local, "session", None)
         if session is None:
+            # Sessions are not thread-safe.
             session = self._local.session = self._new_session(self._config)
             session.trust_env = False
             session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        return session
+        with session.post(
+            self._url, data=body, headers=headers, stream=True
+        ) as response:
+            # A connection is used again only if the whole response was read.
+            with suppress(self._requests.RequestException):
+                next(response.iter_content(_SHORT_BODY), None)
+            return response.status_code, response.headers.get("Retry-After", "")
 
 
 def import_tasks() -> Any:
-    """
-    Return the module ``django.tasks``, or ``django_tasks`` on Django 5.2.
-
-    Raises:
-        ExtraMissing: It is not installed.
-    """
+    """Return ``django.tasks``, or ``django_tasks`` on Django 5.2, or raise."""
     module = "django.tasks" if django.VERSION >= (6,) else "django_tasks"
     return import_from_extra(module, "tasks")
 
 
 def parse_retry_after(value: str) -> float | None:
-    """
-    Return the seconds that a header ``Retry-After`` asks for.
-
-    Args:
-        value: Seconds or an HTTP date. Anything else results in ``None``.
-    """
+    """Return the seconds of a header ``Retry-After``, a number or an HTTP date."""
     value = value.strip()
     if value.isdecimal():
         return float(value)
@@ -306,12 +282,7 @@ def parse_retry_after(value: str) -> float | None:
 
 
 def _load(named: Any, method: str) -> Callable[..., object]:
-    """
-    Return a method of an object, or of the object at a dotted path.
-
-    Raises:
-        ImproperlyConfigured: It cannot be imported, or has no such method.
-    """
+    """Return a method of an object, or of the one at a dotted path, or raise."""
     try:
         target = import_string(named) if isinstance(named, str) else named
     except ImportError as error:

@@ -37,7 +37,7 @@ WELCOME_DAYS = 7
 
 
 class MailFailed(Exception):  # noqa: N818 - says what happened.
-    """A mail could not be sent. The text names the error; its own has addresses."""
+    """A mail could not be sent. The text is the kind of error, without addresses."""
 
 
 class MailBackend:
@@ -64,13 +64,7 @@ class MailBackend:
         self._welcome, self._expiry = welcome, timedelta(days=expiry_days)
 
     def deliver(self, message: Message) -> None:
-        """
-        Send the mails for an event.
-
-        Raises:
-            NotNow: The mail server cannot be reached.
-            MailFailed: It refused this mail, or the backend failed.
-        """
+        """Send the mails for an event."""
         event = message.event
         enrollments = CourseEnrollment.objects.using(write_alias()).active()
         enrollment = (
@@ -112,15 +106,11 @@ def _find_deadline(enrollment: CourseEnrollment) -> datetime | None:
 
 def _send(enrollment: CourseEnrollment, kind: str, deadline: datetime) -> None:
     """Send a notification, unless it was recorded, and record it."""
-    key: dict[str, Any] = {
-        "enrollment": enrollment,
-        "notification_type": kind,
-        "deadline": deadline,
-    }
     sent = SentNotification._default_manager.using(write_alias())
-    if sent.filter(**key).exists():
+    key: Any = {"notification_type": kind, "deadline": deadline}
+    if sent.filter(enrollment=enrollment, **key).exists():
         return
-    expiry = to_iso(deadline) if kind == AUDIT_ACCESS_EXPIRING_SOON else None
+    expiry = None if kind == ENROLLMENT_WELCOME else to_iso(deadline)
     sender = EnrollmentNotificationSender(enrollment.course, enrollment.user_id, expiry)
     try:
         sender.send(kind)
@@ -132,4 +122,4 @@ def _send(enrollment: CourseEnrollment, kind: str, deadline: datetime) -> None:
         raise MailFailed(type(error).__name__) from None
     # Deleted meanwhile.
     with suppress(IntegrityError):
-        sent.get_or_create(**key, defaults={"sent": for_database(now())})
+        sent.create(enrollment=enrollment, sent=for_database(now()), **key)

@@ -61,12 +61,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def celery(what: str) -> None:
-    """
-    Send a wake-up to Celery's broker, from a thread, so that no caller waits for it.
-
-    Raises:
-        ImproperlyConfigured: Celery is not installed.
-    """
+    """Send a wake-up to Celery's broker, from a thread, so that no caller waits."""
     global _waiting
     app = import_from_extra("celery", "celery").current_app
     if app.conf.task_always_eager:
@@ -88,9 +83,6 @@ def tasks(what: str) -> None:
     Enqueue a wake-up in ``django.tasks``, or ``django_tasks`` on Django 5.2.
 
     Do not use it with ``ImmediateBackend``, which delivers before the caller goes on.
-
-    Raises:
-        ImproperlyConfigured: It is not installed.
     """
     import_tasks()
     deliver_in_task.enqueue(what)

@@ -214,6 +214,8 @@ class EnrollmentEvent(models.Model):
             ),
             # For the history of a learner, and erasure.
             models.Index(fields=("user", "id"), name="enrollments_event_user_idx"),
+            # For lists of the enrollments that were last changed by one source.
+            models.Index(fields=("source", "id"), name="enrollments_event_source_idx"),
             # For the feed: the events without a position, and those that come next.
             models.Index(fields=("position", "id"), name="enrollments_event_pos_idx"),
         )

@@ -25,6 +25,7 @@ from django_enrollments.course_model import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.datetimes import as_moment, for_database, now
 from django_enrollments.identifiers import find_course_id, find_course_id_text
 from django_enrollments.models import (
     CourseEnrollment,
@@ -50,10 +51,10 @@ _COURSE_IDS = ("course-{}", "course-v1:School+Course+{}", "School/Course/{}")
 #: Values of required fields of a course, by the names that adapters map, so that new
 #: courses are open and have seats. If several names map one field, the last applies.
 _OPEN_COURSE: Mapping[str, Callable[[], Any]] = {
-    "start": lambda: timezone.now() - timedelta(days=1),
-    "end": lambda: timezone.now() + timedelta(days=60),
-    "enrollment_start": lambda: timezone.now() - timedelta(days=1),
-    "enrollment_end": lambda: timezone.now() + timedelta(days=30),
+    "start": lambda: now() - timedelta(days=365),
+    "end": lambda: now() + timedelta(days=60),
+    "enrollment_start": lambda: now() - timedelta(days=365),
+    "enrollment_end": lambda: now() + timedelta(days=30),
     "max_student_enrollments_allowed": lambda: 1000,
 }
 
@@ -64,9 +65,9 @@ _VALUES: Mapping[type[models.Field[Any, Any]], Callable[[int], Any]] = {
     models.IntegerField: lambda number: number,
     models.FloatField: float,
     models.DurationField: lambda number: timedelta(days=number),
-    models.DateTimeField: lambda number: timezone.now(),
-    models.DateField: lambda number: timezone.localdate(),
-    models.TimeField: lambda number: timezone.localtime().time(),
+    models.DateTimeField: lambda number: for_database(now()),
+    models.DateField: lambda number: timezone.localtime(now()).date(),
+    models.TimeField: lambda number: timezone.localtime(now()).time(),
     models.EmailField: lambda number: f"test-{number}@example.org",
     models.URLField: lambda number: f"https://example.org/{number}",
     models.GenericIPAddressField: lambda number: f"192.0.2.{number % 256}",
@@ -351,12 +352,11 @@ def _is_open(field: models.Field[Any, Any] | None) -> bool:
 
 
 def _as_stored(field: models.Field[Any, Any] | None, value: Any) -> Any:
-    """Return a datetime as the date that it is in the current time zone."""
+    """Return a datetime as a field stores it: as a date, or without a time zone."""
+    if not isinstance(value, datetime):
+        return value
+    moment = as_moment(value)
+    if isinstance(field, models.DateTimeField):
+        return for_database(moment)
     is_date = isinstance(field, models.DateField)
-    if (
-        is_date
-        and not isinstance(field, models.DateTimeField)
-        and isinstance(value, datetime)
-    ):
-        return timezone.localtime(value).date()
-    return value
+    return timezone.localtime(moment).date() if is_date else value

@@ -35,8 +35,8 @@ from django_enrollments.policies import Requester, has_valid_api_key
 from django_enrollments.throttling import EnrollmentUserThrottle
 from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.errors import (
+    ErrorResponse,
     JSONOnly,
-    Refused,
     StrictJSONParser,
     as_api_exception,
     untranslated,
@@ -222,7 +222,7 @@ class EnrollmentAPIView(ApiKeyPermissionMixIn, APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Return the response to an exception."""
-        if isinstance(exc, Refused):
+        if isinstance(exc, ErrorResponse):
             return Response(exc.body, status=exc.status)
         with untranslated():
             return super().handle_exception(as_api_exception(exc))

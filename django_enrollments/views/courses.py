@@ -11,7 +11,7 @@ from django_enrollments.context import attributed, origin_of
 from django_enrollments.core.course_details_cache import may_be_personal
 from django_enrollments.importing import CollaboratorNotLoaded
 from django_enrollments.views.base import EnrollmentAPIView, requester_of
-from django_enrollments.views.errors import DESCRIBING, refusing
+from django_enrollments.views.errors import DESCRIBING, responding_to_errors
 from django_enrollments.views.inputs import (
     CourseQuerySerializer,
     EligibilityQuerySerializer,
@@ -48,7 +48,7 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
             404: The path has no valid course id; the site decides the body.
         """
         query = validated(CourseQuerySerializer(data=request.query_params))
-        with refusing(DESCRIBING, course_id=course_id):
+        with responding_to_errors(DESCRIBING, course_id=course_id):
             details = api.get_course_enrollment_details(
                 course_id, include_expired=query["include_expired"]
             )
@@ -75,7 +75,9 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
         mode = query.get("mode") or None
         username = requester.username
         with (
-            refusing(DESCRIBING, username=username, course_id=course_id, mode=mode),
+            responding_to_errors(
+                DESCRIBING, username=username, course_id=course_id, mode=mode
+            ),
             attributed(origin_of(actor=requester.user, source="rest")),
         ):
             explained = api.explain_enrollment(username, course_id, mode)

@@ -32,9 +32,9 @@ from django_enrollments.views.errors import (
     ENROLLING,
     LISTING,
     RETRIEVING,
-    Refused,
-    refused,
-    refusing,
+    ErrorResponse,
+    error_with_message,
+    responding_to_errors,
     safe_text,
 )
 from django_enrollments.views.inputs import (
@@ -86,9 +86,9 @@ class EnrollmentView(EnrollmentAPIView):
             username = requester.username
         elif not requester.can_view_others:
             # The same response whether or not the learner exists (V1-GET-02).
-            raise Refused(404)
+            raise ErrorResponse(404)
         query = validated(CourseQuerySerializer(data=request.query_params))
-        with refusing(RETRIEVING, username=username, course_id=course_id):
+        with responding_to_errors(RETRIEVING, username=username, course_id=course_id):
             enrollment = api.get_enrollment(
                 username, course_id, include_expired=query["include_expired"]
             )
@@ -123,7 +123,7 @@ class EnrollmentListView(EnrollmentAPIView):
             username = requester.username
         elif not requester.can_view_others:
             return Response(_listed_for_team(requester, username, include_expired))
-        with refusing(LISTING, username=username):
+        with responding_to_errors(LISTING, username=username):
             listed = api.get_enrollments(username, include_expired=include_expired)
         return Response(listed)
 
@@ -158,12 +158,12 @@ class EnrollmentListView(EnrollmentAPIView):
         mode = _mode_of(body, requester)
         user = _user_of(learner, requester)
         if user is None:
-            raise refused(406, "The user {} does not exist.", learner)
+            raise error_with_message(406, "The user {} does not exist.", learner)
         with _audited(requester, user, course_id, body) as seen:
             change = validated(EnrollmentChangeSerializer(data=body))
             is_forced = change.pop("force_enrollment", None) and requester.can_force
             with (
-                refusing(
+                responding_to_errors(
                     ENROLLING,
                     username=learner,
                     course_id=course_id,
@@ -275,7 +275,7 @@ def _learner_of(body: Mapping[str, Any], requester: Requester) -> Any:
     if requester.is_named(user) or not (has_user or has_email):
         return requester.username
     if not requester.can_act_for_others(is_active=body.get("is_active")):
-        raise Refused(404)
+        raise ErrorResponse(404)
     return user if has_user else _name_of_address(email)
 
 
@@ -293,7 +293,7 @@ def _name_of_address(email: object) -> str:
         user = choose_user(email, find_users_by_email([email]))
     except CourseEnrollmentError as error:
         code, text = _NO_USER[error.code]
-        raise refused(code, text, email) from error
+        raise error_with_message(code, text, email) from error
     return str(user.get_username())
 
 
@@ -306,7 +306,7 @@ def _mode_of(body: Mapping[str, Any], requester: Requester) -> Any:
     if not requester.can_choose_mode(mode) and not requester.can_act_for_others(
         is_active=body.get("is_active")
     ):
-        raise refused(
+        raise error_with_message(
             403,
             "User does not have permission to create enrollment with mode [{}].",
             mode,

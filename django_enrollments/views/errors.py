@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 Body = dict[str, Any]
 
 
-class Refused(Exception):  # noqa: N818 - a response, not a failure.
+class ErrorResponse(Exception):  # noqa: N818 - a response, not a failure.
     """
     A response other than success, raised where it is decided.
 
@@ -58,9 +58,9 @@ class Refused(Exception):  # noqa: N818 - a response, not a failure.
         self.body = body
 
 
-def refused(status: int, text: str, *values: object) -> Refused:
+def error_with_message(status: int, text: str, *values: object) -> ErrorResponse:
     """Return a refusal with a message, which has a ``{}`` per value (V1-ERR-01)."""
-    return Refused(status, {"message": text.format(*map(safe_text, values))})
+    return ErrorResponse(status, {"message": text.format(*map(safe_text, values))})
 
 
 def safe_text(value: object) -> str:
@@ -159,9 +159,9 @@ _FAILURES = (CourseEnrollmentError, CohortNotFoundError, EnrollmentApiLoadError)
 
 
 @contextmanager
-def refusing(operation: Operation, **values: object) -> Iterator[None]:
+def responding_to_errors(operation: Operation, **values: object) -> Iterator[None]:
     """
-    Turn domain errors raised inside into ``Refused``, and log them (AUD-06).
+    Turn domain errors raised inside into ``ErrorResponse``, and log them (AUD-06).
 
     Args:
         operation: The operation.
@@ -180,7 +180,7 @@ def refusing(operation: Operation, **values: object) -> Iterator[None]:
             error.code,
             exc_info=error if is_failure else None,
         )
-        raise Refused(*error_response(error, operation, **values)) from error
+        raise ErrorResponse(*error_response(error, operation, **values)) from error
 
 
 class RequestTooLarge(APIException):

@@ -15,7 +15,7 @@ from rest_framework.fields import SkipField, empty
 from django_enrollments.emails import clean_address
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.text import MAX_TEXT, is_storable
-from django_enrollments.views.errors import Refused, safe_text, untranslated
+from django_enrollments.views.errors import ErrorResponse, safe_text, untranslated
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -39,10 +39,10 @@ def validated(serializer: serializers.BaseSerializer[None]) -> dict[str, Any]:
     Return the values of a serializer; fields that were not sent are missing.
 
     Raises:
-        Refused: A field is invalid: 400 with the message of the first.
+        ErrorResponse: A field is invalid: 400 with the message of the first.
     """
     if not serializer.is_valid():
-        raise Refused(400, {"message": first_error(serializer)})
+        raise ErrorResponse(400, {"message": first_error(serializer)})
     values: dict[str, Any] = serializer.validated_data
     return values
 
@@ -58,37 +58,28 @@ def first_error(serializer: serializers.BaseSerializer[None]) -> str:
 # Fields
 
 
-def _pass_on(field: serializers.Field[Any, Any, Any, Any], data: Any) -> Any:
-    """Return a value of any type; a later step checks it, in its own order."""
-    if data is not empty:
-        return data
-    if field.required:
-        field.fail("required")
-    raise SkipField
+class _Unvalidated:
+    """A field whose values a later step checks, in its own order."""
+
+    def run_validation(self: Any, data: Any = empty) -> Any:
+        """Return the value as it was sent, of any type."""
+        if data is not empty:
+            return data
+        if self.required:
+            self.fail("required")
+        raise SkipField
 
 
-class UnvalidatedTextField(serializers.CharField):
-    """A text that a later step checks; other values are passed on as they are."""
-
-    def run_validation(self, data: Any = empty) -> Any:
-        """Return the value as it was sent."""
-        return _pass_on(self, data)
+class UnvalidatedTextField(_Unvalidated, serializers.CharField):
+    """A text that a later step checks."""
 
 
-class UnvalidatedAddressField(serializers.EmailField):
+class UnvalidatedAddressField(_Unvalidated, serializers.EmailField):
     """An address that a later step checks."""
 
-    def run_validation(self, data: Any = empty) -> Any:
-        """Return the value as it was sent."""
-        return _pass_on(self, data)
 
-
-class UnvalidatedListField(serializers.ListField):
+class UnvalidatedListField(_Unvalidated, serializers.ListField):
     """A list that a later step checks: attributes, once the mode is known."""
-
-    def run_validation(self, data: Any = empty) -> Any:
-        """Return the value as it was sent."""
-        return _pass_on(self, data)
 
 
 class PresenceField(serializers.CharField):

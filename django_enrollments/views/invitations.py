@@ -17,7 +17,7 @@ from django_enrollments.core.invitations import (
 from django_enrollments.serializers import CourseEnrollmentAllowedSerializer
 from django_enrollments.users import email_of
 from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
-from django_enrollments.views.errors import refused
+from django_enrollments.views.errors import error_with_message
 from django_enrollments.views.inputs import (
     InvitationRequestSerializer,
     InvitationsQuerySerializer,
@@ -75,7 +75,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
                 origin=origin_of(actor=request.user, source="rest"),
             )
         if invitation is None:
-            raise refused(
+            raise error_with_message(
                 409,
                 "An enrollment allowed with email {} and course {} already exists.",
                 body["email"],
@@ -102,7 +102,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         # invalid address is refused as such.
         if not withdraw(email, course_id):
             validated(InvitationRequestSerializer(data=values))
-            raise refused(
+            raise error_with_message(
                 404,
                 # Clients know the text as it is spelled here.
                 "An enrollment allowed with email {} and course {} doesn't exists.",
@@ -127,7 +127,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         """Return the body of a request, which names an address and a course."""
         is_valid, email, course_id = self.check_required_data(request)
         if not is_valid:
-            raise refused(
+            raise error_with_message(
                 400,
                 "Please provide a value for 'email' and 'course_id' in the request "
                 "data.",

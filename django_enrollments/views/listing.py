@@ -15,7 +15,7 @@ from django_enrollments.models import CourseEnrollment
 from django_enrollments.paginators import CourseEnrollmentsApiListPagination
 from django_enrollments.serializers import CourseEnrollmentsApiListSerializer
 from django_enrollments.views.base import EnrollmentAPIView, IsGlobalStaff
-from django_enrollments.views.errors import Refused
+from django_enrollments.views.errors import ErrorResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
         Return the enrollments that the request asks for; override to narrow.
 
         Raises:
-            Refused: Filters are malformed; the response names each (V1-ADM-11).
+            ErrorResponse: Filters are malformed; the response names each (V1-ADM-11).
         """
         return _search(self._filters()).select_related("user", "course")
 
@@ -73,7 +73,7 @@ class CourseEnrollmentsApiListView(EnrollmentAPIView, ListAPIView[CourseEnrollme
                 field: {"developer_message": str(texts[0])}
                 for field, texts in form.errors.items()
             }
-            raise Refused(status.HTTP_400_BAD_REQUEST, {"field_errors": errors})
+            raise ErrorResponse(status.HTTP_400_BAD_REQUEST, {"field_errors": errors})
         return {name: value for name, value in form.cleaned_data.items() if value != ""}
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:

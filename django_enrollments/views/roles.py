@@ -20,7 +20,7 @@ from django_enrollments.views.base import (
     EnrollmentAPIView,
     requester_of,
 )
-from django_enrollments.views.errors import refused
+from django_enrollments.views.errors import error_with_message
 from django_enrollments.views.inputs import RolesQuerySerializer, validated
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class EnrollmentUserRolesView(EnrollmentAPIView):
             # key and no name is not a failure.
             if not isinstance(error, UserNotFoundError):
                 logger.exception("Roles could not be retrieved.")
-            raise refused(
+            raise error_with_message(
                 400,
                 # Clients know the text without the closing quote.
                 "An error occurred while retrieving roles for user '{}",

@@ -61,7 +61,9 @@ def perform(
         is_done, done = False, ""
     if is_done:
         messages.info(request, done % names)
-    elif data["seen"] != state_of(enrollment):
+    elif data["seen"] != state_of(enrollment) or (
+        action == ActionForm.CHANGE and not is_active
+    ):
         messages.warning(
             request,
             _(

@@ -53,3 +53,16 @@ class ActionForm(forms.Form):
     action = forms.ChoiceField(choices=[(one, one) for one in (ENROLL, CHANGE, LEAVE)])
     seen = forms.CharField(max_length=120)
     mode = forms.CharField(max_length=100, required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """
+        Return the cleaned data.
+
+        Raises:
+            ValidationError: A change names no mode.
+        """
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("action") == self.CHANGE and not cleaned.get("mode"):
+            required = self.fields["mode"].error_messages["required"]
+            raise forms.ValidationError(required, code="required")
+        return cleaned

@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Count, F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
 from catalog.reasons import Reason, reasons_for_everybody
-from django_enrollments.models import CourseEnrollmentAllowed, CourseMode
+from django_enrollments.models import (
+    CourseEnrollment,
+    CourseEnrollmentAllowed,
+    CourseMode,
+)
 from django_enrollments.services import EnrollmentsService
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from catalog.models import CourseRun
     from django_enrollments.payloads import ExplanationDict, SeatsDict
@@ -92,14 +101,20 @@ def invited_codes(user: Any, runs: Iterable[CourseRun]) -> set[str]:
     )
 
 
-def full_codes(runs: Iterable[CourseRun]) -> list[str]:
+def full_codes(runs: QuerySet[CourseRun]) -> list[str]:
     """
     Return the codes of those course runs that have no seat left.
 
-    One course run in some hundred has a limit that is reached, so the numbers are read
-    for all, and not compared in the database.
+    The service knows who takes no seat, such as course staff. It is asked only about
+    course runs with as many active enrollments as seats, so the number of statements
+    depends neither on the catalogue nor on the learners.
     """
-    seats = EnrollmentsService().seats_many(runs)
+    enrollments = CourseEnrollment.objects.active().filter(course=OuterRef("pk"))
+    number = enrollments.order_by().values("course").values(number=Count("pk"))
+    candidates = runs.alias(active=Coalesce(Subquery(number), 0)).filter(
+        active__gte=F("seats")
+    )
+    seats = EnrollmentsService().seats_many(candidates)
     return [code for code, numbers in seats.items() if numbers["left"] == 0]
 
 

@@ -69,12 +69,12 @@ def _filter(
     match show:
         case Show.OPEN:
             runs = runs.begun(at=now).not_ended(at=now).filter(by_invitation=False)
-            return runs.exclude(code__in=_full(runs))
+            return runs.exclude(code__in=full_codes(runs))
         case Show.LATER:
             return runs.opening_later(at=now)
         case Show.FULL:
             runs = runs.not_ended(at=now)
-            return runs.filter(code__in=_full(runs))
+            return runs.filter(code__in=full_codes(runs))
         case Show.INVITATION:
             return runs.filter(by_invitation=True)
         case Show.MINE:
@@ -84,10 +84,6 @@ def _filter(
             return runs.filter(pk__in=courses_run_by(user).values("pk"))
         case _:
             return runs
-
-
-def _full(runs: CourseRunQuerySet) -> list[str]:
-    return full_codes(runs.exclude(seats=None))
 
 
 def _filters(user: Any) -> list[Show]:

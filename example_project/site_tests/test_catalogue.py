@@ -63,6 +63,21 @@ class TestFilters:
     def test_keep_the_courses_in_a_state(self, client, show, codes):
         assert set(titles(client, show=show)) == codes
 
+    def test_full_does_not_count_course_staff(self, client, learner):
+        run = make_run("STAFFED", seats=1)
+        CourseAccessRole.objects.create(
+            user=learner, org="evening", course_id="STAFFED", role="staff"
+        )
+        EnrollmentsService().enroll(learner, run)
+
+        assert "STAFFED" not in titles(client, show="full")
+        assert "STAFFED" in titles(client, show="open")
+
+    def test_full_keeps_a_course_with_room_for_nobody(self, client):
+        make_run("NONE", seats=0)
+
+        assert "NONE" in titles(client, show="full")
+
     def test_puts_closed_courses_last(self, client):
         assert titles(client)[-1] == "CLOSED"
 

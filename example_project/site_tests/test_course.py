@@ -272,6 +272,17 @@ class TestChange:
         assert states(learner) == [("audit", True)]
         assert RefusedAttempt.objects.get().code == "mode_unavailable"
 
+    def test_does_not_touch_a_former_enrollment(self, visitor, learner):
+        run = make_run(modes=MODES)
+        service = EnrollmentsService()
+        service.enroll(learner, run)
+        service.unenroll(learner, run)
+
+        page = send(visitor, run, "change", "verified")
+
+        assert said(page)[0][0] == "warning"
+        assert states(learner) == [("audit", False)]
+
 
 class TestLeave:
     def test_asks_first(self, visitor, learner):
@@ -338,7 +349,13 @@ class TestStaleForm:
         assert states(learner) == [("verified", True)]
 
     @pytest.mark.parametrize(
-        "data", [{}, {"action": "explode", "seen": "none"}, {"action": "enroll"}]
+        "data",
+        [
+            {},
+            {"action": "explode", "seen": "none"},
+            {"action": "enroll"},
+            {"action": "change", "seen": "none"},
+        ],
     )
     def test_that_is_incomplete_changes_nothing(self, visitor, learner, data):
         page = visitor.post(make_run().get_absolute_url(), data, follow=True)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from catalog.models import RefusedAttempt
 from team.access import staff_only
 from team.consumers import list_consumers
-from team.numbers import count_refusals, find_fullest, read_totals
+from team.numbers import find_fullest, read_totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,8 +125,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     charts = [
         *_charts_of_weeks(shown),
         _chart_of_modes(totals),
-        _chart_of_courses(find_fullest()),
-        _chart_of_refusals(count_refusals(year), year),
+        _chart_of_courses(find_fullest(totals)),
+        _chart_of_refusals(totals.reasons(year), year),
     ]
     filled = [chart for chart in charts if chart.rows]
     context = {

@@ -147,16 +147,12 @@ def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
 
 def _cells(rows: CourseEnrollmentQuerySet) -> Iterator[list[str]]:
     yield ["username", "name", "email", "mode", "state", "since"]
-    for row in rows.iterator(chunk_size=1000):
-        user: Any = row.user
-        yield [
-            user.username,
-            user.name,
-            user.email,
-            row.mode,
-            "active" if row.is_active else "former",
-            row.created.isoformat(timespec="seconds"),
-        ]
+    found = rows.values_list(
+        "user__username", "user__name", "user__email", "mode", "is_active", "created"
+    )
+    for *texts, is_active, created in found.iterator(chunk_size=2000):
+        state = "active" if is_active else "former"
+        yield [*texts, state, created.isoformat(timespec="seconds")]
 
 
 def _roster(course: CourseRun, form: RosterForm) -> CourseEnrollmentQuerySet:

@@ -265,7 +265,7 @@ class TestButtons:
         text = " ".join(answer.context["form"].non_field_errors())
         assert asked.context["explanation"] == text
         assert "full" in text
-        assert f"(until {opens:%b.}" in text or "(until " in text
+        assert "(until " in text
         assert "(until" not in " ".join(half.context["form"].non_field_errors())
         admin_client.post(
             change_url(row, "reactivate"),
@@ -625,3 +625,26 @@ def test_course_ids_are_searched_by_their_beginning(admin_client, row):
         assert found.context["cl"].result_count == number, term
     assert course_id_of(row.course) == "django-101"
     assert get_course_model().objects.count() == 2
+
+
+@pytest.mark.parametrize("limit", [1, 5_000])
+def test_events_are_searched_by_course_person_and_key(
+    limit, admin_client, row, monkeypatch
+):
+    monkeypatch.setattr("django_enrollments.admin.history.ROWS_COUNTED", limit)
+    other, gone = make_users(2)
+    service.enroll(other, make_course("other-101"))
+    service.enroll(gone, row.course)
+    key = gone.pk
+    gone.delete()
+    address = url(EnrollmentEvent, "changelist")
+
+    for term, number in (
+        ("django-101", 1),
+        ("other-101", 1),
+        (username("ada"), 1),
+        (str(key), 1),
+        ("ango", 0),
+    ):
+        found = admin_client.get(address, {"q": term})
+        assert found.context["cl"].result_count == number, term

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import translation
 
 from django_enrollments import api
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent
@@ -193,3 +194,17 @@ def test_shows_messages_of_other_refusals(admin_client, address, ada, monkeypatc
 
     assert response.status_code == 200
     assert "The first line" in shown(response)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "There is no account with this name."),
+        ("de", "Es gibt kein Konto mit diesem Namen."),
+    ],
+)
+def test_shows_errors_as_sentences(admin_client, address, course, language, text):
+    with translation.override(language):
+        preview = admin_client.post(address, upload(ROW.format(username("nobody"))))
+
+    assert text in shown(preview)

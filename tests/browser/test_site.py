@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from selenium.webdriver.common.keys import Keys
+
+from tests.browser.people import ARROW_DOWN, ENTER, TAB
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,8 @@ class TestCatalogue:
         person.click("Next")
         assert person.sees("13 to 24 of 33", ".pagination")
 
-        person.find("[name=q]").send_keys("spanish" + Keys.ENTER)
+        person.find("[name=q]").send_keys("spanish" + ENTER)
+        assert person.sees("1 course", "p[role=status]")
         assert list(cards(person)) == ["Spanish for travelers"]
         person.click("Clear the search")
         assert len(cards(person)) == 12
@@ -91,7 +93,7 @@ class TestNewcomer:
         # The page names the accounts of the demo.
         assert person.sees("demo-learner", "main")
         person.find("[name=username]").send_keys("learner")
-        person.find("[name=password]").send_keys("demo-learner" + Keys.ENTER)
+        person.find("[name=password]").send_keys("demo-learner" + ENTER)
         assert person.sees("Enroll", "#place")
         person.click("With certificate")
         person.click("Enroll")
@@ -183,13 +185,13 @@ class TestCourse:
             "document.querySelector('main [name=csrfmiddlewaretoken]').value = 'old'"
         )
         person.find("[name=username]").send_keys(newcomer)
-        person.find("[name=password]").send_keys("demo" + Keys.ENTER)
+        person.find("[name=password]").send_keys("demo" + ENTER)
 
-        assert person.text("h1") == "This form has expired"
+        assert person.sees("This form has expired", "h1")
         assert person.violations() == []
         assert "403" in person.complaints()[0]
         person.click("Open the page again")
-        assert person.text("h1") == "Log in"
+        assert person.sees("Log in", "h1")
 
     @pytest.mark.parametrize(
         ("course", "texts"),
@@ -208,7 +210,7 @@ class TestCourse:
 
         person.open(f"/courses/{course}/")
 
-        assert person.text("#place") == "You cannot enroll now"
+        assert person.sees("You cannot enroll now", "#place")
         assert all(text in person.text(".notice") for text in texts)
         assert not person.has("main .panel form")
 
@@ -226,24 +228,22 @@ class TestCourse:
 
         person.click(title)
 
-        assert person.text("h1") == title
+        assert person.sees(title, "h1")
 
 
 class TestKeyboard:
     def test_is_enough_to_enroll(self, person, newcomer):
         person.open("/")
-        press_until(person, Keys.TAB, "Skip to the content")
-        press_until(person, Keys.TAB, "Log in")
-        person.browser.switch_to.active_element.send_keys(Keys.ENTER)
-        person.find("#id_username").send_keys(
-            newcomer, Keys.TAB, f"demo-{newcomer}", Keys.ENTER
-        )
+        press_until(person, TAB, "Skip to the content")
+        press_until(person, TAB, "Log in")
+        person.browser.switch_to.active_element.send_keys(ENTER)
+        person.find("#id_username").send_keys(newcomer, TAB, f"demo-{newcomer}", ENTER)
         person.find("nav form")
-        press_until(person, Keys.TAB, "Spanish for travelers")
-        person.browser.switch_to.active_element.send_keys(Keys.ENTER)
-        person.find("input[name=mode]").send_keys(Keys.ARROW_DOWN)
-        press_until(person, Keys.TAB, "Enroll")
-        person.browser.switch_to.active_element.send_keys(Keys.ENTER)
+        press_until(person, TAB, "Spanish for travelers")
+        person.browser.switch_to.active_element.send_keys(ENTER)
+        person.find("input[name=mode]").send_keys(ARROW_DOWN)
+        press_until(person, TAB, "Enroll")
+        person.browser.switch_to.active_element.send_keys(ENTER)
 
         assert person.sees("You are enrolled in Spanish for travelers.", ".messages")
         assert person.sees("With certificate", "main .panel p")
@@ -255,10 +255,10 @@ class TestLanguages:
 
         person.find("footer [lang=ar]").click()
 
-        assert person.find("html").get_attribute("dir") == "rtl"
+        assert person.find("html[dir=rtl]")
         assert person.path == "/courses/evening/drawing/summer/"
         person.find("footer [value=en]").click()
-        assert person.find("html").get_attribute("dir") == "ltr"
+        assert person.find("html[dir=ltr]")
 
 
 class TestEveryPage:
@@ -332,7 +332,7 @@ class TestEveryPage:
 
         person.browser.execute_script(write, page[page.index("<!doctype") :])
 
-        assert person.text("h1") == "Something went wrong"
+        assert person.sees("Something went wrong", "h1")
         assert person.violations() == []
 
 

@@ -227,4 +227,4 @@ class TestStatements:
 
         # The event of this test, the enrollment, its last start and the deadline; for
         # each mail, whether it was sent, the learner, and the record.
-        assert (len(sent), count) == (2, 4 + 2 * 4)
+        assert (len(sent), count) == (2, 4 + 2 * 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ from django_enrollments.course_model import (
     get_course_adapter,
     get_course_model,
 )
+from django_enrollments.datetimes import now
 from django_enrollments.identifiers import find_course_id_text
 from django_enrollments.testing.assertions import assert_refused
 from django_enrollments.testing.conformance.helpers import adapter_name, expect
@@ -194,7 +195,7 @@ def test_a_stored_moment_is_returned(name: str) -> None:
     path = adapter.paths().get(name)
     if path is None:
         pytest.skip(f"The course adapter maps {name} to no field.")
-    moment = timezone.now().replace(microsecond=0) + timedelta(days=3)
+    moment = now().replace(microsecond=0) + timedelta(days=3)
     is_moment = isinstance(_field_of(path), models.DateTimeField)
     values: dict[str, Any] = {name: moment}
     course = make_course(**values)
@@ -203,11 +204,11 @@ def test_a_stored_moment_is_returned(name: str) -> None:
 
     if is_moment:
         expect(
-            found == (moment if timezone.is_aware(moment) else _aware(moment)),
+            found == moment,
             f"{moment} was stored as {path!r}, but {adapter_name()} returns {found}.",
         )
         return
-    day: date = timezone.localdate(moment) if timezone.is_aware(moment) else moment
+    day = timezone.localtime(moment).date()
     first = timezone.localtime(found) if found else None
     last = timezone.localtime(found - timedelta(microseconds=1)) if found else None
     shown = last if name.endswith("end") else first
@@ -215,10 +216,6 @@ def test_a_stored_moment_is_returned(name: str) -> None:
         shown is not None and shown.date() == day,
         f"{day} was stored as {path!r}, but {adapter_name()} returns {found}.",
     )
-
-
-def _aware(moment: datetime) -> datetime:
-    return timezone.make_aware(moment, timezone.get_default_timezone())
 
 
 def _field_of(path: str) -> Any:

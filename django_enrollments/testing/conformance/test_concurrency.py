@@ -86,9 +86,9 @@ def test_a_rolled_back_change_leaves_nothing(service: EnrollmentsService) -> Non
     """
     An enrollment in a transaction that is rolled back leaves no row and no event.
 
-    Change: the tables must be transactional: on MariaDB, InnoDB. The database router
-    must send all models of this app, the user model and the course model to one
-    database.
+    Change: no filter or backend of this project may end the transaction, as ``COMMIT``
+    and changes of tables on MariaDB do. The database router must send all models of
+    this app, the user model and the course model to one database.
     """
     user, course = make_user(), make_course()
 

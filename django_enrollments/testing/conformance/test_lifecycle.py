@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import router
 from django.test import TestCase
-from django.utils import timezone
 
 from django_enrollments.conf import conf
 from django_enrollments.course_model import get_course_adapter
+from django_enrollments.datetimes import now
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import CourseEnrollment
 from django_enrollments.testing.assertions import (
@@ -166,11 +166,11 @@ def test_what_does_not_exist_is_refused(
 
 
 def _closed() -> Any:
-    return make_course(enrollment_end=timezone.now() - timedelta(days=3))
+    return make_course(enrollment_end=now() - timedelta(days=3))
 
 
 def _not_open_yet() -> Any:
-    return make_course(enrollment_start=timezone.now() + timedelta(days=3))
+    return make_course(enrollment_start=now() + timedelta(days=3))
 
 
 def _by_invitation() -> Any:

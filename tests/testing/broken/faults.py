@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from django.db import connection, transaction
 from django.http import HttpResponseRedirect
 
 from django_enrollments.backends.courses import CourseAdapter
@@ -28,6 +32,13 @@ class TextAdapter(CourseAdapter):
 class HidingAdapter(CourseAdapter):
     def get_queryset(self) -> Any:
         return super().get_queryset().exclude(end=None)
+
+
+class ShiftedAdapter(CourseAdapter):
+    def facts(self, course: Any) -> Any:
+        facts = super().facts(course)
+        start = facts.start and facts.start + timedelta(hours=2)
+        return replace(facts, display_name=facts.display_name.upper(), start=start)
 
 
 class CarelessAdapter(CourseAdapter):
@@ -70,6 +81,15 @@ def refuse_modes(action: str, **context: Any) -> None:
         raise EnrollmentNotAllowed("This mode must be paid.")
 
 
+def commit(action: str, **context: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("COMMIT")
+
+
+def announce(action: str, **context: Any) -> None:
+    transaction.on_commit(fail)
+
+
 class LoginMiddleware:
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -85,6 +105,13 @@ class CachingMiddleware(LoginMiddleware):
         response = self.get_response(request)
         response["Cache-Control"] = "public, max-age=600"
         return response
+
+
+class ParsingMiddleware(LoginMiddleware):
+    def __call__(self, request: Any) -> Any:
+        if request.method == "POST":
+            json.loads(request.body)
+        return self.get_response(request)
 
 
 def fail(**kwargs: Any) -> None:

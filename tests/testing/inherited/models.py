@@ -63,10 +63,19 @@ class Run(Product):
     homepage = models.URLField()
     contact = models.EmailField()
     seats = models.PositiveSmallIntegerField()
-    opens_at = models.DateTimeField()
+    opens_on = models.DateField()
+    ends_at = models.DateTimeField()
     begins_on = models.DateField()
     vat = models.DecimalField(max_digits=4, decimal_places=2, default=Decimal(19))
     is_published = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(begins_on__gte=models.F("opens_on")),
+                name="run_opens_before_it_begins",
+            ),
+        )
 
 
 class RunAdapter(CourseAdapter):
@@ -74,7 +83,7 @@ class RunAdapter(CourseAdapter):
     org = "department__code"
     display_name = "title"
     start = enrollment_end = "begins_on"
-    end = None
-    enrollment_start = "opens_at"
+    end = "ends_at"
+    enrollment_start = "opens_on"
     invitation_only = self_paced = enable_proctored_exams = proctoring_provider = None
     max_student_enrollments_allowed = "seats"

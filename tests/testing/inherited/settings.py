@@ -9,3 +9,4 @@ ENROLLMENTS_COURSE_MODEL = "inherited.Run"
 ENROLLMENTS_COURSE_ADAPTER = "tests.testing.inherited.models.RunAdapter"
 MIGRATION_MODULES = {"inherited": None}
 TIME_ZONE = "Europe/Berlin"
+USE_TZ = False

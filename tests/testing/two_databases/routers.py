@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-SCHOOL = {"auth", "contenttypes", "django_enrollments"}
+SCHOOL = {"auth", "contenttypes", "django_enrollments", "two_databases"}
 
 
 class SchoolRouter:
