@@ -586,7 +586,8 @@ class EnrollmentsService:
         Return the events of a user, of a course, or of a user in a course.
 
         A page of them is one query, actors included. Events of deleted users and
-        courses are included.
+        courses are included. There is an index by user and none by course: without a
+        user, the query reads the table from its end until the page is full.
 
         Args:
             user: The user; the primary key of a deleted user.

@@ -88,7 +88,7 @@ def deliver(name: str, limit: int = 1000) -> Delivered:
     Events without a position get theirs first.
 
     Args:
-        limit: About the most events; those of the feed come before retries.
+        limit: The most events of the feed, and about the most retries.
 
     Raises:
         ValueError: There is no such consumer.
@@ -154,7 +154,8 @@ class Pass:
             try:
                 while self._go_forward(min(limit - self.handled, BATCH)):
                     pass
-                while self.handled < limit and self._may_go_on() and self._retry():
+                end = self.handled + limit
+                while self.handled < end and self._may_go_on() and self._retry():
                     pass
             except LeaseLost:
                 logger.info("The lease of %s has ended.", self._consumer.name)
@@ -242,14 +243,13 @@ class Pass:
     def _messages(
         self, events: Iterable[EnrollmentEvent], rows: Mapping[int, SetAside]
     ) -> list[Message]:
-        personal = self._consumer.personal
-        messages = [make_message(event, 1, personal=personal) for event in events]
-        return [
-            replace(one, attempt=row.attempts + 1)
-            if (row := rows.get(one.position))
-            else one
-            for one in messages
-        ]
+        messages = []
+        for event in events:
+            row = rows.get(event.position or 0)
+            attempt = row.attempts + 1 if row else 1
+            personal = self._consumer.personal
+            messages.append(make_message(event, attempt, personal=personal))
+        return messages
 
     def _call_consumer(
         self,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class CatalogConfig(AppConfig):
     """The configuration of the app."""
 
     name = "catalog"
+    verbose_name = _("Courses")

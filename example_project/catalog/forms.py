@@ -63,5 +63,6 @@ class ActionForm(forms.Form):
         """
         cleaned: dict[str, Any] = super().clean() or {}
         if cleaned.get("action") == self.CHANGE and not cleaned.get("mode"):
-            raise forms.ValidationError(_("Choose how to take the course."))
+            required = self.fields["mode"].error_messages["required"]
+            raise forms.ValidationError(required, code="required")
         return cleaned

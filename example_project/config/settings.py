@@ -167,7 +167,7 @@ if HAS_OPENAPI:
 # The only settings of django-enrollments in this project.
 ENROLLMENTS_COURSE_MODEL = "catalog.CourseRun"
 ENROLLMENTS_COURSE_ADAPTER = "catalog.adapters.CourseRunAdapter"
-ENROLLMENTS_CONSUMERS = {
+ENROLLMENTS_CONSUMERS: dict[str, dict[str, object]] = {
     "counter": {
         "BACKEND": "django_enrollments.delivery.backends.CallBackend",
         "OPTIONS": {"function": "demo.feed.count"},
@@ -188,5 +188,7 @@ if find_spec("standardwebhooks") and find_spec("requests_hardened"):
             "secrets": [FEED_SECRET],
             "allow_private": True,
         },
+        # Threads deliver events of different enrollments at once.
+        "CONCURRENCY": 4,
     }
     FEED_RECORDS["webhook"] = f"{DATABASES['default']['NAME']}-webhook"

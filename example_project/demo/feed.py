@@ -35,8 +35,8 @@ _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 #: Shares of the replay after which the worker and the receiver are killed in turn.
 _KILLS = (0.15, 0.35, 0.55, 0.75)
 
-#: Seconds for which the consumers may be behind after the replay.
-_PATIENCE = 120
+#: Seconds without any progress after which the demo gives up.
+_PATIENCE = 60
 
 
 class FeedError(Exception):
@@ -136,10 +136,11 @@ class Feed:
         Wait until everything is delivered; return the seconds.
 
         Raises:
-            FeedError: It takes too long, or a process has ended.
+            FeedError: There is no progress, or a process has ended.
         """
-        began = time.monotonic()
-        while time.monotonic() < began + _PATIENCE:
+        began = last = time.monotonic()
+        before: list[int] = []
+        while time.monotonic() < last + _PATIENCE:
             for name, process in self._processes.items():
                 if process.poll() is not None:
                     raise FeedError(f"The {name} ended with {process.returncode}.")
@@ -148,6 +149,9 @@ class Feed:
                 one["lag"] or one["unsequenced"] or one["retrying"] for one in status
             ):
                 return time.monotonic() - began
+            positions = [one["position"] for one in status]
+            if positions != before:
+                before, last = positions, time.monotonic()
             time.sleep(0.2)
         raise FeedError(f"The consumers are behind: {status}")
 

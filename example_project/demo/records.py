@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlite3
 import sys
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class Records:
     """
 
     def __init__(self, path: str | Path) -> None:
-        # One thread writes at a time. A process that is killed loses nothing that is
-        # committed; only a power failure can.
+        # One thread writes at a time.
+        self._lock = Lock()
+        # A process that is killed loses nothing that was committed.
         self._database = sqlite3.connect(
             path, timeout=60, isolation_level=None, check_same_thread=False
         )
@@ -42,10 +44,11 @@ class Records:
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Add a delivery of a CloudEvent."""
-        self._database.execute(
-            "INSERT INTO delivery (event, partition) VALUES (?, ?)",
-            (event["id"], event["partitionkey"]),
-        )
+        with self._lock:
+            self._database.execute(
+                "INSERT INTO delivery (event, partition) VALUES (?, ?)",
+                (event["id"], event["partitionkey"]),
+            )
 
     def read(self) -> list[tuple[str, str]]:
         """Return the id and the enrollment of each delivery, in order."""
@@ -85,7 +88,7 @@ def receive(port: int, secret: str, path: str) -> None:
             """Print nothing."""
 
     with suppress(KeyboardInterrupt):
-        HTTPServer((HOST, port), Receiver).serve_forever()
+        ThreadingHTTPServer((HOST, port), Receiver).serve_forever()
 
 
 if __name__ == "__main__":

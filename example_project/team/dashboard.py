@@ -274,14 +274,22 @@ def _chart_of_courses(courses: Sequence[Fullness]) -> Chart:
 def _chart_of_refusals(refusals: Sequence[tuple[str, int]], year: int | None) -> Chart:
     named = [(str(REASONS.get(code, code)), number) for code, number in refusals]
     total = sum(number for _name, number in named)
+    if year:
+        text = ngettext(
+            "%(number)s reason in %(year)s. An attempt can have several.",
+            "%(number)s reasons in %(year)s. An attempt can have several.",
+            total,
+        )
+    else:
+        text = ngettext(
+            "%(number)s reason in all. An attempt can have several.",
+            "%(number)s reasons in all. An attempt can have several.",
+            total,
+        )
     return Chart(
         "refusals",
         _("Refused attempts by reason"),
-        _("%(number)s reasons in %(year)s. An attempt can have several.")
-        % {"number": _grouped(total), "year": year}
-        if year
-        else _("%(number)s reasons in all. An attempt can have several.")
-        % {"number": _grouped(total)},
+        text % {"number": _grouped(total), "year": year},
         Drawing(
             "rows",
             [name for name, _number in named],

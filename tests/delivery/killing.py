@@ -1,10 +1,10 @@
 """
 Kill writers and workers at random for a while, and check what was delivered.
 
-``python -m tests.delivery.killing DATABASE [LEVEL] [--seconds N]`` does it with one
-database, in a test database of its own: ``sqlite``, ``postgres`` or ``mariadb``, and
-``"repeatable read"`` or nothing. It prints the figures, and raises for anything that is
-missing, doubled or out of order.
+``python -m tests.delivery.killing DATABASE [LEVEL] [--seconds N] [--kills N]`` does it
+with ``sqlite``, ``postgres`` or ``mariadb``, in a test database of its own, and at the
+level ``"repeatable read"`` if it is given. It prints the figures, and raises for
+anything that is missing, doubled or out of order.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from django_enrollments.delivery import Message
 
-WRITERS, WORKERS, KILLS_PER_SECOND = 8, 3, 10
+WRITERS, WORKERS = 8, 3
 LEARNERS, COURSES = 12, 3
 
 #: Consumers by name, with their options besides those of all.
@@ -149,10 +149,10 @@ def change(name: str, course_id: str, random: Random) -> None:
 
 def follow() -> None:
     """Work without an end."""
-    Worker(interval=0.05).follow()
+    Worker(interval=0.2).follow()
 
 
-def run(database: str, level: str, seconds: float) -> dict[str, Any]:
+def run(database: str, level: str, seconds: float, kills: float) -> dict[str, Any]:
     """Kill processes for some seconds, and return the figures."""
     if level:
         options = REPEATABLE_READ.options[connection.vendor]
@@ -171,13 +171,16 @@ def run(database: str, level: str, seconds: float) -> dict[str, Any]:
         [partial(write, names, [course_id_of(one) for one in courses])] * WRITERS
         + [follow] * WORKERS,
         seconds,
+        kills,
     )
     declare(folder, fails=False)
     _finish()
     return {"database": database, "level": level, "killed": killed, **_check(folder)}
 
 
-def _kill_at_random(calls: list[Callable[[], None]], seconds: float) -> int:
+def _kill_at_random(
+    calls: list[Callable[[], None]], seconds: float, kills: float
+) -> int:
     random = Random(os.urandom(8))  # noqa: S311 - as above.
 
     def start(call: Callable[[], None]) -> Any:
@@ -188,7 +191,7 @@ def _kill_at_random(calls: list[Callable[[], None]], seconds: float) -> int:
     running = [start(call) for call in calls]
     end, killed = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        time.sleep(random.uniform(0, 2 / KILLS_PER_SECOND))
+        time.sleep(random.uniform(0, 2 / kills))
         victim = random.randrange(len(calls))
         _kill(running[victim])
         running[victim] = start(calls[victim])
@@ -276,13 +279,14 @@ def main() -> None:
     parser.add_argument("database")
     parser.add_argument("level", nargs="?", default="")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--kills", type=float, default=10, help="kills per second")
     given = parser.parse_args()
     connection.settings_dict["TEST"]["NAME"] = (
         f"{connection.settings_dict['NAME']}_killed_{given.level.replace(' ', '_')}"
     )
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
-        print(json.dumps(run(given.database, given.level, given.seconds)))  # noqa: T201
+        print(json.dumps(run(given.database, given.level, given.seconds, given.kills)))  # noqa: T201
     finally:
         connection.close()
         connection.creation.destroy_test_db(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from uuid import uuid4
 
 import pytest
 
-from django_enrollments.delivery import Worker, deliver, resume, status
+from django_enrollments.delivery import Worker, backends, deliver, resume, status
 from django_enrollments.models import CourseEnrollment, EnrollmentEvent, SetAside
 from django_enrollments.services import EnrollmentsService
 from tests.example import ROOT
@@ -49,6 +50,13 @@ def need(url: str, named: str | None) -> None:
             raise
         server = url.rpartition("@")[2]
         pytest.skip(f"No broker responds at {server}: {type(error).__name__}")
+
+
+def need_control() -> None:
+    """Skip a test, or fail if RabbitMQ was named, where it cannot be stopped."""
+    need(RABBITMQ_URL, NAMED_RABBITMQ)
+    if not NAMED_RABBITMQ and (shutil.which("rabbitmqctl") is None or os.getuid()):
+        pytest.skip("Only root can stop RabbitMQ, with rabbitmqctl.")
 
 
 @pytest.fixture
@@ -108,9 +116,7 @@ def has_all() -> bool:
 
 class TestRabbitMQ:
     def test_that_is_stopped_loses_nothing(self, make_consumer, course):
-        need(RABBITMQ_URL, NAMED_RABBITMQ)
-        if shutil.which("rabbitmqctl") is None and not NAMED_RABBITMQ:
-            pytest.skip("rabbitmqctl, which stops the broker, is not installed.")
+        need_control()
         app, queue = make_consumer(RABBITMQ_URL, confirm_publish=True)
         learners = make_users(40)
         states = []
@@ -150,13 +156,43 @@ class TestRabbitMQ:
         assert received == wanted
         assert not SetAside.objects.exists()
 
-    def control(self, action: str) -> None:
-        subprocess.run(  # noqa: S603 - this test's own command.
-            ["rabbitmqctl", "--quiet", action],  # noqa: S607 - Debian's, as root.
+    def test_that_hangs_is_not_waited_for(
+        self, make_consumer, ada, course, monkeypatch
+    ):
+        need_control()
+        monkeypatch.setattr(backends, "CONFIRM_SECONDS", 1)
+        app, queue = make_consumer(RABBITMQ_URL, confirm_publish=True)
+        service.enroll(ada, course)
+        assert deliver("crm").delivered == 1
+        service.unenroll(ada, course)
+        process = int(self.control("eval", "os:getpid().").strip('"\n'))
+
+        os.kill(process, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            hung = deliver("crm")
+        finally:
+            waited = time.monotonic() - began
+            os.kill(process, signal.SIGCONT)
+        (state,) = status()
+        resume("crm")
+        again = deliver("crm")
+
+        # It may have got the message, and its late confirmation is for nobody.
+        got = {event["id"] for event in self.drain(app, queue)}
+        assert (hung.delivered, again.delivered) == (0, 1)
+        assert state["state"] == "down"
+        assert waited < 30
+        assert got == {str(event.event_id) for event in EnrollmentEvent.objects.all()}
+
+    def control(self, *action: str) -> str:
+        return subprocess.run(  # noqa: S603 - this test's own command.
+            ["rabbitmqctl", "--quiet", *action],  # noqa: S607 - Debian's, as root.
             check=True,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             timeout=60,
-        )
+        ).stdout
 
     def drain(self, app, queue: str) -> list[dict]:
         events = []

@@ -18,6 +18,11 @@
     return value;
   }
 
+  /** Return a label that fits beside its bar on a small screen. */
+  function shorten(label) {
+    return label.length > 20 ? `${label.slice(0, 19)}…` : label;
+  }
+
   function options(drawing) {
     const line = color("line");
     const soft = color("soft");
@@ -36,6 +41,9 @@
       stacked: drawing.kind === "bar",
       ticks: { color: soft, autoSkip: !isRows, maxRotation: 0, autoSkipPadding: 24 },
     };
+    if (isRows) {
+      named.ticks.callback = (place) => shorten(drawing.labels[place]);
+    }
     const across = isRows ? counted : named;
     const upward = isRows ? named : counted;
     return {
