@@ -2,7 +2,8 @@
 Measure the pages of the admin at a million enrollments.
 
 ``make bench-admin`` measures PostgreSQL and writes ``admin.md`` beside this file. The
-data is that of the other benchmarks, with some rare modes, sources and states.
+data is that of the other benchmarks, with some rare modes and sources, and invitations.
+It is made in a database of its own, which ``ENROLLMENTS_BENCHMARK_DATABASE`` can name.
 """
 
 from __future__ import annotations
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
 os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.admin_settings"
 os.environ.setdefault(
     "ENROLLMENTS_BENCHMARK_DATABASE",
-    os.environ.get(
-        "ENROLLMENTS_BENCHMARK_POSTGRES_URL",
-        "postgres://postgres@127.0.0.1:5432/enrollments_benchmark_admin",
-    ),
+    "postgres://postgres@127.0.0.1:5432/enrollments_benchmark_admin",
 )
 
 import django

@@ -2,9 +2,9 @@
 Kill writers and workers at random for a while, and check what was delivered.
 
 ``python -m tests.delivery.killing DATABASE [LEVEL] [--seconds N] [--kills N]`` does it
-with ``sqlite``, ``postgres`` or ``mariadb``, in a test database of its own, at the level
-``"repeatable read"`` if it is given. It prints the figures, and raises for anything that
-is missing, doubled or out of order.
+with ``sqlite``, ``postgres`` or ``mariadb``, in a test database of its own, and at the
+level ``"repeatable read"`` if it is given. It prints the figures, and raises for
+anything that is missing, doubled or out of order.
 """
 
 from __future__ import annotations
