@@ -11,7 +11,6 @@ from django_enrollments.delivery import deliver, discard
 from django_enrollments.models import SetAside
 from django_enrollments.models.delivery import SetAsideQuerySet
 from tests.delivery.consumers import (
-    called,
     doing,
     enroll,
     failing_for,
