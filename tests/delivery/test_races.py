@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Thread
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
-from django_enrollments.delivery import deliver, discard
-from django_enrollments.models import SetAside
+from django_enrollments.delivery import deliver, discard, pause, read, sequence, work
+from django_enrollments.models import Consumer, SetAside
 from django_enrollments.models.delivery import SetAsideQuerySet
 from tests.delivery.consumers import (
     doing,
@@ -93,3 +94,36 @@ def _discard(name):
         discard(name, 1, "known to be wrong")
     finally:
         connections.close_all()
+
+
+@pytest.fixture
+def _without_autocommit(crm):
+    enroll(2)
+    transaction.set_autocommit(False)
+    yield
+    transaction.rollback()
+    transaction.set_autocommit(True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_without_autocommit")
+class TestHostWithoutAutocommit:
+    @pytest.mark.parametrize(
+        "act", [sequence, read, partial(deliver, "crm"), partial(pause, "crm")]
+    )
+    def test_delivers_nothing_in_its_transaction(self, act):
+        with pytest.raises(RuntimeError, match="autocommit"):
+            act()
+
+        assert not called["crm"]
+
+    @pytest.mark.usefixtures("needs_two_writers")
+    def test_keeps_its_transaction_while_it_works(self, crm):
+        Consumer.objects.create(name="other", position=7)
+
+        done = work()
+
+        assert (done["sequenced"], done["errors"]) == (2, {})
+        assert positions(crm) == [1, 2]
+        transaction.rollback()
+        assert not Consumer.objects.filter(name="other").exists()
