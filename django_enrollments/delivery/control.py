@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Min
@@ -17,7 +18,7 @@ from django_enrollments.delivery.sequencer import last_position, sequence
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from django_enrollments.delivery.messages import Message
@@ -124,11 +125,12 @@ def retry(name: str, position: int) -> None:
     Raises:
         ValueError: There is no such consumer, or its event is not set aside.
     """
-    row = _find_set_aside(name, position)
-    is_dead = row.state == SetAside.STATES.dead
-    row.state, row.retry_at = SetAside.STATES.retrying, for_database(now())
-    row.attempts = 0 if is_dead else row.attempts
-    row.save(using=write_alias())
+    with _locked(name):
+        row = _find_set_aside(name, position)
+        is_dead = row.state == SetAside.STATES.dead
+        row.state, row.retry_at = SetAside.STATES.retrying, for_database(now())
+        row.attempts = 0 if is_dead else row.attempts
+        row.save(using=write_alias())
 
 
 def discard(name: str, position: int, reason: str) -> None:
@@ -138,8 +140,8 @@ def discard(name: str, position: int, reason: str) -> None:
     Raises:
         ValueError: There is no such consumer, or its event is not set aside.
     """
-    row = _find_set_aside(name, position)
-    with short_transaction(write_alias()):
+    with _locked(name):
+        row = _find_set_aside(name, position)
         _set_aside(name).filter(position=position).delete()
         _set_aside(name).start_next([row.partition], for_database(now()))
     logger.warning("Event %d of consumer %s was discarded: %s", position, name, reason)
@@ -211,7 +213,7 @@ def _set_aside_again(
             for message in messages
         ]
         dead = _set_aside(name).filter(state=SetAside.STATES.dead)
-        with short_transaction(write_alias()):
+        with _locked(name):
             dead.filter(position__in=[row.position for row in rows]).delete()
             SetAside.objects.using(write_alias()).bulk_create(
                 rows, ignore_conflicts=True
@@ -233,6 +235,21 @@ def _change(name: str, **values: Any) -> None:
     logger.info("Consumer %s: %s.", name, values)
 
 
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """
+    Open a transaction in which no worker changes what is set aside for a consumer.
+
+    A worker writes to the consumer first. Otherwise, one could let an event wait for
+    another that is discarded at the same time, and none of them would be tried again.
+    """
+    registered(name)
+    using = write_alias()
+    with short_transaction(using):
+        Consumer.objects.using(using).select_for_update().get(pk=name)
+        yield
+
+
 def _events() -> EnrollmentEventQuerySet:
     return EnrollmentEvent.objects.using(write_alias())
 
@@ -242,7 +259,6 @@ def _set_aside(name: str) -> SetAsideQuerySet:
 
 
 def _find_set_aside(name: str, position: int) -> SetAside:
-    registered(name)
     row = _set_aside(name).filter(position=position).first()
     if row is None:
         raise ValueError(f"Event {position} of consumer {name!r} is not set aside.")

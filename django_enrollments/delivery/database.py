@@ -28,8 +28,11 @@ class DatabaseNow(Now):
 
 
 def disconnecting(task: Callable[[], object]) -> None:
-    """Do a task in a thread, and close the thread's connections."""
+    """Do a task in a thread, with autocommit, and close the thread's connections."""
     try:
+        # Without this setting it is on, and a thread may need no connection at all.
+        if not connections[write_alias()].settings_dict["AUTOCOMMIT"]:
+            autocommit()
         task()
     finally:
         disconnect()
@@ -56,11 +59,13 @@ def short_transaction(using: str) -> Iterator[None]:
     those who enroll wait on MariaDB. SQLite's write lock is taken first.
 
     Raises:
-        RuntimeError: A transaction is open.
+        RuntimeError: A transaction is open, or autocommit is off, so that one may be.
     """
     connection = connections[using]
     # Tests of hosts run in a transaction, whose level is fixed.
     is_outermost = not connection.in_atomic_block
+    if is_outermost and not connection.get_autocommit():
+        raise RuntimeError("The event feed needs a connection with autocommit.")
     if is_outermost and connection.vendor == "mysql":
         # It is for the next transaction.
         with connection.cursor() as cursor:

@@ -203,7 +203,8 @@ class Pass:
                 again.filter(position__in=reached).delete()
             if rows:
                 SetAside.objects.using(self._events.db).bulk_create(rows)
-            if is_again:
+            if rows or is_again:
+                # What they wait for may have been discarded meanwhile.
                 self._asides.start_next(partitions, for_database(now()))
         self.handled += len(reached)
         self._moved_aside += len(rows)
@@ -231,7 +232,10 @@ class Pass:
             self._save(self._row.position)
             self._asides.filter(position__in=done).delete()
             for row in failed:
-                row.save(using=self._events.db)
+                # Not save(), which inserts again what was discarded meanwhile.
+                names = "state", "attempts", "retry_at", "error"
+                values = {name: getattr(row, name) for name in names}
+                self._asides.filter(pk=row.pk).update(**values)
                 # After a replay, later ones may have been tried already.
                 behind = self._asides.open().filter(partition=row.partition)
                 behind.filter(position__gt=row.position).update(state=waiting)

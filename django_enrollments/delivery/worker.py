@@ -88,7 +88,8 @@ class Worker:
 
     def run(self) -> dict[str, Any]:
         """Make one pass over all that is due; return what :func:`work` does."""
-        self._is_done("sequencer", self._sequence)
+        # In a thread, too, since the caller's connection may be in a transaction.
+        self._in_threads(self._is_done, {"sequencer": self._sequence})
         self._in_threads(self._is_done, self._tasks())
         return {
             "sequenced": self._sequenced,
