@@ -293,13 +293,13 @@ def check_event_ids(
     connection = connections[using]
     if connection.vendor != "postgresql" or using not in (databases or ()):
         return []
-    table = connection.ops.quote_name(EnrollmentEvent._meta.db_table)
     try:
         with transaction.atomic(using), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT seqrelid::regclass::text, seqcache FROM pg_sequence "
-                "WHERE seqrelid = pg_get_serial_sequence(%s, 'id')::regclass",
-                [table],
+                "WHERE seqrelid = "
+                "pg_get_serial_sequence(format('%%I', %s), 'id')::regclass",
+                [EnrollmentEvent._meta.db_table],
             )
             row = cursor.fetchone()
     except DatabaseError:

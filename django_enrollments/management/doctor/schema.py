@@ -37,7 +37,7 @@ def check_schema() -> Iterator[Finding]:
 
 def _compare_columns(model: Any, stored: dict[str, Any]) -> Iterator[Finding]:
     table = model._meta.db_table
-    fields = {field.column: field for field in model._meta.local_concrete_fields}
+    fields = {field.column: field for field in _columns_of(model._meta)}
     for name, field in fields.items():
         subject = f"column {table}.{name}"
         if name not in stored:
@@ -75,7 +75,7 @@ def _compare_indexes(model: Any, stored: Any) -> Iterator[Finding]:
 def _expected_indexes(model: Any) -> Iterator[tuple[list[str], bool]]:
     """Yield the columns of each index, and whether it is unique."""
     options = model._meta
-    for field in options.local_concrete_fields:
+    for field in _columns_of(options):
         if field.unique:
             yield [field.column], True
         elif field.db_index:
@@ -86,6 +86,12 @@ def _expected_indexes(model: Any) -> Iterator[tuple[list[str], bool]]:
     for index in options.indexes:
         if index.fields:
             yield _columns(options, [name for name, _ in index.fields_orders]), False
+
+
+def _columns_of(options: Any) -> list[Any]:
+    """Return the fields that have a column in the model's own table."""
+    fields = options.get_fields(include_parents=False)
+    return [field for field in fields if field.concrete and field.column]
 
 
 def _columns(options: Any, names: Any) -> list[str]:
