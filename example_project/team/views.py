@@ -195,7 +195,7 @@ def show_learner(
 ) -> HttpResponseBase:
     """Show the history of a learner in a course, and change the enrollment."""
     service = EnrollmentsService()
-    enrollment = service.roster(course).filter(user_id=user_id).first()
+    enrollment = service.roster(course).filter(user__pk=user_id).first()
     if enrollment is None:
         raise Http404
     names, offered = mode_names(course), _offered(course)
@@ -366,7 +366,8 @@ def list_invitations(request: HttpRequest, course: CourseRun) -> HttpResponseBas
     if request.method == "POST":
         key = request.POST.get("invitation", "")
         # An invitation that was used meanwhile is not open any more, and stays.
-        taken = invitations.filter(pk=key if key.isdecimal() else 0)
+        is_key = key.isdecimal() and len(key) < 20
+        taken = invitations.filter(pk=key if is_key else 0)
         email = taken.values_list("email", flat=True).first()
         deleted, _rows = taken.order_by().delete()
         if email and deleted:

@@ -548,6 +548,13 @@ class TestCommands:
 
         assert state(ada) == state(bob) == ("audit", True)
 
+    def test_keep_the_rows_of_users_that_the_replica_lacks(self, ada, course):
+        enrolled(ada)
+
+        call_command("enrollments_doctor", only=["users"], fix=True)
+
+        assert state(ada)
+
     def test_notify_no_learner_of_a_course_left_since(self, ada, course, mailoutbox):
         make_mode(course, "audit", expiration_datetime=now() + DAY)
         bob = make_user("bob")

@@ -6,11 +6,12 @@ import io
 import json
 import uuid
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, models
+from django.db import DatabaseError, connection, connections, models
 from django.utils import timezone
 
 from django_enrollments.management import doctor
@@ -176,6 +177,36 @@ class TestHistory:
         assert (last.mode_after, last.active_after) == (row.mode, row.is_active)
         assert codes("history") == []
 
+    @pytest.mark.django_db(transaction=True)
+    def test_a_change_during_the_repair_is_not_undone(self, course, ada, monkeypatch):
+        if connection.vendor == "sqlite":
+            pytest.skip("SQLite has one writer at a time.")
+        row = service.enroll(ada, course, "audit")
+        CourseEnrollment.objects.filter(pk=row.pk).update(mode="verified")
+        lock = history.lock_enrollment
+
+        def change_and_lock(*given, **options):
+            monkeypatch.setattr(history, "lock_enrollment", lock)
+            thread = Thread(target=_unenroll, args=[ada, course])
+            thread.start()
+            thread.join()
+            lock(*given, **options)
+
+        monkeypatch.setattr(history, "lock_enrollment", change_and_lock)
+        if connection.vendor == "mysql":
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+                )
+
+        run("history", fix=True)
+
+        connection.close()
+        last = EnrollmentEvent.objects.last()
+        row.refresh_from_db()
+        assert not row.is_active
+        assert (last.mode_after, last.active_after) == (row.mode, row.is_active)
+
     def test_rows_in_deleted_courses_are_repaired_under_the_last_id(self, course, ada):
         row = service.enroll(ada, course)
         CourseEnrollment.objects.filter(pk=row.pk).update(is_active=False)
@@ -334,6 +365,13 @@ class TestInvitations:
         assert run("invitations")[0] == 0
 
 
+def _unenroll(user, course):
+    try:
+        service.unenroll(user, course)
+    finally:
+        connections.close_all()
+
+
 class TestUsers:
     def test_that_are_gone_but_have_rows(self, course, ada):
         key = uuid.uuid4() if isinstance(ada.pk, uuid.UUID) else 987_654
@@ -362,6 +400,34 @@ class TestUsers:
         assert CourseEnrollment.objects.get().user == ada
         for model in (CourseAccessRole, EmailOptIn, CourseEnrollmentAllowed):
             assert not model.objects.exists()
+
+    def test_that_managers_of_the_host_leave_out_are_not_gone(
+        self, course, ada, monkeypatch
+    ):
+        class Known(models.Manager):
+            def get_queryset(self):
+                return super().get_queryset().none()
+
+        manager = Known()
+        manager.model = type(ada)
+        service.enroll(ada, course)
+        monkeypatch.setattr(type(ada)._meta, "base_manager", manager)
+
+        assert codes("users", fix=True) == []
+        assert CourseEnrollment.objects.exists()
+
+    def test_that_come_back_before_the_repair_keep_their_rows(
+        self, course, ada, monkeypatch
+    ):
+        service.enroll(ada, course)
+        monkeypatch.setattr(
+            "django_enrollments.management.doctor.rows._without_user",
+            lambda rows: iter([(ada.pk, 1)]),
+        )
+
+        run("users", fix=True)
+
+        assert CourseEnrollment.objects.exists()
 
     def test_that_are_deleted_leave_their_name_in_the_history(self, course, ada):
         service.enroll(ada, course)

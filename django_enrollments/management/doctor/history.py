@@ -107,7 +107,13 @@ def _repair(key: Any) -> str:
     using = write_alias()
 
     def attempt(_lock: bool) -> str:
+        row = CourseEnrollment.objects.using(using).filter(pk=key).first()
+        if row is None:
+            return ""
         with write_transaction(using):
+            # First, since it may be the state of the first read that is seen until the
+            # end of the transaction.
+            lock_enrollment(row, using=using)
             return _add_events(key, using)
 
     with writing_call():
@@ -116,11 +122,7 @@ def _repair(key: Any) -> str:
 
 def _add_events(key: Any, using: str) -> str:
     rows = CourseEnrollment.objects.using(using).select_related("user")
-    row = rows.filter(pk=key).first()
-    if row is None:
-        return ""
-    lock_enrollment(row, using=using)
-    row.refresh_from_db(fields=["mode", "is_active"])
+    row = rows.get(pk=key)
     last = EnrollmentEvent.objects.using(using).filter(enrollment=key).last()
     with writing_call() as (call, _):
         info = find_course_info_by_key(row.course_id, call, using)

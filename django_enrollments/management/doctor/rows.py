@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db import router
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from django_enrollments.conf import conf
 from django_enrollments.context import one_call
@@ -34,8 +35,6 @@ from django_enrollments.users import find_users_by_email, is_inactive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from django.db.models import QuerySet
 
 #: The age of an unused invitation that is reported.
 OLD_INVITATION = timedelta(days=180)
@@ -194,18 +193,31 @@ def check_users() -> Iterator[Finding]:
 
 def _without_user(rows: QuerySet[Any]) -> Iterator[tuple[Any, int]]:
     """Yield the keys of users that are gone, and the number of their rows."""
-    users = get_user_model()._base_manager
     grouped = rows.order_by().values("user").annotate(number=Count("pk"))
     for batch in in_batches(grouped, "user"):
         keys = [row["user"] for row in batch]
-        known = set(users.filter(pk__in=keys).values_list("pk", flat=True))
+        known = set(_users(keys).values_list("pk", flat=True))
         for row in batch:
             if row["user"] not in known:
                 yield row["user"], row["number"]
 
 
+def _users(keys: Sequence[Any]) -> QuerySet[Any]:
+    """
+    Return the users with some keys.
+
+    A read replica may not have new ones yet, and managers of the host may leave some
+    out, but the rows of either must not be deleted.
+    """
+    model = get_user_model()
+    rows: QuerySet[Any] = QuerySet(model, using=router.db_for_write(model))
+    return rows.filter(pk__in=keys)
+
+
 def _delete(model: Any, user_id: Any, one: str, many: str) -> str:
     """Delete the rows of a user that is gone, as deleting the user does."""
+    if _users([user_id]).exists():
+        return ""
     rows = model._base_manager.using(write_alias()).filter(user_id=user_id)
     number = 0
     while batch := list(
