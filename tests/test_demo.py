@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,8 @@ from collections import Counter
 from contextlib import closing
 from importlib.util import find_spec
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 from django.conf import settings
@@ -282,6 +284,22 @@ class TestDemo:
         assert status == 0
         with pytest.raises(URLError):
             open_url(url, timeout=30)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGINT")
+    def test_prints_the_mail_of_the_site(self, used_demo):
+        open_url = build_opener(ProxyHandler({}), HTTPCookieProcessor()).open
+        with used_demo.serve() as (process, printed):
+            url = f"{address(printed)}/accounts/password_reset/"
+            with open_url(url, timeout=30) as response:
+                page = response.read().decode()
+            token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page)[1]
+            form = {"email": "learner@example.org", "csrfmiddlewaretoken": token}
+            with open_url(url, urlencode(form).encode(), timeout=30):
+                process.send_signal(signal.SIGINT)
+            mail = process.stdout.read()
+
+        assert "To: learner@example.org" in mail
+        assert "/accounts/reset/" in mail
 
 
 class TestExampleProject:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 HOST = "127.0.0.1"
 
@@ -64,10 +66,20 @@ def run(wanted: int) -> Iterator[Server]:
     if server is None:
         raise ServerError("The site does not start; the reason is above.")
     with server.process as process:
+        printer = Thread(target=_print_mail, args=(process.stdout,))
+        printer.start()
         try:
             yield server
         finally:
             process.terminate()
+            printer.join()
+
+
+def _print_mail(lines: Iterable[str]) -> None:
+    """Print the mail of the site; the lines before the first are the server's own."""
+    for line in dropwhile(lambda line: not line.startswith("Content-Type:"), lines):
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 def _is_free(port: int) -> bool:
