@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import DateTimeField
 from django.db.models.functions import Now
@@ -31,7 +32,7 @@ def disconnecting(task: Callable[[], object]) -> None:
     """Do a task in a thread, with autocommit, and close the thread's connections."""
     try:
         # Without this setting it is on, and a thread may need no connection at all.
-        if not connections[write_alias()].settings_dict["AUTOCOMMIT"]:
+        if not settings.DATABASES[write_alias()].get("AUTOCOMMIT", True):
             autocommit()
         task()
     finally:
