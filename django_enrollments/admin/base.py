@@ -107,6 +107,9 @@ class KeyedChangeList(ChangeList):
             keys = keys[first : first + self.list_per_page]
         # Without a second search for rare rows.
         self.result_list = self.queryset.filter(pk__in=keys)
+        if not self.query and not self.has_active_filters:
+            # A number beside the search box would be taken for that of all rows.
+            self.full_result_count = self.result_count
 
 
 class Autocomplete(AutocompleteSelect):

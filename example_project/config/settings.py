@@ -153,8 +153,9 @@ LOGGING = {
 if HAS_OPENAPI:
     REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
     SPECTACULAR_SETTINGS = {
-        "TITLE": "Course catalog",
-        "DESCRIPTION": "Enrollments in course runs.",
+        "TITLE": "Evening School",
+        "DESCRIPTION": "Enrollments in courses. To try a call that needs a login, "
+        "[log in on the site](/accounts/login/?next=/api/docs/) first.",
         "VERSION": "1",
         # Leave the description's own URL out of the description.
         "SERVE_INCLUDE_SCHEMA": False,

@@ -395,6 +395,13 @@ class ImportTests(TeamCase):
     def confirm(self, preview: Any) -> Any:
         return self.client.post(preview.request["PATH_INFO"], follow=True)
 
+    def test_the_page_lists_the_modes_of_the_course(self) -> None:
+        page = self.client.get(self.url("import"))
+        for mode in CourseMode.modes_for_course(self.course):
+            shown = f"<code>{mode.mode_slug}</code> <bdi>{mode.mode_display_name}</bdi>"
+            self.assertContains(page, f"<li>{shown}</li>", html=True)
+        self.assertContains(page, f"ada,,{mode.mode_slug},enroll")
+
     def test_the_preview_shows_each_row_and_writes_nothing(self) -> None:
         preview = self.upload()
         statuses = [row.status for row in preview.context["preview"].rows]
@@ -406,7 +413,7 @@ class ImportTests(TeamCase):
     def test_the_confirmation_does_what_was_shown(self) -> None:
         results = self.confirm(self.upload())
         self.assertRegex(results.request["PATH_INFO"], r"/import/\w{32}/$")
-        self.assertIn("The file is imported: 4 rows.", self.messages(results))
+        self.assertIn("The file is imported: 2 rows.", self.messages(results))
         event = EnrollmentEvent.objects.get()
         self.assertEqual(
             (event.actor, event.reason, event.source, event.mode_after),

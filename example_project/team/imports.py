@@ -25,7 +25,7 @@ from team.texts import error_text
 from team.views import PAGE_SIZE, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from django.http import HttpRequest
 
@@ -92,7 +92,7 @@ def import_file(request: HttpRequest, course: CourseRun) -> HttpResponse:
         else:
             return _keep(request, course, Upload(preview, options))
     modes = CourseMode.modes_for_course(course)
-    context = {"course": course, "form": form, "example_mode": modes[-1].mode_slug}
+    context = {"course": course, "form": form, "modes": modes}
     return render(request, "team/import.html", context)
 
 
@@ -154,7 +154,7 @@ def _confirm(request: HttpRequest, course: CourseRun, upload: Upload) -> HttpRes
     except CourseEnrollmentError as error:
         messages.error(request, error_text(error.code, str(error)))
         return redirect("team:import", course.code)
-    number = len(results.rows)
+    number = _count_changed(results.counts)
     text = ngettext(
         "The file is imported: %(number)s row.",
         "The file is imported: %(number)s rows.",
@@ -184,16 +184,11 @@ def _show_preview(
     request: HttpRequest, course: CourseRun, upload: Upload
 ) -> HttpResponse:
     preview = upload.preview
-    changed = sum(
-        number
-        for status, number in preview.counts.items()
-        if status not in {"unchanged", "error"}
-    )
     context = {
         "course": course,
         "preview": preview,
         "lines": _lines(preview.rows),
-        "changed": changed,
+        "changed": _count_changed(preview.counts),
     }
     return render(request, "team/import_preview.html", context)
 
@@ -205,6 +200,12 @@ def _send_results(course: CourseRun, results: ImportResult) -> HttpResponse:
     response = HttpResponse(content, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}-import.csv"'
     return response
+
+
+def _count_changed(counts: Mapping[str, int]) -> int:
+    """Return the number of rows that change something, from those by status."""
+    same = {"unchanged", "error"}
+    return sum(n for status, n in counts.items() if status not in same)
 
 
 def _lines(rows: Iterable[RowResult]) -> list[Line]:

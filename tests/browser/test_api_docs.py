@@ -23,7 +23,7 @@ class TestApiDocs:
 
         person.find("[href='/api/docs/']").click()
 
-        assert person.find(".info .title").text.startswith("Course catalog")
+        assert person.find(".info .title").text.startswith("Evening School")
         assert len(person.find_all(".opblock")) == 12
 
     def test_come_from_this_site_alone(self, person):
