@@ -12,6 +12,7 @@ from django_enrollments.delivery import deliver, discard, pause, read, sequence,
 from django_enrollments.models import Consumer, SetAside
 from django_enrollments.models.delivery import SetAsideQuerySet
 from tests.delivery.consumers import (
+    called,
     doing,
     enroll,
     failing_for,
