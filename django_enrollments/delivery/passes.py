@@ -409,12 +409,20 @@ class Pass:
             logger.log(level, "Consumer %s is %s: %s.", row.name, row.state, reason)
 
     def _report(self, rows: Iterable[SetAside]) -> None:
-        """Log the events that are dead (D-13)."""
+        """Log the events that are dead (D-13), or have failed three times."""
         for row in rows:
+            kind = row.error.partition(":")[0]
             if row.state == SetAside.STATES.dead:
                 logger.error(
                     "Event %d is dead for consumer %s: %s.",
                     row.position,
                     row.consumer_id,
-                    row.error.partition(":")[0],
+                    kind,
+                )
+            elif row.attempts == TRIES:
+                logger.warning(
+                    "Event %d failed for consumer %s and is tried again later: %s.",
+                    row.position,
+                    row.consumer_id,
+                    kind,
                 )

@@ -270,6 +270,34 @@ class TestEventFeed:
         with pytest.raises(CommandError, match="crm"):
             run("status")
 
+    def test_status_lists_the_events_that_failed(self, crm, capsys):
+        course = make_course()
+        ada, _ = enroll(2, course=course)
+        toggle(ada, course)
+        doing[crm] = once(iter([*[KeyError("seat")] * 3, Reject("no such course")]))
+        deliver(crm)
+
+        with pytest.raises(CommandError, match="crm"):
+            call_command("event_feed", "status")
+
+        # The third event waits behind the first.
+        assert capsys.readouterr().out == (
+            "crm: active, position 3, lag 0, oldest 0 s, 1 retrying, 1 dead\n"
+            "    event 1 is retrying: KeyError: 'seat'\n"
+            "    event 2 is dead: Reject: no such course\n"
+        )
+
+    def test_retries_a_dead_event(self, crm):
+        enroll(1)
+        doing[crm] = once(iter([Reject()]))
+        deliver(crm)
+
+        run("retry", crm, "1")
+        deliver(crm)
+
+        assert positions(crm) == [1]
+        assert not SetAside.objects.exists()
+
     def test_status_fails_if_an_event_waits_too_long(self, crm):
         enroll(1)
         make_older(0, timedelta(seconds=100))
@@ -325,6 +353,7 @@ class TestEventFeed:
         "arguments",
         [
             ("pause", "nobody"),
+            ("retry", "crm", "7"),
             ("discard", "crm", "7", "--reason", "x"),
             ("replay", "crm"),
             ("replay", "crm", "--since", "yesterday"),

@@ -426,6 +426,8 @@ class TestEventThatFails:
         assert (row.position, row.state, row.attempts) == (1, "dead", 13)
         (line,) = [one for one in caplog.records if one.levelname == "ERROR"]
         assert "dead" in line.getMessage()
+        (line,) = [one for one in caplog.records if one.levelname == "WARNING"]
+        assert "tried again later: KeyError." in line.getMessage()
         assert "ada" not in caplog.text
         assert pauses[-1] is None
         assert 0.75 * 72 < sum(pauses[:-1]) / 3600 < 1.25 * 72

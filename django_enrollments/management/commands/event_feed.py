@@ -11,11 +11,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
 from django_enrollments import delivery
+from django_enrollments.core.transactions import write_alias
 from django_enrollments.datetimes import as_moment
 from django_enrollments.management.progress import progress
+from django_enrollments.models import SetAside
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+#: Events set aside that ``status`` lists for each consumer.
+LISTED = 20
 
 
 def moment(text: str) -> datetime:
@@ -32,7 +37,7 @@ def moment(text: str) -> datetime:
 
 
 class Command(BaseCommand):
-    """``event_feed status|replay|pause|resume|discard|adopt``."""
+    """``event_feed status|replay|pause|resume|retry|discard|adopt``."""
 
     help = (
         "Show the state of the event feed and of its consumers, or change what is "
@@ -46,7 +51,7 @@ class Command(BaseCommand):
             dest="action",
             required=True,
             metavar="ACTION",
-            help="status, replay, pause, resume, discard or adopt",
+            help="status, replay, pause, resume, retry, discard or adopt",
         )
         one = actions.add_parser("status", help="show the state of each consumer")
         one.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -74,6 +79,9 @@ class Command(BaseCommand):
         ):
             one = actions.add_parser(action, help=text)
             one.add_argument("name", metavar="NAME")
+        one = actions.add_parser("retry", help="try an event that is set aside at once")
+        one.add_argument("name", metavar="NAME")
+        one.add_argument("position", type=int, metavar="POSITION")
         one = actions.add_parser("discard", help="give up an event that is set aside")
         one.add_argument("name", metavar="NAME")
         one.add_argument("position", type=int, metavar="POSITION")
@@ -112,6 +120,8 @@ class Command(BaseCommand):
                 )
                 if one["last_error"]:
                     self.stdout.write(f"    {one['last_error']}")
+                if one["retrying"] or one["dead"]:
+                    self._list_set_aside(one["name"])
         bad = [
             one["name"]
             for one in found
@@ -121,6 +131,12 @@ class Command(BaseCommand):
         ]
         if bad:
             raise CommandError(f"Not well: {', '.join(bad)}.")
+
+    def _list_set_aside(self, name: str) -> None:
+        rows = SetAside.objects.using(write_alias()).filter(consumer=name)
+        failed = rows.exclude(state=SetAside.STATES.waiting).order_by("position")
+        for row in failed[:LISTED]:
+            self.stdout.write(f"    event {row.position} is {row.state}: {row.error}")
 
     def _replay(self, options: dict[str, Any]) -> None:
         with self._progress(options) as advance:
@@ -139,6 +155,9 @@ class Command(BaseCommand):
 
     def _resume(self, options: dict[str, Any]) -> None:
         delivery.resume(options["name"])
+
+    def _retry(self, options: dict[str, Any]) -> None:
+        delivery.retry(options["name"], options["position"])
 
     def _discard(self, options: dict[str, Any]) -> None:
         delivery.discard(options["name"], options["position"], options["reason"])
