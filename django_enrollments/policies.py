@@ -13,7 +13,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import get_permission_codename, get_user_model
+from django.contrib.auth import get_permission_codename
 
 from django_enrollments.conf import conf
 from django_enrollments.identifiers import find_username
@@ -31,6 +31,8 @@ from django_enrollments.permissions import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from django.db.models import Model
 
 
 def has_valid_api_key(headers: Mapping[str, str]) -> bool:
@@ -182,15 +184,15 @@ def throttle_scope(user: Any) -> str:
     return "staff" if is_staff else "user"
 
 
-def can_view_users(user: Any) -> bool:
+def can_view_rows(user: Any, model: type[Model]) -> bool:
     """
-    Return whether a user may view users in the admin.
+    Return whether a user may view rows of a model in the admin.
 
     Args:
         user: The user of an admin page.
     """
-    options = get_user_model()._meta
-    # As in Django's admin, the permission to change a user includes viewing it.
+    options = model._meta
+    # As in Django's admin, the permission to change a row includes viewing it.
     return any(
         user.has_perm(f"{options.app_label}.{get_permission_codename(action, options)}")
         for action in ("view", "change")

@@ -44,7 +44,7 @@ from django_enrollments.identifiers import (
     find_username,
 )
 from django_enrollments.models import get_course_adapter
-from django_enrollments.policies import can_view_users
+from django_enrollments.policies import can_view_rows
 from django_enrollments.text import is_storable
 from django_enrollments.users import email_field, find_user, find_users_by_email
 
@@ -274,7 +274,7 @@ class BaseAdmin(ModelAdmin):
         found = list(super().get_search_fields(request))
         if self.user_key:
             names = [get_user_model().USERNAME_FIELD, email_field()]
-            if not can_view_users(request.user):
+            if not can_view_rows(request.user, get_user_model()):
                 names = [name for name in names if name != email_field()]
             found += [f"{self.user_key}__{name}" for name in names if name]
         if self.course_key:
@@ -322,7 +322,7 @@ class BaseAdmin(ModelAdmin):
         """Return the keys of users that a search is about, the exact one first."""
         model = get_user_model()
         name = model.USERNAME_FIELD
-        may_view = can_view_users(request.user)
+        may_view = can_view_rows(request.user, model)
         keys = []
         if name != email_field() or may_view:
             users = model._default_manager.order_by()

@@ -18,6 +18,7 @@ from django_enrollments.models import (
     CourseMode,
     get_course_adapter,
 )
+from django_enrollments.policies import can_view_rows
 from django_enrollments.services import EnrollmentsService
 
 if TYPE_CHECKING:
@@ -118,10 +119,7 @@ class CourseAdmin(BaseAdmin):
         """Show a course with its newest invitations."""
         context = dict(extra_context or {})
         course = self.row_of(object_id)
-        options = CourseEnrollmentAllowed._meta
-        if course is not None and request.user.has_perm(
-            f"{options.app_label}.view_{options.model_name}"
-        ):
+        if course is not None and can_view_rows(request.user, CourseEnrollmentAllowed):
             rows = CourseEnrollmentAllowed.objects.filter(course_id=course.pk)
             newest = list(
                 rows.select_related("user").order_by("-pk")[: INVITATIONS_SHOWN + 1]

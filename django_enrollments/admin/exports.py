@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from defusedcsv import csv  # type: ignore[import-untyped]
+from django.contrib.auth import get_user_model
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from django_enrollments.admin.words import course_of, usernames_of
 from django_enrollments.datetimes import to_iso
 from django_enrollments.models import get_course_adapter
-from django_enrollments.policies import can_view_users
+from django_enrollments.policies import can_view_rows
 from django_enrollments.users import email_field
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def export(rows: QuerySet[Any], user: Any) -> StreamingHttpResponse:
         user: The operator. Addresses are left out if they may not view users.
     """
     response = StreamingHttpResponse(
-        _lines(rows, shows_email=can_view_users(user)),
+        _lines(rows, shows_email=can_view_rows(user, get_user_model())),
         content_type="text/csv; charset=utf-8",
     )
     name = f"enrollments-{timezone.now():%Y-%m-%d}.csv"

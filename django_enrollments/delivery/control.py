@@ -6,6 +6,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Min
 
 from django_enrollments.conf import conf
@@ -16,6 +17,7 @@ from django_enrollments.delivery.database import short_transaction
 from django_enrollments.delivery.passes import make_message
 from django_enrollments.delivery.sequencer import last_position, sequence
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
+from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,7 +166,7 @@ def replay(
 
     Args:
         position: All events from this position on.
-        since: All events from the first one at this aware datetime or later on.
+        since: All events from the first one at this datetime or later on.
         event_id: This event.
         course_id: The events of this course.
         advance: Is called with the number of events of each batch.
@@ -181,14 +183,20 @@ def replay(
     cursor = registered(name).position
     passed = _events().filter(position__gt=0, position__lte=cursor)
     if event_id is not None:
-        if not _events().filter(event_id=event_id).exists():
+        try:
+            is_known = _events().filter(event_id=event_id).exists()
+        except ValidationError:
+            is_known = False
+        if not is_known:
             raise ValueError(f"There is no event {event_id}.")
         return _set_aside_again(name, passed.filter(event_id=event_id), advance)
     if course_id is not None:
         own = passed.filter(course_id=course_id)
+        if not is_storable(course_id):
+            return 0
         return _set_aside_again(name, own, advance)
     if since is not None:
-        later = passed.filter(time__gte=for_database(since))
+        later = passed.filter(time__gte=for_database(as_moment(since)))
         position = later.aggregate(first=Min("position"))["first"]
     if position is None or position > cursor:
         return 0

@@ -9,6 +9,7 @@ aside, with the later events of its enrollment behind it, so that it delays nobo
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import takewhile
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.datetimes import for_database, now
@@ -110,8 +111,17 @@ def back_off(delays: Sequence[float], failures: int) -> datetime:
 
 def describe(error: Exception) -> str:
     """Return an error as a text that can be stored."""
-    text = f"{type(error).__name__}: {error}".replace("\x00", "")
+    try:
+        text = f"{type(error).__name__}: {error}".replace("\x00", "")
+    except Exception:  # noqa: BLE001 - whatever exceptions of hosts raise.
+        text = type(error).__name__
     return text.encode(errors="replace").decode()[:MAX_ERROR]
+
+
+def _seconds(value: object) -> float | None:
+    """Return a number of seconds; ``None``, the usual back-off, if it is none."""
+    is_number = isinstance(value, int | float) and not math.isnan(value)
+    return cast("float", value) if is_number else None
 
 
 def make_message(event: EnrollmentEvent, attempt: int, *, personal: bool) -> Message:
@@ -335,7 +345,7 @@ class Pass:
                         self._in_a_row, self._has_success = 0, True
                 return True
             except (NotNow, ConnectionError, TimeoutError) as failure:
-                after = getattr(failure, "retry_after", None)
+                after = _seconds(getattr(failure, "retry_after", None))
                 down = Consumer.STATES.down
                 self.trouble = Trouble(down, describe(failure), after)
                 return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -169,6 +169,23 @@ class TestReplay:
 
         deliver("new")
         assert positions("new") == [1, 2, 3]
+
+    @pytest.mark.parametrize("text", ["x\x00", "\ud800"])
+    def test_of_a_course_that_cannot_be(self, crm, text):
+        enroll(1)
+        deliver(crm)
+
+        assert replay(crm, course_id=text) == 0
+
+    def test_of_an_event_that_cannot_be(self, crm):
+        with pytest.raises(ValueError, match="There is no event"):
+            replay(crm, event_id="a typing error")
+
+    def test_since_a_time_without_a_zone(self, crm):
+        enroll(2)
+        deliver(crm)
+
+        assert replay(crm, since=datetime(2020, 1, 1)) == 2  # noqa: DTZ001
 
     def test_of_one_event(self, crm):
         enroll(3)

@@ -263,6 +263,30 @@ class TestConsumerThatIsDown:
         assert the_consumer().state == "paused"
         assert called[crm] == [1]
 
+    @pytest.mark.parametrize(
+        "given", ["7", "closed for maintenance", timedelta(seconds=7), float("nan")]
+    )
+    def test_is_down_if_its_retry_after_is_no_number(self, crm, given):
+        enroll(1)
+        doing[crm] = raising(NotNow(given))
+
+        deliver(crm)
+
+        row = the_consumer()
+        assert (row.state, row.failures) == ("down", 1)
+        assert row.retry_at > for_database(now())
+
+    def test_may_raise_errors_without_a_text(self, crm):
+        class BrokenError(Exception):
+            def __str__(self):
+                raise RuntimeError
+
+        enroll(1)
+        doing[crm] = raising(BrokenError())
+
+        assert deliver(crm).set_aside == 1
+        assert SetAside.objects.get().error == "BrokenError"
+
     @pytest.mark.parametrize("error", [KeyError("x"), Reject("400")])
     def test_is_down_after_ten_events_set_aside_in_a_row(self, crm, error):
         enroll(30)

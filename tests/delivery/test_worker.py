@@ -81,6 +81,12 @@ class TestWork:
         assert positions("lms") == [1]
         assert "Work for crm fails" in caplog.text
 
+    def test_shows_that_a_consumer_has_ended_its_thread(self, two):
+        enroll(1)
+        doing["crm"] = raising(SystemExit(1))
+
+        assert work()["errors"] == {"crm": "SystemExit"}
+
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
         monkeypatch.setattr(workers, "EVENTS_PER_PASS", 2)
         enroll(7)
