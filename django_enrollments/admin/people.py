@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.base import BaseAdmin, CourseIdForm
 from django_enrollments.models import (
@@ -12,11 +13,20 @@ from django_enrollments.models import (
 )
 
 
+class RoleForm(CourseIdForm):
+    """A form that names the roles which the shipped permissions know."""
+
+    class Meta:
+        help_texts = {
+            "role": _("For example staff, instructor or limited_staff."),
+        }
+
+
 @admin.register(CourseAccessRole)
 class CourseAccessRoleAdmin(BaseAdmin):
     """Roles on courses and organizations."""
 
-    form = CourseIdForm
+    form = RoleForm
     user_key = "user"
     raw_id_fields = ("user",)
     list_display = ("learner", "org", "course_id", "role")

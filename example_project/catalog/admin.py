@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin import BooleanFieldListFilter
+from django.utils.translation import gettext_lazy as _
 
 from catalog.models import CourseRun, RefusedAttempt, School
 
@@ -18,6 +20,15 @@ class SchoolAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_display = ("name", "code")
     search_fields = ("name", "code")
+
+
+class InvitationFilter(BooleanFieldListFilter):
+    """Course runs by invitation, with a title that fits Django's "By …"."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Set the title."""
+        super().__init__(*args, **kwargs)
+        self.title = _("invitation")
 
 
 @admin.register(CourseRun)
@@ -34,15 +45,15 @@ class CourseRunAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "by_invitation",
         "seats",
     )
-    list_filter = ("school", "by_invitation")
+    list_filter = ("school", ("by_invitation", InvitationFilter))
     list_select_related = ("school",)
     autocomplete_fields = ("school",)
     search_fields = ("code", "title")
     fieldsets = (
         (None, {"fields": ("school", "code", "title", "summary")}),
-        ("Term", {"fields": ("starts_on", "ends_on")}),
+        (_("Term"), {"fields": ("starts_on", "ends_on")}),
         (
-            "Registration",
+            _("Registration"),
             {
                 "fields": (
                     "registration_opens_at",

@@ -276,6 +276,11 @@ class TestForms:
 
         assert CourseAccessRole.objects.get().course_id == ""
 
+    def test_name_the_roles_of_the_course_team(self, admin_client):
+        page = admin_client.get(url(CourseAccessRole, "add")).content.decode()
+
+        assert all(role in page for role in CourseAccessRole.COURSE_TEAM)
+
     def test_add_a_request_for_retirement(self, save, ada):
         data = {"original_username": "ada", "state": "pending"}
 
