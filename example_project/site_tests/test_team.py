@@ -512,6 +512,11 @@ class DashboardTests(TeamCase):
         self.assertEqual(self.table("refusals", "?year=2024"), [])
         self.assertEqual(self.table("movements", "?year=1999"), self.table("movements"))
 
+    def test_translates_the_modes(self) -> None:
+        SERVICE.enroll(self.learner, self.course, "audit")
+        page = self.client.get("/dashboard/", headers={"accept-language": "de"})
+        self.assertContains(page, "Gasthörer hat die meisten")
+
     def test_counts_new_events_at_once(self) -> None:
         (first,) = self.learners(1)
         self.assertEqual(read_totals().active, 1)

@@ -218,8 +218,9 @@ def _charts_of_weeks(weeks: Sequence[Week]) -> list[Chart]:
 
 
 def _chart_of_modes(totals: Totals) -> Chart:
+    # The catalogues of django-enrollments have the names of the usual modes.
     modes = [
-        (capfirst(slug.replace("-", " ")), number)
+        (_(capfirst(slug.replace("-", " "))), number)
         for slug, number in totals.modes.most_common()
     ]
     return Chart(
