@@ -216,6 +216,8 @@ class Person:
         """
         Open a page in light, dark, German and Arabic, on large and small screens.
 
+        Afterwards it is open as before.
+
         Returns:
             What axe-core finds, contents wider than the screen, and layout shifts.
         """
@@ -232,6 +234,7 @@ class Person:
                 # First, because axe-core scrolls.
                 found = [*self.misfits(), *self.violations()]
                 faults += [f"{path} {scheme} {code} {width}: {one}" for one in found]
+        self.open(path)
         return faults
 
     def misfits(self) -> list[str]:
