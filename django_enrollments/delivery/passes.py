@@ -337,6 +337,8 @@ class Pass:
             if not self._may_go_on():
                 return None
             self._lease.keep()
+            if self._consumer.personal:
+                message = self._without_erased(message)
             try:
                 if self._consumer.wants(message):
                     self._consumer.backend.deliver(message)
@@ -372,6 +374,15 @@ class Pass:
             row.state = SetAside.STATES.retrying
             row.retry_at = back_off(EVENT_BACK_OFF, retries + 1)
         return False
+
+    def _without_erased(self, message: Message) -> Message:
+        """Return a message without personal data that were erased since it was read."""
+        rows = self._events.filter(position=message.position)
+        row = rows.values("username", "reason").first() or {
+            "username": "",
+            "reason": "",
+        }
+        return replace(message, event=replace(message.event, **row))
 
     def _save(self, position: int) -> None:
         """

@@ -196,6 +196,18 @@ class TestPersonalData:
         (message,) = taken[crm]
         assert (message.event.username, message.event.reason) == ("", "")
 
+    def test_is_blank_if_an_event_is_erased_while_others_are_delivered(
+        self, crm, settings
+    ):
+        settings.ENROLLMENTS_CONSUMERS = declare("crm", PERSONAL=True)
+        _ada, ben = enroll(2)
+        erase = EnrollmentEvent.objects.erase_personal_data
+        doing[crm] = lambda message: erase(ben.pk)
+
+        deliver(crm)
+
+        assert [bool(message.event.username) for message in taken[crm]] == [True, False]
+
     def test_is_included_on_request(self, settings, crm):
         settings.ENROLLMENTS_CONSUMERS = declare("crm", PERSONAL=True)
         (user,) = enroll(1)
