@@ -226,6 +226,9 @@ class Pass:
         at = for_database(now())
         due = self._due(at).order_by("retry_at").values_list("partition", flat=True)
         partitions = set(due[:BATCH])
+        if partitions and self._in_a_row >= SET_ASIDE_IN_A_ROW:
+            # Any of them, because the pass ends if it fails, and others may not.
+            partitions = {random.choice([*partitions])}  # noqa: S311 - not a secret.
         chains = self._asides.open().filter(partition__in=partitions)
         rows = {row.position: row for row in chains.order_by("position")[:BATCH]}
         if not rows:

@@ -322,6 +322,20 @@ class TestConsumerThatIsDown:
         assert sorted(positions(crm)) == [*range(31 - expected, 31)]
         assert the_consumer().state == "active"
 
+    def test_is_active_again_although_the_first_event_still_fails(self, crm):
+        ada, *_others = enroll(10)
+        doing[crm] = raising(KeyError())
+        deliver(crm)
+        assert the_consumer().state == "down"
+
+        doing[crm] = failing_for(ada, KeyError())
+        for _ in range(40):
+            let_time_pass()
+            deliver(crm)
+
+        assert sorted(positions(crm)) == [*range(2, 11)]
+        assert the_consumer().state == "active"
+
     def test_counts_no_row_that_a_success_interrupts(self, crm):
         enroll(30)
         doing[crm] = once(
