@@ -366,7 +366,9 @@ class Pass:
         with self._lock:
             self._failed += 1
             is_one_too_many = self._in_a_row >= SET_ASIDE_IN_A_ROW
-            self._in_a_row += is_new and not is_one_too_many
+            # The first failure in a replay, too.
+            is_first = is_new or row.attempts == 1
+            self._in_a_row += is_first and not is_one_too_many
             if self._in_a_row >= SET_ASIDE_IN_A_ROW:
                 self.trouble = Trouble(Consumer.STATES.down, error)
         if is_one_too_many:

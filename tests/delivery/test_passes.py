@@ -17,6 +17,7 @@ from django_enrollments.delivery import (
     deliver,
     discard,
     pause,
+    replay,
     resume,
     retry,
     status,
@@ -34,7 +35,7 @@ from tests.delivery.consumers import (
     taken,
     toggle,
 )
-from tests.factories import make_course
+from tests.factories import course_id_of, make_course
 
 # Most run in a transaction of the test, as tests of hosts do.
 pytestmark = pytest.mark.django_db
@@ -334,6 +335,28 @@ class TestConsumerThatIsDown:
             deliver(crm)
 
         assert sorted(positions(crm)) == [*range(2, 11)]
+        assert the_consumer().state == "active"
+
+    def test_is_down_after_ten_failures_in_a_replay(self, crm):
+        course = make_course()
+        enroll(30, course=course)
+        deliver(crm)
+        replay(crm, course_id=course_id_of(course))
+        called[crm].clear()
+        doing[crm] = raising(KeyError("x"))
+
+        for _ in range(20):
+            deliver(crm)
+            let_time_pass()
+
+        assert the_consumer().state == "down"
+        assert SetAside.objects.filter(attempts=0).count() == 20
+        assert not SetAside.objects.filter(state="dead").exists()
+        del doing[crm]
+        deliver(crm)
+        let_time_pass()
+        deliver(crm)
+        assert not SetAside.objects.exists()
         assert the_consumer().state == "active"
 
     def test_counts_no_row_that_a_success_interrupts(self, crm):
