@@ -560,7 +560,7 @@ class TestOperators:
         doing[crm] = once(repeat(KeyError(), 3))
         deliver(crm)
 
-        discard(crm, 1, "known to be wrong")
+        discard(crm, 1, "known to\nbe wrong")
 
         assert "known to be wrong" in caplog.text
         assert deliver(crm) == (1, 0, 0, 0)
