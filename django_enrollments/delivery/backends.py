@@ -178,7 +178,11 @@ class WebhookBackend:
         signing = import_from_extra("standardwebhooks", "webhooks")
         self._requests = import_from_extra("requests", "webhooks")
         hardened = import_from_extra("requests_hardened", "webhooks")
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            # Its text may contain the password of the URL.
+            raise ImproperlyConfigured("The url of a webhook is not a URL.") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ImproperlyConfigured("The url of a webhook must begin with https://.")
         if parts.scheme == "http" and not (allow_private or settings.DEBUG):

@@ -146,6 +146,8 @@ def discard(name: str, position: int, reason: str) -> None:
         row = _find_set_aside(name, position)
         _set_aside(name).filter(position=position).delete()
         _set_aside(name).start_next([row.partition], for_database(now()))
+    # One line, so that it cannot look like several messages.
+    reason = " ".join(reason.split())
     logger.warning("Event %d of consumer %s was discarded: %s", position, name, reason)
 
 

@@ -226,6 +226,9 @@ class Pass:
         at = for_database(now())
         due = self._due(at).order_by("retry_at").values_list("partition", flat=True)
         partitions = set(due[:BATCH])
+        if partitions and self._in_a_row >= SET_ASIDE_IN_A_ROW:
+            # Any of them, because the pass ends if it fails, and others may not.
+            partitions = {random.choice([*partitions])}  # noqa: S311 - not a secret.
         chains = self._asides.open().filter(partition__in=partitions)
         rows = {row.position: row for row in chains.order_by("position")[:BATCH]}
         if not rows:
@@ -337,6 +340,8 @@ class Pass:
             if not self._may_go_on():
                 return None
             self._lease.keep()
+            if self._consumer.personal:
+                message = self._without_erased(message)
             try:
                 if self._consumer.wants(message):
                     self._consumer.backend.deliver(message)
@@ -361,7 +366,9 @@ class Pass:
         with self._lock:
             self._failed += 1
             is_one_too_many = self._in_a_row >= SET_ASIDE_IN_A_ROW
-            self._in_a_row += is_new and not is_one_too_many
+            # The first failure in a replay, too.
+            is_first = is_new or row.attempts == 1
+            self._in_a_row += is_first and not is_one_too_many
             if self._in_a_row >= SET_ASIDE_IN_A_ROW:
                 self.trouble = Trouble(Consumer.STATES.down, error)
         if is_one_too_many:
@@ -372,6 +379,15 @@ class Pass:
             row.state = SetAside.STATES.retrying
             row.retry_at = back_off(EVENT_BACK_OFF, retries + 1)
         return False
+
+    def _without_erased(self, message: Message) -> Message:
+        """Return a message without personal data that were erased since it was read."""
+        rows = self._events.filter(position=message.position)
+        row = rows.values("username", "reason").first() or {
+            "username": "",
+            "reason": "",
+        }
+        return replace(message, event=replace(message.event, **row))
 
     def _save(self, position: int) -> None:
         """

@@ -130,6 +130,14 @@ class TestCheckWebhooks:
 
         assert check("WebhookBackend", options) == []
 
+    @pytest.mark.parametrize("host", ["ex\u2100mple.org", "[::1"])
+    def test_shows_no_password_of_a_url(self, check, host):
+        url = f"https://crm:password@{host}/"
+
+        found = only(check("WebhookBackend", {"url": url, "secrets": [SECRET]}), "E012")
+
+        assert "password" not in found.msg
+
     @pytest.mark.parametrize("secrets", ["whsec_not-base64-é", SECRET])
     def test_e012_does_not_show_secrets(self, check, secrets):
         listed = [secrets] if secrets != SECRET else secrets

@@ -17,6 +17,7 @@ from django_enrollments.delivery import (
     deliver,
     discard,
     pause,
+    replay,
     resume,
     retry,
     status,
@@ -34,7 +35,7 @@ from tests.delivery.consumers import (
     taken,
     toggle,
 )
-from tests.factories import make_course
+from tests.factories import course_id_of, make_course
 
 # Most run in a transaction of the test, as tests of hosts do.
 pytestmark = pytest.mark.django_db
@@ -196,6 +197,18 @@ class TestPersonalData:
         (message,) = taken[crm]
         assert (message.event.username, message.event.reason) == ("", "")
 
+    def test_is_blank_if_an_event_is_erased_while_others_are_delivered(
+        self, crm, settings
+    ):
+        settings.ENROLLMENTS_CONSUMERS = declare("crm", PERSONAL=True)
+        _ada, ben = enroll(2)
+        erase = EnrollmentEvent.objects.erase_personal_data
+        doing[crm] = lambda message: erase(ben.pk)
+
+        deliver(crm)
+
+        assert [bool(message.event.username) for message in taken[crm]] == [True, False]
+
     def test_is_included_on_request(self, settings, crm):
         settings.ENROLLMENTS_CONSUMERS = declare("crm", PERSONAL=True)
         (user,) = enroll(1)
@@ -308,6 +321,42 @@ class TestConsumerThatIsDown:
         assert deliver(crm).lag == 0
         expected = 20 if isinstance(error, Reject) else 30
         assert sorted(positions(crm)) == [*range(31 - expected, 31)]
+        assert the_consumer().state == "active"
+
+    def test_is_active_again_although_the_first_event_still_fails(self, crm):
+        ada, *_others = enroll(10)
+        doing[crm] = raising(KeyError())
+        deliver(crm)
+        assert the_consumer().state == "down"
+
+        doing[crm] = failing_for(ada, KeyError())
+        for _ in range(40):
+            let_time_pass()
+            deliver(crm)
+
+        assert sorted(positions(crm)) == [*range(2, 11)]
+        assert the_consumer().state == "active"
+
+    def test_is_down_after_ten_failures_in_a_replay(self, crm):
+        course = make_course()
+        enroll(30, course=course)
+        deliver(crm)
+        replay(crm, course_id=course_id_of(course))
+        called[crm].clear()
+        doing[crm] = raising(KeyError("x"))
+
+        for _ in range(20):
+            deliver(crm)
+            let_time_pass()
+
+        assert the_consumer().state == "down"
+        assert SetAside.objects.filter(attempts=0).count() == 20
+        assert not SetAside.objects.filter(state="dead").exists()
+        del doing[crm]
+        deliver(crm)
+        let_time_pass()
+        deliver(crm)
+        assert not SetAside.objects.exists()
         assert the_consumer().state == "active"
 
     def test_counts_no_row_that_a_success_interrupts(self, crm):
@@ -511,7 +560,7 @@ class TestOperators:
         doing[crm] = once(repeat(KeyError(), 3))
         deliver(crm)
 
-        discard(crm, 1, "known to be wrong")
+        discard(crm, 1, "known to\nbe wrong")
 
         assert "known to be wrong" in caplog.text
         assert deliver(crm) == (1, 0, 0, 0)
