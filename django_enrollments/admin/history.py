@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Q
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -35,6 +39,10 @@ from django_enrollments.models import (
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
+
+
+#: Characters of a reason in the list.
+REASON_SHOWN = 60
 
 
 class SourceFilter(admin.SimpleListFilter):
@@ -74,6 +82,7 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         "state",
         "source_text",
         "actor_text",
+        "reason_text",
     )
     list_filter = ("type", SourceFilter, "time")
     search_help_text = _(
@@ -85,7 +94,7 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         "event_id",
         "type",
         "time",
-        "enrollment_id",
+        "enrollment_link",
         "user_id",
         "username",
         "course_id",
@@ -93,8 +102,8 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         "mode_after",
         "active_before",
         "active_after",
-        "actor_id",
-        "source",
+        "actor_text",
+        "source_text",
         "reason",
         "enterprise_uuid",
     )
@@ -161,6 +170,24 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         except ObjectDoesNotExist:
             names = {}
         return actor_in_words(row.actor_id, names)
+
+    @admin.display(description=_("reason"))
+    def reason_text(self, row: Any) -> str:
+        """Return the beginning of the reason."""
+        return Truncator(row.reason).chars(REASON_SHOWN)
+
+    @admin.display(description=_("enrollment"))
+    def enrollment_link(self, row: Any) -> str:
+        """Return a link to the enrollment, or its key if it was deleted."""
+        key = row.enrollment_id
+        name = f"{self.admin_site.name}:django_enrollments_courseenrollment_change"
+        # A host can have its own admin of enrollments.
+        with suppress(NoReverseMatch):
+            if CourseEnrollment.objects.filter(pk=key).exists():
+                return format_html(
+                    '<a href="{}">{}</a>', reverse(name, args=[key]), key
+                )
+        return str(key)
 
 
 @admin.register(SentNotification)

@@ -33,7 +33,7 @@ from django_enrollments.models import (
     get_course_model,
 )
 from django_enrollments.services import EnrollmentsService
-from tests.admin.pages import texts, url
+from tests.admin.pages import shown, texts, url
 from tests.factories import (
     DAY,
     course_id_of,
@@ -642,18 +642,38 @@ def test_enrollments_of_deleted_courses_are_shown_and_can_be_deactivated(admin_c
 
     listed = admin_client.get(page)
     found = admin_client.get(page, {"q": username("learner0")})
-    shown = admin_client.get(url(CourseEnrollment, "change", enrollment.pk))
+    opened = admin_client.get(url(CourseEnrollment, "change", enrollment.pk))
     TestActions().act(admin_client, "unenroll", enrollment)
 
     assert text in listed.content.decode()
     assert found.context["cl"].result_count == 1
-    assert text in shown.content.decode()
+    assert text in opened.content.decode()
     enrollment.refresh_from_db()
     assert not enrollment.is_active
     assert EnrollmentEvent.objects.last().course_id == "django-0"
     for model in (CourseEnrollmentAttribute, SentNotification):
         response = admin_client.get(url(model, "changelist"))
         assert response.context["cl"].result_count == 1
+
+
+class TestHistory:
+    def test_shows_the_actor_and_the_reason_and_links_to_the_enrollment(
+        self, admin_client
+    ):
+        operator = get_user_model().objects.get()
+        enrollment = CourseEnrollment.enroll(
+            make_user("ada"), course_id_of(make_course()), actor=operator, reason="Paid"
+        )
+        event = EnrollmentEvent.objects.get(enrollment=enrollment)
+
+        listed = shown(admin_client.get(url(EnrollmentEvent, "changelist")))
+        page = admin_client.get(url(EnrollmentEvent, "change", event.pk))
+
+        assert "Paid" in listed
+        assert operator.get_username() in shown(page)
+        assert "Paid" in shown(page)
+        link = url(CourseEnrollment, "change", enrollment.pk)
+        assert f'href="{link}"' in page.content.decode()
 
 
 class TestHistoryOfDeletedUsers:
