@@ -30,7 +30,7 @@ HOSTS = {
 #: Marks of the tests on SQLite in the short run, and in the rest.
 SHORT, LONG = "not slow and not full", "slow or full"
 
-#: Processes, locks and servers, which do not depend on a host's models.
+#: Processes, locks, servers and texts, which do not depend on a host's models.
 IN_ONE_HOST = (
     "concurrency",
     "delivery/test_brokers.py",
@@ -38,6 +38,7 @@ IN_ONE_HOST = (
     "delivery/test_processes.py",
     "delivery/test_webhooks.py",
     "faults",
+    "test_translations.py",
     "views/test_hostile.py",
     "views/test_throttle.py",
 )
@@ -54,6 +55,7 @@ ON_SQLITE = (
     "views/test_hostile.py",
     "views/test_throttle.py",
     "test_schema.py",
+    "test_translations.py",
     "views/test_privacy.py",
     "hosts/test_routers.py",
     "hosts/test_swapped_projects.py",

@@ -370,6 +370,7 @@ class TestConsumerThatIsDown:
         assert (done.set_aside, done.lag) == (18, 0)
         assert the_consumer().state == "active"
 
+    @pytest.mark.slow
     def test_loses_nothing_of_ten_thousand(self, crm):
         enroll(1)
         (event,) = EnrollmentEvent.objects.all()
