@@ -277,14 +277,14 @@ def _chart_of_refusals(refusals: Sequence[tuple[str, int]], year: int | None) ->
     total = sum(number for _name, number in named)
     if year:
         text = ngettext(
-            "%(number)s reason in %(year)s. An attempt can have several.",
-            "%(number)s reasons in %(year)s. An attempt can have several.",
+            "%(number)s refusal in %(year)s, counted once for each reason.",
+            "%(number)s refusals in %(year)s, counted once for each reason.",
             total,
         )
     else:
         text = ngettext(
-            "%(number)s reason in all. An attempt can have several.",
-            "%(number)s reasons in all. An attempt can have several.",
+            "%(number)s refusal in all, counted once for each reason.",
+            "%(number)s refusals in all, counted once for each reason.",
             total,
         )
     return Chart(
