@@ -566,10 +566,11 @@ class TestSerializeEnrollments:
             CourseEnrollment(user=user, course=course) for user in users
         )
 
-        serialized = data.serialize_enrollments([*CourseEnrollment.objects.all()])
+        rows = [*CourseEnrollment.objects.order_by("pk")]
+        serialized = data.serialize_enrollments(rows)
 
         assert [one["user"] for one in serialized] == [
-            user.get_username() for user in sorted(users, key=lambda user: user.pk)
+            user.get_username() for user in users
         ]
 
     @pytest.mark.rule("DATA-12")
