@@ -194,8 +194,6 @@ def measure(client: Client, address: str, server: Server) -> tuple[int, float, f
 def main() -> None:
     """Measure all pages, and write the table."""
     data = DataSet(SIZE)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
     if prepare(data) or not CourseEnrollmentAllowed.objects.exists():
         add_rare_rows(data)
     call_command("migrate", verbosity=0)
