@@ -49,7 +49,7 @@ ROOT = "/admin/django_enrollments/"
 
 
 def add_rare_rows(data: DataSet) -> None:
-    """Give some rows rare modes and sources, and add invitations."""
+    """Change some rows to rare modes and sources, and add invitations."""
     with connection.cursor() as cursor:
         events = EnrollmentEvent._meta.db_table
         cursor.execute(f"UPDATE {events} SET source = 'rest' WHERE id % 50 = 1")
@@ -101,7 +101,7 @@ def pages(data: DataSet) -> Iterator[tuple[str, str]]:
     yield "- search for a part of many names", f"{enrollments}?q=learner"
     yield "- search for a course", f"{enrollments}?q={large}"
     yield "- search for a part of many ids", f"{enrollments}?q=course-v1:"
-    yield "- search without a result", f"{enrollments}?q=nobody-at-all"
+    yield "- search without a result", f"{enrollments}?q=no-such-text"
     yield "Page of an enrollment", f"{enrollments}{last}/change/"
     yield "Form that unenrolls", f"{enrollments}{last}/change/unenroll/"
     yield "Form that enrolls", f"{enrollments}add/"
@@ -114,7 +114,7 @@ def pages(data: DataSet) -> Iterator[tuple[str, str]]:
     yield "- by a source without events", f"{events}?source=command"
     yield "- search for a learner", f"{events}?q=learner4711"
     yield "- search for the largest course", f"{events}?q={large}"
-    yield "- search without a result", f"{events}?q=nobody-at-all"
+    yield "- search without a result", f"{events}?q=no-such-text"
     invitations = f"{ROOT}courseenrollmentallowed/"
     yield "Invitations (100,000)", invitations
     yield "- that are used (none)", f"{invitations}?state=used"

@@ -149,8 +149,8 @@ def main(size: str, file: str) -> None:
             flush=True,
         )
         rows.append(row)
-    told = {"database": _version(), "vendor": connection.vendor, "rows": rows}
-    Path(file).write_text(json.dumps(told))
+    result = {"database": _version(), "vendor": connection.vendor, "rows": rows}
+    Path(file).write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class UploadForm(forms.Form):
 class ConfirmForm(UploadForm):
     """The same options, and the file as text, in hidden fields."""
 
-    file = forms.CharField()  # type: ignore[assignment]
+    file = forms.CharField()  # type: ignore[assignment]  # replaces the upload.
     token = forms.CharField()
 
 

@@ -170,7 +170,7 @@ class CourseEnrollmentAllowedAdmin(BaseAdmin):
         description=_("Take selected invitations back"), permissions=["delete"]
     )
     def take_back(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Delete the unused invitations; whoever used one stays enrolled."""
+        """Delete the unused invitations. Learners who used one stay enrolled."""
         rows = self._limited_selection(request, queryset)
         if rows is None:
             return

@@ -59,7 +59,7 @@ class ModeForm(ReasonForm):
         names = _offered(self.rows)
         if len(self.rows) == 1:
             names.pop(self.rows[0].mode, None)
-        self.fields["mode"].choices = [*names.items()]  # type: ignore[attr-defined]
+        self.fields["mode"].choices = [*names.items()]  # type: ignore[attr-defined]  # a choice field.
 
 
 class EnrollAgainForm(ReasonForm):
@@ -85,7 +85,7 @@ class EnrollOneAgainForm(EnrollAgainForm):
         super().__init__(*args, **kwargs)
         (row,) = self.rows
         names = _offered(self.rows)
-        self.fields["mode"].choices = [*names.items()]  # type: ignore[attr-defined]
+        self.fields["mode"].choices = [*names.items()]  # type: ignore[attr-defined]  # a choice field.
         if row.mode in names:
             self.fields["mode"].initial = row.mode
 

@@ -143,7 +143,7 @@ class InsecureWebhook(ImproperlyConfigured):
     """A webhook has no secret, or its URL has no ``https``."""
 
 
-class WebhookFailed(Exception):  # noqa: N818 - says what happened.
+class WebhookFailed(Exception):  # noqa: N818 - an outcome, not a programming error.
     """The receiver did not accept this message."""
 
 

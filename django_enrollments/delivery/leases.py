@@ -62,7 +62,7 @@ class Lease:
         Renew the lease, and write values to the consumer, in a transaction.
 
         Raises:
-            LeaseLost: It belongs to somebody else; nothing is written.
+            LeaseLost: Another worker has it; nothing is written.
         """
         began = time.monotonic()
         if not self._own.update(lease_until=DatabaseNow() + LEASE, **values):
@@ -75,7 +75,7 @@ class Lease:
         Renew the lease if it was renewed some seconds ago.
 
         Raises:
-            LeaseLost: It belongs to somebody else.
+            LeaseLost: Another worker has it.
         """
         with self._lock:
             if self._is_lost:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 WELCOME_DAYS = 7
 
 
-class MailFailed(Exception):  # noqa: N818 - says what happened.
+class MailFailed(Exception):  # noqa: N818 - an outcome, not a programming error.
     """A mail could not be sent. The text is the kind of error, without addresses."""
 
 

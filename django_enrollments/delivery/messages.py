@@ -90,7 +90,7 @@ class Backend(Protocol):
         """
 
 
-class NotNow(Exception):  # noqa: N818 - says what the consumer answers.
+class NotNow(Exception):  # noqa: N818 - a response of the consumer.
     """
     The consumer cannot take messages at the moment (D-12).
 

@@ -2,8 +2,9 @@
 One pass over what is due for one consumer.
 
 The cursor of the consumer goes over the feed in batches. An event that fails is set
-aside, with the later events of its enrollment behind it, so that it delays nobody else
-(D-13). If the consumer as a whole fails, the pass ends and the cursor stays (D-12).
+aside, with the later events of its enrollment behind it, so that it delays no other
+events (D-13). If the consumer as a whole fails, the pass ends and the cursor stays
+(D-12).
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ class Pass:
         self.handled = 0
 
     def run(self, limit: int) -> Delivered:
-        """Claim the lease, deliver what is due, and give the lease back."""
+        """Claim the lease, deliver what is due, and release the lease."""
         if self._is_due() and (row := self._lease.claim()):
             self._row, self._in_a_row = row, row.set_aside_in_a_row
             try:

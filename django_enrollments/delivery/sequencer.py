@@ -116,7 +116,7 @@ def adopt(since: datetime | None = None) -> Iterator[tuple[int, int]]:
     )
     last = 0
     while True:
-        # While the counter is locked, nobody else gives positions.
+        # The lock of the counter excludes other sequencers.
         with _locked_counter(using):
             batch = old.filter(pk__gt=last).order_by("pk").annotate(late=Exists(later))
             found = list(batch.values_list("pk", "late")[:BATCH])

@@ -25,7 +25,7 @@ PASS_SECONDS = 60
 
 with suppress(ExtraMissing):
 
-    @import_from_extra("celery", "celery").shared_task(  # type: ignore[untyped-decorator]
+    @import_from_extra("celery", "celery").shared_task(  # type: ignore[untyped-decorator]  # Celery is not typed.
         name="django_enrollments.deliver",
         ignore_result=True,
         # A wake-up that waited longer than the interval of passes is of no use.
@@ -39,7 +39,7 @@ with suppress(ExtraMissing):
 # TASKS may be wrong, which its own system check reports.
 with suppress(ImproperlyConfigured):
 
-    @import_tasks().task  # type: ignore[untyped-decorator]
+    @import_tasks().task  # type: ignore[untyped-decorator]  # as above.
     def deliver_in_task(what: str = "") -> None:
         """Deliver all that is due (a task of ``django.tasks``)."""
         work(PASS_SECONDS)

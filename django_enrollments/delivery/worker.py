@@ -155,7 +155,7 @@ class Worker:
             done = one.run(EVENTS_PER_PASS)
             handled = one.handled
             if done.failed or one.trouble:
-                # The consumer may have lost a connection, which nobody else closes.
+                # The consumer may have lost a connection, which is closed only here.
                 disconnect()
                 autocommit()
             before = self._sums.get(name, Delivered())
