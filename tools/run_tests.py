@@ -2,7 +2,8 @@
 Run the tests: in short on SQLite, or all of them on every database.
 
 Without ``--all``, both hosts run on SQLite, without the tests that are marked ``slow``
-or ``full``. With ``--all``, both run all tests on SQLite, and then the servers follow.
+or ``full``. With ``--all``, the default host runs all tests on SQLite. The other host
+and the servers follow, without what does not depend on them, such as cross-products.
 A server runs when it answers; one that was named by its environment variable and does
 not answer is a failure. Other arguments go to pytest.
 
@@ -27,8 +28,8 @@ HOSTS = {
     "other host": "tests.settings_other_host",
 }
 
-#: Marks of the tests in the short run, and on servers.
-SHORT, ON_SERVERS = "not slow and not full", "not full"
+#: Marks of the tests in the short run, and of those that may depend on a host or server.
+SHORT, SAMPLED = "not slow and not full", "not full"
 
 #: Processes, locks, servers and texts, which do not depend on a host's models.
 IN_ONE_HOST = (
@@ -85,9 +86,9 @@ def choose(database: str, host: str, *, short: bool) -> list[str]:
         *(ONCE_PER_SERVER if is_other and is_server else ()),
         *(ON_POSTGRES if database == "mariadb" else ()),
     }
-    marks = ON_SERVERS if is_server else SHORT if short else ""
+    sampled = SAMPLED if is_server or is_other else ""
     return [
-        *("-m", marks),
+        *("-m", SHORT if short else sampled),
         *(f"--ignore-glob=tests/{name}" for name in sorted(names)),
     ]
 
