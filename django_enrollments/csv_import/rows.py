@@ -2,9 +2,9 @@
 CSV files of enrollments, read line by line, with an error for each invalid row.
 
 The first line names the columns: ``course``, and ``username`` or ``email`` or both;
-``mode`` and ``action`` are optional, as columns and in each row, and so is ``course`` in
-a file about one course. A row is one line. No valid value contains a line break, so an
-unclosed quote makes only one row invalid.
+``mode`` and ``action`` are optional, as columns and in each row, and so is ``course``
+in a file about one course. A row is one line. No valid value contains a line break, so
+an unclosed quote makes only one row invalid.
 """
 
 from __future__ import annotations

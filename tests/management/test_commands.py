@@ -462,7 +462,7 @@ class TestBulkEnrollOfStreams(TestBulkEnrollBase):
 class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
     def refuse(self, *lines: str | bytes) -> list[dict[str, str]]:
         """Run the command on rows of which some fail, and return their results."""
-        with pytest.raises(CommandError, match="rows? failed") as error:
+        with pytest.raises(CommandError, match=r"rows? failed") as error:
             self.bulk_enroll(*lines)
         assert error.value.returncode == 1
         return [one for one in self.results_of() if one["status"] == "error"]
