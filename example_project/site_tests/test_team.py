@@ -253,7 +253,11 @@ class EnrollTests(TeamCase):
         self.assertEqual(EnrollmentEvent.objects.count(), 1)
 
     def test_refuses_in_a_sentence_and_counts_the_refusal(self) -> None:
+        sentence = "You can enroll another learner when a seat becomes free."
+        url = self.url("enroll", course=self.other)
+        self.assertNotContains(self.client.get(url), sentence)
         SERVICE.enroll(self.staff, self.other)
+        self.assertContains(self.client.get(url), sentence)
         data = {"learner": "ada", "mode": "audit", "reason": "Please"}
         response = self.client.post(self.url("enroll", course=self.other), data)
         (text,) = self.messages(response)
