@@ -177,8 +177,7 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
     def media(self) -> forms.Media:
         """The files of the pages, with those of the autocomplete filter."""
         field = CourseEnrollment._meta.get_field("course")
-        ours = forms.Media(css={"all": ["django_enrollments/admin.css"]})
-        return super().media + Autocomplete(field, self.admin_site).media + ours
+        return super().media + Autocomplete(field, self.admin_site).media
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """Return at least ``pk``: without search fields, Django shows no search."""

@@ -9,8 +9,10 @@ from django.contrib import admin
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -26,8 +28,8 @@ from django_enrollments.admin.words import (
     courses_in_words,
     mode_in_words,
     source_in_words,
-    state_in_words,
 )
+from django_enrollments.datetimes import as_moment
 from django_enrollments.identifiers import find_user_key
 from django_enrollments.models import (
     CourseEnrollment,
@@ -79,7 +81,6 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         "username",
         "course_id",
         "mode",
-        "state",
         "source_text",
         "actor_text",
         "reason_text",
@@ -143,19 +144,14 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         }
 
     @admin.display(description=_("time"))
-    def time_text(self, row: Any) -> Any:
+    def time_text(self, row: Any) -> str:
         """Return the time, which has no index to sort by."""
-        return row.time
+        return date_format(localtime(as_moment(row.time)), "SHORT_DATETIME_FORMAT")
 
     @admin.display(description=_("mode"))
     def mode(self, row: Any) -> str:
         """Return the mode after the event."""
         return mode_in_words(row.mode_after)
-
-    @admin.display(description=_("state"))
-    def state(self, row: Any) -> str:
-        """Return the state after the event."""
-        return state_in_words(row.active_after)
 
     @admin.display(description=_("source"))
     def source_text(self, row: Any) -> str:
