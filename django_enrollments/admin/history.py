@@ -23,10 +23,10 @@ from django_enrollments.admin.base import (
     ReadOnlyMixin,
 )
 from django_enrollments.admin.words import (
-    SOURCE_LABELS,
     actor_in_words,
     courses_in_words,
     mode_in_words,
+    source_choices,
     source_in_words,
 )
 from django_enrollments.datetimes import as_moment
@@ -54,10 +54,8 @@ class SourceFilter(admin.SimpleListFilter):
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the sources of this app, and a chosen one of the host."""
-        sources = {*SOURCE_LABELS, *([self.value()] if self.value() else [])}
-        pairs = [(str(source), source_in_words(str(source))) for source in sources]
-        return sorted(pairs, key=lambda pair: pair[1])
+        """Return the sources of this app, and those of the last events."""
+        return source_choices(self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the events with the chosen source."""

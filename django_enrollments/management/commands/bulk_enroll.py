@@ -119,8 +119,8 @@ class Command(BaseCommand):
         if output != STANDARD:
             write_line(f"Every row has its result in {output}")
         if counts["error"]:
-            rows = counted(counts.total(), "row")
-            raise CommandError(f"{counts['error']} of {rows} failed.")
+            of_all = counted(counts.total(), "row")
+            raise CommandError(f"{counts['error']} of {of_all} failed.")
 
     def _write_to_stderr(self, message: str) -> None:
         self.stderr.write(message, style_func=str)
