@@ -13,9 +13,8 @@ from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments import csv_import
-from django_enrollments.admin.words import error_in_words
 from django_enrollments.core.transactions import non_atomic
-from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.errors import CourseEnrollmentError, in_words
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -138,7 +137,7 @@ class ImportMixin(_Base):
             "media": self.media,
             "shown": shown,
             "rows": [
-                (row, error_in_words(row.code, row.message))
+                (row, in_words(row.code, row.message))
                 for row in (shown.rows if shown else ())
             ],
             "csv": quote(shown.as_csv()) if shown else "",

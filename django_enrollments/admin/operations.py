@@ -16,9 +16,13 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.admin.words import course_of, error_in_words, mode_in_words
+from django_enrollments.admin.words import course_of, mode_in_words
 from django_enrollments.context import attributed, origin_of
-from django_enrollments.errors import CourseEnrollmentError, CourseNotFoundError
+from django_enrollments.errors import (
+    CourseEnrollmentError,
+    CourseNotFoundError,
+    in_words,
+)
 from django_enrollments.models import CourseEnrollment, CourseMode
 from django_enrollments.services import EnrollmentsService
 
@@ -236,7 +240,7 @@ def run(
         except CourseEnrollmentError as refusal:
             is_shown = len(refused) < REFUSALS_SHOWN
             text = explain(operation, row, given) if is_shown else ""
-            text = text or error_in_words(refusal.code, str(refusal))
+            text = text or in_words(refusal.code, str(refusal))
             refused.append((row, text))
         else:
             after = CourseEnrollment.objects.filter(pk=row.pk)

@@ -50,28 +50,6 @@ MODE_LABELS = {
     "executive-education": _("Executive education"),
 }
 
-#: Texts for errors whose messages are part of the protocol, by code.
-ERROR_TEXTS = {
-    "user_not_found": _("There is no account with this name."),
-    "invalid_email": _("This is not an e-mail address."),
-    "ambiguous_email": _(
-        "Several accounts have this e-mail address. Use the username."
-    ),
-    "mode_unavailable": _("The course does not offer this mode."),
-    "course_not_found": _("There is no such course."),
-}
-
-
-def error_in_words(code: str, message: str) -> str:
-    """
-    Return an error as a sentence for an operator.
-
-    Args:
-        code: The code.
-        message: The message, for codes without a sentence of their own.
-    """
-    return str(ERROR_TEXTS.get(code, message))
-
 
 def mode_in_words(slug: str, modes: Iterable[Any] = ()) -> str:
     """
