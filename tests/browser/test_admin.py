@@ -26,6 +26,12 @@ fetch(location.href, {method: "POST", body: new FormData(form)})
     .then(async (answer) => done((await answer.text()).slice(0, 2000)));
 """
 
+#: Returns whether a part of the list is outside of the screen.
+IS_CUT = """
+const results = document.querySelector(".results");
+return results.scrollWidth > results.clientWidth;
+"""
+
 #: Runs axe-core on a part of the page; the rest is Django's, as is the text of a field
 #: that completes what is typed, which has no name of its own.
 RUN_AXE = """
@@ -71,6 +77,18 @@ def write_file(folder: Path, *lines: str) -> str:
     file = folder / "rows.csv"
     file.write_text("\n".join(["course,username,email", *lines]), encoding="utf-8")
     return str(file)
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_lists_are_not_cut(operator, width):
+    cut = []
+    names = ("courseenrollment", "enrollmentevent", "courseenrollmentallowed")
+    for name in (*names, "courseaccessrole", "coursemode", "consumer"):
+        with operator.screen(width):
+            operator.open(f"{ROOT}{name}/")
+            cut += [name] * operator.browser.execute_script(IS_CUT)
+
+    assert cut == []
 
 
 def test_an_enrollment_is_changed_with_reasons(operator, newcomer):
