@@ -53,12 +53,12 @@ from django_enrollments.admin.words import (
     course_in_words,
     course_of,
     courses_in_words,
+    mode_choices,
     mode_in_words,
     source_in_words,
     state_in_words,
     usernames_of,
 )
-from django_enrollments.core.modes import MAX_SLUG
 from django_enrollments.core.transactions import non_atomic
 from django_enrollments.errors import CourseEnrollmentError, CourseModeNotFoundError
 from django_enrollments.models import (
@@ -87,9 +87,9 @@ class EnrollForm(ModelForm):
 
     actor: Any = None
 
-    mode = forms.CharField(
+    mode = forms.ChoiceField(
         label=_("Mode"),
-        max_length=MAX_SLUG,
+        choices=lambda: [("", "---------"), *mode_choices()],
         required=False,
         help_text=_("The course's default when left blank."),
     )
@@ -142,7 +142,7 @@ class EnrollForm(ModelForm):
             )
         except CourseModeNotFoundError as refusal:
             offered = (refusal.data or {}).get("course_modes", ())
-            modes = ", ".join(one["slug"] for one in offered)
+            modes = ", ".join(mode_in_words(one["slug"]) for one in offered)
             text = _("The course does not offer this mode. It offers: %(modes)s.")
             raise ValidationError(text % {"modes": modes}) from refusal
         except CourseEnrollmentError as refusal:
@@ -177,8 +177,7 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
     def media(self) -> forms.Media:
         """The files of the pages, with those of the autocomplete filter."""
         field = CourseEnrollment._meta.get_field("course")
-        ours = forms.Media(css={"all": ["django_enrollments/admin.css"]})
-        return super().media + Autocomplete(field, self.admin_site).media + ours
+        return super().media + Autocomplete(field, self.admin_site).media
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """Return at least ``pk``: without search fields, Django shows no search."""

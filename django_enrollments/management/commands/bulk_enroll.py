@@ -25,6 +25,7 @@ from django_enrollments.csv_import.rows import (
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
+from django_enrollments.management.words import counted
 from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class Command(BaseCommand):
         "Enroll or unenroll the learners in a CSV file. The first line names the "
         f"columns: {', '.join(COLUMNS)}. A row needs a course, and a username or an "
         "e-mail address. Without a mode, the course's default mode is used. The action "
-        "is enroll or unenroll. An address without an account is invited. The result "
-        "file has a line for each row. The exit status is 1 if any row failed."
+        "is enroll or unenroll; without one, it is enroll. An address without an "
+        "account is invited. The result file has a line for each row. The exit status "
+        "is 1 if any row failed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -117,7 +119,8 @@ class Command(BaseCommand):
         if output != STANDARD:
             write_line(f"Every row has its result in {output}")
         if counts["error"]:
-            raise CommandError(f"{counts['error']} of {counts.total()} rows failed.")
+            of_all = counted(counts.total(), "row")
+            raise CommandError(f"{counts['error']} of {of_all} failed.")
 
     def _write_to_stderr(self, message: str) -> None:
         self.stderr.write(message, style_func=str)
