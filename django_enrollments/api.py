@@ -526,12 +526,12 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    left = leave_all_courses(username)
+    left = unenroll_user_and_list_courses(username)
     return sorted(set(get_course_adapter().orgs_of(left)))
 
 
 @writing_call()
-def leave_all_courses(username: str) -> list[str]:
+def unenroll_user_and_list_courses(username: str) -> list[str]:
     """
     Unenroll a learner from all courses, and return the course ids, sorted.
 

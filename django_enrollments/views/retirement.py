@@ -61,7 +61,7 @@ class UnenrollmentView(EnrollmentAPIView):
                 text = "No retirement request status for username."
                 return Response(text, status=404)
             with attributed(origin_of(actor=request.user, source="retirement")):
-                left = api.leave_all_courses(user.get_username())
+                left = api.unenroll_user_and_list_courses(user.get_username())
         except Exception as error:
             # The response does not disclose the error (B-11).
             logger.exception("A user could not be unenrolled from all courses.")
