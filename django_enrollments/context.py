@@ -208,7 +208,7 @@ def moment() -> datetime:
     return call.at if call else datetimes.now()
 
 
-def attributed(origin: Origin) -> AbstractContextManager[object]:
+def override_origin(origin: Origin) -> AbstractContextManager[object]:
     """
     Set the origin of all changes inside a block.
 
@@ -218,5 +218,5 @@ def attributed(origin: Origin) -> AbstractContextManager[object]:
 
 
 def current_origin() -> Origin:
-    """Return the origin that :func:`attributed` has set, or the default origin."""
+    """Return the origin that :func:`override_origin` has set, or the default origin."""
     return _origin.get() or Origin()

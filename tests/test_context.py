@@ -10,12 +10,12 @@ from django.contrib.auth.models import AnonymousUser
 from django_enrollments import api, context
 from django_enrollments.context import (
     Origin,
-    attributed,
     current_origin,
     moment,
     one_call,
     origin_of,
     outside_call,
+    override_origin,
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent
@@ -82,7 +82,7 @@ class TestOrigin:
     def test_is_the_attributed_one_within_a_block(self):
         origin = Origin(5, "rest", "why")
 
-        with attributed(origin):
+        with override_origin(origin):
             inside = current_origin()
 
         assert inside == origin
@@ -138,7 +138,7 @@ class TestOrigin:
     def test_has_a_reason_of_any_length(self, ada):
         reason = "why " * 5000
 
-        with attributed(origin_of(reason=reason)):
+        with override_origin(origin_of(reason=reason)):
             api.add_enrollment(username("ada"), course_id_of(make_course()))
 
         assert EnrollmentEvent.objects.get().reason == reason

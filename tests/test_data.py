@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from django_enrollments import data
-from django_enrollments.context import Origin, attributed, one_call
+from django_enrollments.context import Origin, one_call, override_origin
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,
@@ -496,7 +496,7 @@ class TestUnenrollUserFromAllCourses:
         worker = make_user("worker")
         create(course_id)
 
-        with attributed(Origin(worker.pk, "rest", "asked by mail")):
+        with override_origin(Origin(worker.pk, "rest", "asked by mail")):
             data.unenroll_user_from_all_courses(ADA)
 
         event = EnrollmentEvent.objects.get(type="deactivated")

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.words import course_of, error_in_words, mode_in_words
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.errors import CourseEnrollmentError, CourseNotFoundError
 from django_enrollments.models import CourseEnrollment, CourseMode
 from django_enrollments.services import EnrollmentsService
@@ -140,7 +140,7 @@ def _change_mode(row: CourseEnrollment, given: dict[str, Any], actor: Any) -> No
 
 def _unenroll(row: CourseEnrollment, given: dict[str, Any], actor: Any) -> None:
     origin = origin_of(actor=actor, reason=given["reason"], source="admin")
-    with attributed(origin):
+    with override_origin(origin):
         # Works in deleted courses, too.
         row.update_enrollment(is_active=False)
 

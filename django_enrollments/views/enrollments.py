@@ -14,7 +14,7 @@ from django_enrollments.authentication import (
     ConfiguredClasses,
     EnrollmentCrossDomainSessionAuth,
 )
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
@@ -170,7 +170,7 @@ class EnrollmentListView(EnrollmentAPIView):
                     mode=mode,
                     cohort=change.get("cohort"),
                 ),
-                attributed(origin_of(actor=requester.user, source="rest")),
+                override_origin(origin_of(actor=requester.user, source="rest")),
             ):
                 wanted = EnrollmentRequest(
                     requester,

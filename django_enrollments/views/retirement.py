@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from django_enrollments import api
 from django_enrollments.backends.loading import get_retirement_backend
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import EnrollmentApiLoadError
 from django_enrollments.importing import CollaboratorNotLoaded
@@ -60,7 +60,7 @@ class UnenrollmentView(EnrollmentAPIView):
             if user is None:
                 text = "No retirement request status for username."
                 return Response(text, status=404)
-            with attributed(origin_of(actor=request.user, source="retirement")):
+            with override_origin(origin_of(actor=request.user, source="retirement")):
                 left = api.unenroll_user_and_list_courses(user.get_username())
         except Exception as error:
             # The response does not disclose the error (B-11).

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.test.utils import isolate_apps
 
 from django_enrollments import api, signals
-from django_enrollments.context import Origin, attributed, moment, one_call
+from django_enrollments.context import Origin, moment, one_call, override_origin
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
     CourseEnrollment,
@@ -94,7 +94,7 @@ class TestEvents:
     def test_of_a_new_enrollment_is_one_with_the_final_state(self, course, is_active):
         learner, actor = make_users(2)
 
-        with attributed(Origin(actor.pk, "rest", "because")), one_call(NOON):
+        with override_origin(Origin(actor.pk, "rest", "because")), one_call(NOON):
             api.add_enrollment(
                 learner.get_username(),
                 COURSE_ID,
@@ -292,7 +292,7 @@ class TestOrigin:
         learner, actor = make_users(2)
         name = learner.get_username()
 
-        with attributed(Origin(actor.pk, "rest", "because")):
+        with override_origin(Origin(actor.pk, "rest", "because")):
             api.add_enrollment(name, COURSE_ID)
             api.update_enrollment(name, COURSE_ID, "honor")
             CourseEnrollment.unenroll(learner, COURSE_ID)
@@ -303,7 +303,7 @@ class TestOrigin:
     def test_is_the_attributed_one_with_arguments_of_methods(self, course):
         learner, actor, other = make_users(3)
 
-        with attributed(Origin(actor.pk, "admin", "because")):
+        with override_origin(Origin(actor.pk, "admin", "because")):
             CourseEnrollment.enroll(learner, COURSE_ID, reason="by hand")
             CourseEnrollment.unenroll(learner, COURSE_ID, actor=other)
             CourseEnrollment.enroll(learner, COURSE_ID, source="command")
