@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from django_enrollments import data as default_data
 from django_enrollments.conf import conf
-from django_enrollments.context import current_origin, one_call, origin_of
+from django_enrollments.context import call_context, current_origin, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
 from django_enrollments.core.attributes import (
     clean_attributes,
@@ -438,7 +438,7 @@ def get_course_enrollment_details(
         course_id,
         include_expired=include_expired,
     )
-    with one_call() as call:
+    with call_context() as call:
         text = find_course_id(course_id)
         # What the call has read before may be older than the cache.
         if text is None or call.readings:
@@ -504,7 +504,7 @@ def validate_course_mode(
         CourseNotFoundError: No course has this id, or the id is not valid.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    with one_call():
+    with call_context():
         info = _data_api().get_course_enrollment_info(
             course_id, include_expired=bool(include_expired) or is_active is False
         )
@@ -581,7 +581,7 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
     """
     if not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
         return False
-    with one_call() as call:
+    with call_context() as call:
         text = find_course_id(course_id)
         enrollment = None if text is None else get_enrollment(username, text)
         if enrollment is None or not enrollment["is_active"]:
@@ -614,7 +614,7 @@ def explain_enrollment(
         CourseNotFoundError: No course has this id, or the id is not valid.
         UserNotFoundError: No user has this username.
     """
-    with one_call() as call:
+    with call_context() as call:
         info = get_course_info(course_id, call)
         user = get_user(username)
         source = current_origin().source

@@ -135,7 +135,9 @@ def assigned(variable: ContextVar[T], value: T) -> Iterator[T]:
 
 
 @contextmanager
-def one_call(at: datetime | None = None, *, using: str | None = None) -> Iterator[Call]:
+def call_context(
+    at: datetime | None = None, *, using: str | None = None
+) -> Iterator[Call]:
     """
     Use the current call, or begin a new one.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from django.contrib.auth import get_user_model
 from django.db.models import Case, Q, Value, When
 
-from django_enrollments.context import Call, one_call, origin_of, read_alias
+from django_enrollments.context import Call, call_context, origin_of, read_alias
 from django_enrollments.core import bulk, eligibility, lifecycle
 from django_enrollments.core.attributes import (
     clean_attributes,
@@ -134,7 +134,7 @@ class EnrollmentsService:
             A queryset with users, ordered by user, evaluated in one query; ``None`` if
             the course is unknown or has no proctored exams.
         """
-        with one_call() as call:
+        with call_context() as call:
             info = find_course_info(course_id, call)
         if info is None or not info.facts.enable_proctored_exams:
             return None
@@ -461,7 +461,7 @@ class EnrollmentsService:
             UserNotFoundError: There is no such user.
             CourseNotFoundError: There is no such course.
         """
-        with one_call() as call:
+        with call_context() as call:
             info = get_course_info(course, call)
             learner = get_user_by_key(user)
             return eligibility.explain(
@@ -491,7 +491,7 @@ class EnrollmentsService:
             TypeError: The courses are a string instead of a list.
         """
         explained: dict[str, ExplanationDict] = {}
-        with one_call() as call:
+        with call_context() as call:
             batches = [*_batches_of_courses(courses, call)]
             learner = get_user_by_key(user)
             for infos in batches:
@@ -513,7 +513,7 @@ class EnrollmentsService:
         Raises:
             CourseNotFoundError: There is no such course.
         """
-        with one_call() as call:
+        with call_context() as call:
             return read_seats(get_course_info(course, call)).as_data()
 
     def seats_many(self, courses: Iterable[Any]) -> dict[str, SeatsDict]:
@@ -533,7 +533,7 @@ class EnrollmentsService:
             TypeError: The courses are a string instead of a list.
         """
         seats: dict[str, SeatsDict] = {}
-        with one_call() as call:
+        with call_context() as call:
             for infos in _batches_of_courses(courses, call):
                 by_key, _ = read_seats_of_many(infos)
                 seats |= {one.course_id: by_key[one.key].as_data() for one in infos}

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import pytest
 
 from django_enrollments import api
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,
@@ -182,7 +182,7 @@ class TestGetEnrollments:
     @pytest.mark.rule("API-02")
     def test_lists_active_ones_by_creation(self, ada):
         for number, at in ((1, NOON), (2, NOON - DAY), (3, NOON)):
-            with one_call(at):
+            with call_context(at):
                 add(make_course(f"course-{number}"))
         api.update_enrollment(ADA, "course-1", is_active=False)
 
@@ -445,7 +445,7 @@ class TestAddEnrollment:
     @pytest.mark.rule("V1-SER-04")
     def test_never_changes_the_time_of_creation(self, ada):
         course = make_course(modes=["audit", "honor"])
-        with one_call(NOON):
+        with call_context(NOON):
             first = add(course)
 
         left = change(course, is_active=False)

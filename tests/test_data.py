@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from django_enrollments import data
-from django_enrollments.context import Origin, one_call, override_origin
+from django_enrollments.context import Origin, call_context, override_origin
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,
@@ -89,7 +89,7 @@ class TestEnrollmentDictionary:
         ],
     )
     def test_has_these_values_in_this_order(self, ada, course_id, at, text):
-        with one_call(at):
+        with call_context(at):
             created = create(course_id)
 
         assert data.get_course_enrollments(ADA) == [created]
@@ -255,7 +255,7 @@ class TestGetCourseEnrollmentInfo:
 class TestGetCourseEnrollments:
     @pytest.mark.rule("DATA-01", "V1-LIST-02")
     def test_keeps_enrollments_of_the_same_moment_in_order(self, ada):
-        with one_call(NOON):
+        with call_context(NOON):
             for number in range(5):
                 create(course_id_of(make_course(f"c{number}")), is_active=number != 2)
 
@@ -318,7 +318,7 @@ class TestGetUserEnrollments:
     def test_returns_a_queryset_of_active_ones_by_creation(self, course_id):
         late, early, left = make_users(3)
         for learner, at in ((late, NOON), (early, NOON - DAY), (left, NOON)):
-            with one_call(at):
+            with call_context(at):
                 CourseEnrollment.enroll(learner, course_id)
         CourseEnrollment.unenroll(left, course_id)
 

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core import invitations, lifecycle
 from django_enrollments.core.changes import Terms
 from django_enrollments.core.course_info import get_course_info
@@ -138,7 +138,7 @@ def run_all(
     rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
 ) -> list[BulkResultDict]:
     """Return the results of :func:`run` as a list, processed in one call."""
-    with one_call(at):
+    with call_context(at):
         return [*run(rows, terms)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.db import router
 
 from django_enrollments.backends.courses import CourseFacts, facts_of
-from django_enrollments.context import one_call, read_alias
+from django_enrollments.context import call_context, read_alias
 from django_enrollments.core.modes import (
     MODE_COLUMNS,
     Mode,
@@ -193,7 +193,7 @@ def read_latest(info: CourseInfo, *, using: str) -> CourseInfo:
     """
     if info.course is None:
         return info
-    with one_call() as call:
+    with call_context() as call:
         latest = find_course_info_by_key(info.key, call, using)
     if latest is None:
         raise _unknown(info.course_id)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call, read_alias
+from django_enrollments.context import call_context, read_alias
 from django_enrollments.datetimes import as_moment, for_database, to_iso
 from django_enrollments.models import CourseMode
 from django_enrollments.text import is_storable
@@ -104,7 +104,7 @@ def modes_for_course(
     """List the modes of a course, or the default mode (MODE-03…05)."""
     modes = CourseMode.objects.using(read_alias()).of_course(course_id)
     if not include_expired:
-        with one_call() as call:
+        with call_context() as call:
             now = for_database(call.at)
         modes = modes.exclude(expiration_datetime__lt=now)
     excluded = CourseMode.CREDIT if only_selectable else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_enrollments import api
 from django_enrollments.conf import conf
-from django_enrollments.context import clear_readings, one_call
+from django_enrollments.context import call_context, clear_readings
 from django_enrollments.core.attributes import clean_attributes, missing_attributes
 from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import get_course_info
@@ -263,7 +263,7 @@ def _validate_mode(wanted: EnrollmentRequest, include_expired: bool) -> None:
 
 
 def _record_enterprise(wanted: EnrollmentRequest) -> None:
-    with one_call() as call:
+    with call_context() as call:
         info = get_course_info(wanted.course_id, call)
         wanted.effects.record_enterprise(get_user(wanted.username), info)
     # A network may be slow: seats and dates are read again.

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.test.utils import isolate_apps
 
 from django_enrollments import api, signals
-from django_enrollments.context import Origin, moment, one_call, override_origin
+from django_enrollments.context import Origin, call_context, moment, override_origin
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
     CourseEnrollment,
@@ -94,7 +94,7 @@ class TestEvents:
     def test_of_a_new_enrollment_is_one_with_the_final_state(self, course, is_active):
         learner, actor = make_users(2)
 
-        with override_origin(Origin(actor.pk, "rest", "because")), one_call(NOON):
+        with override_origin(Origin(actor.pk, "rest", "because")), call_context(NOON):
             api.add_enrollment(
                 learner.get_username(),
                 COURSE_ID,
@@ -498,7 +498,7 @@ class TestSignals:
             EnrollmentsService().enroll(enrollment.user, "follow-up", "verified")
 
         enrolling = connected(signals.enrollment_created, enroll_in_the_next)
-        with enrolling, one_call(NOON - 1000 * DAY):
+        with enrolling, call_context(NOON - 1000 * DAY):
             api.explain_enrollment(ADA, "follow-up")
             add()
 

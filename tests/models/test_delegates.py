@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentExistsError,
@@ -181,7 +181,7 @@ class TestEnroll:
         learner, actor = make_users(2)
         given = {"enterprise_uuid": "acme", "reason": "by hand", "source": "admin"}
 
-        with one_call(NOON - 5000 * DAY):
+        with call_context(NOON - 5000 * DAY):
             row = enroll(learner, course_id, actor=actor, **given)
 
         event = row.events.get()

@@ -11,7 +11,7 @@ from django.db import router
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.course_model import all_courses
 from django_enrollments.datetimes import for_database, now
@@ -46,7 +46,7 @@ def check_seats() -> Iterator[Finding]:
     related = adapter.related()
     courses = all_courses(write_alias())
     for batch in in_batches(courses.select_related(*related) if related else courses):
-        with one_call(using=write_alias()):
+        with call_context(using=write_alias()):
             limited = [
                 course
                 for course in batch
