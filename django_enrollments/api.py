@@ -46,7 +46,7 @@ from django_enrollments.errors import (
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.importing import (
     DATA_API,
-    CollaboratorNotLoaded,
+    SettingLoadError,
     load,
 )
 from django_enrollments.models import (
@@ -100,7 +100,7 @@ def _data_api() -> DataAPI:
         return default_data
     try:
         found: DataAPI = load(DATA_API, path)
-    except CollaboratorNotLoaded as error:
+    except SettingLoadError as error:
         raise EnrollmentApiLoadError(path) from error
     # The one that is not called here may be missing; the system check reports it.
     called = {*default_data.DATA_FUNCTIONS} - {"get_user_enrollments"}

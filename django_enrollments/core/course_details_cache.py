@@ -153,7 +153,7 @@ def may_be_personal() -> bool:
     An adapter or a manager that narrows the courses may do so by the requester.
 
     Raises:
-        CollaboratorNotLoaded: The adapter cannot be loaded.
+        SettingLoadError: The adapter cannot be loaded.
     """
     return not (
         _is_inherited(get_course_adapter(), CourseAdapter)

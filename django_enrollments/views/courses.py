@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from django_enrollments import api
 from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.course_details_cache import may_be_personal
-from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.importing import SettingLoadError
 from django_enrollments.views.base import EnrollmentAPIView, requester_of
 from django_enrollments.views.errors import DESCRIBING, responding_to_errors
 from django_enrollments.views.inputs import (
@@ -33,7 +33,7 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
         """Whether responses depend on the requester."""
         try:
             return may_be_personal()
-        except CollaboratorNotLoaded:
+        except SettingLoadError:
             return True
 
     def get(self, request: Request, course_id: str) -> Response:

@@ -13,7 +13,7 @@ from django_enrollments.backends.loading import get_retirement_backend
 from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import EnrollmentApiLoadError
-from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.importing import SettingLoadError
 from django_enrollments.text import MAX_USERNAME, is_storable
 from django_enrollments.views.base import CanRetireUser, EnrollmentAPIView
 from django_enrollments.views.inputs import (
@@ -65,9 +65,7 @@ class UnenrollmentView(EnrollmentAPIView):
         except Exception as error:
             # The response does not disclose the error (B-11).
             logger.exception("A user could not be unenrolled from all courses.")
-            not_loaded = isinstance(
-                error, CollaboratorNotLoaded | EnrollmentApiLoadError
-            )
+            not_loaded = isinstance(error, SettingLoadError | EnrollmentApiLoadError)
             return Response(
                 "An error occurred while unenrolling the user.",
                 status=400 if not_loaded else 500,
