@@ -711,7 +711,7 @@ def bulk_enroll(
         (bulk.Row(username, "username") for username in usernames),
         (bulk.Row(email, "email") for email in emails),
     )
-    terms = bulk.BulkTerms(
+    request = bulk.BulkRequest(
         course=course_id,
         action=action,
         mode=mode,
@@ -720,7 +720,9 @@ def bulk_enroll(
         skip_refund=skip_refund,
         origin=origin_of(actor=actor, source=source, reason=reason),
     )
-    return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)
+    return (
+        bulk.run(rows, request, at=at) if stream else bulk.run_all(rows, request, at=at)
+    )
 
 
 def rename_course_id(old: object, new: object) -> RenamedDict:

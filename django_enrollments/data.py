@@ -218,7 +218,7 @@ def create_course_enrollment(
             [user],
             info,
             mode=mode,
-            terms=lifecycle.Terms(
+            options=lifecycle.ChangeOptions(
                 current_origin(),
                 call.at,
                 using,
@@ -272,7 +272,7 @@ def update_course_enrollment(
             info,
             mode=mode,
             is_active=is_active,
-            terms=lifecycle.Terms(current_origin(), call.at, using),
+            options=lifecycle.ChangeOptions(current_origin(), call.at, using),
         )
         return _as_dict(row, info, call)
 
@@ -326,7 +326,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         user = get_user(username, using)
         rows, course_ids = list_active_rows(user, using)
         outcomes = lifecycle.deactivate(
-            rows, course_ids, terms=lifecycle.Terms(origin, call.at, using)
+            rows, course_ids, options=lifecycle.ChangeOptions(origin, call.at, using)
         )
     return sorted(
         course_ids[row.course_id]

@@ -295,7 +295,9 @@ class EnrollmentsService:
             (outcome,) = lifecycle.deactivate(
                 [row],
                 {row.course_id: info.course_id},
-                terms=lifecycle.Terms(origin, call.at, using, skip_refund=skip_refund),
+                options=lifecycle.ChangeOptions(
+                    origin, call.at, using, skip_refund=skip_refund
+                ),
                 course=info.course,
             )
         return outcome.unwrap()
@@ -346,7 +348,7 @@ class EnrollmentsService:
                 info,
                 mode=mode,
                 is_active=None,
-                terms=lifecycle.Terms(origin, call.at, using),
+                options=lifecycle.ChangeOptions(origin, call.at, using),
             )
 
     def is_enrolled(self, user: Any, course: Any) -> bool:
@@ -433,7 +435,7 @@ class EnrollmentsService:
         if isinstance(users, str | bytes):
             raise TypeError("users is a list; wrap a single one in [ ].")
         rows = (bulk.Row(user, "key") for user in users)
-        terms = bulk.BulkTerms(
+        request = bulk.BulkRequest(
             course=course,
             action=action,
             mode=mode,
@@ -443,8 +445,8 @@ class EnrollmentsService:
             origin=origin_of(actor=actor, source=source, reason=reason),
         )
         if stream:
-            return bulk.run(rows, terms, at=at)
-        return bulk.run_all(rows, terms, at=at)
+            return bulk.run(rows, request, at=at)
+        return bulk.run_all(rows, request, at=at)
 
     def explain(
         self, user: Any, course: Any, mode: str | None = None
@@ -677,7 +679,7 @@ def _enroll(
             [learner],
             info,
             mode=mode,
-            terms=lifecycle.Terms(
+            options=lifecycle.ChangeOptions(
                 origin,
                 call.at,
                 using,

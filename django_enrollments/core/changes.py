@@ -1,4 +1,4 @@
-"""A planned change of one enrollment, and the terms of the changes of a call."""
+"""A planned change of one enrollment, and the options of the changes of a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = Literal["created", "reactivated", "mode_changed", "unchanged", "deactiv
 
 
 @dataclass(frozen=True)
-class Terms:
+class ChangeOptions:
     """
     The rules that changes must meet, their origin and their moment.
 

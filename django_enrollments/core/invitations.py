@@ -276,6 +276,6 @@ def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
             [user],
             info,
             mode=invitation.mode or None,
-            terms=lifecycle.Terms(origin, call.at, using, if_active="keep"),
+            options=lifecycle.ChangeOptions(origin, call.at, using, if_active="keep"),
         )
         outcome.unwrap()
