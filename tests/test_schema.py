@@ -241,7 +241,7 @@ def retiring_and_enrolled(world):
 
 def retiring_in_vain(world):
     retiring(world)
-    world.fail("unenroll_user_from_all_courses")
+    world.fail("unenroll_user_and_list_courses")
 
 
 def course_with_every_value(world):
