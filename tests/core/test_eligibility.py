@@ -24,7 +24,7 @@ from tests.factories import (
     make_user,
     username,
 )
-from tests.watching import nothing_written, refused
+from tests.watching import nothing_written, raises_without_writes
 
 pytestmark = pytest.mark.django_db
 
@@ -194,7 +194,7 @@ class TestInvitation:
         type(ada).objects.filter(pk=ada.pk).update(email="moved@example.org")
         second = make_user("second", email="ada@example.org")
 
-        with refused(CourseEnrollmentClosedError):
+        with raises_without_writes(CourseEnrollmentClosedError):
             api.add_enrollment(second.get_username(), COURSE_ID)
 
     @pytest.mark.rule("ACC-02")

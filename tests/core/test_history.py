@@ -41,7 +41,7 @@ from tests.watching import (
     fold,
     listening,
     nothing_written,
-    refused,
+    raises_without_writes,
     state_of,
 )
 
@@ -243,7 +243,7 @@ class TestAppendOnly:
                 pk=event.pk, defaults={"reason": "changed"}
             ),
         ):
-            with refused(TypeError, match="history"):
+            with raises_without_writes(TypeError, match="history"):
                 change_it()
 
     def test_takes_new_events_and_a_dump_into_an_empty_table(self, event):
