@@ -28,7 +28,7 @@ from django_enrollments.identifiers import find_user_key
 from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -165,23 +165,6 @@ def clear_readings() -> None:
     call = _call.get()
     if call is not None:
         call.readings.clear()
-
-
-def remember(key: Any, read: Callable[[], T]) -> T:
-    """
-    Return a cached read of the current call, or make it.
-
-    Args:
-        key: The key of the cache.
-        read: Returns the value.
-    """
-    call = _call.get()
-    if call is None:
-        return read()
-    if key not in call.readings:
-        call.readings[key] = read()
-    found: T = call.readings[key]
-    return found
 
 
 def outside_call() -> AbstractContextManager[object]:

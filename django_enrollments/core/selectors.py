@@ -135,10 +135,7 @@ def _as_instances(
 ) -> Iterator[tuple[Any, Callable[[], CourseFacts], Sequence[Any]]]:
     """Yield keys, facts and columns of modes, for adapters that need instances."""
     modes = {f"enrollments_{name}": F(f"{_MODES}__{name}") for name in MODE_COLUMNS}
-    related = adapter.related()
-    if related:
-        courses = courses.select_related(*related)
-    for course in courses.annotate(**modes):
+    for course in adapter.with_related(courses).annotate(**modes):
         columns = [getattr(course, name) for name in modes]
         yield course.pk, partial(adapter.facts, course), columns
 

@@ -43,9 +43,7 @@ OLD_INVITATION = timedelta(days=180)
 def check_seats() -> Iterator[Finding]:
     """Yield the courses that have more learners than seats."""
     adapter, service = get_course_adapter(), EnrollmentsService()
-    related = adapter.related()
-    courses = all_courses(write_alias())
-    for batch in in_batches(courses.select_related(*related) if related else courses):
+    for batch in in_batches(adapter.with_related(all_courses(write_alias()))):
         with call_context(using=write_alias()):
             limited = [
                 course
