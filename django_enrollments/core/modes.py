@@ -115,30 +115,6 @@ def modes_for_course(
     return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
 
 
-def usable_modes(
-    modes: Iterable[Mode],
-    *,
-    at: datetime,
-    include_expired: bool = False,
-    only_selectable: bool = False,
-) -> list[Mode]:
-    """
-    Keep the modes that count; the default mode when none is left (MODE-03…05).
-
-    Args:
-        modes: All modes of a course.
-        include_expired: Whether expired ones count too.
-        only_selectable: Whether to leave out credit, which cannot be chosen at first.
-    """
-    usable = [
-        mode
-        for mode in modes
-        if (include_expired or not mode.has_expired(at))
-        and not (only_selectable and mode.slug == CourseMode.CREDIT)
-    ]
-    return usable or [default_mode()]
-
-
 def default_slug(usable: Sequence[str]) -> str:
     """
     Choose the mode for a learner who names none (MODE-06, MODE-07).
