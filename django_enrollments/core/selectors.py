@@ -30,7 +30,7 @@ from django_enrollments.models import (
 )
 from django_enrollments.models.fields import searchable
 from django_enrollments.text import MAX_TEXT, is_storable
-from django_enrollments.users import find_user_keys, find_users_by_email
+from django_enrollments.users import find_users_by_email, find_users_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -220,7 +220,8 @@ def search_enrollments(
         enrollments = enrollments.filter(course__in=found)
     if usernames is not None:
         # Databases find the rows of keys sooner than those of names.
-        enrollments = enrollments.filter(user__in=find_user_keys(usernames))
+        keys = [user.pk for user in find_users_by_name(usernames).values()]
+        enrollments = enrollments.filter(user__in=keys)
     if emails is not None:
         # Databases differ in which addresses are equal.
         users_found = find_users_by_email(emails, enrollments.db)
