@@ -12,7 +12,8 @@ _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
 MAX_TEXT = 255
 
 
-#: Maximum length of ``original_username``; MariaDB indexes up to 768 characters.
+#: Maximum length of ``original_username``, and of usernames in request bodies; MariaDB
+#: indexes up to 768 characters.
 MAX_USERNAME = 500
 
 
