@@ -109,7 +109,7 @@ def withdraw(address: object, course_id: str) -> bool:
     Returns:
         Whether there was one.
     """
-    if not isinstance(address, str) or not is_storable(address):
+    if not is_storable(address):
         return False
     email = normalize_email(address)
     using = write_alias()

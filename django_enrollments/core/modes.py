@@ -135,7 +135,7 @@ def default_slug(usable: Sequence[str]) -> str:
 
 def is_mode_slug(slug: object) -> bool:
     """Return whether an enrollment could hold this slug at all."""
-    return isinstance(slug, str) and bool(slug.strip()) and is_storable(slug, MAX_SLUG)
+    return is_storable(slug, MAX_SLUG) and bool(slug.strip())
 
 
 def unavailable_text(slug: object, course_id: str, offered: Iterable[str]) -> str:

@@ -77,6 +77,6 @@ class UnenrollmentView(EnrollmentAPIView):
 
 def _find_retiring_user(username: object) -> Any | None:
     # A text that a database cannot store is no username, whatever the backend.
-    if not isinstance(username, str) or not is_storable(username, MAX_USERNAME):
+    if not is_storable(username, MAX_USERNAME):
         return None
     return get_retirement_backend().find_retiring_user(username)
