@@ -32,6 +32,18 @@ REFUSALS_SHOWN = 10
 ROWS_CHANGED = 1_000
 
 
+class ExceptionsForm(forms.Form):
+    """The fields for the rules to lift."""
+
+    force = forms.BooleanField(
+        label=_("Ignore enrollment dates and invitations"),
+        required=False,
+    )
+    over_capacity = forms.BooleanField(
+        label=_("Ignore the number of seats"), required=False
+    )
+
+
 class ReasonForm(forms.Form):
     """A form that asks for the reason of a change."""
 
@@ -62,16 +74,8 @@ class ModeForm(ReasonForm):
         self.fields["mode"].choices = [*names.items()]  # type: ignore[attr-defined]  # a choice field.
 
 
-class EnrollAgainForm(ReasonForm):
+class EnrollAgainForm(ExceptionsForm, ReasonForm):
     """A form that asks which rules to lift, too."""
-
-    force = forms.BooleanField(
-        label=_("Ignore enrollment dates and invitations"),
-        required=False,
-    )
-    over_capacity = forms.BooleanField(
-        label=_("Ignore the number of seats"), required=False
-    )
 
 
 class EnrollOneAgainForm(EnrollAgainForm):
