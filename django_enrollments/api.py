@@ -20,7 +20,6 @@ from django_enrollments.core import bulk, course_details_cache, eligibility, ren
 from django_enrollments.core.attributes import (
     clean_attributes,
 )
-from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import find_course_info, get_course_info
 from django_enrollments.core.invitations import after_commit
 from django_enrollments.core.modes import (
@@ -264,7 +263,7 @@ def _keep_inactive(
         found = data.get_course_enrollment(username, course_id)
         if found is None or found["is_active"] or found["course_details"] is None:
             return None
-        return found if keeps(found, mode, is_active=False) else None
+        return found if mode in (None, found["mode"]) else None
 
     if attributes is None:
         return read()
