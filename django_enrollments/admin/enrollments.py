@@ -41,6 +41,7 @@ from django_enrollments.admin.operations import (
     OPERATIONS,
     REFUSALS_SHOWN,
     ROWS_CHANGED,
+    ExceptionsForm,
     Operation,
     explain,
     run,
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from django_enrollments.admin.base import Names
 
 
-class EnrollForm(ModelForm):
+class EnrollForm(ModelForm, ExceptionsForm):
     """
     A form that enrolls a learner.
 
@@ -95,13 +96,6 @@ class EnrollForm(ModelForm):
     )
     reason = forms.CharField(
         label=_("Reason"), required=False, help_text=_("For the history.")
-    )
-    force = forms.BooleanField(
-        label=_("Ignore enrollment dates and invitations"),
-        required=False,
-    )
-    over_capacity = forms.BooleanField(
-        label=_("Ignore the number of seats"), required=False
     )
 
     class Meta:

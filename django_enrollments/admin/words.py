@@ -105,9 +105,7 @@ def state_in_words(is_active: bool) -> str:
 
 def courses_in_words() -> QuerySet[Any]:
     """Return all courses with what :func:`course_in_words` reads, for a prefetch."""
-    related = get_course_adapter().related()
-    courses = all_courses()
-    return courses.select_related(*related) if related else courses
+    return get_course_adapter().with_related(all_courses())
 
 
 def course_of(row: CourseEnrollment) -> Any | None:

@@ -68,7 +68,7 @@ def load_consumer(name: str) -> Declared:
 
     Raises:
         ValueError: There is no such consumer.
-        CollaboratorNotLoaded: The backend or the filter cannot be imported.
+        SettingLoadError: The backend or the filter cannot be imported.
         TypeError: The backend does not take the options.
     """
     given = declaration(name)

@@ -16,8 +16,8 @@ from django_enrollments.delivery.consumers import registered
 from django_enrollments.delivery.database import short_transaction
 from django_enrollments.delivery.passes import make_message
 from django_enrollments.delivery.sequencer import last_position, sequence
+from django_enrollments.identifiers import find_stored_course_id
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
-from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,7 +157,7 @@ def replay(
     position: int | None = None,
     since: datetime | None = None,
     event_id: Any = None,
-    course_id: str | None = None,
+    course_id: object = None,
     advance: Callable[[int], object] = bool,
 ) -> int:
     """
@@ -170,7 +170,7 @@ def replay(
         position: All events from this position on.
         since: All events from the first one at this datetime or later on.
         event_id: This event.
-        course_id: The events of this course.
+        course_id: The events of this course, a course or its id.
         advance: Is called with the number of events of each batch.
 
     Returns:
@@ -193,9 +193,7 @@ def replay(
             raise ValueError(f"There is no event {event_id}.")
         return _set_aside_again(name, passed.filter(event_id=event_id), advance)
     if course_id is not None:
-        own = passed.filter(course_id=course_id)
-        if not is_storable(course_id):
-            return 0
+        own = passed.filter(course_id=find_stored_course_id(course_id))
         return _set_aside_again(name, own, advance)
     if since is not None:
         later = passed.filter(time__gte=for_database(as_moment(since)))

@@ -19,12 +19,18 @@ from datetime import timedelta
 from functools import partial
 from itertools import takewhile
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-from django_enrollments.core.transactions import write_alias
+from django.db import connections
+
+from django_enrollments.core.transactions import is_in_transaction, write_alias
 from django_enrollments.datetimes import for_database, now
 from django_enrollments.delivery.consumers import Declared, load_consumer, registered
-from django_enrollments.delivery.database import disconnecting, short_transaction
+from django_enrollments.delivery.database import (
+    autocommit,
+    disconnecting,
+    short_transaction,
+)
 from django_enrollments.delivery.leases import Lease, LeaseLost
 from django_enrollments.delivery.messages import Gone, Message, NotNow, Reject
 from django_enrollments.delivery.sequencer import last_position, sequence_all
@@ -75,6 +81,14 @@ class Delivered(NamedTuple):
     lag: int = 0
 
 
+class FilterFailed(Exception):  # noqa: N818 - a failure of the event (D-15).
+    """The filter of a consumer raised an exception."""
+
+
+class TransactionLeftOpen(Exception):  # noqa: N818 - a failure of the event.
+    """A consumer has begun a transaction and not ended it; it is rolled back."""
+
+
 class Trouble(NamedTuple):
     """A failure of the consumer as a whole: its new state, and the reason."""
 
@@ -110,7 +124,7 @@ def back_off(delays: Sequence[float], failures: int) -> datetime:
     return for_database(now() + timedelta(seconds=seconds))
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Return an error as a text that can be stored."""
     try:
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
@@ -120,9 +134,11 @@ def describe(error: Exception) -> str:
 
 
 def _seconds(value: object) -> float | None:
-    """Return a number of seconds; ``None``, the usual back-off, if it is none."""
-    is_number = isinstance(value, int | float) and not math.isnan(value)
-    return cast("float", value) if is_number else None
+    """Return the seconds to wait; ``None``, the usual back-off, if it is no number."""
+    if not isinstance(value, int | float):
+        return None
+    seconds = min(max(value, 0), LONGEST_RETRY_AFTER)
+    return None if math.isnan(seconds) else seconds
 
 
 def make_message(event: EnrollmentEvent, attempt: int, *, personal: bool) -> Message:
@@ -206,6 +222,9 @@ class Pass:
         again = self._asides.filter(position__in=positions)
         is_again = again.exists()
         outcomes = self._call_consumer(messages, {}, held)
+        if not (outcomes or self.trouble):
+            # It was stopped before the first call, which tells nothing.
+            return False
         reached = [*takewhile(outcomes.__contains__, positions)]
         rows = [row for position in reached if (row := outcomes[position])]
         with short_transaction(self._events.db):
@@ -237,6 +256,8 @@ class Pass:
         events = self._events.filter(position__in=[*rows]).order_by("position")
         messages = self._messages(events, rows)
         outcomes = self._call_consumer(messages, rows, set())
+        if messages and not (outcomes or self.trouble):
+            return False
         # Those that wait stay as they are; an event that was deleted is forgotten.
         waiting = SetAside.STATES.waiting
         failed = [row for row in outcomes.values() if row and row.state != waiting]
@@ -344,8 +365,8 @@ class Pass:
             if self._consumer.personal:
                 message = self._without_erased(message)
             try:
-                if self._consumer.wants(message):
-                    self._consumer.backend.deliver(message)
+                if self._is_wanted(message):
+                    self._deliver(message)
                     with self._lock:
                         self._delivered += 1
                         self._in_a_row, self._has_success = 0, True
@@ -358,7 +379,9 @@ class Pass:
             except Gone as failure:
                 self.trouble = Trouble(Consumer.STATES.paused, describe(failure))
                 return None
-            except Exception as failure:  # noqa: BLE001 - whatever hosts raise.
+            except KeyboardInterrupt:
+                raise
+            except BaseException as failure:  # noqa: BLE001 - whatever hosts raise.
                 error, is_dead = describe(failure), isinstance(failure, Reject)
             row.attempts += 1
             message = replace(message, attempt=message.attempt + 1)
@@ -380,6 +403,28 @@ class Pass:
             row.state = SetAside.STATES.retrying
             row.retry_at = back_off(EVENT_BACK_OFF, retries + 1)
         return False
+
+    def _is_wanted(self, message: Message) -> bool:
+        try:
+            return self._consumer.wants(message)
+        except Exception as error:
+            raise FilterFailed(describe(error)) from error
+
+    def _deliver(self, message: Message) -> None:
+        """Call the backend, and close a transaction that it leaves open."""
+        connection = connections[self._events.db]
+        was_open, is_left_open = is_in_transaction(connection), False
+        try:
+            self._consumer.backend.deliver(message)
+        finally:
+            if not was_open and is_in_transaction(connection):
+                is_left_open = True
+                connection.close()
+                # With a new one, what is left of the old one has no effect.
+                del connections[self._events.db]
+                autocommit()
+        if is_left_open:
+            raise TransactionLeftOpen
 
     def _without_erased(self, message: Message) -> Message:
         """Return a message without personal data that were erased since it was read."""
@@ -408,8 +453,8 @@ class Pass:
             row.state, row.last_error = trouble.state, trouble.error
             row.retry_at = back_off(BACK_OFF, row.failures)
             if trouble.retry_after is not None:
-                seconds = min(max(trouble.retry_after, 0), LONGEST_RETRY_AFTER)
-                row.retry_at = for_database(now() + timedelta(seconds=seconds))
+                wait = timedelta(seconds=trouble.retry_after)
+                row.retry_at = for_database(now() + wait)
         row.set_aside_in_a_row = self._in_a_row
         self._has_success = False
         names = "state", "last_error", "failures", "retry_at", "progressed_at"

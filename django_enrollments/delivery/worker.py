@@ -127,8 +127,8 @@ class Worker:
         """Do a task; return whether it succeeded, and log when that changes."""
         try:
             task()
-        except (Exception, SystemExit) as error:
-            # A thread that a consumer exits would end without a word.
+        except BaseException as error:
+            # Otherwise, the thread would end.
             kind = type(error).__name__
             if what not in self._errors:
                 # The text of a database's error may hold what was stored.

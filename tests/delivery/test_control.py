@@ -177,6 +177,13 @@ class TestReplay:
 
         assert replay(crm, course_id=text) == 0
 
+    def test_takes_a_course(self, crm):
+        course = make_course()
+        enroll(2, course=course)
+        deliver(crm)
+
+        assert replay(crm, course_id=course) == 2
+
     def test_of_an_event_that_cannot_be(self, crm):
         with pytest.raises(ValueError, match="There is no event"):
             replay(crm, event_id="a typing error")

@@ -84,7 +84,7 @@ class Command(BaseCommand):
         output = Path(options["output"] or (beside if source != STANDARD else STANDARD))
         # Messages must not be mixed with results.
         write_line = self.stdout.write if output != STANDARD else self._write_to_stderr
-        terms = _read_terms(options)
+        arguments = _read_arguments(options)
         counts: Counter[str] = Counter()
         failures: list[str] = []
         with ExitStack() as stack:
@@ -102,7 +102,7 @@ class Command(BaseCommand):
                 progress(total, terminal=terminal, write_line=write_line)
             )
             writer.writerow(RESULT_COLUMNS)
-            for row in process_rows(_readable(rows), terms):
+            for row in process_rows(_readable(rows), arguments):
                 writer.writerow([getattr(row, name) for name in RESULT_COLUMNS])
                 counts[row.status] += 1
                 if row.status == "error" and len(failures) < FAILURES_SHOWN:
@@ -155,7 +155,7 @@ def _dry_run() -> Iterator[Callable[[], object]]:
         transaction.set_rollback(True, using)
 
 
-def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
+def _read_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """
     Return the arguments of ``api.bulk_enroll`` that are the same for all rows.
 

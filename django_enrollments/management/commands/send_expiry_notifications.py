@@ -137,11 +137,7 @@ def _find_deadlines(
 
 def _find_course(key: Any) -> Any | None:
     adapter = get_course_adapter()
-    courses = adapter.get_queryset()
-    related = adapter.related()
-    if related:
-        courses = courses.select_related(*related)
-    return courses.filter(pk=key).first()
+    return adapter.with_related(adapter.get_queryset()).filter(pk=key).first()
 
 
 def _find_recipients(

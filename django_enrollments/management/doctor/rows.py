@@ -11,7 +11,7 @@ from django.db import router
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.course_model import all_courses
 from django_enrollments.datetimes import for_database, now
@@ -44,10 +44,8 @@ OLD_INVITATION = timedelta(days=180)
 def check_seats() -> Iterator[Finding]:
     """Yield the courses that have more learners than seats."""
     adapter, service = get_course_adapter(), EnrollmentsService()
-    related = adapter.related()
-    courses = all_courses(write_alias())
-    for batch in in_batches(courses.select_related(*related) if related else courses):
-        with one_call(using=write_alias()):
+    for batch in in_batches(adapter.with_related(all_courses(write_alias()))):
+        with call_context(using=write_alias()):
             limited = [
                 course
                 for course in batch
