@@ -41,7 +41,6 @@ class Lease:
         self._token = token
         self._renewed = 0.0
         self._lock = Lock()
-        self._is_lost = False
 
     def claim(self) -> Consumer | None:
         """Return the consumer if it is free and not paused or down, else ``None``."""
@@ -50,9 +49,12 @@ class Lease:
         )
         is_free = Q(lease_until=None) | Q(lease_until__lt=DatabaseNow())
         is_free |= Q(lease_token=self._token)
+        rows = self._rows.filter(is_ready, is_free)
+        if not rows.exists():
+            return None
         self._renewed = time.monotonic()
         with short_transaction(self._rows.db):
-            is_ours = self._rows.filter(is_ready, is_free).update(
+            is_ours = rows.update(
                 lease_token=self._token, lease_until=DatabaseNow() + LEASE
             )
         return self._own.first() if is_ours else None
@@ -66,7 +68,6 @@ class Lease:
         """
         began = time.monotonic()
         if not self._own.update(lease_until=DatabaseNow() + LEASE, **values):
-            self._is_lost = True
             raise LeaseLost
         self._renewed = began
 
@@ -78,8 +79,6 @@ class Lease:
             LeaseLost: Another worker has it.
         """
         with self._lock:
-            if self._is_lost:
-                raise LeaseLost
             if time.monotonic() - self._renewed > RENEW_SECONDS:
                 with short_transaction(self._rows.db):
                     self.save()

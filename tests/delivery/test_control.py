@@ -170,15 +170,8 @@ class TestReplay:
         deliver("new")
         assert positions("new") == [1, 2, 3]
 
-    @pytest.mark.parametrize("text", ["x\x00", "\ud800"])
-    def test_of_a_course_that_cannot_be(self, crm, text):
-        enroll(1)
-        deliver(crm)
-
-        assert replay(crm, course_id=text) == 0
-
     def test_of_an_event_that_cannot_be(self, crm):
-        with pytest.raises(ValueError, match="There is no event"):
+        with pytest.raises(ValueError, match="UUID"):
             replay(crm, event_id="a typing error")
 
     def test_since_a_time_without_a_zone(self, crm):
