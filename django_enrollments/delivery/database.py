@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from django.db.models.functions import Now
 from django_enrollments.core.transactions import take_sqlite_write_lock, write_alias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
@@ -28,8 +29,14 @@ class DatabaseNow(Now):
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
 
 
-def disconnecting(task: Callable[[], object]) -> None:
-    """Do a task in a thread, with autocommit, and close the thread's connections."""
+def in_threads(tasks: Sequence[Callable[[], object]]) -> None:
+    """Do tasks, each in a thread with autocommit, and raise the error of the first."""
+    if tasks:
+        with ThreadPoolExecutor(len(tasks)) as threads:
+            list(threads.map(_disconnecting, tasks))
+
+
+def _disconnecting(task: Callable[[], object]) -> None:
     try:
         # Without this setting it is on, and a thread may need no connection at all.
         if not settings.DATABASES[write_alias()].get("AUTOCOMMIT", True):

@@ -13,7 +13,6 @@ import logging
 import random
 import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.datetimes import for_database, now
 from django_enrollments.delivery.consumers import Declared, registered
-from django_enrollments.delivery.database import disconnecting, short_transaction
+from django_enrollments.delivery.database import in_threads, short_transaction
 from django_enrollments.delivery.leases import Lease, LeaseLost
 from django_enrollments.delivery.messages import (
     Gone,
@@ -256,10 +255,8 @@ class Pass:
         ]
         if len(tasks) == 1:
             tasks[0]()
-            return outcomes
-        with ThreadPoolExecutor(number) as threads:
-            # The list raises what a thread has raised.
-            list(threads.map(disconnecting, tasks))
+        else:
+            in_threads(tasks)
         return outcomes
 
     def _deliver_lane(

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error
@@ -17,12 +17,12 @@ from django_enrollments.delivery.consumers import (
     declaration,
     registered,
 )
-from django_enrollments.delivery.database import autocommit, disconnect, disconnecting
+from django_enrollments.delivery.database import autocommit, disconnect, in_threads
 from django_enrollments.delivery.passes import Delivered, Pass
 from django_enrollments.delivery.sequencer import sequence_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     Task = Callable[[], None]
 
@@ -86,8 +86,8 @@ class Worker:
     def run(self) -> dict[str, Any]:
         """Make one pass over all that is due; return what :func:`work` does."""
         # In a thread, too, since the caller's connection may be in a transaction.
-        self._in_threads(self._try, {"sequencer": self._sequence})
-        self._in_threads(self._try, self._deliveries())
+        in_threads([partial(self._try, "sequencer", self._sequence)])
+        in_threads([partial(self._try, *one) for one in self._deliveries()])
         return {
             "sequenced": self._sequenced,
             "consumers": {name: done._asdict() for name, done in self._done.items()},
@@ -97,23 +97,11 @@ class Worker:
     def follow(self) -> None:
         """Work until :meth:`stop` is called, whatever fails meanwhile."""
         # Signal handlers run in the calling thread, which only waits.
-        tasks = {"sequencer": self._sequence} | self._deliveries()
-        self._in_threads(self._repeat, tasks)
+        tasks = [("sequencer", self._sequence), *self._deliveries()]
+        in_threads([partial(self._repeat, *one) for one in tasks])
 
-    def _deliveries(self) -> dict[str, Task]:
-        return {name: partial(self._deliver, name) for name in self._names}
-
-    def _in_threads(
-        self, act: Callable[[str, Task], None], tasks: Mapping[str, Task]
-    ) -> None:
-        threads = [
-            Thread(target=disconnecting, args=(partial(act, *task),))
-            for task in tasks.items()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def _deliveries(self) -> list[tuple[str, Task]]:
+        return [(name, partial(self._deliver, name)) for name in self._names]
 
     def _repeat(self, what: str, task: Task) -> None:
         while not self._is_stopped.is_set():
