@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -292,6 +293,9 @@ def _load(named: Any, method: str) -> Callable[..., object]:
         found: Callable[..., object] = getattr(target, method)
     except (ImportError, AttributeError) as error:
         raise ImproperlyConfigured(f"{named!r} has no {method}().") from error
+    if iscoroutinefunction(target) or iscoroutinefunction(found):
+        # A call would only return a coroutine, and do nothing.
+        raise ImproperlyConfigured(f"{named!r} is asynchronous.")
     return found
 
 

@@ -16,6 +16,7 @@ from django_enrollments.delivery.consumers import registered
 from django_enrollments.delivery.database import short_transaction
 from django_enrollments.delivery.passes import make_message, make_row
 from django_enrollments.delivery.sequencer import last_position, sequence
+from django_enrollments.identifiers import find_stored_course_id
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def replay(
     position: int | None = None,
     since: datetime | None = None,
     event_id: Any = None,
-    course_id: str | None = None,
+    course_id: object = None,
     advance: Callable[[int], object] = bool,
 ) -> int:
     """
@@ -173,7 +174,7 @@ def replay(
         position: All events from this position on.
         since: All events from the first one at this datetime or later on.
         event_id: This event.
-        course_id: The events of this course.
+        course_id: The events of this course, a course or its id.
         advance: Is called with the number of events of each batch.
 
     Returns:
@@ -191,7 +192,8 @@ def replay(
             raise ValueError(f"There is no event {event_id}.")
         return _set_aside_again(name, events, advance)
     if course_id is not None:
-        return _set_aside_again(name, _events().filter(course_id=course_id), advance)
+        events = _events().filter(course_id=find_stored_course_id(course_id))
+        return _set_aside_again(name, events, advance)
     if since is not None:
         later = _events().filter(
             position__gt=0, time__gte=for_database(as_moment(since))

@@ -11,7 +11,11 @@ from django.db import connections, transaction
 from django.db.models import DateTimeField
 from django.db.models.functions import Now
 
-from django_enrollments.core.transactions import take_sqlite_write_lock, write_alias
+from django_enrollments.core.transactions import (
+    is_in_transaction,
+    take_sqlite_write_lock,
+    write_alias,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +60,33 @@ def disconnect() -> None:
 def autocommit() -> None:
     """Switch autocommit on, as a worker needs it, for this thread's connection."""
     connections[write_alias()].set_autocommit(True)
+
+
+class TransactionLeftOpen(Exception):  # noqa: N818 - a failure of the event.
+    """A consumer has begun a transaction and not ended it; it is rolled back."""
+
+
+@contextmanager
+def closing_transaction(using: str) -> Iterator[None]:
+    """
+    Roll back a transaction that a consumer leaves open.
+
+    Raises:
+        TransactionLeftOpen: It did so, and raised nothing.
+    """
+    connection = connections[using]
+    was_open, is_left_open = is_in_transaction(connection), False
+    try:
+        yield
+    finally:
+        if not was_open and is_in_transaction(connection):
+            is_left_open = True
+            connection.close()
+            # With a new one, what is left of the old one has no effect.
+            del connections[using]
+            autocommit()
+    if is_left_open:
+        raise TransactionLeftOpen
 
 
 @contextmanager

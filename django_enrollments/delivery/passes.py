@@ -24,7 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.datetimes import for_database, now
 from django_enrollments.delivery.consumers import Declared, registered
-from django_enrollments.delivery.database import in_threads, short_transaction
+from django_enrollments.delivery.database import (
+    closing_transaction,
+    in_threads,
+    short_transaction,
+)
 from django_enrollments.delivery.leases import Lease, LeaseLost
 from django_enrollments.delivery.messages import (
     Gone,
@@ -87,6 +91,10 @@ class Delivered(NamedTuple):
     lag: int = 0
 
 
+class FilterFailed(Exception):  # noqa: N818 - a failure of the event (D-15).
+    """The filter of a consumer raised an exception."""
+
+
 class PassEnded(Exception):  # noqa: N818 - an event, not an error for callers.
     """The worker stops, or the consumer as a whole fails."""
 
@@ -117,7 +125,7 @@ def back_off(delays: Sequence[float], failures: int) -> datetime:
     return for_database(now() + timedelta(seconds=seconds))
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Return an error as a text that can be stored."""
     try:
         text = f"{type(error).__name__}: {error}".replace("\x00", "")
@@ -163,7 +171,7 @@ class Pass:
         self._lock = Lock()
         self._delivered = self._failed = self._moved_aside = 0
         #: The failure of the consumer that has ended the pass.
-        self.trouble: Exception | None = None
+        self.trouble: BaseException | None = None
 
     def run(self, limit: int = sys.maxsize) -> Delivered:
         """Claim the lease, deliver what is due, and release the lease."""
@@ -293,8 +301,9 @@ class Pass:
                 event = self._events.get(pk=event.pk)
             message = make_message(event, row.attempts + 1, personal=consumer.personal)
             try:
-                if consumer.filter is None or consumer.filter(message):
-                    consumer.backend.deliver(message)
+                if self._is_wanted(message):
+                    with closing_transaction(self._events.db):
+                        consumer.backend.deliver(message)
                     with self._lock:
                         self._delivered += 1
                         self._row.set_aside_in_a_row = 0
@@ -302,7 +311,9 @@ class Pass:
             except (NotNow, Gone, ConnectionError, TimeoutError) as error:
                 self.trouble = error
                 raise PassEnded from None
-            except Exception as error:  # noqa: BLE001 - whatever hosts raise.
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever hosts raise.
                 failure = error
             row.attempts += 1
             if isinstance(failure, Reject):
@@ -325,6 +336,12 @@ class Pass:
             row.retry_at = back_off(EVENT_BACK_OFF, max(row.attempts - TRIES + 1, 1))
         return row
 
+    def _is_wanted(self, message: Message) -> bool:
+        try:
+            return self._consumer.filter is None or bool(self._consumer.filter(message))
+        except Exception as error:
+            raise FilterFailed(describe(error)) from error
+
     def _save(
         self, position: int, outcomes: Outcomes, partitions: Collection[str]
     ) -> None:
@@ -339,6 +356,9 @@ class Pass:
             LeaseLost: It belongs to somebody else; nothing is stored.
         """
         row, trouble = self._row, self.trouble
+        if not (outcomes or trouble):
+            # The pass was stopped before the first call, which tells nothing.
+            return
         rows = [one for one in outcomes.values() if one]
         new = [one for one in rows if one.pk is None]
         stored = [one for one in rows if one.pk is not None]

@@ -113,8 +113,8 @@ class Worker:
         try:
             autocommit()
             task()
-        except (Exception, SystemExit) as error:
-            # A thread that a consumer exits would end without a word.
+        except BaseException as error:
+            # Otherwise, the thread would end.
             disconnect()
             kind = type(error).__name__
             if what not in self._errors:

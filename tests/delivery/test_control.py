@@ -170,6 +170,20 @@ class TestReplay:
         deliver("new")
         assert positions("new") == [1, 2, 3]
 
+    @pytest.mark.parametrize("text", ["x\x00", "\ud800"])
+    def test_of_a_course_that_cannot_be(self, crm, text):
+        enroll(1)
+        deliver(crm)
+
+        assert replay(crm, course_id=text) == 0
+
+    def test_takes_a_course(self, crm):
+        course = make_course()
+        enroll(2, course=course)
+        deliver(crm)
+
+        assert replay(crm, course_id=course) == 2
+
     def test_of_an_event_that_cannot_be(self, crm):
         with pytest.raises(ValueError, match="UUID"):
             replay(crm, event_id="a typing error")

@@ -37,6 +37,13 @@ def fail_to_wake(what: str) -> None:
     raise ConnectionError("the broker is away")
 
 
+class Exiting:
+    """A backend that exits when it is instantiated."""
+
+    def __init__(self, **options):
+        raise SystemExit(1)
+
+
 @pytest.fixture
 def two(settings):
     """Declare two consumers, which start now."""
@@ -81,9 +88,11 @@ class TestWork:
         assert positions("lms") == [1]
         assert "Work for crm fails" in caplog.text
 
-    def test_shows_that_a_consumer_has_ended_its_thread(self, two):
+    def test_shows_that_a_consumer_has_ended_its_thread(self, two, settings):
         enroll(1)
-        doing["crm"] = raising(SystemExit(1))
+        settings.ENROLLMENTS_CONSUMERS = declare("lms") | {
+            "crm": {"BACKEND": f"{__name__}.Exiting"}
+        }
 
         assert work()["errors"] == {"crm": "SystemExit"}
 
