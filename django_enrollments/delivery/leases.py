@@ -30,9 +30,8 @@ class Lease:
     The lease of one consumer; threads may share it.
 
     Args:
-        name: The name of the consumer.
-        token: The same for all leases of one worker, which may claim its own again
-            after it has lost the connection.
+        token: That of the worker, which may claim its own lease again after it has lost
+            the connection.
     """
 
     def __init__(self, name: str, token: str) -> None:
@@ -72,12 +71,7 @@ class Lease:
         self._renewed = began
 
     def keep(self) -> None:
-        """
-        Renew the lease if it was renewed some seconds ago.
-
-        Raises:
-            LeaseLost: Another worker has it.
-        """
+        """Renew the lease if it was renewed some seconds ago, as :meth:`save` does."""
         with self._lock:
             if time.monotonic() - self._renewed > RENEW_SECONDS:
                 with short_transaction(self._rows.db):

@@ -43,7 +43,6 @@ from django_enrollments.models.delivery import MAX_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from datetime import datetime
 
     from django.db.models import QuerySet
 
@@ -118,11 +117,10 @@ def deliver(name: str, limit: int = 1000) -> Delivered:
     return Pass(consumer, lambda: False).run(limit)
 
 
-def back_off(delays: Sequence[float], failures: int) -> datetime:
-    """Return the time of the next attempt after so many failures (±20 %)."""
+def back_off(delays: Sequence[float], failures: int) -> float:
+    """Return the seconds before the next attempt after so many failures (±20 %)."""
     seconds = delays[min(failures, len(delays)) - 1]
-    seconds *= random.uniform(0.8, 1.2)  # noqa: S311 - not a secret.
-    return for_database(now() + timedelta(seconds=seconds))
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret.
 
 
 def describe(error: BaseException) -> str:
@@ -245,12 +243,7 @@ class Pass:
         return len(rows)
 
     def _call_consumer(self, pairs: Sequence[Pair], held: set[str]) -> Outcomes:
-        """
-        Deliver events, those of one enrollment in order.
-
-        Args:
-            held: The enrollments whose events wait behind one that is set aside.
-        """
+        """Deliver events; those of enrollments that are held wait."""
         number = self._consumer.concurrency
         lane_of: dict[str, int] = {}
         lanes: dict[int, list[Pair]] = defaultdict(list)
@@ -326,14 +319,13 @@ class Pass:
                 self.trouble = failure
         if is_one_too_many:
             raise PassEnded
-        row.error, row.state, row.retry_at = (
-            describe(failure),
-            SetAside.STATES.dead,
-            None,
-        )
+        row.error, row.retry_at = describe(failure), None
+        row.state = SetAside.STATES.dead
         if not isinstance(failure, Reject) and row.attempts < TRIES + RETRIES:
+            retries = max(row.attempts - TRIES, 0)
             row.state = SetAside.STATES.retrying
-            row.retry_at = back_off(EVENT_BACK_OFF, max(row.attempts - TRIES + 1, 1))
+            wait = timedelta(seconds=back_off(EVENT_BACK_OFF, retries + 1))
+            row.retry_at = for_database(now() + wait)
         return row
 
     def _is_wanted(self, message: Message) -> bool:
@@ -375,15 +367,16 @@ class Pass:
             values["progressed_at"] = for_database(now())
         if trouble is not None:
             is_gone = isinstance(trouble, Gone)
-            failures = 1 if done else row.failures + 1
-            values["state"] = Consumer.STATES["paused" if is_gone else "down"]
-            values["failures"] = failures
-            values["retry_at"] = back_off(BACK_OFF, failures)
+            values["state"] = (
+                Consumer.STATES.paused if is_gone else Consumer.STATES.down
+            )
+            values["failures"] = 1 if done else row.failures + 1
             values["last_error"] = describe(trouble)
-            wish = getattr(trouble, "retry_after", None)
-            if isinstance(wish, int | float):
-                seconds = min(max(0, wish), LONGEST_RETRY_AFTER)
-                values["retry_at"] = for_database(now() + timedelta(seconds=seconds))
+            seconds = getattr(trouble, "retry_after", None)
+            if not isinstance(seconds, int | float):
+                seconds = back_off(BACK_OFF, values["failures"])
+            wait = timedelta(seconds=min(max(0, seconds), LONGEST_RETRY_AFTER))
+            values["retry_at"] = for_database(now() + wait)
         with short_transaction(self._events.db):
             self._lease.save(**values)
             if partitions:

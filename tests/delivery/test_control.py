@@ -221,6 +221,21 @@ class TestReplay:
         assert [one for one in again if one != 2] == [1, 4, 5, 6]
         assert not SetAside.objects.exists()
 
+    def test_of_one_event_comes_before_later_ones_that_are_set_aside(self, crm):
+        course = make_course()
+        (ada,) = enroll(1, course=course)
+        toggle(ada, course, 2)
+        doing[crm] = once(iter([None, *[KeyError()] * 3]))
+        deliver(crm)
+        first = EnrollmentEvent.objects.get(position=1)
+
+        replay(crm, event_id=first.event_id)
+
+        states = SetAside.objects.values_list("position", "state")
+        assert [*states] == [(1, "retrying"), (2, "waiting"), (3, "waiting")]
+        deliver(crm)
+        assert positions(crm) == [1, 1, 2, 3]
+
     def test_takes_dead_events_too(self, crm):
         enroll(1)
         doing[crm] = once(iter([Reject(), Reject()]))
@@ -304,6 +319,18 @@ class TestEventFeed:
 
         assert positions(crm) == [1]
         assert not SetAside.objects.exists()
+
+    def test_retries_the_events_before_one_that_waits(self, crm):
+        course = make_course()
+        (ada,) = enroll(1, course=course)
+        toggle(ada, course)
+        doing[crm] = once(iter([KeyError()] * 3))
+        deliver(crm)
+
+        run("retry", crm, "2")
+        deliver(crm)
+
+        assert positions(crm) == [1, 2]
 
     def test_status_fails_if_an_event_waits_too_long(self, crm):
         enroll(1)
