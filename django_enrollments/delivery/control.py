@@ -167,8 +167,9 @@ def replay(
     """
     Deliver events to a consumer once more.
 
-    Exactly one of the four arguments says which. The first two set the cursor back; the
-    others set single events aside, to be delivered at once.
+    Exactly one of the four arguments says which. The first two set the cursor back, and
+    forget what was set aside from there on; the others set single events aside, to be
+    delivered at once.
 
     Args:
         position: All events from this position on.
@@ -186,24 +187,23 @@ def replay(
     given = [position, since, event_id, course_id]
     if sum(one is not None for one in given) != 1:
         raise ValueError("Give one of position, since, event_id and course_id.")
+    events = _events()
     if event_id is not None:
-        events = _events().filter(event_id=UUID(str(event_id)))
-        if not events.exists():
+        one = events.filter(event_id=UUID(str(event_id)))
+        if not one.exists():
             raise ValueError(f"There is no event {event_id}.")
-        return _set_aside_again(name, events, advance)
+        return _set_aside_again(name, one, advance)
     if course_id is not None:
-        events = _events().filter(course_id=find_stored_course_id(course_id))
-        return _set_aside_again(name, events, advance)
+        own = events.filter(course_id=find_stored_course_id(course_id))
+        return _set_aside_again(name, own, advance)
     if since is not None:
-        later = _events().filter(
-            position__gt=0, time__gte=for_database(as_moment(since))
-        )
+        at = for_database(as_moment(since))
+        later = events.filter(position__gt=0, time__gte=at)
         position = later.aggregate(first=Min("position"))["first"]
     with _locked(name) as consumer:
         start = consumer.position if position is None else max(position, 1) - 1
         number = max(consumer.position - start, 0)
         if number:
-            # They come again by themselves.
             _set_aside(name).filter(position__gt=start).delete()
             _change(consumer, position=start, lease_token="", lease_until=None)
     return number
