@@ -80,8 +80,9 @@ def test_discard_waits_for_a_worker_that_sets_aside(crm, monkeypatch):
         threads[0].join(1)
         return bulk_create(*given, **options)
 
-    monkeypatch.setattr(SetAsideQuerySet, "bulk_create", discard_and_create)
-    deliver(crm)
+    with monkeypatch.context() as patch:
+        patch.setattr(SetAsideQuerySet, "bulk_create", discard_and_create)
+        deliver(crm)
     threads[0].join()
 
     deliver(crm)
