@@ -8,6 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models import QuerySet
 
 from django_enrollments.datetimes import for_database, now
@@ -373,6 +374,18 @@ class TestEventFeed:
         assert Consumer.objects.get().state == "active"
         assert not SetAside.objects.exists()
         assert "a mistake" in caplog.text
+
+    @pytest.mark.django_db(transaction=True)
+    def test_works_without_autocommit_of_the_host(self, crm, monkeypatch):
+        # As in a process that begins.
+        connection.close()
+        monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+
+        call_command("event_feed", "pause", crm)
+
+        connection.close()
+        monkeypatch.undo()
+        assert status()[0]["state"] == "paused"
 
     def test_adopts(self, crm):
         course = make_course()
