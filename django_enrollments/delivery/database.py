@@ -75,12 +75,12 @@ def closing_transaction(using: str) -> Iterator[None]:
         TransactionLeftOpen: It did so, and raised nothing.
     """
     connection = connections[using]
-    was_open, is_left_open = is_in_transaction(connection), False
+    was_open = is_in_transaction(connection)
     try:
         yield
     finally:
-        if not was_open and is_in_transaction(connection):
-            is_left_open = True
+        is_left_open = not was_open and is_in_transaction(connection)
+        if is_left_open:
             connection.close()
             # With a new one, what is left of the old one has no effect.
             del connections[using]

@@ -60,6 +60,9 @@ BATCH = 100
 #: Attempts before an event is set aside, and retries before it is dead.
 TRIES, RETRIES = 3, 10
 
+#: What means that the consumer is at fault, not the event (D-12).
+FAILURES_OF_CONSUMER = (NotNow, Gone, ConnectionError, TimeoutError)
+
 #: So many events set aside in a row mean that the consumer is at fault (D-14).
 SET_ASIDE_IN_A_ROW = 10
 
@@ -88,10 +91,6 @@ class Delivered(NamedTuple):
     failed: int = 0
     set_aside: int = 0
     lag: int = 0
-
-
-class FilterFailed(Exception):  # noqa: N818 - a failure of the event (D-15).
-    """The filter of a consumer raised an exception."""
 
 
 class PassEnded(Exception):  # noqa: N818 - an event, not an error for callers.
@@ -293,20 +292,23 @@ class Pass:
                 # It may have been erased since it was read.
                 event = self._events.get(pk=event.pk)
             message = make_message(event, row.attempts + 1, personal=consumer.personal)
+            is_wanted = False
             try:
-                if self._is_wanted(message):
+                is_wanted = consumer.filter is None or bool(consumer.filter(message))
+                if is_wanted:
                     with closing_transaction(self._events.db):
                         consumer.backend.deliver(message)
                     with self._lock:
                         self._delivered += 1
                         self._row.set_aside_in_a_row = 0
                 return None
-            except (NotNow, Gone, ConnectionError, TimeoutError) as error:
-                self.trouble = error
-                raise PassEnded from None
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever hosts raise.
+                # A filter fails for its event alone (D-15).
+                if is_wanted and isinstance(error, FAILURES_OF_CONSUMER):
+                    self.trouble = error
+                    raise PassEnded from None
                 failure = error
             row.attempts += 1
             if isinstance(failure, Reject):
@@ -327,12 +329,6 @@ class Pass:
             wait = timedelta(seconds=back_off(EVENT_BACK_OFF, retries + 1))
             row.retry_at = for_database(now() + wait)
         return row
-
-    def _is_wanted(self, message: Message) -> bool:
-        try:
-            return self._consumer.filter is None or bool(self._consumer.filter(message))
-        except Exception as error:
-            raise FilterFailed(describe(error)) from error
 
     def _save(
         self, position: int, outcomes: Outcomes, partitions: Collection[str]
