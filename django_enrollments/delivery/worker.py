@@ -130,8 +130,8 @@ class Worker:
         self._sequenced = sequence_all()
 
     def _deliver(self, name: str) -> None:
-        registered(name)
         if name not in self._consumers:
+            registered(name)
             self._consumers[name] = Declared(name)
         one = Pass(self._consumers[name], self._is_ending)
         self._done[name] = one.run()
