@@ -41,7 +41,7 @@ class Declared:
 
     Raises:
         ValueError: There is no such consumer.
-        CollaboratorNotLoaded: The backend or the filter cannot be imported.
+        SettingLoadError: The backend or the filter cannot be imported.
         TypeError: The backend does not take the options.
     """
 

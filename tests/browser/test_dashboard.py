@@ -20,6 +20,9 @@ return [...document.querySelectorAll("canvas")]
 #: Returns the numbers of a chart.
 DATA = "return Chart.getChart(arguments[0]).data.datasets[0].data"
 
+#: Returns a number as a chart writes it.
+WRITTEN = "return Chart.getChart('modes').options.scales.x.ticks.callback(12345)"
+
 #: Waits until a chart has another color, and returns it.
 OTHER_COLOR = """
 const [before, done] = arguments;
@@ -101,6 +104,17 @@ def test_shows_a_year(staff):
     assert weeks
     assert all(week.endswith("2013") for week in weeks)
     assert staff.find(".chips [aria-current]").text == "2013"
+
+
+def test_writes_numbers_as_the_texts_do(staff):
+    written = []
+
+    for language in ("en", "de", "ar"):
+        with staff.language(language):
+            staff.open("/dashboard/")
+            written.append(staff.browser.execute_script(WRITTEN))
+
+    assert written == ["12,345", "12.345", "12.345"]
 
 
 def test_shows_an_event_and_its_reason_at_once(staff, newcomer, demo):

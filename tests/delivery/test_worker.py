@@ -84,7 +84,7 @@ class TestWork:
 
         done = work()
 
-        assert done["errors"] == {"crm": "CollaboratorNotLoaded"}
+        assert done["errors"] == {"crm": "SettingLoadError"}
         assert positions("lms") == [1]
         assert "Work for crm fails" in caplog.text
 
