@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import Error, connection
 
 from django_enrollments import api
-from django_enrollments.delivery import NotNow, deliver, status, work
+from django_enrollments.delivery import NotNow, deliver, passes, status, work
 from django_enrollments.delivery import worker as workers
 from django_enrollments.delivery.worker import Worker
 from tests.delivery.consumers import (
@@ -35,6 +35,13 @@ def wake(what: str) -> None:
 
 def fail_to_wake(what: str) -> None:
     raise ConnectionError("the broker is away")
+
+
+class Exiting:
+    """A backend that exits when it is instantiated."""
+
+    def __init__(self, **options):
+        raise SystemExit(1)
 
 
 @pytest.fixture
@@ -77,18 +84,20 @@ class TestWork:
 
         done = work()
 
-        assert done["errors"] == {"crm": "CollaboratorNotLoaded"}
+        assert done["errors"] == {"crm": "SettingLoadError"}
         assert positions("lms") == [1]
         assert "Work for crm fails" in caplog.text
 
-    def test_shows_that_a_consumer_has_ended_its_thread(self, two):
+    def test_shows_that_a_consumer_has_ended_its_thread(self, two, settings):
         enroll(1)
-        doing["crm"] = raising(SystemExit(1))
+        settings.ENROLLMENTS_CONSUMERS = declare("lms") | {
+            "crm": {"BACKEND": f"{__name__}.Exiting"}
+        }
 
         assert work()["errors"] == {"crm": "SystemExit"}
 
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
-        monkeypatch.setattr(workers, "EVENTS_PER_PASS", 2)
+        monkeypatch.setattr(passes, "BATCH", 2)
         enroll(7)
 
         assert work()["consumers"]["crm"]["delivered"] == 7
