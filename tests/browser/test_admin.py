@@ -43,6 +43,14 @@ axe.run(context, {resultTypes: ["violations"]}).then((result) => done(
 ), (error) => done([String(error)]));
 """
 
+#: Returns how the path above the content looks.
+LOOK = """
+const {top, left} = document.querySelector(".breadcrumbs").getBoundingClientRect();
+const style = getComputedStyle(document.querySelector(".breadcrumbs"));
+const link = getComputedStyle(document.querySelector(".breadcrumbs a"));
+return [top, left, style.backgroundColor, style.padding, link.color];
+"""
+
 
 @pytest.fixture
 def operator(person: Person):
@@ -186,3 +194,22 @@ def test_an_invitation_is_taken_back(operator):
     operator.find(".actions button").click()
 
     assert operator.sees("1 invitation was taken back.", ".messagelist")
+
+
+def test_the_path_above_each_page_looks_as_on_the_pages_of_django(operator):
+    operator.open(LIST)
+    look = operator.browser.execute_script(LOOK)
+
+    open_enrollment(operator, "student6")
+    page = operator.path
+    for path in (page, f"{page}unenroll/", f"{page}../history/", f"{LIST}import/"):
+        operator.open(path)
+        assert operator.browser.execute_script(LOOK) == look, path
+
+
+def test_a_box_is_beside_its_label(operator):
+    operator.open(f"{LIST}import/")
+    box, label = operator.find_all(".checkbox-row")[0].find_elements(
+        "css selector", "input, label"
+    )
+    assert abs(box.rect["y"] - label.rect["y"]) < box.rect["height"]
