@@ -53,7 +53,7 @@ from django_enrollments.conf import SETTINGS, Setting, conf
 from django_enrollments.course_model import find_field
 from django_enrollments.data import DATA_FUNCTIONS
 from django_enrollments.delivery.backends import CeleryBackend, InsecureWebhook
-from django_enrollments.delivery.consumers import load_consumer
+from django_enrollments.delivery.consumers import Declared
 from django_enrollments.importing import (
     DATA_API,
     FAULTS,
@@ -259,7 +259,7 @@ def check_consumers(
     for name in conf.ENROLLMENTS_CONSUMERS:
         where = f"The consumer {name!r} of {_CONSUMERS}"
         try:
-            backend = load_consumer(name).backend
+            backend = Declared(name).backend
         except ExtraMissing as missing:
             message = f"{where} cannot be used: {missing}"
             hint = f"Run {missing.remedy}."

@@ -256,7 +256,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0 or done.stdout, f"{words} failed without a word"
         return done.stdout
@@ -282,7 +282,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout
 
@@ -300,23 +300,23 @@ class Project:
         url = block.caption.replace(":8000", f":{self.port}")
         # As a browser asks.
         request = Request(url, headers={"Accept": "text/html,*/*;q=0.8"})  # noqa: S310
-        for _ in range(100):
+        while True:
             try:
-                with urlopen(request, timeout=20) as answer:  # noqa: S310 - ourselves.
+                with urlopen(request, timeout=300) as answer:  # noqa: S310 - ourselves.
                     got = json.load(answer)
                 break
             except URLError as error:
                 if not isinstance(error.reason, ConnectionRefusedError):
                     raise
+                assert self.server
+                assert self.server.poll() is None, "The site did not start."
                 time.sleep(0.2)
-        else:
-            raise AssertionError("The site did not start.")
         assert got == json.loads(block.text)
 
     def stop(self):
         if self.server:
             self.server.terminate()
-            self.server.wait(timeout=20)
+            self.server.wait(timeout=300)
 
 
 def _free_port() -> int:

@@ -257,7 +257,7 @@ class TestUntilSettled:
             with transaction.atomic():
                 move(row, "honor")
                 held.set()
-                gone.wait(30)
+                gone.wait(300)
 
         attempts = []
 
@@ -270,7 +270,7 @@ class TestUntilSettled:
 
         with ThreadPoolExecutor(1) as pool:
             holder = in_another_thread(pool, hold)
-            held.wait(30)
+            held.wait(300)
             with connection.cursor() as cursor:
                 cursor.execute("SET innodb_lock_wait_timeout = 1")
             retry_on_conflict(attempt, using=USING)
@@ -321,7 +321,7 @@ def make_crossing():
             with transaction.atomic():
                 move(first, "verified")
                 if log.count(first.pk) == 1:
-                    barrier.wait(30)
+                    barrier.wait(300)
                 move(second, "verified")
 
         return attempt

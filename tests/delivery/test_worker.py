@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import Error, connection
 
 from django_enrollments import api
-from django_enrollments.delivery import NotNow, deliver, status, work
+from django_enrollments.delivery import NotNow, deliver, passes, status, work
 from django_enrollments.delivery import worker as workers
 from django_enrollments.delivery.worker import Worker
 from tests.delivery.consumers import (
@@ -97,7 +97,7 @@ class TestWork:
         assert work()["errors"] == {"crm": "SystemExit"}
 
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
-        monkeypatch.setattr(workers, "EVENTS_PER_PASS", 2)
+        monkeypatch.setattr(passes, "BATCH", 2)
         enroll(7)
 
         assert work()["consumers"]["crm"]["delivered"] == 7

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 from django.utils.dateparse import parse_date, parse_datetime
 
 from django_enrollments import delivery
-from django_enrollments.core.transactions import write_alias
+from django_enrollments.core.transactions import is_in_transaction, write_alias
 from django_enrollments.datetimes import as_moment
+from django_enrollments.delivery.database import autocommit
 from django_enrollments.management.progress import progress
 from django_enrollments.management.words import counted
 from django_enrollments.models import SetAside
@@ -103,6 +105,9 @@ class Command(BaseCommand):
         Raises:
             CommandError: It is not possible, or the status is not good.
         """
+        if not is_in_transaction(connections[write_alias()]):
+            # Hosts may have it off.
+            autocommit()
         try:
             getattr(self, f"_{options['action']}")(options)
         except ValueError as error:
