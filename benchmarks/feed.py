@@ -241,8 +241,9 @@ def page(measured: dict[str, dict[str, float]]) -> str:
     lines = [
         "# Event feed",
         "",
-        f"Written by `make bench-feed` on a machine with {os.cpu_count()} cores. A ratio "
-        f"is of the medians of {ROUNDS} rounds with and {ROUNDS} without a worker.",
+        f"Written by `make bench-feed` on a machine with {os.cpu_count()} cores. A "
+        f"ratio is of the medians of {ROUNDS} rounds with and {ROUNDS} without a "
+        "worker.",
         "",
         f"| | {' | '.join(DATABASES[name] for name in measured)} | goal |",
         f"| --- |{' ---: |' * len(measured)} --- |",
