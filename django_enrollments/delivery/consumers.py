@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -69,7 +70,8 @@ def load_consumer(name: str) -> Declared:
     Raises:
         ValueError: There is no such consumer.
         CollaboratorNotLoaded: The backend or the filter cannot be imported.
-        TypeError: The backend does not take the options.
+        TypeError: The backend does not take the options, or is asynchronous.
+        AttributeError: The backend has no ``deliver()``.
     """
     given = declaration(name)
     personal = given.get("PERSONAL", False)
@@ -77,12 +79,13 @@ def load_consumer(name: str) -> Declared:
     chosen = given.get("FILTER")
     if isinstance(chosen, str):
         chosen = load(_SETTING, chosen)
+    instance = backend(consumer=name, personal=personal, **(given.get("OPTIONS") or {}))
+    if iscoroutinefunction(instance.deliver) or iscoroutinefunction(chosen):
+        raise TypeError("deliver() and FILTER must not be asynchronous.")
     return Declared(
         name=name,
         token=uuid4().hex,
-        backend=backend(
-            consumer=name, personal=personal, **(given.get("OPTIONS") or {})
-        ),
+        backend=instance,
         types=given.get("TYPES"),
         filter=chosen,
         personal=personal,
