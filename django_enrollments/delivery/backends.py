@@ -237,7 +237,7 @@ class WebhookBackend:
         text = f"The receiver responded with HTTP {status}."
         if status == 410:
             raise Gone(text)
-        if status in _NOT_NOW or status >= 500:
+        if status in _NOT_NOW or 500 <= status < 600:
             raise NotNow(parse_retry_after(retry_after), text)
         raise WebhookFailed(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -42,7 +43,8 @@ class Declared:
     Raises:
         ValueError: There is no such consumer.
         SettingLoadError: The backend or the filter cannot be imported.
-        TypeError: The backend does not take the options.
+        TypeError: The backend does not take the options, or is asynchronous.
+        AttributeError: The backend has no ``deliver()``.
     """
 
     def __init__(self, name: str) -> None:
@@ -57,6 +59,8 @@ class Declared:
         self.backend: Backend = load(_SETTING, given["BACKEND"])(
             consumer=name, personal=self.personal, **(given.get("OPTIONS") or {})
         )
+        if any(map(iscoroutinefunction, (self.backend.deliver, self.filter))):
+            raise TypeError("deliver() and FILTER must not be asynchronous.")
 
 
 def registered(name: str) -> Consumer:

@@ -9,9 +9,10 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from django.db import Error
+from django.db import Error, connections
 
 from django_enrollments.conf import conf
+from django_enrollments.core.transactions import write_alias
 from django_enrollments.delivery.consumers import (
     Declared,
     declaration,
@@ -87,7 +88,12 @@ class Worker:
         """Make one pass over all that is due; return what :func:`work` does."""
         # In a thread, too, since the caller's connection may be in a transaction.
         in_threads([partial(self._try, "sequencer", self._sequence)])
-        in_threads([partial(self._try, *one) for one in self._deliveries()])
+        tasks = [partial(self._try, *one) for one in self._deliveries()]
+        # Connections to a database in memory, as tests have it, refuse to wait for each
+        # other.
+        in_memory = getattr(connections[write_alias()], "is_in_memory_db", bool)()
+        for some in [[task] for task in tasks] if in_memory else [tasks]:
+            in_threads(some)
         return {
             "sequenced": self._sequenced,
             "consumers": {name: done._asdict() for name, done in self._done.items()},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from io import StringIO
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -23,6 +25,7 @@ from tests.delivery.consumers import (
 )
 from tests.factories import course_id_of, make_course, make_user
 from tests.http import count_statements
+from tests.processes.concurrent import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,6 +98,28 @@ class TestWork:
         }
 
         assert work()["errors"] == {"crm": "SystemExit"}
+
+    @pytest.mark.parametrize("is_in_memory", [True, False])
+    def test_serves_one_consumer_after_another_in_memory(
+        self, two, monkeypatch, is_in_memory
+    ):
+        enroll(1)
+        is_met = []
+        meeting = Barrier(2, action=lambda: is_met.append(True))
+
+        def meet(message):
+            with suppress(BrokenBarrierError):
+                meeting.wait(0.5 if is_in_memory else PATIENCE_SECONDS)
+
+        doing["crm"] = doing["lms"] = meet
+        monkeypatch.setattr(
+            connection, "is_in_memory_db", lambda: is_in_memory, raising=False
+        )
+
+        work()
+
+        assert positions("crm") == positions("lms") == [1]
+        assert is_met == ([] if is_in_memory else [True])
 
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
         monkeypatch.setattr(passes, "BATCH", 2)
