@@ -22,8 +22,8 @@ screenshots: $(VENV)/.browser ## make the screenshots of the documentation (need
 test: $(VENV)/.test ## run the tests on SQLite, with both hosts
 	$(BIN)/python -m tools.run_tests $(ARGS)
 
-test-all: $(VENV)/.test ## run the long tests and those on the servers that answer as well
-	$(BIN)/python -m tools.run_tests --all $(ARGS)
+test-all: test ## run the long tests and those on the servers that answer as well
+	$(BIN)/python -m tools.run_tests --rest $(ARGS)
 
 bench: $(VENV)/.bench ## measure against hand-written SQL (CHECK=1: fail at a missed goal)
 	$(BIN)/python -m benchmarks --size $(SIZE) $(if $(CHECK),--check) $(ARGS)

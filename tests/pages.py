@@ -28,7 +28,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,13 @@ class Reader:
         self.page = page
         self.folder = folder
         self.settings = settings
+        self.port = str(_free_port())
         self.names: dict[str, Any] = {"__name__": "docs"}
         self.modules: list[str] = []
 
     def follow(self, blocks: list[Block]):
         for block in blocks:
+            block = replace(block, text=block.text.replace("8001", self.port))
             if block.file:
                 self.keep_file(block, block.file[0])
             elif block.language == "python":
@@ -160,9 +163,13 @@ class Reader:
             return
         name = path.removesuffix(".py").replace("/", ".")
         if name.endswith("settings"):
-            values: dict[str, Any] = {}
+            # What the settings of a new project have above.
+            known = {"BASE_DIR": self.folder, "TEMPLATES": self.settings.TEMPLATES}
+            values: dict[str, Any] = deepcopy(known)
             run_python(block, self.page, values)
             for setting, value in values.items():
+                if setting in known and value == known[setting]:
+                    continue
                 if setting == "DATABASES":
                     open_databases(value)
                 elif setting.isupper():

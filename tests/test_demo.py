@@ -303,6 +303,22 @@ class TestDemo:
 
 
 class TestExampleProject:
+    @pytest.mark.parametrize(
+        ("path", "status"), [("/team/AAA-2013J/", "403"), ("/nothing/", "404")]
+    )
+    def test_logs_no_traceback_of_a_refused_page(self, used_demo, path, status):
+        ask = (
+            "from accounts.models import User; from django.test import Client;"
+            "client = Client(HTTP_HOST='localhost');"
+            "client.force_login(User.objects.get(username='learner'));"
+            f"print(client.get('{path}').status_code)"
+        )
+
+        done = used_demo.manage("shell", "--command", ask)
+
+        assert done.stdout.split()[-1] == status
+        assert done.stderr == ""
+
     def test_passes_djangos_checks(self, demo):
         done = demo.manage("check", "--fail-level=WARNING")
 

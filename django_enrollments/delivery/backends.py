@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -236,7 +237,7 @@ class WebhookBackend:
         text = f"The receiver responded with HTTP {status}."
         if status == 410:
             raise Gone(text)
-        if status in _NOT_NOW or status >= 500:
+        if status in _NOT_NOW or 500 <= status < 600:
             raise NotNow(parse_retry_after(retry_after), text)
         raise WebhookFailed(text)
 
@@ -289,11 +290,12 @@ def _load(named: Any, method: str) -> Callable[..., object]:
     """Return a method of an object, or of the one at a dotted path, or raise."""
     try:
         target = import_string(named) if isinstance(named, str) else named
-    except ImportError as error:
-        raise ImproperlyConfigured(str(error)) from error
-    found: Callable[..., object] | None = getattr(target, method, None)
-    if found is None:
-        raise ImproperlyConfigured(f"{named!r} has no {method}().")
+        found: Callable[..., object] = getattr(target, method)
+    except (ImportError, AttributeError) as error:
+        raise ImproperlyConfigured(f"{named!r} has no {method}().") from error
+    if iscoroutinefunction(target) or iscoroutinefunction(found):
+        # A call would only return a coroutine, and do nothing.
+        raise ImproperlyConfigured(f"{named!r} is asynchronous.")
     return found
 
 

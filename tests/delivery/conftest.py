@@ -31,4 +31,7 @@ def crm(settings, db):
 def needs_two_writers():
     """Skip a test on SQLite, where others wait for a writer in a transaction."""
     if connection.vendor == "sqlite":
-        pytest.skip("SQLite has one writer at a time.")
+        pytest.skip(
+            "SQLite has one writer at a time: while one stays in its transaction, "
+            "others can neither commit events nor give them positions."
+        )

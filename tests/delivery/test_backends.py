@@ -29,6 +29,18 @@ def take(message):
     taken.append(message)
 
 
+async def take_later(message):
+    """Take a message, if somebody waits for it."""
+    taken.append(message)
+
+
+class AsyncConsumer:
+    """Is called like an asynchronous function."""
+
+    async def __call__(self, message):
+        taken.append(message)
+
+
 not_callable = "text"
 
 
@@ -65,6 +77,11 @@ class TestCallBackend:
     )
     def test_refuses_what_cannot_be_called(self, function):
         with pytest.raises(ImproperlyConfigured):
+            CallBackend(function=function, **OPTIONS)
+
+    @pytest.mark.parametrize("function", [f"{HERE}.take_later", AsyncConsumer()])
+    def test_refuses_what_only_returns_a_coroutine(self, function):
+        with pytest.raises(ImproperlyConfigured, match="asynchronous"):
             CallBackend(function=function, **OPTIONS)
 
 

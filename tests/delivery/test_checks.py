@@ -28,6 +28,20 @@ class Secretive:
         """Take no options."""
 
 
+class Undelivering:
+    """Takes the options of a backend, and is none."""
+
+    def __init__(self, **options):
+        pass
+
+
+class Asynchronous(Undelivering):
+    """Its method only returns a coroutine."""
+
+    async def deliver(self, message):
+        pass
+
+
 @pytest.fixture
 def check(settings):
     """Return a function that checks one consumer."""
@@ -67,6 +81,8 @@ class TestCheckConsumers:
             ("CallBackend", {"function": "nowhere.take"}, "nowhere"),
             ("CallBackend", {"function": f"{__name__}.take", "url": URL}, "url"),
             (f"{__name__}.Secretive", {"key": SECRET}, "key"),
+            (f"{__name__}.Undelivering", {}, "deliver"),
+            (f"{__name__}.Asynchronous", {}, "asynchronous"),
         ],
     )
     def test_e012_reports_what_cannot_be_used(self, check, backend, options, text):
@@ -74,10 +90,14 @@ class TestCheckConsumers:
 
         assert SECRET not in str(found)
 
-    def test_e012_reports_a_filter(self, check):
+    @pytest.mark.parametrize(
+        ("wants", "text"),
+        [("nowhere.wants", "nowhere"), (Asynchronous.deliver, "asynchronous")],
+    )
+    def test_e012_reports_a_filter(self, check, wants, text):
         options = {"function": f"{__name__}.take"}
 
-        only(check("CallBackend", options, FILTER="nowhere.wants"), "E012", "nowhere")
+        only(check("CallBackend", options, FILTER=wants), "E012", text)
 
     @pytest.mark.parametrize(
         ("backend", "options", "library", "extra"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from datetime import timedelta
-from itertools import repeat
+from itertools import chain, repeat
 
 import pytest
 from django.db import transaction
@@ -22,7 +23,10 @@ from django_enrollments.delivery import (
     resume,
     retry,
     status,
+    work,
 )
+from django_enrollments.delivery.consumers import Declared
+from django_enrollments.delivery.passes import Pass
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
 from tests.delivery.consumers import (
     called,
@@ -59,6 +63,16 @@ def at(monkeypatch):
     at = now()
     monkeypatch.setattr(passes, "now", lambda: at)
     return for_database(at)
+
+
+def leave_atomic():
+    transaction.atomic().__enter__()
+    Consumer.objects.update(failures=7)
+
+
+def leave_without_autocommit():
+    transaction.set_autocommit(False)
+    Consumer.objects.update(failures=7)
 
 
 class TestDeliver:
@@ -171,15 +185,16 @@ class TestTypesAndFilter:
 
         assert called[crm] == [1, 3]
 
-    def test_a_filter_that_raises_fails_for_its_event_alone(self, settings, crm):
-        enroll(3)
+    @pytest.mark.parametrize("error", [ValueError(), TimeoutError(), NotNow()])
+    def test_a_filter_that_raises_fails_for_its_event_alone(self, settings, crm, error):
+        _ada, ben, _cyd = enroll(3)
         settings.ENROLLMENTS_CONSUMERS = declare(
-            "crm", FILTER=lambda message: 1 / (message.position - 2)
+            "crm", FILTER=lambda message: failing_for(ben, error)(message) is None
         )
 
         assert deliver(crm) == (2, 1, 1, 0)
         assert called[crm] == [1, 3]
-        assert "ZeroDivisionError" in SetAside.objects.get().error
+        assert type(error).__name__ in SetAside.objects.get().error
 
     def test_unwanted_events_do_not_wait_behind_one_that_failed(self, settings, crm):
         course = make_course()
@@ -261,7 +276,7 @@ class TestConsumerThatIsDown:
         ):
             assert 0.79 * usual < pause_ < 1.21 * usual
 
-    @pytest.mark.parametrize(("wish", "seconds"), [(7, 7), (-5, 0), (10**9, 86_400)])
+    @pytest.mark.parametrize(("wish", "seconds"), [(7, 7), (-5, 0), (10**400, 86_400)])
     def test_obeys_retry_after_up_to_a_day(self, crm, at, wish, seconds):
         enroll(1)
         doing[crm] = raising(NotNow(retry_after=wish))
@@ -282,7 +297,7 @@ class TestConsumerThatIsDown:
         assert called[crm] == [1]
 
     @pytest.mark.parametrize(
-        "given", ["7", "closed for maintenance", timedelta(seconds=7), float("nan")]
+        "given", ["7", "closed for maintenance", timedelta(seconds=7)]
     )
     def test_is_down_if_its_retry_after_is_no_number(self, crm, given):
         enroll(1)
@@ -293,6 +308,19 @@ class TestConsumerThatIsDown:
         row = the_consumer()
         assert (row.state, row.failures) == ("down", 1)
         assert row.retry_at > for_database(now())
+
+    def test_stays_down_if_the_pass_is_stopped_before_the_first_call(self, crm):
+        enroll(1)
+        doing[crm] = raising(NotNow(retry_after=0))
+        deliver(crm)
+        # When it begins, and before the call.
+        is_stopped = chain([False], repeat(True)).__next__
+
+        Pass(Declared(crm), is_stopped).run()
+
+        assert called[crm] == [1]
+        row = the_consumer()
+        assert (row.state, row.failures) == ("down", 1)
 
     def test_may_raise_errors_without_a_text(self, crm):
         class BrokenError(Exception):
@@ -436,6 +464,31 @@ class TestEventThatFails:
 
         assert deliver(crm) == (1, 0, 0, 0)
         assert taken[crm][0].attempt == 3
+
+    @pytest.mark.parametrize("error", [SystemExit(1), CancelledError()])
+    def test_may_be_any_exception(self, crm, error):
+        _ada, ben, _cyd = enroll(3)
+        doing[crm] = failing_for(ben, error)
+
+        assert deliver(crm) == (2, 1, 1, 0)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("error", [None, KeyError()])
+    @pytest.mark.parametrize("leave_open", [leave_atomic, leave_without_autocommit])
+    def test_is_that_a_transaction_was_left_open(self, crm, error, leave_open):
+        _ada, ben, _cyd = enroll(3)
+
+        def fail(message):
+            if message.event.user_id == ben.pk:
+                leave_open()
+                if error:
+                    raise error
+
+        doing[crm] = fail
+
+        assert work()["consumers"][crm]["set_aside"] == 1
+        assert [*dict.fromkeys(positions(crm))] == [1, 2, 3] if not error else [1, 3]
+        assert Consumer.objects.filter(position=3, failures=0).exists()
 
     def test_holds_back_the_later_events_of_its_enrollment(self, crm):
         course = make_course()

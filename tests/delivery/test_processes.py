@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from threading import Barrier, BrokenBarrierError, Event, Thread
 
 import pytest
 from django.db import connection
@@ -14,13 +15,13 @@ from django.db.models import F
 
 from django_enrollments import api
 from django_enrollments.delivery import deliver, status
+from django_enrollments.delivery.worker import Worker
 from django_enrollments.models import Consumer, EnrollmentEvent
 from tests.delivery.calls import (
     declare_writer,
     deliver_to_file,
     deliver_with_short_leases,
     enroll_and_pause,
-    follow,
     lines,
     work_until_terminated,
 )
@@ -53,13 +54,6 @@ def delivered(path: str) -> list[int]:
 
 def first_deliveries(path: str) -> list[int]:
     return [*dict.fromkeys(delivered(path))]
-
-
-def eventually(holds):
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 class TestKilledAfterEachStatement:
@@ -142,23 +136,53 @@ def is_in_transaction(session: int | None) -> bool:
         return cursor.fetchone() is not None
 
 
+class Intervals(Event):
+    """Lets the two threads of a worker wait until the test begins the next interval."""
+
+    def __init__(self):
+        super().__init__()
+        self._next = Barrier(3, timeout=PATIENCE_SECONDS)
+
+    def wait(self, timeout=None):
+        with suppress(BrokenBarrierError):
+            self._next.wait()
+        return self.is_set()
+
+    def pass_(self, count: int):
+        """Wait until both threads have made their passes, so many times."""
+        for _ in range(count):
+            self._next.wait()
+
+    def end(self):
+        self.set()
+        self._next.abort()
+
+
 class TestFollow:
-    def test_delivers_what_others_write_while_one_stays_in_its_transaction(
+    def test_delivers_within_two_intervals_while_another_stays_in_its_transaction(
         self, record, needs_two_writers
     ):
         course = make_course()
         ada, bob = make_users(2)
-        worker = Controlled(partial(follow, record))
+        intervals = Intervals()
+        worker = Worker()
+        worker._is_stopped = intervals
+        thread = Thread(target=worker.follow)
+        thread.start()
         try:
             call = partial(enroll_and_pause, ada.get_username(), course_id_of(course))
             with paused(call, way=IN_TRANSACTION) as writer:
                 api.add_enrollment(bob.get_username(), course_id_of(course))
-                eventually(lambda: delivered(record) == [1])
+                # The passes under way, which may be too early, and two more.
+                intervals.pass_(1 + 2)
+                assert delivered(record) == [1]
                 writer.go_on()
                 writer.answer().unwrap()
-            eventually(lambda: delivered(record) == [1, 2])
+            intervals.pass_(1 + 2)
+            assert delivered(record) == [1, 2]
         finally:
-            worker.kill()
+            intervals.end()
+            thread.join()
 
     def test_ends_cleanly_when_terminated(self, record):
         enroll(40)

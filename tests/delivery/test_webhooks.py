@@ -137,7 +137,7 @@ class TestResponse:
 
         assert refusal.value.retry_after == 7
 
-    @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 600])
     def test_refuses_the_message(self, receiver, status):
         receiver.answers = [(status, {})]
 

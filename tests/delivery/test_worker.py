@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from io import StringIO
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import Error, connection
 
 from django_enrollments import api
-from django_enrollments.delivery import NotNow, deliver, status, work
+from django_enrollments.delivery import NotNow, deliver, passes, status, work
 from django_enrollments.delivery import worker as workers
 from django_enrollments.delivery.worker import Worker
 from tests.delivery.consumers import (
@@ -23,6 +25,7 @@ from tests.delivery.consumers import (
 )
 from tests.factories import course_id_of, make_course, make_user
 from tests.http import count_statements
+from tests.processes.concurrent import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,6 +38,13 @@ def wake(what: str) -> None:
 
 def fail_to_wake(what: str) -> None:
     raise ConnectionError("the broker is away")
+
+
+class Exiting:
+    """A backend that exits when it is instantiated."""
+
+    def __init__(self, **options):
+        raise SystemExit(1)
 
 
 @pytest.fixture
@@ -77,18 +87,42 @@ class TestWork:
 
         done = work()
 
-        assert done["errors"] == {"crm": "CollaboratorNotLoaded"}
+        assert done["errors"] == {"crm": "SettingLoadError"}
         assert positions("lms") == [1]
         assert "Work for crm fails" in caplog.text
 
-    def test_shows_that_a_consumer_has_ended_its_thread(self, two):
+    def test_shows_that_a_consumer_has_ended_its_thread(self, two, settings):
         enroll(1)
-        doing["crm"] = raising(SystemExit(1))
+        settings.ENROLLMENTS_CONSUMERS = declare("lms") | {
+            "crm": {"BACKEND": f"{__name__}.Exiting"}
+        }
 
         assert work()["errors"] == {"crm": "SystemExit"}
 
+    @pytest.mark.parametrize("is_in_memory", [True, False])
+    def test_serves_one_consumer_after_another_in_memory(
+        self, two, monkeypatch, is_in_memory
+    ):
+        enroll(1)
+        is_met = []
+        meeting = Barrier(2, action=lambda: is_met.append(True))
+
+        def meet(message):
+            with suppress(BrokenBarrierError):
+                meeting.wait(0.5 if is_in_memory else PATIENCE_SECONDS)
+
+        doing["crm"] = doing["lms"] = meet
+        monkeypatch.setattr(
+            connection, "is_in_memory_db", lambda: is_in_memory, raising=False
+        )
+
+        work()
+
+        assert positions("crm") == positions("lms") == [1]
+        assert is_met == ([] if is_in_memory else [True])
+
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
-        monkeypatch.setattr(workers, "EVENTS_PER_PASS", 2)
+        monkeypatch.setattr(passes, "BATCH", 2)
         enroll(7)
 
         assert work()["consumers"]["crm"]["delivered"] == 7
