@@ -11,6 +11,7 @@ from django.core.management import call_command
 
 from django_enrollments import api
 from django_enrollments.delivery import deliver, leases
+from django_enrollments.delivery.worker import Worker
 from django_enrollments.models import EnrollmentEvent
 from tests.processes.controlled import pause
 
@@ -71,6 +72,12 @@ def deliver_with_short_leases(path: str) -> Any:
     """Deliver as :func:`deliver_to_file`, and look at the lease before each call."""
     leases.RENEW_SECONDS = 0.0
     return deliver_to_file(path, pauses=True)
+
+
+def follow(path: str, interval: float = 0.1) -> None:
+    """Work until the process ends."""
+    settings.ENROLLMENTS_CONSUMERS = declare_writer(path)
+    Worker(interval=interval).follow()
 
 
 def work_until_terminated(path: str) -> None:
