@@ -36,7 +36,7 @@ DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mariadb": "MariaDB"}
 SMALL, LARGE = 10_000, 300_000
 
 #: Learners who enroll in one round, and rounds with and without a worker.
-LEARNERS, ROUNDS = 200, 3
+LEARNERS, ROUNDS = 200, 5
 
 INTERVAL = 0.5
 
@@ -241,8 +241,9 @@ def page(measured: dict[str, dict[str, float]]) -> str:
     lines = [
         "# Event feed",
         "",
-        f"Measured by `python -m benchmarks.feed` on {os.cpu_count()} processors, with "
-        f"Python {sys.version.split()[0]}.",
+        f"Written by `make bench-feed` on a machine with {os.cpu_count()} cores. A "
+        f"ratio is of the medians of {ROUNDS} rounds with and {ROUNDS} without a "
+        "worker.",
         "",
         f"| | {' | '.join(DATABASES[name] for name in measured)} | goal |",
         f"| --- |{' ---: |' * len(measured)} --- |",

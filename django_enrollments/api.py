@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from django_enrollments import data as default_data
 from django_enrollments.conf import conf
-from django_enrollments.context import current_origin, one_call, origin_of
+from django_enrollments.context import call_context, current_origin, origin_of
 from django_enrollments.core import bulk, course_details_cache, eligibility, renaming
 from django_enrollments.core.attributes import (
     clean_attributes,
 )
-from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import find_course_info, get_course_info
 from django_enrollments.core.invitations import after_commit
 from django_enrollments.core.modes import (
@@ -46,7 +45,7 @@ from django_enrollments.errors import (
 from django_enrollments.identifiers import find_course_id, find_stored_course_id
 from django_enrollments.importing import (
     DATA_API,
-    CollaboratorNotLoaded,
+    SettingLoadError,
     load,
 )
 from django_enrollments.models import (
@@ -100,7 +99,7 @@ def _data_api() -> DataAPI:
         return default_data
     try:
         found: DataAPI = load(DATA_API, path)
-    except CollaboratorNotLoaded as error:
+    except SettingLoadError as error:
         raise EnrollmentApiLoadError(path) from error
     # The one that is not called here may be missing; the system check reports it.
     called = {*default_data.DATA_FUNCTIONS} - {"get_user_enrollments"}
@@ -264,7 +263,7 @@ def _keep_inactive(
         found = data.get_course_enrollment(username, course_id)
         if found is None or found["is_active"] or found["course_details"] is None:
             return None
-        return found if keeps(found, mode, is_active=False) else None
+        return found if mode in (None, found["mode"]) else None
 
     if attributes is None:
         return read()
@@ -438,7 +437,7 @@ def get_course_enrollment_details(
         course_id,
         include_expired=include_expired,
     )
-    with one_call() as call:
+    with call_context() as call:
         text = find_course_id(course_id)
         # What the call has read before may be older than the cache.
         if text is None or call.readings:
@@ -504,7 +503,7 @@ def validate_course_mode(
         CourseNotFoundError: No course has this id, or the id is not valid.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    with one_call():
+    with call_context():
         info = _data_api().get_course_enrollment_info(
             course_id, include_expired=bool(include_expired) or is_active is False
         )
@@ -526,12 +525,12 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         UserNotFoundError: No user has this username.
         EnrollmentApiLoadError: The data layer cannot be imported.
     """
-    left = leave_all_courses(username)
+    left = unenroll_user_and_list_courses(username)
     return sorted(set(get_course_adapter().orgs_of(left)))
 
 
 @writing_call()
-def leave_all_courses(username: str) -> list[str]:
+def unenroll_user_and_list_courses(username: str) -> list[str]:
     """
     Unenroll a learner from all courses, and return the course ids, sorted.
 
@@ -581,7 +580,7 @@ def is_enrollment_valid_for_proctoring(username: str, course_id: object) -> bool
     """
     if not conf.ENROLLMENTS_ENABLE_SPECIAL_EXAMS:
         return False
-    with one_call() as call:
+    with call_context() as call:
         text = find_course_id(course_id)
         enrollment = None if text is None else get_enrollment(username, text)
         if enrollment is None or not enrollment["is_active"]:
@@ -614,7 +613,7 @@ def explain_enrollment(
         CourseNotFoundError: No course has this id, or the id is not valid.
         UserNotFoundError: No user has this username.
     """
-    with one_call() as call:
+    with call_context() as call:
         info = get_course_info(course_id, call)
         user = get_user(username)
         source = current_origin().source
@@ -711,7 +710,7 @@ def bulk_enroll(
         (bulk.Row(username, "username") for username in usernames),
         (bulk.Row(email, "email") for email in emails),
     )
-    terms = bulk.BulkTerms(
+    request = bulk.BulkRequest(
         course=course_id,
         action=action,
         mode=mode,
@@ -720,7 +719,9 @@ def bulk_enroll(
         skip_refund=skip_refund,
         origin=origin_of(actor=actor, source=source, reason=reason),
     )
-    return bulk.run(rows, terms, at=at) if stream else bulk.run_all(rows, terms, at=at)
+    return (
+        bulk.run(rows, request, at=at) if stream else bulk.run_all(rows, request, at=at)
+    )
 
 
 def rename_course_id(old: object, new: object) -> RenamedDict:

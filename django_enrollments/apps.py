@@ -18,7 +18,7 @@ from django.db.models.signals import post_delete, post_save
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.conf import SETTINGS, conf
-from django_enrollments.importing import CollaboratorNotLoaded, load
+from django_enrollments.importing import SettingLoadError, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +117,7 @@ def register_service() -> None:
         return
     try:
         registrar = load("ENROLLMENTS_SERVICE_REGISTRAR", path)
-    except CollaboratorNotLoaded:
+    except SettingLoadError:
         # A system check reports it.
         logger.exception("The service cannot be registered.")
         return
@@ -131,7 +131,7 @@ def register_wake() -> None:
     path = conf.ENROLLMENTS_WAKE
     if path is not None:
         # A system check reports what cannot be imported.
-        with suppress(CollaboratorNotLoaded):
+        with suppress(SettingLoadError):
             load("ENROLLMENTS_WAKE", path)
 
 

@@ -24,7 +24,7 @@ from rest_framework.settings import api_settings
 from django_enrollments.conf import conf
 from django_enrollments.importing import (
     FAULTS,
-    CollaboratorNotLoaded,
+    SettingLoadError,
     import_from_extra,
     load,
 )
@@ -222,7 +222,7 @@ def _load_classes(paths: Iterable[str]) -> Sequence[type[BaseAuthentication]]:
     for path in paths:
         try:
             classes.append(load("ENROLLMENTS_AUTHENTICATION_CLASSES", path))
-        except CollaboratorNotLoaded:
+        except SettingLoadError:
             logger.exception("A class that authenticates cannot be loaded.")
     return classes
 

@@ -53,12 +53,12 @@ from django_enrollments.conf import SETTINGS, Setting, conf
 from django_enrollments.course_model import find_field
 from django_enrollments.data import DATA_FUNCTIONS
 from django_enrollments.delivery.backends import CeleryBackend, InsecureWebhook
-from django_enrollments.delivery.consumers import load_consumer
+from django_enrollments.delivery.consumers import Declared
 from django_enrollments.importing import (
     DATA_API,
     FAULTS,
-    CollaboratorNotLoaded,
     ExtraMissing,
+    SettingLoadError,
     load,
 )
 from django_enrollments.models import (
@@ -117,7 +117,7 @@ def check_paths(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMess
         for path in _dotted_paths(setting):
             try:
                 target = load(setting.name, path, instantiate=bool(setting.method))
-            except CollaboratorNotLoaded as error:
+            except SettingLoadError as error:
                 # E008 reports a missing extra.
                 if not isinstance(error.__cause__, ExtraMissing):
                     found.append(_report(setting, error))
@@ -259,7 +259,7 @@ def check_consumers(
     for name in conf.ENROLLMENTS_CONSUMERS:
         where = f"The consumer {name!r} of {_CONSUMERS}"
         try:
-            backend = load_consumer(name).backend
+            backend = Declared(name).backend
         except ExtraMissing as missing:
             message = f"{where} cannot be used: {missing}"
             hint = f"Run {missing.remedy}."
@@ -422,7 +422,7 @@ def _dotted_paths(setting: Setting[Any]) -> Iterator[str]:
                 yield path
 
 
-def _report(setting: Setting[Any], error: CollaboratorNotLoaded) -> CheckMessage:
+def _report(setting: Setting[Any], error: SettingLoadError) -> CheckMessage:
     if error.found is None:
         kind = "package.module" + ("" if setting.name == DATA_API else ".Name")
         hint = f"Write a path like '{kind}' that Python can import here."
@@ -448,7 +448,7 @@ def _authentication_classes() -> Iterator[tuple[str, Any]]:
     """Yield each authentication class, with the setting that names it."""
     setting = SETTINGS["ENROLLMENTS_AUTHENTICATION_CLASSES"]
     for path in _dotted_paths(setting):
-        with suppress(CollaboratorNotLoaded):  # E002 reports it.
+        with suppress(SettingLoadError):  # E002 reports it.
             yield setting.name, load(setting.name, path)
     with suppress(Exception):  # Django REST framework raises, when it is used.
         for kind in api_settings.DEFAULT_AUTHENTICATION_CLASSES:

@@ -28,7 +28,7 @@ from django_enrollments.identifiers import find_user_key
 from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -135,7 +135,9 @@ def assigned(variable: ContextVar[T], value: T) -> Iterator[T]:
 
 
 @contextmanager
-def one_call(at: datetime | None = None, *, using: str | None = None) -> Iterator[Call]:
+def call_context(
+    at: datetime | None = None, *, using: str | None = None
+) -> Iterator[Call]:
     """
     Use the current call, or begin a new one.
 
@@ -165,23 +167,6 @@ def clear_readings() -> None:
         call.readings.clear()
 
 
-def remember(key: Any, read: Callable[[], T]) -> T:
-    """
-    Return a cached read of the current call, or make it.
-
-    Args:
-        key: The key of the cache.
-        read: Returns the value.
-    """
-    call = _call.get()
-    if call is None:
-        return read()
-    if key not in call.readings:
-        call.readings[key] = read()
-    found: T = call.readings[key]
-    return found
-
-
 def outside_call() -> AbstractContextManager[object]:
     """
     Leave the current call inside a block, for code that begins its own calls.
@@ -208,7 +193,7 @@ def moment() -> datetime:
     return call.at if call else datetimes.now()
 
 
-def attributed(origin: Origin) -> AbstractContextManager[object]:
+def override_origin(origin: Origin) -> AbstractContextManager[object]:
     """
     Set the origin of all changes inside a block.
 
@@ -218,5 +203,5 @@ def attributed(origin: Origin) -> AbstractContextManager[object]:
 
 
 def current_origin() -> Origin:
-    """Return the origin that :func:`attributed` has set, or the default origin."""
+    """Return the origin that :func:`override_origin` has set, or the default origin."""
     return _origin.get() or Origin()

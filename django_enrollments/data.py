@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django_enrollments.conf import conf
-from django_enrollments.context import Call, current_origin, one_call, read_alias
+from django_enrollments.context import Call, call_context, current_origin, read_alias
 from django_enrollments.core import lifecycle
 from django_enrollments.core.attributes import (
     clean_attributes,
@@ -134,7 +134,7 @@ def get_course_enrollments(
         enrollments = enrollments.active()
     if in_courses is not None:
         enrollments = enrollments.filter(course__in=in_courses)
-    with one_call() as call:
+    with call_context() as call:
         if conf.ENROLLMENTS_FILTERS:
             user = find_user(username)
             if user is None:
@@ -165,7 +165,7 @@ def get_course_enrollment(
         return None
     rows = CourseEnrollment.objects.using(read_alias()).of_stored_username(name)
     rows = rows.of_course_id(text).order_by()
-    with one_call() as call:
+    with call_context() as call:
         for enrollment in serialize(rows, call, include_expired=include_expired):
             course = enrollment["course_details"]
             # A collation may also find names and ids that merely look alike.
@@ -218,7 +218,7 @@ def create_course_enrollment(
             [user],
             info,
             mode=mode,
-            terms=lifecycle.Terms(
+            options=lifecycle.ChangeOptions(
                 current_origin(),
                 call.at,
                 using,
@@ -272,7 +272,7 @@ def update_course_enrollment(
             info,
             mode=mode,
             is_active=is_active,
-            terms=lifecycle.Terms(current_origin(), call.at, using),
+            options=lifecycle.ChangeOptions(current_origin(), call.at, using),
         )
         return _as_dict(row, info, call)
 
@@ -326,7 +326,7 @@ def unenroll_user_from_all_courses(username: str) -> list[str]:
         user = get_user(username, using)
         rows, course_ids = list_active_rows(user, using)
         outcomes = lifecycle.deactivate(
-            rows, course_ids, terms=lifecycle.Terms(origin, call.at, using)
+            rows, course_ids, options=lifecycle.ChangeOptions(origin, call.at, using)
         )
     return sorted(
         course_ids[row.course_id]
@@ -344,7 +344,7 @@ def get_course_enrollment_info(
     Raises:
         CourseNotFoundError: No course has this id, or it is no course id.
     """
-    with one_call() as call:
+    with call_context() as call:
         info = get_course_info(course_id, call)
         return info.as_data(at=call.at, include_expired=bool(include_expired))
 
@@ -368,7 +368,7 @@ def serialize_enrollments(
 
     Those of deleted courses stay, with ``course_details`` of ``None`` (API-20).
     """
-    with one_call() as call:
+    with call_context() as call:
         return serialize(enrollments, call, include_expired=include_expired)
 
 

@@ -68,7 +68,7 @@ def clean_address(address: object) -> str | None:
     An address is valid if Django's ``EmailValidator`` accepts it without surrounding
     whitespace, and if it fits the column (V1-CEA-11).
     """
-    if not isinstance(address, str) or not is_storable(address):
+    if not is_storable(address):
         return None
     email = normalize_email(address)
     if len(email) > MAX_TEXT:

@@ -10,6 +10,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
+_SENTENCES = {
+    "user_not_found": _("There is no account with this name."),
+    "invalid_email": _("This is not an e-mail address."),
+    "ambiguous_email": _(
+        "Several accounts have this e-mail address. Use the username."
+    ),
+    "mode_unavailable": _("The course does not offer this mode."),
+    "course_not_found": _("There is no such course."),
+}
+
+
+def in_words(code: str | None, message: str) -> str:
+    """
+    Return an error as a sentence in the current language, for pages.
+
+    Args:
+        code: The code of an error, or of a result of ``bulk_enroll``.
+        message: Its message, which is returned for other codes than those of unknown
+            users, courses and modes, and of addresses.
+    """
+    return str(_SENTENCES.get(code or "", message))
+
 
 class CourseEnrollmentError(Exception):
     """

@@ -28,7 +28,7 @@ DATA_API = "ENROLLMENTS_DATA_API"
 FAULTS = (Exception, SystemExit)
 
 
-class CollaboratorNotLoaded(ImproperlyConfigured):
+class SettingLoadError(ImproperlyConfigured):
     """
     A setting names by a dotted path something that cannot be used.
 
@@ -50,7 +50,7 @@ def load(setting: str, path: str, *, instantiate: bool = False) -> Any:
         instantiate: Whether to return a new instance of the class at the path.
 
     Raises:
-        CollaboratorNotLoaded: It cannot be imported, called or instantiated, or the
+        SettingLoadError: It cannot be imported, called or instantiated, or the
             instance lacks the method of the setting.
     """
     found = None
@@ -69,7 +69,7 @@ def load(setting: str, path: str, *, instantiate: bool = False) -> Any:
     except FAULTS as error:
         # Python remembers which files a directory had.
         invalidate_caches()
-        raise CollaboratorNotLoaded(setting, path, error, found) from error
+        raise SettingLoadError(setting, path, error, found) from error
 
 
 @lru_cache(maxsize=64)
@@ -78,7 +78,7 @@ def load_instance(setting: str, path: str) -> Any:
     Return an instance of the class that a setting names, the same in each call.
 
     Raises:
-        CollaboratorNotLoaded: As :func:`load` does; the next call tries again.
+        SettingLoadError: As :func:`load` does; the next call tries again.
     """
     return load(setting, path, instantiate=True)
 
@@ -88,7 +88,7 @@ def load_backend(setting: str) -> Any:
     Return the instance for a setting that holds one path; ``None`` without a path.
 
     Raises:
-        CollaboratorNotLoaded: As :func:`load` does; the next call tries again.
+        SettingLoadError: As :func:`load` does; the next call tries again.
     """
     path = getattr(conf, setting)
     return None if path is None else load_instance(setting, path)

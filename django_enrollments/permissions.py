@@ -21,7 +21,7 @@ from django.core.exceptions import PermissionDenied
 
 from django_enrollments.conf import conf
 from django_enrollments.identifiers import find_course, find_courses
-from django_enrollments.importing import CollaboratorNotLoaded, load_instance
+from django_enrollments.importing import SettingLoadError, load_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,7 +110,7 @@ def get_backends() -> Sequence[PermissionBackend]:
         return [
             load_instance("ENROLLMENTS_PERMISSION_BACKENDS", path) for path in paths
         ]
-    except CollaboratorNotLoaded:
+    except SettingLoadError:
         logger.exception("Permission backends cannot be loaded; nothing is granted.")
         return [_DenyingBackend()]
 

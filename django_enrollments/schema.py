@@ -356,7 +356,7 @@ RESPONSES: Mapping[str, Mapping[int, tuple[Any, Mapping[str, Any]]]] = {
         # Clients know the text as it is spelled here.
         404: _refusal(unknown=f"{INVITATION} doesn't exists."),
     },
-    "leave_all_courses": {
+    "unenroll_user_from_all_courses": {
         200: ({"type": "array", "items": {"type": "string"}}, {"left": [COURSE_ID]}),
         404: (OpenApiTypes.STR, {"missing": NO_USERNAME, "no_request": NO_REQUEST}),
         500: (OpenApiTypes.STR, {"failed": NOT_UNENROLLED}),
@@ -383,7 +383,7 @@ OPERATIONS: Mapping[type[APIView], tuple[str, Mapping[str, str]]] = {
         INVITATIONS,
         {"GET": "list_invitations", "POST": "invite", "DELETE": "withdraw_invitation"},
     ),
-    views.UnenrollmentView: (RETIREMENT, {"POST": "leave_all_courses"}),
+    views.UnenrollmentView: (RETIREMENT, {"POST": "unenroll_user_from_all_courses"}),
 }
 #: The serializers of query strings (GET) and bodies (other methods).
 INPUTS: Mapping[str, type[Serializer[None]]] = {
@@ -396,7 +396,7 @@ INPUTS: Mapping[str, type[Serializer[None]]] = {
     "enroll": inputs.EnrollmentRequestSerializer,
     "invite": inputs.InvitationRequestSerializer,
     "withdraw_invitation": inputs.WithdrawalRequestSerializer,
-    "leave_all_courses": inputs.RetirementRequestSerializer,
+    "unenroll_user_from_all_courses": inputs.RetirementRequestSerializer,
 }
 
 

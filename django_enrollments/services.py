@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from django.contrib.auth import get_user_model
 from django.db.models import Case, Q, Value, When
 
-from django_enrollments.context import Call, one_call, origin_of, read_alias
+from django_enrollments.context import Call, call_context, origin_of, read_alias
 from django_enrollments.core import bulk, eligibility, lifecycle
 from django_enrollments.core.attributes import (
     clean_attributes,
@@ -134,7 +134,7 @@ class EnrollmentsService:
             A queryset with users, ordered by user, evaluated in one query; ``None`` if
             the course is unknown or has no proctored exams.
         """
-        with one_call() as call:
+        with call_context() as call:
             info = find_course_info(course_id, call)
         if info is None or not info.facts.enable_proctored_exams:
             return None
@@ -295,7 +295,9 @@ class EnrollmentsService:
             (outcome,) = lifecycle.deactivate(
                 [row],
                 {row.course_id: info.course_id},
-                terms=lifecycle.Terms(origin, call.at, using, skip_refund=skip_refund),
+                options=lifecycle.ChangeOptions(
+                    origin, call.at, using, skip_refund=skip_refund
+                ),
                 course=info.course,
             )
         return outcome.unwrap()
@@ -346,7 +348,7 @@ class EnrollmentsService:
                 info,
                 mode=mode,
                 is_active=None,
-                terms=lifecycle.Terms(origin, call.at, using),
+                options=lifecycle.ChangeOptions(origin, call.at, using),
             )
 
     def is_enrolled(self, user: Any, course: Any) -> bool:
@@ -433,7 +435,7 @@ class EnrollmentsService:
         if isinstance(users, str | bytes):
             raise TypeError("users is a list; wrap a single one in [ ].")
         rows = (bulk.Row(user, "key") for user in users)
-        terms = bulk.BulkTerms(
+        request = bulk.BulkRequest(
             course=course,
             action=action,
             mode=mode,
@@ -443,8 +445,8 @@ class EnrollmentsService:
             origin=origin_of(actor=actor, source=source, reason=reason),
         )
         if stream:
-            return bulk.run(rows, terms, at=at)
-        return bulk.run_all(rows, terms, at=at)
+            return bulk.run(rows, request, at=at)
+        return bulk.run_all(rows, request, at=at)
 
     def explain(
         self, user: Any, course: Any, mode: str | None = None
@@ -461,7 +463,7 @@ class EnrollmentsService:
             UserNotFoundError: There is no such user.
             CourseNotFoundError: There is no such course.
         """
-        with one_call() as call:
+        with call_context() as call:
             info = get_course_info(course, call)
             learner = get_user_by_key(user)
             return eligibility.explain(
@@ -491,7 +493,7 @@ class EnrollmentsService:
             TypeError: The courses are a string instead of a list.
         """
         explained: dict[str, ExplanationDict] = {}
-        with one_call() as call:
+        with call_context() as call:
             batches = [*_batches_of_courses(courses, call)]
             learner = get_user_by_key(user)
             for infos in batches:
@@ -513,7 +515,7 @@ class EnrollmentsService:
         Raises:
             CourseNotFoundError: There is no such course.
         """
-        with one_call() as call:
+        with call_context() as call:
             return read_seats(get_course_info(course, call)).as_data()
 
     def seats_many(self, courses: Iterable[Any]) -> dict[str, SeatsDict]:
@@ -533,7 +535,7 @@ class EnrollmentsService:
             TypeError: The courses are a string instead of a list.
         """
         seats: dict[str, SeatsDict] = {}
-        with one_call() as call:
+        with call_context() as call:
             for infos in _batches_of_courses(courses, call):
                 by_key, _ = read_seats_of_many(infos)
                 seats |= {one.course_id: by_key[one.key].as_data() for one in infos}
@@ -677,7 +679,7 @@ def _enroll(
             [learner],
             info,
             mode=mode,
-            terms=lifecycle.Terms(
+            options=lifecycle.ChangeOptions(
                 origin,
                 call.at,
                 using,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 #: ``course-v1:org+number+run`` or ``org/number/run``.
 _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
@@ -12,11 +13,12 @@ _THREE_PARTS = re.compile(r"(?:[^:/+]+:)?([^/+]+)[/+]([^/+]+)[/+]([^/?]+)")
 MAX_TEXT = 255
 
 
-#: Maximum length of ``original_username``; MariaDB indexes up to 768 characters.
+#: Maximum length of ``original_username``, and of usernames in request bodies; MariaDB
+#: indexes up to 768 characters.
 MAX_USERNAME = 500
 
 
-def is_storable(text: object, max_length: int | None = None) -> bool:
+def is_storable(text: object, max_length: int | None = None) -> TypeGuard[str]:
     """
     Return whether every database can store ``text`` unchanged.
 

@@ -10,7 +10,7 @@ from django_enrollments.identifiers import (
     find_stored_course_id,
     is_username,
 )
-from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.importing import SettingLoadError
 from django_enrollments.views import (
     CourseEnrollmentsApiListView,
     EnrollmentAllowedView,
@@ -43,7 +43,7 @@ class CourseIdConverter:
         """
         try:
             course_id = find_course_id(value)
-        except CollaboratorNotLoaded:
+        except SettingLoadError:
             # The view will refuse.
             course_id = find_course_id_text(value)
         if course_id is None:

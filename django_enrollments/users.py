@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q, Value
@@ -21,12 +21,9 @@ from django_enrollments.identifiers import find_user_key, find_username
 from django_enrollments.text import is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.db.models import QuerySet
-
-
-T = TypeVar("T")
 
 #: Longer addresses are not looked up.
 _LONGEST_EMAIL = 1_000
@@ -86,37 +83,11 @@ def is_saved(user: Any) -> bool:
 def find_users_by_name(
     usernames: Iterable[object], using: str | None = None
 ) -> dict[Any, Any]:
-    """Return the users with these usernames, in one query, like :func:`find_user`."""
-
-    def read(users: QuerySet[Any]) -> dict[str, Any]:
-        return {str(user.get_username()): user for user in users}
-
-    return _find_by_name(usernames, read, using)
-
-
-def find_user_keys(usernames: Iterable[object]) -> set[Any]:
-    """Return the primary keys of the users with these usernames, in one query."""
-
-    def read(users: QuerySet[Any]) -> dict[str, Any]:
-        names = users.values_list("pk", get_user_model().USERNAME_FIELD)
-        return {str(name): key for key, name in names}
-
-    return {*_find_by_name(usernames, read).values()}
-
-
-def _find_by_name(
-    usernames: Iterable[object],
-    read: Callable[[QuerySet[Any]], dict[str, T]],
-    using: str | None = None,
-) -> dict[Any, T]:
     """
-    Return the results of a read of users, by given username.
+    Return the users with these usernames, in one query, by given username.
 
     A stored username may not be normalized. It is found by its exact text, so that it
     never acts on the account with the normalized name.
-
-    Args:
-        read: Returns a result per username of a queryset of users.
     """
     wanted: dict[Any, list[Any]] = {}
     for name in usernames:
@@ -128,7 +99,8 @@ def _find_by_name(
         return {}
     path = f"{get_user_model().USERNAME_FIELD}__in"
     names = {*chain(*wanted.values())}
-    by_name = read(_users(using).filter(**{path: names}).order_by())
+    users = _users(using).filter(**{path: names}).order_by()
+    by_name = {str(user.get_username()): user for user in users}
     # A collation also finds names that look alike.
     found = {}
     for given, spellings in wanted.items():

@@ -50,7 +50,7 @@ class Demo:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

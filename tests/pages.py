@@ -28,7 +28,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -140,11 +141,13 @@ class Reader:
         self.page = page
         self.folder = folder
         self.settings = settings
+        self.port = str(_free_port())
         self.names: dict[str, Any] = {"__name__": "docs"}
         self.modules: list[str] = []
 
     def follow(self, blocks: list[Block]):
         for block in blocks:
+            block = replace(block, text=block.text.replace("8001", self.port))
             if block.file:
                 self.keep_file(block, block.file[0])
             elif block.language == "python":
@@ -160,9 +163,13 @@ class Reader:
             return
         name = path.removesuffix(".py").replace("/", ".")
         if name.endswith("settings"):
-            values: dict[str, Any] = {}
+            # What the settings of a new project have above.
+            known = {"BASE_DIR": self.folder, "TEMPLATES": self.settings.TEMPLATES}
+            values: dict[str, Any] = deepcopy(known)
             run_python(block, self.page, values)
             for setting, value in values.items():
+                if setting in known and value == known[setting]:
+                    continue
                 if setting == "DATABASES":
                     open_databases(value)
                 elif setting.isupper():
@@ -256,7 +263,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0 or done.stdout, f"{words} failed without a word"
         return done.stdout
@@ -282,7 +289,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout
 
@@ -300,23 +307,23 @@ class Project:
         url = block.caption.replace(":8000", f":{self.port}")
         # As a browser asks.
         request = Request(url, headers={"Accept": "text/html,*/*;q=0.8"})  # noqa: S310
-        for _ in range(100):
+        while True:
             try:
-                with urlopen(request, timeout=20) as answer:  # noqa: S310 - ourselves.
+                with urlopen(request, timeout=300) as answer:  # noqa: S310 - ourselves.
                     got = json.load(answer)
                 break
             except URLError as error:
                 if not isinstance(error.reason, ConnectionRefusedError):
                     raise
+                assert self.server
+                assert self.server.poll() is None, "The site did not start."
                 time.sleep(0.2)
-        else:
-            raise AssertionError("The site did not start.")
         assert got == json.loads(block.text)
 
     def stop(self):
         if self.server:
             self.server.terminate()
-            self.server.wait(timeout=20)
+            self.server.wait(timeout=300)
 
 
 def _free_port() -> int:

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     *(["oauth2_provider"] if find_spec("oauth2_provider") else []),
     *(["drf_spectacular"] if find_spec("drf_spectacular") else []),
     "django_enrollments",
+    "tests.flushing",
 ]
 
 MIDDLEWARE = [

@@ -66,7 +66,7 @@ def shared_cache(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
 def _need_redis():
     redis = pytest.importorskip("redis", reason="The package redis is not installed.")
     try:
-        with redis.Redis.from_url(REDIS_URL, socket_connect_timeout=1) as server:
+        with redis.Redis.from_url(REDIS_URL, socket_connect_timeout=10) as server:
             server.ping()
     except redis.RedisError as error:
         if NAMED_REDIS:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import pytest
 
 from django_enrollments import api
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,
@@ -35,7 +35,13 @@ from tests.factories import (
     username,
 )
 from tests.swapped import data as other_data
-from tests.watching import event_types, nothing_written, refused, row_of, state_of
+from tests.watching import (
+    event_types,
+    nothing_written,
+    raises_without_writes,
+    row_of,
+    state_of,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -164,7 +170,7 @@ class TestLookingUp:
             (api.get_enrollment_attributes, course_id),
             (api.unenroll_user_from_all_courses,),
         ):
-            with refused(UserNotFoundError):
+            with raises_without_writes(UserNotFoundError):
                 call(shouted, *args)
 
     @pytest.mark.rule("B-26")
@@ -172,7 +178,7 @@ class TestLookingUp:
         add(make_course("django-101"))
 
         assert api.get_enrollment(ADA, "Django-101") is None
-        with refused(EnrollmentNotFoundError):
+        with raises_without_writes(EnrollmentNotFoundError):
             api.update_enrollment(ADA, "Django-101", is_active=False)
         with pytest.raises(CourseNotFoundError):
             api.get_course_enrollment_details("Django-101")
@@ -182,7 +188,7 @@ class TestGetEnrollments:
     @pytest.mark.rule("API-02")
     def test_lists_active_ones_by_creation(self, ada):
         for number, at in ((1, NOON), (2, NOON - DAY), (3, NOON)):
-            with one_call(at):
+            with call_context(at):
                 add(make_course(f"course-{number}"))
         api.update_enrollment(ADA, "course-1", is_active=False)
 
@@ -325,7 +331,7 @@ class TestAddEnrollment:
     def test_refuses_a_course_that_is_closed_or_full(self, ada, facts, error, code):
         course = make_course(**facts)
 
-        with refused(error) as refusal:
+        with raises_without_writes(error) as refusal:
             add(course)
 
         assert refusal.value.code == code
@@ -338,7 +344,7 @@ class TestAddEnrollment:
     def test_refuses_a_mode_that_the_course_does_not_offer(self, ada, offered, asked):
         course = make_course(modes=[offered])
 
-        with refused(CourseModeNotFoundError) as refusal:
+        with raises_without_writes(CourseModeNotFoundError) as refusal:
             add(course, asked)
 
         assert refusal.value.code == "mode_unavailable"
@@ -359,7 +365,7 @@ class TestAddEnrollment:
     ):
         make_course("any")
 
-        with refused(error) as refusal:
+        with raises_without_writes(error) as refusal:
             api.add_enrollment(user, course_id, mode)
 
         assert refusal.value.code == code
@@ -375,11 +381,11 @@ class TestAddEnrollment:
     def test_refuses_malformed_attributes_and_writes_nothing(
         self, ada, course, attributes, text
     ):
-        with refused(InvalidEnrollmentAttribute, match=text):
+        with raises_without_writes(InvalidEnrollmentAttribute, match=text):
             add(course, enrollment_attributes=attributes)
 
         add(course)
-        with refused(InvalidEnrollmentAttribute, match=text):
+        with raises_without_writes(InvalidEnrollmentAttribute, match=text):
             change(course, enrollment_attributes=attributes, is_active=False)
 
     @pytest.mark.rule("API-07", "V1-ENR-05", "V1-ENR-06", "V1-FORCE-06")
@@ -395,7 +401,7 @@ class TestAddEnrollment:
         course = make_course(modes=["audit", "honor"])
         added = add(course, enrollment_attributes=[COLOR])
 
-        with refused(CourseEnrollmentExistsError) as refusal:
+        with raises_without_writes(CourseEnrollmentExistsError) as refusal:
             add(course, **options)
 
         assert refusal.value.enrollment == added
@@ -407,7 +413,7 @@ class TestAddEnrollment:
         added = add(course)
         close(course)
 
-        with refused(CourseEnrollmentExistsError) as refusal:
+        with raises_without_writes(CourseEnrollmentExistsError) as refusal:
             add(course)
 
         assert refusal.value.enrollment["is_active"]
@@ -418,9 +424,9 @@ class TestAddEnrollment:
         course = make_course(modes=["professional"])
         added = add(course, "professional")
 
-        with refused(CourseEnrollmentExistsError) as refusal:
+        with raises_without_writes(CourseEnrollmentExistsError) as refusal:
             add(course)
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             add(course, "audit")
 
         assert refusal.value.enrollment == added
@@ -445,7 +451,7 @@ class TestAddEnrollment:
     @pytest.mark.rule("V1-SER-04")
     def test_never_changes_the_time_of_creation(self, ada):
         course = make_course(modes=["audit", "honor"])
-        with one_call(NOON):
+        with call_context(NOON):
             first = add(course)
 
         left = change(course, is_active=False)
@@ -485,7 +491,7 @@ class TestAddEnrollment:
     def test_takes_an_expired_mode_only_for_inactive_ones(self, ada):
         course = make_course(modes=["audit"], expired=["verified"])
 
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             add(course, "verified")
 
         assert state(add(course, "verified", False)) == ("verified", False)
@@ -499,7 +505,7 @@ class TestAddEnrollment:
             expired=["verified"],
         )
 
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             add(course, "verified", force_enrollment=True)
         added = add(course, "verified", force_enrollment=True, include_expired=True)
 
@@ -509,7 +515,7 @@ class TestAddEnrollment:
     def test_by_force_needs_a_seat_and_leaves_a_transaction_usable(self, ada):
         course = make_course(max_student_enrollments_allowed=0)
 
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             add(course, force_enrollment=True, enrollment_attributes=[COLOR])
 
         assert api.get_enrollment(ADA, course_id_of(course)) is None
@@ -573,7 +579,7 @@ class TestUpdateEnrollment:
         name = make_user("bob").get_username()
         course_id = course_id_of(course)
 
-        with refused(EnrollmentNotFoundError) as refusal:
+        with raises_without_writes(EnrollmentNotFoundError) as refusal:
             api.update_enrollment(name, course_id, **options)
 
         assert refusal.value.code == "enrollment_not_found"
@@ -583,18 +589,18 @@ class TestUpdateEnrollment:
 
     @pytest.mark.rule("API-11")
     def test_refuses_an_unknown_course_or_user(self, course):
-        with refused(EnrollmentNotFoundError):
+        with raises_without_writes(EnrollmentNotFoundError):
             api.update_enrollment(ADA, "no-such-course", is_active=True)
-        with refused(CourseNotFoundError):
+        with raises_without_writes(CourseNotFoundError):
             api.update_enrollment(ADA, "no-such-course", mode="honor")
-        with refused(UserNotFoundError):
+        with raises_without_writes(UserNotFoundError):
             api.update_enrollment("nobody", course_id_of(course), is_active=False)
 
     @pytest.mark.rule("API-12", "V1-ENR-18", "V1-ENR-19")
     def test_takes_an_expired_mode_if_included_or_when_deactivating(self, course):
         CourseMode.objects.filter(mode_slug="verified").update(expiration_datetime=NOON)
 
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             change(course, mode="verified")
         included = change(course, mode="verified", include_expired=True)
         left = change(course, mode="verified", is_active=False)
@@ -711,9 +717,9 @@ class TestValidateCourseMode:
         self, is_active, include_expired, passes
     ):
         course_id = course_id_of(make_course(modes=["audit"], expired=["verified"]))
-        refusing = pytest.raises(CourseModeNotFoundError)
+        raises_error = pytest.raises(CourseModeNotFoundError)
 
-        with nullcontext() if passes else refusing as refusal:
+        with nullcontext() if passes else raises_error as refusal:
             api.validate_course_mode(course_id, "verified", is_active, include_expired)
 
         assert refusal is None or slugs(refusal.value.data) == ["audit"]

@@ -10,12 +10,12 @@ from django.contrib.auth.models import AnonymousUser
 from django_enrollments import api, context
 from django_enrollments.context import (
     Origin,
-    attributed,
+    call_context,
     current_origin,
     moment,
-    one_call,
     origin_of,
     outside_call,
+    override_origin,
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import EnrollmentEvent
@@ -25,11 +25,11 @@ from tests.factories import DAY, NOON, course_id_of, make_course, username
 
 class TestOneCall:
     def test_has_the_moment_that_it_is_given(self):
-        with one_call(NOON) as call:
+        with call_context(NOON) as call:
             assert call.at == moment() == NOON
 
     def test_reads_the_clock_once_when_it_is_given_none(self):
-        with one_call() as call:
+        with call_context() as call:
             first = moment()
             second = moment()
 
@@ -37,13 +37,13 @@ class TestOneCall:
         assert abs(datetime.now(timezone.utc) - first) < timedelta(minutes=1)
 
     def test_includes_inner_calls(self):
-        with one_call(NOON) as outer, one_call() as inner:
+        with call_context(NOON) as outer, call_context() as inner:
             assert inner is outer
 
     def test_is_another_one_at_another_moment(self):
-        with one_call(NOON) as outer:
+        with call_context(NOON) as outer:
             outer.readings["seen"] = 1
-            with one_call(NOON - DAY) as inner:
+            with call_context(NOON - DAY) as inner:
                 assert inner.at == NOON - DAY
                 assert inner.readings == {}
             assert moment() == NOON
@@ -51,17 +51,17 @@ class TestOneCall:
     def test_takes_a_naive_moment_in_the_time_zone_of_the_project(self, settings):
         settings.TIME_ZONE = "UTC"
 
-        with one_call(datetime(2026, 3, 4, 12)) as call:  # noqa: DTZ001 - is meant.
+        with call_context(datetime(2026, 3, 4, 12)) as call:  # noqa: DTZ001 - is meant.
             assert call.at == NOON
 
     def test_ends_when_it_fails(self):
-        with pytest.raises(ZeroDivisionError), one_call(NOON):
+        with pytest.raises(ZeroDivisionError), call_context(NOON):
             raise ZeroDivisionError
 
         assert moment() != NOON
 
     def test_is_none_between_calls(self):
-        with one_call(NOON):
+        with call_context(NOON):
             with outside_call():
                 assert moment() != NOON
             assert moment() == NOON
@@ -70,7 +70,7 @@ class TestOneCall:
     def test_reads_a_course_once(self, django_assert_num_queries):
         course_id = course_id_of(make_course())
 
-        with one_call(), django_assert_num_queries(2):
+        with call_context(), django_assert_num_queries(2):
             api.validate_course_mode(course_id, "audit")
             api.validate_course_mode(course_id, "audit")
 
@@ -82,7 +82,7 @@ class TestOrigin:
     def test_is_the_attributed_one_within_a_block(self):
         origin = Origin(5, "rest", "why")
 
-        with attributed(origin):
+        with override_origin(origin):
             inside = current_origin()
 
         assert inside == origin
@@ -138,7 +138,7 @@ class TestOrigin:
     def test_has_a_reason_of_any_length(self, ada):
         reason = "why " * 5000
 
-        with attributed(origin_of(reason=reason)):
+        with override_origin(origin_of(reason=reason)):
             api.add_enrollment(username("ada"), course_id_of(make_course()))
 
         assert EnrollmentEvent.objects.get().reason == reason

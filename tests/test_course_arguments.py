@@ -89,7 +89,7 @@ SINGLE = [
     (CourseMode.objects.all().of_course, C),
     (CourseEnrollmentAllowed.may_enroll_and_unenrolled, C),
     (CourseAccessRole.user_has_role, BOB, "staff", C),
-    (CourseAccessRole.objects.all().outside_the_count, C),
+    (CourseAccessRole.objects.all().exempt_from_capacity, C),
     (CourseAccessRole.objects.all().reaching, C, ""),
     (permissions.decide, [ADA, BOB], VIEW_ENROLLMENT_DATA, C),
     (permissions.decide_on, BOB, VIEW_ENROLLMENT_DATA, [C, C]),

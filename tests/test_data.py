@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from django_enrollments import data
-from django_enrollments.context import Origin, attributed, one_call
+from django_enrollments.context import Origin, call_context, override_origin
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentError,
@@ -36,7 +36,14 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.watching import event_types, nothing_written, refused, row_of, state_of, veto
+from tests.watching import (
+    event_types,
+    nothing_written,
+    raises_without_writes,
+    row_of,
+    state_of,
+    veto,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -89,7 +96,7 @@ class TestEnrollmentDictionary:
         ],
     )
     def test_has_these_values_in_this_order(self, ada, course_id, at, text):
-        with one_call(at):
+        with call_context(at):
             created = create(course_id)
 
         assert data.get_course_enrollments(ADA) == [created]
@@ -255,7 +262,7 @@ class TestGetCourseEnrollmentInfo:
 class TestGetCourseEnrollments:
     @pytest.mark.rule("DATA-01", "V1-LIST-02")
     def test_keeps_enrollments_of_the_same_moment_in_order(self, ada):
-        with one_call(NOON):
+        with call_context(NOON):
             for number in range(5):
                 create(course_id_of(make_course(f"c{number}")), is_active=number != 2)
 
@@ -318,7 +325,7 @@ class TestGetUserEnrollments:
     def test_returns_a_queryset_of_active_ones_by_creation(self, course_id):
         late, early, left = make_users(3)
         for learner, at in ((late, NOON), (early, NOON - DAY), (left, NOON)):
-            with one_call(at):
+            with call_context(at):
                 CourseEnrollment.enroll(learner, course_id)
         CourseEnrollment.unenroll(left, course_id)
 
@@ -357,16 +364,16 @@ class TestCreateCourseEnrollment:
     def test_refuses_a_closed_or_full_course(self, ada, facts, error):
         course_id = course_id_of(make_course(**facts))
 
-        with refused(error):
+        with raises_without_writes(error):
             create(course_id)
         if error is CourseEnrollmentClosedError:
             assert create(course_id, force_enrollment=True)["is_active"]
 
     @pytest.mark.rule("DATA-05")
     def test_refuses_an_unknown_user_or_course(self, ada, course_id):
-        with refused(CourseNotFoundError):
+        with raises_without_writes(CourseNotFoundError):
             create("no-such-course")
-        with refused(UserNotFoundError) as refusal:
+        with raises_without_writes(UserNotFoundError) as refusal:
             data.create_course_enrollment("nobody", course_id, "audit", True)
 
         assert str(refusal.value) == "Not user with username 'nobody' found."
@@ -375,7 +382,7 @@ class TestCreateCourseEnrollment:
     def test_refuses_an_active_learner_and_logs_so(self, ada, course_id, caplog):
         created = create(course_id, "honor")
 
-        with refused(CourseEnrollmentExistsError) as refusal:
+        with raises_without_writes(CourseEnrollmentExistsError) as refusal:
             create(course_id)
 
         assert refusal.value.enrollment == created
@@ -385,9 +392,9 @@ class TestCreateCourseEnrollment:
     def test_refuses_an_activation_that_is_no_boolean(self, ada, course_id, value):
         text = "is an invalid enrollment activation status"
 
-        with refused(CourseEnrollmentError, match=text):
+        with raises_without_writes(CourseEnrollmentError, match=text):
             create(course_id, "audit", value)
-        with refused(CourseEnrollmentError, match=text):
+        with raises_without_writes(CourseEnrollmentError, match=text):
             data.update_course_enrollment(ADA, course_id, is_active=value)
 
 
@@ -450,7 +457,7 @@ class TestAttributes:
             lambda: write_attributes(course_id, COLOR, name="nobody"),
             lambda: data.get_enrollment_attributes("nobody", course_id),
         ):
-            with refused(UserNotFoundError):
+            with raises_without_writes(UserNotFoundError):
                 call()
 
     def test_are_deleted_with_the_enrollment(self, ada, course, course_id):
@@ -496,7 +503,7 @@ class TestUnenrollUserFromAllCourses:
         worker = make_user("worker")
         create(course_id)
 
-        with attributed(Origin(worker.pk, "rest", "asked by mail")):
+        with override_origin(Origin(worker.pk, "rest", "asked by mail")):
             data.unenroll_user_from_all_courses(ADA)
 
         event = EnrollmentEvent.objects.get(type="deactivated")

@@ -268,10 +268,10 @@ class TestDemo:
         open_url = build_opener(ProxyHandler({})).open
         with used_demo.serve() as (process, printed):
             url = address(printed)
-            with open_url(url, timeout=30) as response:
+            with open_url(url, timeout=300) as response:
                 page = response.read().decode()
             process.send_signal(signal.SIGINT)
-            status = process.wait(timeout=30)
+            status = process.wait(timeout=300)
 
         assert printed[-3:] == [
             f"  Home page  {url}\n",
@@ -283,18 +283,18 @@ class TestDemo:
         assert "POTTERY-1" in page
         assert status == 0
         with pytest.raises(URLError):
-            open_url(url, timeout=30)
+            open_url(url, timeout=300)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGINT")
     def test_prints_the_mail_of_the_site(self, used_demo):
         open_url = build_opener(ProxyHandler({}), HTTPCookieProcessor()).open
         with used_demo.serve() as (process, printed):
             url = f"{address(printed)}/accounts/password_reset/"
-            with open_url(url, timeout=30) as response:
+            with open_url(url, timeout=300) as response:
                 page = response.read().decode()
             token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page)[1]
             form = {"email": "learner@example.org", "csrfmiddlewaretoken": token}
-            with open_url(url, urlencode(form).encode(), timeout=30):
+            with open_url(url, urlencode(form).encode(), timeout=300):
                 process.send_signal(signal.SIGINT)
             mail = process.stdout.read()
 
@@ -303,6 +303,22 @@ class TestDemo:
 
 
 class TestExampleProject:
+    @pytest.mark.parametrize(
+        ("path", "status"), [("/team/AAA-2013J/", "403"), ("/nothing/", "404")]
+    )
+    def test_logs_no_traceback_of_a_refused_page(self, used_demo, path, status):
+        ask = (
+            "from accounts.models import User; from django.test import Client;"
+            "client = Client(HTTP_HOST='localhost');"
+            "client.force_login(User.objects.get(username='learner'));"
+            f"print(client.get('{path}').status_code)"
+        )
+
+        done = used_demo.manage("shell", "--command", ask)
+
+        assert done.stdout.split()[-1] == status
+        assert done.stderr == ""
+
     def test_passes_djangos_checks(self, demo):
         done = demo.manage("check", "--fail-level=WARNING")
 

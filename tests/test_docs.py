@@ -169,6 +169,38 @@ class TestProjectPages:
         assert blocks
 
 
+def has_settings(page: str) -> bool:
+    return any(
+        block.file and block.file[0] == "school/settings.py"
+        for block in read_blocks(DOCS / page)
+    )
+
+
+@only_once
+@pytest.mark.slow
+class TestSettingsOfHowToPages:
+    @pytest.mark.parametrize(
+        "page", [page for page in HOW_TO_PAGES if has_settings(page)]
+    )
+    def test_fit_a_new_project(self, page, tmp_path):
+        needs = NEEDS | {"how-to/feed-kafka.md": "confluent_kafka"}
+        if page in needs:
+            pytest.importorskip(needs[page], reason="A library is not installed.")
+        start = Block("console", "", "$ django-admin startproject school .\n", 0)
+        added = "# school/settings.py, at the end\n"
+        app = f'{added}INSTALLED_APPS += ["django_enrollments"]\n'
+        check = "$ python manage.py check\nSystem check identified no issues ..."
+
+        with project(page, tmp_path) as made:
+            made.follow([start, Block("python", "", app, 0)])
+            for block in read_blocks(DOCS / page):
+                if block.file and block.language == "python":
+                    path = block.file[0]
+                    (tmp_path / path).touch()
+                    made.keep_file(block, path, added=True)
+            made.follow([Block("console", "", check, 0)])
+
+
 @only_once
 @pytest.mark.slow
 class TestReadme:

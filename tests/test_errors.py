@@ -6,6 +6,7 @@ import copy
 import pickle
 
 import pytest
+from django.utils.translation import override
 
 from django_enrollments import errors
 from django_enrollments.errors import CourseEnrollmentError, CourseEnrollmentExistsError
@@ -68,3 +69,14 @@ def test_an_enrollment_that_exists_is_on_the_error():
         assert str(one) == "Already there."
         assert one.enrollment == {"mode": "audit"}
         assert one.data is None
+
+
+def test_a_code_in_words_is_a_sentence_in_the_language():
+    with override("de"):
+        known = errors.in_words("invalid_email", "Not an address: 'x'.")
+        unknown = errors.in_words("course_full", "This course is full.")
+        without_code = errors.in_words(None, "Something.")
+
+    assert known == "Das ist keine E-Mail-Adresse."
+    assert unknown == "This course is full."
+    assert without_code == "Something."

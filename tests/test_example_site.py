@@ -33,7 +33,7 @@ def test_pages_of_the_example_project():
         env=inherited,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

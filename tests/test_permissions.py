@@ -34,7 +34,7 @@ from tests.factories import (
 )
 from tests.swapped.auth import ObjectPermissions, Rules
 from tests.swapped.permissions import ListedUsers
-from tests.watching import refused, state_of
+from tests.watching import raises_without_writes, state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -110,7 +110,7 @@ class ContractOfABackend:
     def test_opens_a_course_to_those_to_whom_it_grants_it(self, ada):
         course = make_course(invitation_only=True)
         other = make_course("another", invitation_only=True)
-        with refused(CourseEnrollmentClosedError):
+        with raises_without_writes(CourseEnrollmentClosedError):
             api.add_enrollment(username("ada"), COURSE_ID)
         self.grant(ada, ENROLL_IN_COURSE, course)
         make_user("bob")
@@ -118,7 +118,7 @@ class ContractOfABackend:
         api.add_enrollment(username("ada"), COURSE_ID)
 
         assert state_of(ada, course) == ("audit", True)
-        with refused(CourseEnrollmentClosedError):
+        with raises_without_writes(CourseEnrollmentClosedError):
             api.add_enrollment(username("bob"), COURSE_ID)
         assert has_perm(ada, ENROLL_IN_COURSE, course)
         assert self.reaches_all_courses or not has_perm(ada, ENROLL_IN_COURSE, other)
@@ -260,7 +260,7 @@ class TestEnrollInCourse:
     ):
         use(*names)
 
-        with refused(error, match=message):
+        with raises_without_writes(error, match=message):
             api.add_enrollment(username("ada"), COURSE_ID)
 
         (reason,) = api.explain_enrollment(username("ada"), COURSE_ID)["reasons"]

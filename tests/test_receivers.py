@@ -396,7 +396,7 @@ class TestFailingInvitation:
         def hold_from_here_on(action, **context):
             if not is_held.is_set():
                 holder.start()
-                assert is_held.wait(10)
+                assert is_held.wait(60)
 
         settings.ENROLLMENTS_FILTERS = [hold_from_here_on]
         try:

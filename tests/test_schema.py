@@ -166,7 +166,7 @@ OPERATIONS = {
     "list_invitations": ("GET", "enrollment_allowed/", "boss", None),
     "invite": ("POST", "enrollment_allowed/", "boss", _invitation),
     "withdraw_invitation": ("DELETE", "enrollment_allowed/", "boss", _invitation),
-    "leave_all_courses": ("POST", "unenroll/", "boss", _retirement),
+    "unenroll_user_from_all_courses": ("POST", "unenroll/", "boss", _retirement),
 }
 WITH_BODY = [one for one, (*_, body) in OPERATIONS.items() if body]
 WITH_COURSE = [one for one, (_, path, *_) in OPERATIONS.items() if "course_id" in path]
@@ -241,7 +241,7 @@ def retiring_and_enrolled(world):
 
 def retiring_in_vain(world):
     retiring(world)
-    world.fail("leave_all_courses")
+    world.fail("unenroll_user_and_list_courses")
 
 
 def course_with_every_value(world):
@@ -333,7 +333,7 @@ for one in OPERATIONS:
         case(one, 401, user="nobody")
     if OPERATIONS[one][2] == "boss" and one != "get_enrollment":
         case(one, 403, user="learner")
-    if one != "leave_all_courses":
+    if one != "unenroll_user_from_all_courses":
         case(one, 429, sent_before(one))
     if one in WITH_BODY:
         case(one, 400, body=b"{")
@@ -437,11 +437,11 @@ case("invite", 409, invited)
 case("withdraw_invitation", 204, invited)
 case("withdraw_invitation", 400, body={"email": ""})
 case("withdraw_invitation", 404)
-case("leave_all_courses", 200, retiring_and_enrolled)
-case("leave_all_courses", 204, retiring)
-case("leave_all_courses", 404)
-case("leave_all_courses", 404, body=b"{}")
-case("leave_all_courses", 500, retiring_in_vain)
+case("unenroll_user_from_all_courses", 200, retiring_and_enrolled)
+case("unenroll_user_from_all_courses", 204, retiring)
+case("unenroll_user_from_all_courses", 404)
+case("unenroll_user_from_all_courses", 404, body=b"{}")
+case("unenroll_user_from_all_courses", 500, retiring_in_vain)
 
 
 @needs_extra

@@ -40,7 +40,13 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.watching import event_types, nothing_written, refused, state_of, veto
+from tests.watching import (
+    event_types,
+    nothing_written,
+    raises_without_writes,
+    state_of,
+    veto,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -226,12 +232,12 @@ class TestEnroll:
     def test_applies_the_learners_rules_unless_forced(self, ada, facts, mode, error):
         course = make_course(**facts)
 
-        with refused(error):
+        with raises_without_writes(error):
             service.enroll(ada, course, mode)
         if error is CourseEnrollmentClosedError:
             assert service.enroll(ada, course, force=True).is_active
         else:
-            with refused(error):
+            with raises_without_writes(error):
                 service.enroll(ada, course, mode, force=True)
 
     @pytest.mark.rule("B-14")
@@ -257,7 +263,7 @@ class TestEnroll:
 
     @pytest.mark.rule("B-07")
     def test_writes_attributes_or_refuses_them_and_writes_nothing(self, ada, course):
-        with refused(InvalidEnrollmentAttribute):
+        with raises_without_writes(InvalidEnrollmentAttribute):
             service.enroll(ada, course, attributes=[{}])
 
         enrollment = service.enroll(ada, course, attributes=[COLOR])
@@ -296,18 +302,18 @@ class TestEnroll:
             keys.append(make_user().pk + 0.5)
 
         for given in (*NO_USERS, *keys):
-            with refused(UserNotFoundError):
+            with raises_without_writes(UserNotFoundError):
                 service.enroll(given, course)
 
     def test_refuses_an_unknown_course(self, ada):
         for given in ("unknown", "not valid", None, [], get_course_model()()):
-            with refused(CourseNotFoundError):
+            with raises_without_writes(CourseNotFoundError):
                 service.enroll(ada, given)
 
     def test_is_refused_by_a_filter(self, ada, course, settings):
         settings.ENROLLMENTS_FILTERS = [veto]
 
-        with refused(EnrollmentNotAllowed, match="Not today"):
+        with raises_without_writes(EnrollmentNotAllowed, match="Not today"):
             service.enroll(ada, course)
 
 
@@ -351,9 +357,9 @@ class TestEnsureEnrolled:
         closed = make_course("closed", invitation_only=True)
         full = make_course("full", max_student_enrollments_allowed=0)
 
-        with refused(CourseEnrollmentClosedError):
+        with raises_without_writes(CourseEnrollmentClosedError):
             service.ensure_enrolled(ada, closed)
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             service.ensure_enrolled(ada, full)
         assert service.ensure_enrolled(ada, closed, force=True).is_active
         assert service.ensure_enrolled(ada, full, over_capacity=True).is_active
@@ -361,9 +367,9 @@ class TestEnsureEnrolled:
     def test_leaves_mode_and_attributes_where_it_refuses(self, ada, course):
         row = service.enroll(ada, course, "audit")
 
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             service.ensure_enrolled(ada, course, "honor", attributes=[COLOR])
-        with refused(InvalidEnrollmentAttribute):
+        with raises_without_writes(InvalidEnrollmentAttribute):
             service.ensure_enrolled(ada, course, "verified", attributes=[{}])
         assert attributes_of(row) == []
 
@@ -405,7 +411,7 @@ class TestUnenroll:
 
         settings.ENROLLMENTS_FILTERS = [refuse]
 
-        with refused(EnrollmentNotAllowed, match="Not today"):
+        with raises_without_writes(EnrollmentNotAllowed, match="Not today"):
             service.unenroll(ada, course)
 
         shown = {"user": ada, "course": course, "enrollment": enrollment}
@@ -523,7 +529,7 @@ class TestBulkEnroll:
 
     @pytest.mark.parametrize("users", ["bob", b"bob"])
     def test_refuses_a_text_instead_of_users(self, course, users):
-        with refused(TypeError, match="users"):
+        with raises_without_writes(TypeError, match="users"):
             service.bulk_enroll(course, users)
 
 
@@ -809,9 +815,9 @@ class TestOrigin:
     @pytest.mark.parametrize("actor", ["nobody", [], 1.5, object(), "\x00", 10**40])
     def test_refuses_an_actor_that_can_be_no_user(self, ada, course, actor):
         for given in (actor, course):
-            with refused(TypeError, match="actor"):
+            with raises_without_writes(TypeError, match="actor"):
                 service.enroll(ada, course, actor=given)
-            with refused(TypeError, match="actor"):
+            with raises_without_writes(TypeError, match="actor"):
                 service.bulk_enroll(course, [ada], actor=given)
 
     def test_has_the_key_of_an_actor_or_none(self, course):
@@ -827,7 +833,7 @@ class TestOrigin:
 
     @pytest.mark.parametrize("reason", [None, 5, "\x00", "\ud800"])
     def test_refuses_a_reason_that_is_no_text(self, ada, course, reason):
-        with refused(CourseEnrollmentError, match="reason"):
+        with raises_without_writes(CourseEnrollmentError, match="reason"):
             service.enroll(ada, course, reason=reason)
 
     def test_refuses_a_source_that_is_no_plain_word(self, ada, course):

@@ -53,7 +53,7 @@ def nothing_written(*more) -> Iterator[None]:
 
 
 @contextmanager
-def refused(
+def raises_without_writes(
     error: type[Exception], match: str | None = None
 ) -> Iterator[pytest.ExceptionInfo[Any]]:
     """Assert that a block raises an error and writes nothing."""

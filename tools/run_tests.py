@@ -105,7 +105,7 @@ def find_fault(name: str) -> str | None:
         "port": url.port,
         "user": unquote(url.username or ""),
         "password": unquote(url.password or ""),
-        "connect_timeout": 5,
+        "connect_timeout": 30,
     }
     try:
         if name == "postgres":

@@ -167,6 +167,9 @@ class BaseAdmin(ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
+    class Media:
+        css = {"all": ["django_enrollments/admin.css"]}
+
     @non_atomic
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Take SQLite's write lock before Django reads."""

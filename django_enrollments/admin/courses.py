@@ -79,9 +79,6 @@ class CourseAdmin(BaseAdmin):
         "admin/django_enrollments/course/delete_selected_confirmation.html"
     )
 
-    class Media:
-        css = {"all": ["django_enrollments/admin.css"]}
-
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Names:
         """Return ``id`` for an existing course: a new id would be a new course."""
         return ("id", "seats_taken") if obj else ()

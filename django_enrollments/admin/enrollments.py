@@ -41,6 +41,7 @@ from django_enrollments.admin.operations import (
     OPERATIONS,
     REFUSALS_SHOWN,
     ROWS_CHANGED,
+    ExceptionsForm,
     Operation,
     explain,
     run,
@@ -53,12 +54,12 @@ from django_enrollments.admin.words import (
     course_in_words,
     course_of,
     courses_in_words,
+    mode_choices,
     mode_in_words,
     source_in_words,
     state_in_words,
     usernames_of,
 )
-from django_enrollments.core.modes import MAX_SLUG
 from django_enrollments.core.transactions import non_atomic
 from django_enrollments.errors import CourseEnrollmentError, CourseModeNotFoundError
 from django_enrollments.models import (
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from django_enrollments.admin.base import Names
 
 
-class EnrollForm(ModelForm):
+class EnrollForm(ModelForm, ExceptionsForm):
     """
     A form that enrolls a learner.
 
@@ -87,21 +88,14 @@ class EnrollForm(ModelForm):
 
     actor: Any = None
 
-    mode = forms.CharField(
+    mode = forms.ChoiceField(
         label=_("Mode"),
-        max_length=MAX_SLUG,
+        choices=lambda: [("", "---------"), *mode_choices()],
         required=False,
         help_text=_("The course's default when left blank."),
     )
     reason = forms.CharField(
         label=_("Reason"), required=False, help_text=_("For the history.")
-    )
-    force = forms.BooleanField(
-        label=_("Ignore enrollment dates and invitations"),
-        required=False,
-    )
-    over_capacity = forms.BooleanField(
-        label=_("Ignore the number of seats"), required=False
     )
 
     class Meta:
@@ -142,7 +136,7 @@ class EnrollForm(ModelForm):
             )
         except CourseModeNotFoundError as refusal:
             offered = (refusal.data or {}).get("course_modes", ())
-            modes = ", ".join(one["slug"] for one in offered)
+            modes = ", ".join(mode_in_words(one["slug"]) for one in offered)
             text = _("The course does not offer this mode. It offers: %(modes)s.")
             raise ValidationError(text % {"modes": modes}) from refusal
         except CourseEnrollmentError as refusal:
@@ -177,8 +171,7 @@ class CourseEnrollmentAdmin(ImportMixin, NoDeleteAdmin):
     def media(self) -> forms.Media:
         """The files of the pages, with those of the autocomplete filter."""
         field = CourseEnrollment._meta.get_field("course")
-        ours = forms.Media(css={"all": ["django_enrollments/admin.css"]})
-        return super().media + Autocomplete(field, self.admin_site).media + ours
+        return super().media + Autocomplete(field, self.admin_site).media
 
     def get_search_fields(self, request: HttpRequest) -> Names:
         """Return at least ``pk``: without search fields, Django shows no search."""

@@ -58,7 +58,6 @@ class ConsumerAdmin(OperatedAdmin):
     list_display = (
         "name",
         "state",
-        "position",
         "lag",
         "retrying",
         "dead",

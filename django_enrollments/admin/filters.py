@@ -12,16 +12,14 @@ from django.utils.translation import gettext_lazy as _
 
 from django_enrollments.admin.base import Autocomplete, find_key
 from django_enrollments.admin.words import (
-    SOURCE_LABELS,
     course_in_words,
-    mode_in_words,
-    source_in_words,
+    mode_choices,
+    source_choices,
     state_in_words,
 )
-from django_enrollments.conf import conf
 from django_enrollments.course_model import all_courses, course_key_is_id
 from django_enrollments.identifiers import find_course
-from django_enrollments.models import CourseEnrollment, CourseMode, EnrollmentEvent
+from django_enrollments.models import CourseEnrollment, EnrollmentEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,12 +112,7 @@ class ModeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the modes that courses offer, by name."""
-        offered = CourseMode.objects.order_by().values_list("mode_slug", flat=True)
-        slugs = {*offered.distinct(), conf.ENROLLMENTS_DEFAULT_MODE}
-        if self.value():
-            slugs.add(str(self.value()))
-        pairs = [(slug, mode_in_words(slug)) for slug in slugs]
-        return sorted(pairs, key=lambda pair: pair[1])
+        return mode_choices(self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the enrollments in the chosen mode."""
@@ -154,12 +147,8 @@ class SourceFilter(admin.SimpleListFilter):
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the sources of this app, and a chosen one of the host."""
-        sources = {*SOURCE_LABELS}
-        if self.value():
-            sources.add(str(self.value()))
-        pairs = [(source, source_in_words(source)) for source in sources]
-        return sorted(pairs, key=lambda pair: pair[1])
+        """Return the sources of this app, and those of the last events."""
+        return source_choices(self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the enrollments with the chosen source."""

@@ -9,8 +9,10 @@ from django.contrib import admin
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -21,13 +23,13 @@ from django_enrollments.admin.base import (
     ReadOnlyMixin,
 )
 from django_enrollments.admin.words import (
-    SOURCE_LABELS,
     actor_in_words,
     courses_in_words,
     mode_in_words,
+    source_choices,
     source_in_words,
-    state_in_words,
 )
+from django_enrollments.datetimes import as_moment
 from django_enrollments.identifiers import find_user_key
 from django_enrollments.models import (
     CourseEnrollment,
@@ -52,10 +54,8 @@ class SourceFilter(admin.SimpleListFilter):
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the sources of this app, and a chosen one of the host."""
-        sources = {*SOURCE_LABELS, *([self.value()] if self.value() else [])}
-        pairs = [(str(source), source_in_words(str(source))) for source in sources]
-        return sorted(pairs, key=lambda pair: pair[1])
+        """Return the sources of this app, and those of the last events."""
+        return source_choices(self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the events with the chosen source."""
@@ -79,7 +79,6 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         "username",
         "course_id",
         "mode",
-        "state",
         "source_text",
         "actor_text",
         "reason_text",
@@ -143,19 +142,14 @@ class EnrollmentEventAdmin(ReadOnlyMixin, NoDeleteAdmin):
         }
 
     @admin.display(description=_("time"))
-    def time_text(self, row: Any) -> Any:
+    def time_text(self, row: Any) -> str:
         """Return the time, which has no index to sort by."""
-        return row.time
+        return date_format(localtime(as_moment(row.time)), "SHORT_DATETIME_FORMAT")
 
     @admin.display(description=_("mode"))
     def mode(self, row: Any) -> str:
         """Return the mode after the event."""
         return mode_in_words(row.mode_after)
-
-    @admin.display(description=_("state"))
-    def state(self, row: Any) -> str:
-        """Return the state after the event."""
-        return state_in_words(row.active_after)
 
     @admin.display(description=_("source"))
     def source_text(self, row: Any) -> str:

@@ -13,9 +13,9 @@ from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from django_enrollments import csv_import
-from django_enrollments.admin.words import error_in_words
+from django_enrollments.admin.operations import ExceptionsForm
 from django_enrollments.core.transactions import non_atomic
-from django_enrollments.errors import CourseEnrollmentError
+from django_enrollments.errors import CourseEnrollmentError, in_words
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -25,7 +25,7 @@ else:
     _Base = object
 
 
-class UploadForm(forms.Form):
+class UploadForm(ExceptionsForm):
     """A form with a file and the options."""
 
     file = forms.FileField(label=_("CSV file"))
@@ -34,13 +34,8 @@ class UploadForm(forms.Form):
         max_length=1_000,
         help_text=_("It is stored in the history, with your name."),
     )
-    force = forms.BooleanField(
-        label=_("Ignore enrollment dates and invitations"),
-        required=False,
-    )
-    over_capacity = forms.BooleanField(
-        label=_("Ignore the number of seats"), required=False
-    )
+
+    field_order = ("file", "reason")
 
 
 class ConfirmForm(UploadForm):
@@ -138,7 +133,7 @@ class ImportMixin(_Base):
             "media": self.media,
             "shown": shown,
             "rows": [
-                (row, error_in_words(row.code, row.message))
+                (row, in_words(row.code, row.message))
                 for row in (shown.rows if shown else ())
             ],
             "csv": quote(shown.as_csv()) if shown else "",

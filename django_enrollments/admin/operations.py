@@ -16,9 +16,13 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from django_enrollments.admin.words import course_of, error_in_words, mode_in_words
-from django_enrollments.context import attributed, origin_of
-from django_enrollments.errors import CourseEnrollmentError, CourseNotFoundError
+from django_enrollments.admin.words import course_of, mode_in_words
+from django_enrollments.context import origin_of, override_origin
+from django_enrollments.errors import (
+    CourseEnrollmentError,
+    CourseNotFoundError,
+    in_words,
+)
 from django_enrollments.models import CourseEnrollment, CourseMode
 from django_enrollments.services import EnrollmentsService
 
@@ -30,6 +34,18 @@ REFUSALS_SHOWN = 10
 
 #: The number of enrollments that an action changes at most.
 ROWS_CHANGED = 1_000
+
+
+class ExceptionsForm(forms.Form):
+    """The fields for the rules to lift."""
+
+    force = forms.BooleanField(
+        label=_("Ignore enrollment dates and invitations"),
+        required=False,
+    )
+    over_capacity = forms.BooleanField(
+        label=_("Ignore the number of seats"), required=False
+    )
 
 
 class ReasonForm(forms.Form):
@@ -62,16 +78,8 @@ class ModeForm(ReasonForm):
         self.fields["mode"].choices = [*names.items()]  # type: ignore[attr-defined]  # a choice field.
 
 
-class EnrollAgainForm(ReasonForm):
+class EnrollAgainForm(ExceptionsForm, ReasonForm):
     """A form that asks which rules to lift, too."""
-
-    force = forms.BooleanField(
-        label=_("Ignore enrollment dates and invitations"),
-        required=False,
-    )
-    over_capacity = forms.BooleanField(
-        label=_("Ignore the number of seats"), required=False
-    )
 
 
 class EnrollOneAgainForm(EnrollAgainForm):
@@ -140,7 +148,7 @@ def _change_mode(row: CourseEnrollment, given: dict[str, Any], actor: Any) -> No
 
 def _unenroll(row: CourseEnrollment, given: dict[str, Any], actor: Any) -> None:
     origin = origin_of(actor=actor, reason=given["reason"], source="admin")
-    with attributed(origin):
+    with override_origin(origin):
         # Works in deleted courses, too.
         row.update_enrollment(is_active=False)
 
@@ -236,7 +244,7 @@ def run(
         except CourseEnrollmentError as refusal:
             is_shown = len(refused) < REFUSALS_SHOWN
             text = explain(operation, row, given) if is_shown else ""
-            text = text or error_in_words(refusal.code, str(refusal))
+            text = text or in_words(refusal.code, str(refusal))
             refused.append((row, text))
         else:
             after = CourseEnrollment.objects.filter(pk=row.pk)

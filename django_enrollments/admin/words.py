@@ -9,8 +9,9 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_enrollments.conf import conf
 from django_enrollments.course_model import all_courses
-from django_enrollments.models import get_course_adapter
+from django_enrollments.models import CourseMode, EnrollmentEvent, get_course_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,9 @@ SOURCE_LABELS = {
     "service": _("Service"),
 }
 
+#: The number of events whose sources are offered; all would be too many to read.
+EVENTS_READ = 1_000
+
 #: The codes of modes that Open edX knows.
 MODE_LABELS = {
     "audit": _("Audit"),
@@ -45,28 +49,6 @@ MODE_LABELS = {
     "masters": _("Masters"),
     "executive-education": _("Executive education"),
 }
-
-#: Texts for errors whose messages are part of the protocol, by code.
-ERROR_TEXTS = {
-    "user_not_found": _("There is no account with this name."),
-    "invalid_email": _("This is not an e-mail address."),
-    "ambiguous_email": _(
-        "Several accounts have this e-mail address. Use the username."
-    ),
-    "mode_unavailable": _("The course does not offer this mode."),
-    "course_not_found": _("There is no such course."),
-}
-
-
-def error_in_words(code: str, message: str) -> str:
-    """
-    Return an error as a sentence for an operator.
-
-    Args:
-        code: The code.
-        message: The message, for codes without a sentence of their own.
-    """
-    return str(ERROR_TEXTS.get(code, message))
 
 
 def mode_in_words(slug: str, modes: Iterable[Any] = ()) -> str:
@@ -85,9 +67,35 @@ def mode_in_words(slug: str, modes: Iterable[Any] = ()) -> str:
     return slug.replace("-", " ").replace("_", " ").capitalize()
 
 
+def mode_choices(chosen: str | None = None) -> list[tuple[str, str]]:
+    """
+    Return the modes of all courses, by name, as choices of a field.
+
+    Args:
+        chosen: A slug that is chosen, although no course may have it.
+    """
+    slugs = CourseMode.objects.order_by().values_list("mode_slug", flat=True)
+    found = {*slugs.distinct(), conf.ENROLLMENTS_DEFAULT_MODE, chosen}
+    pairs = [(slug, mode_in_words(slug)) for slug in found if slug]
+    return sorted(pairs, key=lambda pair: pair[1])
+
+
 def source_in_words(source: str) -> str:
     """Return the name of a source."""
     return str(SOURCE_LABELS.get(source, source))
+
+
+def source_choices(chosen: str | None = None) -> list[tuple[str, str]]:
+    """
+    Return the sources of this app, and those of the last events, as choices of a field.
+
+    Args:
+        chosen: A source that is chosen, although none of these events may have it.
+    """
+    last = EnrollmentEvent.objects.order_by("-pk").values_list("source", flat=True)
+    found = {*SOURCE_LABELS, *last[:EVENTS_READ], chosen}
+    pairs = [(source, source_in_words(source)) for source in found if source]
+    return sorted(pairs, key=lambda pair: pair[1])
 
 
 def state_in_words(is_active: bool) -> str:
@@ -97,9 +105,7 @@ def state_in_words(is_active: bool) -> str:
 
 def courses_in_words() -> QuerySet[Any]:
     """Return all courses with what :func:`course_in_words` reads, for a prefetch."""
-    related = get_course_adapter().related()
-    courses = all_courses()
-    return courses.select_related(*related) if related else courses
+    return get_course_adapter().with_related(all_courses())
 
 
 def course_of(row: CourseEnrollment) -> Any | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from django_enrollments.context import read_alias, remember
+from django_enrollments.context import call_context, read_alias
 from django_enrollments.course_model import (
     all_courses,
     get_course_adapter,
@@ -140,11 +140,13 @@ class CourseAdapter:
         sources = self.sources()
         return any(callable(sources[name]) for name in names)
 
-    def related(self) -> list[str]:
-        """Return the foreign keys of the paths, for ``select_related``."""
+    def with_related(self, courses: QuerySet[Any]) -> QuerySet[Any]:
+        """Return a queryset of courses that reads the foreign keys of the paths too."""
         sources = self.sources().values()
         paths = {path for path in sources if isinstance(path, str) and "__" in path}
-        return sorted({path.rpartition("__")[0] for path in paths})
+        related = sorted({path.rpartition("__")[0] for path in paths})
+        # Without a name, Django would read all foreign keys.
+        return courses.select_related(*related) if related else courses
 
     def find_course(self, course_id: str, using: str | None = None) -> Any | None:
         """
@@ -166,7 +168,7 @@ class CourseAdapter:
             course_ids: Valid course ids.
             using: Database alias; ``None`` for the router's choice.
         """
-        courses = self._with_related(self.get_queryset())
+        courses = self.with_related(self.get_queryset())
         courses = courses.using(using or read_alias()).order_by()
         found = courses.filter(**{f"{self.course_id}__in": course_ids})
         # A case-insensitive collation also matches similar ids.
@@ -192,12 +194,8 @@ class CourseAdapter:
             keys: Primary keys; :meth:`get_queryset` does not apply.
             using: Database alias; ``None`` for the router's choice.
         """
-        courses = self._with_related(all_courses(using or read_alias()))
+        courses = self.with_related(all_courses(using or read_alias()))
         return list(courses.filter(pk__in=keys).order_by())
-
-    def _with_related(self, courses: QuerySet[Any]) -> QuerySet[Any]:
-        related = self.related()
-        return courses.select_related(*related) if related else courses
 
     def orgs_of(self, course_ids: Collection[str]) -> list[str]:
         """
@@ -210,7 +208,7 @@ class CourseAdapter:
         courses = courses.filter(**{f"{self.course_id}__in": course_ids})
         facts: Iterable[CourseFacts]
         if self.needs_instance(names):
-            facts = map(self.facts, self._with_related(courses))
+            facts = map(self.facts, self.with_related(courses))
         else:
             paths = self.paths(names)
             facts = (
@@ -269,10 +267,13 @@ class CourseAdapter:
 
 def facts_of(course: Any) -> CourseFacts:
     """Return the data of a course, read once per call by the configured adapter."""
-    # The course is kept as well, because its identity is the key.
-    return remember(
-        ("facts", id(course)), lambda: (course, get_course_adapter().facts(course))
-    )[1]
+    with call_context() as call:
+        if ("facts", id(course)) not in call.readings:
+            facts = get_course_adapter().facts(course)
+            # The course is kept as well, because its identity is the key.
+            call.readings["facts", id(course)] = (course, facts)
+        found: CourseFacts = call.readings["facts", id(course)][1]
+    return found
 
 
 def _follow(instance: Any, path: str) -> Any:

@@ -2,7 +2,7 @@
 The protocols of the backends that settings name, and functions that load them.
 
 Instances are cached by dotted path, so a changed setting applies at once. Each function
-raises ``importing.CollaboratorNotLoaded``, an ``ImproperlyConfigured``, if the backend
+raises ``importing.SettingLoadError``, an ``ImproperlyConfigured``, if the backend
 cannot be loaded. The next call tries again.
 """
 

@@ -47,7 +47,7 @@ def clean_attributes(attributes: object) -> list[AttributeDict]:
 def _clean_part(part: str, value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not is_storable(value, MAX_TEXT):
+    if not is_storable(value, MAX_TEXT):
         raise InvalidEnrollmentAttribute(
             f"'{part}' of an enrollment attribute must be a text of at most "
             f"{MAX_TEXT} characters"

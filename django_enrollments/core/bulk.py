@@ -7,9 +7,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core import invitations, lifecycle
-from django_enrollments.core.changes import Terms
+from django_enrollments.core.changes import ChangeOptions
 from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.eligibility import refuse_mode
 from django_enrollments.core.isolation import isolate_failures, retry_while_unavailable
@@ -50,7 +50,7 @@ ACTIONS = ("enroll", "unenroll")
 
 
 @dataclass(frozen=True)
-class BulkTerms:
+class BulkRequest:
     """
     What all rows of a bulk have in common.
 
@@ -106,7 +106,7 @@ class Row:
 
 
 def run(
-    rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
+    rows: Iterable[Row], request: BulkRequest, *, at: datetime | None = None
 ) -> Iterator[BulkResultDict]:
     """
     Check what all rows have in common, and return an iterator that processes them.
@@ -117,7 +117,7 @@ def run(
 
     Args:
         rows: The rows, read as the batches need them.
-        terms: What all rows have in common.
+        request: What all rows have in common.
         at: The moment of the batches, aware; the clock is read for each when ``None``.
 
     Returns:
@@ -128,32 +128,34 @@ def run(
         CourseModeNotFoundError: The course does not offer the mode now.
         CourseEnrollmentError: The action is unknown.
     """
-    if terms.action not in ACTIONS:
-        raise CourseEnrollmentError(f"'{terms.action}' is neither enroll nor unenroll.")
-    retry_while_unavailable(partial(_check, terms, at), using=write_alias())
-    return _process(iter(rows), terms, at)
+    if request.action not in ACTIONS:
+        raise CourseEnrollmentError(
+            f"'{request.action}' is neither enroll nor unenroll."
+        )
+    retry_while_unavailable(partial(_check, request, at), using=write_alias())
+    return _process(iter(rows), request, at)
 
 
 def run_all(
-    rows: Iterable[Row], terms: BulkTerms, *, at: datetime | None = None
+    rows: Iterable[Row], request: BulkRequest, *, at: datetime | None = None
 ) -> list[BulkResultDict]:
     """Return the results of :func:`run` as a list, processed in one call."""
-    with one_call(at):
-        return [*run(rows, terms)]
+    with call_context(at):
+        return [*run(rows, request)]
 
 
-def _check(terms: BulkTerms, at: datetime | None) -> None:
+def _check(request: BulkRequest, at: datetime | None) -> None:
     """Raise what refuses every row."""
     with writing_call(at) as (call, using):
-        info = get_course_info(terms.course, call, using)
-        if terms.mode is not None and terms.action == "enroll":
-            refusal = refuse_mode(terms.mode, info, at=call.at)
+        info = get_course_info(request.course, call, using)
+        if request.mode is not None and request.action == "enroll":
+            refusal = refuse_mode(request.mode, info, at=call.at)
             if refusal:
                 raise refusal.error
 
 
 def _process(
-    rows: Iterator[Row], terms: BulkTerms, at: datetime | None
+    rows: Iterator[Row], request: BulkRequest, at: datetime | None
 ) -> Iterator[BulkResultDict]:
     is_first = True
 
@@ -162,7 +164,7 @@ def _process(
         with writing_call(at) as (call, using):
             if not is_first:
                 call.readings.clear()
-            _process_batch(batch, terms, call, using)
+            _process_batch(batch, request, call, using)
         return batch
 
     while batch := list(islice(rows, ROWS_PER_BATCH)):
@@ -176,32 +178,32 @@ def _process(
 
 
 def _process_batch(
-    rows: Sequence[Row], terms: BulkTerms, call: Call, using: str
+    rows: Sequence[Row], request: BulkRequest, call: Call, using: str
 ) -> None:
     """Process rows in one transaction; raise an error before anything is written."""
     for row in rows:
         # Of an attempt that failed.
         row.user = row.result = None
     try:
-        info = get_course_info(terms.course, call, using)
+        info = get_course_info(request.course, call, using)
     except CourseNotFoundError as error:
         # It has been deleted since the first row.
         for row in rows:
             row.set_result("error", error)
         return
-    uninvited = _find_users(rows, terms.action, using)
-    shared = Terms(
-        terms.origin,
+    uninvited = _find_users(rows, request.action, using)
+    shared = ChangeOptions(
+        request.origin,
         call.at,
         using,
-        access=terms.force is not True,
-        seats=terms.over_capacity is not True,
+        access=request.force is not True,
+        seats=request.over_capacity is not True,
         if_active="change_mode",
-        skip_refund=terms.skip_refund,
+        skip_refund=request.skip_refund,
     )
-    if terms.action == "enroll":
-        _enroll(rows, info, terms.mode, shared)
-        _invite_all(uninvited, info, terms.mode, shared)
+    if request.action == "enroll":
+        _enroll(rows, info, request.mode, shared)
+        _invite_all(uninvited, info, request.mode, shared)
     else:
         _unenroll(rows, info, shared)
         _withdraw_all(rows, info, using)
@@ -267,18 +269,18 @@ def _first_rows(rows: Iterable[Row]) -> dict[Any, Row]:
 
 
 def _enroll(
-    rows: Sequence[Row], info: CourseInfo, mode: str | None, terms: Terms
+    rows: Sequence[Row], info: CourseInfo, mode: str | None, options: ChangeOptions
 ) -> None:
     first = _first_rows(rows)
-    enroll = partial(lifecycle.enroll, info=info, mode=mode, terms=terms)
+    enroll = partial(lifecycle.enroll, info=info, mode=mode, options=options)
     users = [row.user for row in first.values()]
-    changes = isolate_failures(enroll, users, using=terms.using)
+    changes = isolate_failures(enroll, users, using=options.using)
     _set_results(rows, first, dict(zip(first, changes, strict=True)))
 
 
-def _unenroll(rows: Sequence[Row], info: CourseInfo, terms: Terms) -> None:
+def _unenroll(rows: Sequence[Row], info: CourseInfo, options: ChangeOptions) -> None:
     first = _first_rows(rows)
-    stored = CourseEnrollment.objects.using(terms.using).order_by()
+    stored = CourseEnrollment.objects.using(options.using).order_by()
     stored = stored.of_course_key(info.key).filter(user__in=list(first))
     found = {one.user_id: one for one in stored} if first else {}
     # Filters are asked in the order of the rows.
@@ -288,10 +290,10 @@ def _unenroll(rows: Sequence[Row], info: CourseInfo, terms: Terms) -> None:
     deactivate = partial(
         lifecycle.deactivate,
         course_ids={info.key: info.course_id},
-        terms=terms,
+        options=options,
         course=info.course,
     )
-    changes = isolate_failures(deactivate, [*enrollments.values()], using=terms.using)
+    changes = isolate_failures(deactivate, [*enrollments.values()], using=options.using)
     _set_results(rows, first, dict(zip(enrollments, changes, strict=True)))
 
 
@@ -317,11 +319,11 @@ def _set_results(
 
 
 def _invite_all(
-    rows: Sequence[Row], info: CourseInfo, mode: str | None, terms: Terms
+    rows: Sequence[Row], info: CourseInfo, mode: str | None, options: ChangeOptions
 ) -> None:
     emails = [normalize_email(row.identifier) for row in rows]
-    invite = partial(_invite, info=info, mode=mode, terms=terms)
-    statuses = isolate_failures(invite, emails, using=terms.using)
+    invite = partial(_invite, info=info, mode=mode, options=options)
+    statuses = isolate_failures(invite, emails, using=options.using)
     for row, status in zip(rows, statuses, strict=True):
         if isinstance(status, CourseEnrollmentError):
             row.set_result("error", status)
@@ -330,10 +332,10 @@ def _invite_all(
 
 
 def _invite(
-    emails: Sequence[str], info: CourseInfo, mode: str | None, terms: Terms
+    emails: Sequence[str], info: CourseInfo, mode: str | None, options: ChangeOptions
 ) -> list[BulkStatus]:
     """Invite addresses and return the status of each, as if one after the other."""
-    course_id, using = info.course_id, terms.using
+    course_id, using = info.course_id, options.using
     stored = CourseEnrollmentAllowed.objects.using(using).order_by()
     known = list(stored.filter(course_id=course_id, email__in={*emails}))
     # Used by an account that has another address now, or enrolling at once already.
@@ -347,11 +349,15 @@ def _invite(
     granted = {
         "auto_enroll": True,
         "mode": mode or "",
-        "actor_id": terms.origin.actor_id,
-        "reason": terms.origin.reason,
+        "actor_id": options.origin.actor_id,
+        "reason": options.origin.reason,
     }
     if new:
-        columns = {"course_id": course_id, "created": for_database(terms.at), **granted}
+        columns = {
+            "course_id": course_id,
+            "created": for_database(options.at),
+            **granted,
+        }
         insert_rows(
             CourseEnrollmentAllowed,
             {"email": new} | {name: [one] * len(new) for name, one in columns.items()},

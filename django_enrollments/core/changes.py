@@ -1,4 +1,4 @@
-"""A planned change of one enrollment, and the terms of the changes of a call."""
+"""A planned change of one enrollment, and the options of the changes of a call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from django_enrollments.context import Origin
     from django_enrollments.core.eligibility import Refusal
     from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
-    from django_enrollments.payloads import AttributeDict, EnrollmentDict
+    from django_enrollments.payloads import AttributeDict
 
 Status = Literal["created", "reactivated", "mode_changed", "unchanged", "deactivated"]
 
 
 @dataclass(frozen=True)
-class Terms:
+class ChangeOptions:
     """
     The rules that changes must meet, their origin and their moment.
 
@@ -148,14 +148,6 @@ def _event(
         "active_before": before[1],
         "active_after": after[1],
     }
-
-
-def keeps(
-    existing: EnrollmentDict, mode: str | None, *, is_active: bool | None
-) -> bool:
-    """Return whether enrolling leaves an enrollment as it is (B-05, B-14)."""
-    stays_inactive = is_active is False and mode in (None, existing["mode"])
-    return bool(existing["is_active"]) or stays_inactive
 
 
 def pending(changes: Iterable[Change]) -> list[Change]:

@@ -29,14 +29,16 @@ from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from django_enrollments.core.changes import Change, Status, Terms
+    from django_enrollments.core.changes import Change, ChangeOptions, Status
     from django_enrollments.core.course_info import CourseInfo
 
 #: Rows to change, as primary keys by the mode and activation that were read.
 _AsRead = dict[tuple[str, bool], list[Any]]
 
 
-def write(changes: Sequence[Change], info: CourseInfo | None, terms: Terms) -> None:
+def write(
+    changes: Sequence[Change], info: CourseInfo | None, options: ChangeOptions
+) -> None:
     """
     Allot seats and write in one transaction.
 
@@ -50,7 +52,7 @@ def write(changes: Sequence[Change], info: CourseInfo | None, terms: Terms) -> N
     """
     if not changes:
         return
-    using = terms.using
+    using = options.using
     needing = [change for change in changes if change.activates] if info else []
     is_full = False
     try:
@@ -60,13 +62,13 @@ def write(changes: Sequence[Change], info: CourseInfo | None, terms: Terms) -> N
                 # The lock is released before anything else is read or written.
                 transaction.set_rollback(True, using)
             elif allotted := pending(changes):
-                _write_rows(allotted, terms)
+                _write_rows(allotted, options)
     except IntegrityError as error:
         check_users([change.user for change in changes], using=using)
         raise Conflict from error
     if is_full and info:
         _refuse_without_seat(needing, info, left=0, using=using)
-        write(pending(changes), None, terms)
+        write(pending(changes), None, options)
 
 
 def check_users(users: Sequence[Any], *, using: str) -> None:
@@ -123,9 +125,9 @@ def _refuse_without_seat(
         change.refusal = refuse_full_course()
 
 
-def _write_rows(changes: Sequence[Change], terms: Terms) -> None:
+def _write_rows(changes: Sequence[Change], options: ChangeOptions) -> None:
     """Write rows in their final state, their attributes, invitations and history."""
-    using, at = terms.using, for_database(terms.at)
+    using, at = options.using, for_database(options.at)
     replaced = [change.replaced.pk for change in changes if change.replaced]
     if replaced:
         # Its history stays.
@@ -140,11 +142,11 @@ def _write_rows(changes: Sequence[Change], terms: Terms) -> None:
         change.status = _status(change)
         row.mode, row.is_active, row.modified = change.mode, change.is_active, at
         row.remember_user(change.user)
-        if terms.attributes is not None:
-            replace_attributes(row, terms.attributes, using=using)
+        if options.attributes is not None:
+            replace_attributes(row, options.attributes, using=using)
     if invited := [change for change in changes if change.invitation]:
         _use_up_invitations(invited, using)
-    record(changes, terms)
+    record(changes, options)
 
 
 def _insert(changes: Sequence[Change], at: Any, using: str) -> None:

@@ -34,7 +34,7 @@ from django.utils.translation import get_language
 
 from django_enrollments.backends.courses import CourseAdapter
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call, read_alias
+from django_enrollments.context import call_context, read_alias
 from django_enrollments.core.transactions import is_in_transaction
 from django_enrollments.models import get_course_adapter, get_course_model
 
@@ -127,7 +127,7 @@ def cached_details(
         stored_version, details = found.get(key, (None, None))
     if details is not None and stored_version == version:
         return details
-    with one_call(using=using):
+    with call_context(using=using):
         details = read()
     seconds = _lifetime(details, include_expired=include_expired, at=at)
     # Without a version, reading from the cache has failed.
@@ -153,7 +153,7 @@ def may_be_personal() -> bool:
     An adapter or a manager that narrows the courses may do so by the requester.
 
     Raises:
-        CollaboratorNotLoaded: The adapter cannot be loaded.
+        SettingLoadError: The adapter cannot be loaded.
     """
     return not (
         _is_inherited(get_course_adapter(), CourseAdapter)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from django.db import router
 
 from django_enrollments.backends.courses import CourseFacts, facts_of
-from django_enrollments.context import one_call, read_alias
+from django_enrollments.context import call_context, read_alias
 from django_enrollments.core.modes import (
     MODE_COLUMNS,
     Mode,
+    default_mode,
     default_slug,
-    usable_modes,
 )
 from django_enrollments.core.sql import select_rows
 from django_enrollments.datetimes import to_iso
@@ -53,23 +53,41 @@ class CourseInfo:
         """The course id as text."""
         return self.facts.course_id
 
-    def modes(self) -> tuple[Mode, ...]:
-        """Return all modes in creation order (MODE-18); one query the first time."""
+    def usable(
+        self,
+        *,
+        at: datetime,
+        include_expired: bool = False,
+        only_selectable: bool = False,
+    ) -> list[Mode]:
+        """
+        Return the modes that count, in creation order; one query the first time.
+
+        It is the default mode if none is left (MODE-03…05, MODE-18).
+
+        Args:
+            at: Aware datetime.
+            include_expired: Whether expired modes count too.
+            only_selectable: Whether to leave out credit, which cannot be chosen at
+                first.
+        """
         if self._modes is None:
             where = {"course": self.key}
             rows = select_rows(
                 CourseMode, MODE_COLUMNS, where, using=self.using, in_order=True
             )
             self._modes = tuple(map(Mode._make, rows))
-        return self._modes
-
-    def usable(self, *, at: datetime, include_expired: bool = False) -> list[Mode]:
-        """Return the modes that count at a moment, credit included (MODE-05)."""
-        return usable_modes(self.modes(), at=at, include_expired=include_expired)
+        usable = [
+            mode
+            for mode in self._modes
+            if (include_expired or not mode.has_expired(at))
+            and not (only_selectable and mode.slug == CourseMode.CREDIT)
+        ]
+        return usable or [default_mode()]
 
     def default_slug(self, *, at: datetime) -> str:
         """Return the mode of a learner for whom no mode is named (MODE-06)."""
-        selectable = usable_modes(self.modes(), at=at, only_selectable=True)
+        selectable = self.usable(at=at, only_selectable=True)
         return default_slug([mode.slug for mode in selectable])
 
     def as_data(self, *, at: datetime, include_expired: bool = False) -> CourseDict:
@@ -193,7 +211,7 @@ def read_latest(info: CourseInfo, *, using: str) -> CourseInfo:
     """
     if info.course is None:
         return info
-    with one_call() as call:
+    with call_context() as call:
         latest = find_course_info_by_key(info.key, call, using)
     if latest is None:
         raise _unknown(info.course_id)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from django.dispatch import Signal
 
-    from django_enrollments.core.changes import Change, Terms
+    from django_enrollments.core.changes import Change, ChangeOptions
 
 _SIGNALS: dict[str, Signal] = {
     "created": enrollment_created,
@@ -60,27 +60,27 @@ def clean_enterprise_uuid(value: object) -> str:
     return "" if text == "None" else text
 
 
-def record(changes: Sequence[Change], terms: Terms) -> None:
+def record(changes: Sequence[Change], options: ChangeOptions) -> None:
     """
     Write one event for each thing that changed, and send their signals after commit.
 
     Args:
         changes: Changes whose rows are in their new state.
     """
-    origin = terms.origin
+    origin = options.origin
     events = [
         (
             change.enrollment,
             EventRecord(
                 event_id=uuid.uuid4(),
-                time=terms.at,
+                time=options.at,
                 user_id=change.user.pk,
                 username=str(change.user.get_username()),
                 course_id=change.course_id,
                 actor_id=origin.actor_id,
                 source=origin.source,
                 reason=origin.reason,
-                enterprise_uuid=terms.enterprise_uuid,
+                enterprise_uuid=options.enterprise_uuid,
                 **values,
             ),
         )
@@ -91,16 +91,16 @@ def record(changes: Sequence[Change], terms: Terms) -> None:
         name: [getattr(event, name) for _, event in events] for name in _FIELDS
     }
     columns["enrollment"] = [row.pk for row, _ in events if row]
-    columns["time"] = [for_database(terms.at)] * len(events)
-    insert_rows(EnrollmentEvent, columns, using=terms.using)
+    columns["time"] = [for_database(options.at)] * len(events)
+    insert_rows(EnrollmentEvent, columns, using=options.using)
 
     # Django logs the name of a function that raises; a partial object has none.
     def send_signals() -> None:
-        _send_signals(events, skip_refund=terms.skip_refund)
+        _send_signals(events, skip_refund=options.skip_refund)
 
-    transaction.on_commit(send_signals, using=terms.using, robust=True)
+    transaction.on_commit(send_signals, using=options.using, robust=True)
     if conf.ENROLLMENTS_WAKE and conf.ENROLLMENTS_CONSUMERS:
-        transaction.on_commit(wake_workers, using=terms.using, robust=True)
+        transaction.on_commit(wake_workers, using=options.using, robust=True)
 
 
 def wake_workers() -> None:

@@ -18,7 +18,7 @@ from django_enrollments.backends.loading import (
 from django_enrollments.conf import conf, refuse_everything
 from django_enrollments.core.transactions import host_code
 from django_enrollments.errors import CourseEnrollmentError
-from django_enrollments.importing import CollaboratorNotLoaded, load
+from django_enrollments.importing import SettingLoadError, load
 
 if TYPE_CHECKING:
     from django_enrollments.core.course_info import CourseInfo
@@ -58,7 +58,7 @@ def _load_filter(path: str) -> Filter:
     """Return a filter; one that cannot be loaded might veto, so it refuses."""
     try:
         found: Filter = load("ENROLLMENTS_FILTERS", path)
-    except CollaboratorNotLoaded:
+    except SettingLoadError:
         logger.exception("A filter cannot be loaded; everything is refused.")
         return refuse_everything
     if isinstance(found, type):

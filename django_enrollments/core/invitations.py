@@ -109,7 +109,7 @@ def withdraw(address: object, course_id: str) -> bool:
     Returns:
         Whether there was one.
     """
-    if not isinstance(address, str) or not is_storable(address):
+    if not is_storable(address):
         return False
     email = normalize_email(address)
     using = write_alias()
@@ -276,6 +276,6 @@ def _enroll(user: Any, invitation: CourseEnrollmentAllowed, using: str) -> None:
             [user],
             info,
             mode=invitation.mode or None,
-            terms=lifecycle.Terms(origin, call.at, using, if_active="keep"),
+            options=lifecycle.ChangeOptions(origin, call.at, using, if_active="keep"),
         )
         outcome.unwrap()

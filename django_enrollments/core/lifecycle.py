@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_enrollments.conf import conf
 from django_enrollments.core import commit
-from django_enrollments.core.changes import Change, Terms, pending
+from django_enrollments.core.changes import Change, ChangeOptions, pending
 from django_enrollments.core.course_info import read_latest
 from django_enrollments.core.eligibility import (
     Refusal,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from django_enrollments.context import Origin
     from django_enrollments.core.course_info import CourseInfo
 
-__all__ = ["Change", "Terms", "change", "deactivate", "enroll"]
+__all__ = ["Change", "ChangeOptions", "change", "deactivate", "enroll"]
 
 #: The reason in the history of an enrollment beyond the capacity, if none is given.
 OVER_CAPACITY = "over_capacity"
@@ -52,7 +52,7 @@ def enroll(
     info: CourseInfo,
     *,
     mode: str | None,
-    terms: Terms,
+    options: ChangeOptions,
     is_active: bool = True,
 ) -> list[Change]:
     """
@@ -64,7 +64,7 @@ def enroll(
 
     Args:
         mode: Mode slug; ``None`` for the default (MODE-06).
-        terms: The rules, the origin and the moment.
+        options: The rules, the origin and the moment.
         is_active: Whether the enrollments are active afterwards; ``False`` makes or
             keeps an inactive row (V1-ENR-08).
 
@@ -75,29 +75,29 @@ def enroll(
         CourseNotFoundError: The course has been deleted meanwhile.
         CourseEnrollmentError: Conflicts with other changes did not end.
     """
-    if not (terms.seats or terms.origin.reason):
-        terms = replace(terms, origin=replace(terms.origin, reason=OVER_CAPACITY))
+    if not (options.seats or options.origin.reason):
+        options = replace(options, origin=replace(options.origin, reason=OVER_CAPACITY))
     settled: dict[Any, Change] = {}
     waiting = list(users)
 
     def attempt(lock: bool) -> list[Change]:
-        latest = read_latest(info, using=terms.using)
-        rows, look_alikes = _read_rows(waiting, latest, lock, terms.using)
+        latest = read_latest(info, using=options.using)
+        rows, look_alikes = _read_rows(waiting, latest, lock, options.using)
         changes = []
         for user in waiting:
             row = rows.get(user.pk)
             check_expected_state(user, latest.course_id, row)
-            change = _plan(user, row, latest, mode, is_active, terms)
+            change = _plan(user, row, latest, mode, is_active, options)
             change.replaced = look_alikes.get(user.pk)
             changes.append(change)
         # First, so that an invitation that grants access is one that is used up.
-        _find_invitations(pending(changes), terms.using)
-        _check(pending(changes), latest, terms)
-        commit.write(pending(changes), latest if terms.seats else None, terms)
+        _find_invitations(pending(changes), options.using)
+        _check(pending(changes), latest, options)
+        commit.write(pending(changes), latest if options.seats else None, options)
         return changes
 
     while waiting:
-        changes = retry_on_conflict(attempt, using=terms.using)
+        changes = retry_on_conflict(attempt, using=options.using)
         settled |= {change.user.pk: change for change in changes if not change.waits}
         waiting = [change.user for change in changes if change.waits]
     return [settled[user.pk] for user in users]
@@ -109,7 +109,7 @@ def change(
     *,
     mode: str | None,
     is_active: bool | None,
-    terms: Terms,
+    options: ChangeOptions,
 ) -> CourseEnrollment:
     """
     Change mode or activation of one enrollment, without a check of access.
@@ -121,7 +121,7 @@ def change(
         info: Its course.
         mode: Mode slug; ``None`` leaves it.
         is_active: Whether it is active afterwards; ``None`` leaves it.
-        terms: The origin and the moment.
+        options: The origin and the moment.
 
     Returns:
         The row in its new state; the very same where nothing was to change.
@@ -134,10 +134,10 @@ def change(
         EnrollmentNotFoundError: The enrollment has been deleted meanwhile.
         CourseEnrollmentError: Conflicts with other changes did not end.
     """
-    rows = _Latest([enrollment], using=terms.using)
+    rows = _Latest([enrollment], using=options.using)
 
     def attempt(lock: bool) -> Change:
-        latest = read_latest(info, using=terms.using)
+        latest = read_latest(info, using=options.using)
         (row,) = rows.rows(lock)
         check_expected_state(row.user, latest.course_id, row)
         change = Change(
@@ -151,18 +151,18 @@ def change(
         if mode is not None and not is_mode_slug(mode):
             change.refusal = refuse_invalid_mode(mode, change.course_id)
         if change.is_pending:
-            _ask_filters(change, latest.course, terms.origin)
-        commit.write(pending([change]), latest, terms)
+            _ask_filters(change, latest.course, options.origin)
+        commit.write(pending([change]), latest, options)
         return change
 
-    return retry_on_conflict(attempt, using=terms.using).unwrap()
+    return retry_on_conflict(attempt, using=options.using).unwrap()
 
 
 def deactivate(
     enrollments: Sequence[CourseEnrollment],
     course_ids: Mapping[Any, str],
     *,
-    terms: Terms,
+    options: ChangeOptions,
     course: Any = None,
 ) -> list[Change]:
     """
@@ -173,7 +173,7 @@ def deactivate(
     Args:
         enrollments: Rows as read, with their users; their courses may be deleted.
         course_ids: Course ids as text, by primary key of the course.
-        terms: The origin and the moment.
+        options: The origin and the moment.
         course: The host's course object for the filters, where all rows are of one
             course.
 
@@ -185,7 +185,7 @@ def deactivate(
         EnrollmentNotFoundError: An enrollment has been deleted meanwhile.
         CourseEnrollmentError: Conflicts with other changes did not end.
     """
-    latest = _Latest(enrollments, using=terms.using)
+    latest = _Latest(enrollments, using=options.using)
 
     def attempt(lock: bool) -> list[Change]:
         changes = [
@@ -199,13 +199,13 @@ def deactivate(
             )
             for row in latest.rows(lock)
         ]
-        if terms.origin.source != "retirement":
+        if options.origin.source != "retirement":
             for change in pending(changes):
-                _ask_filters(change, course, terms.origin)
-        commit.write(pending(changes), None, terms)
+                _ask_filters(change, course, options.origin)
+        commit.write(pending(changes), None, options)
         return changes
 
-    return retry_on_conflict(attempt, using=terms.using)
+    return retry_on_conflict(attempt, using=options.using)
 
 
 class _Latest:
@@ -262,49 +262,49 @@ def _plan(
     info: CourseInfo,
     mode: str | None,
     is_active: bool,
-    terms: Terms,
+    options: ChangeOptions,
 ) -> Change:
     """Return what enrolling means for a learner with this row, or none."""
     if row is not None and row.is_active:
         # An active learner stays active, whatever window and seats are now (B-14).
-        moves = terms.if_active == "change_mode" and mode is not None
+        moves = options.if_active == "change_mode" and mode is not None
         after = (mode if moves and mode is not None else row.mode, True)
     elif row is not None and not is_active and mode is None:
         # It is inactive already, so it keeps its mode (B-05).
         after = (row.mode, False)
     else:
         after = (
-            info.default_slug(at=terms.at) if mode is None else mode,
+            info.default_slug(at=options.at) if mode is None else mode,
             is_active,
         )
     change = Change(user, info.key, info.course_id, row, *after)
-    if row is not None and row.is_active and terms.if_active == "refuse":
+    if row is not None and row.is_active and options.if_active == "refuse":
         change.refusal = refuse_enrolled(row)
     return change
 
 
-def _check(changes: Sequence[Change], info: CourseInfo, terms: Terms) -> None:
+def _check(changes: Sequence[Change], info: CourseInfo, options: ChangeOptions) -> None:
     """Check mode, filters and access of each change; seats come last, locked."""
     # Without a filter, a mode that is offered needs no second check.
-    skips_filters = terms.offered_mode and not conf.ENROLLMENTS_FILTERS
+    skips_filters = options.offered_mode and not conf.ENROLLMENTS_FILTERS
     refused_modes: dict[str | None, Refusal | None] = {}
     for change in changes:
         # A mode that is no text need not even be hashable.
         slug = change.mode if isinstance(change.mode, str) else None
-        if (terms.offered_mode or slug is None) and slug not in refused_modes:
+        if (options.offered_mode or slug is None) and slug not in refused_modes:
             refused_modes[slug] = refuse_mode(
                 change.mode,
                 info,
-                at=terms.at,
-                include_expired=terms.include_expired,
+                at=options.at,
+                include_expired=options.include_expired,
             )
         change.refusal = refused_modes.get(slug)
         if not (change.refusal or skips_filters):
-            _ask_filters(change, info.course, terms.origin)
+            _ask_filters(change, info.course, options.origin)
     newcomers = [
         change
         for change in pending(changes)
-        if terms.access and not (change.before and change.before[1])
+        if options.access and not (change.before and change.before[1])
     ]
     if not newcomers:
         return
@@ -313,7 +313,7 @@ def _check(changes: Sequence[Change], info: CourseInfo, terms: Terms) -> None:
         decisions = decide(users, ENROLL_IN_COURSE, info.course)
     for change, decision in zip(newcomers, decisions, strict=True):
         if not decision.granted:
-            change.refusal = refuse_access(decision, info, at=terms.at)[0]
+            change.refusal = refuse_access(decision, info, at=options.at)[0]
 
 
 def _ask_filters(change: Change, course: Any, origin: Origin) -> None:

@@ -89,7 +89,7 @@ def _enroll(
     **rules: Any,
 ) -> CourseEnrollment:
     """
-    Enroll one user; ``rules`` are fields of ``Terms``.
+    Enroll one user; ``rules`` are fields of ``ChangeOptions``.
 
     Raises:
         UserNotFoundError: The user is anonymous.
@@ -107,9 +107,11 @@ def _enroll(
                 raise
             # The course need not exist (MDL-04).
             info = deleted_course_info(text, text)
-        terms = lifecycle.Terms(origin, call.at, using, offered_mode=False, **rules)
+        options = lifecycle.ChangeOptions(
+            origin, call.at, using, offered_mode=False, **rules
+        )
         (outcome,) = lifecycle.enroll(
-            [user], info, mode=mode, terms=terms, is_active=is_active
+            [user], info, mode=mode, options=options, is_active=is_active
         )
     return outcome.unwrap()
 
@@ -221,14 +223,16 @@ def _change(
     is_active: bool | None = None,
     **rules: Any,
 ) -> CourseEnrollment:
-    """Change a row; ``rules`` are fields of ``Terms``."""
+    """Change a row; ``rules`` are fields of ``ChangeOptions``."""
     with writing_call() as (call, using):
         key = row.course_id
         info = find_course_info_by_key(key, call, using)
         if info is None:
             info = deleted_course_info(key, last_known_ids([row], using)[key])
-        terms = lifecycle.Terms(origin, call.at, using, **rules)
-        return lifecycle.change(row, info, mode=mode, is_active=is_active, terms=terms)
+        options = lifecycle.ChangeOptions(origin, call.at, using, **rules)
+        return lifecycle.change(
+            row, info, mode=mode, is_active=is_active, options=options
+        )
 
 
 def _origin(actor: Any, reason: str, source: str | None) -> Origin:

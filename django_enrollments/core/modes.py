@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call, read_alias
+from django_enrollments.context import call_context, read_alias
 from django_enrollments.datetimes import as_moment, for_database, to_iso
 from django_enrollments.models import CourseMode
 from django_enrollments.text import is_storable
@@ -104,7 +104,7 @@ def modes_for_course(
     """List the modes of a course, or the default mode (MODE-03…05)."""
     modes = CourseMode.objects.using(read_alias()).of_course(course_id)
     if not include_expired:
-        with one_call() as call:
+        with call_context() as call:
             now = for_database(call.at)
         modes = modes.exclude(expiration_datetime__lt=now)
     excluded = CourseMode.CREDIT if only_selectable else None
@@ -113,30 +113,6 @@ def modes_for_course(
         return found
     default = default_mode()
     return [CourseMode(mode_slug=default.slug, mode_display_name=default.name)]
-
-
-def usable_modes(
-    modes: Iterable[Mode],
-    *,
-    at: datetime,
-    include_expired: bool = False,
-    only_selectable: bool = False,
-) -> list[Mode]:
-    """
-    Keep the modes that count; the default mode when none is left (MODE-03…05).
-
-    Args:
-        modes: All modes of a course.
-        include_expired: Whether expired ones count too.
-        only_selectable: Whether to leave out credit, which cannot be chosen at first.
-    """
-    usable = [
-        mode
-        for mode in modes
-        if (include_expired or not mode.has_expired(at))
-        and not (only_selectable and mode.slug == CourseMode.CREDIT)
-    ]
-    return usable or [default_mode()]
 
 
 def default_slug(usable: Sequence[str]) -> str:
@@ -159,7 +135,7 @@ def default_slug(usable: Sequence[str]) -> str:
 
 def is_mode_slug(slug: object) -> bool:
     """Return whether an enrollment could hold this slug at all."""
-    return isinstance(slug, str) and bool(slug.strip()) and is_storable(slug, MAX_SLUG)
+    return is_storable(slug, MAX_SLUG) and bool(slug.strip())
 
 
 def unavailable_text(slug: object, course_id: str, offered: Iterable[str]) -> str:

@@ -91,9 +91,7 @@ def read_seats_of_many(
     counted = rows.values_list(*columns).annotate(Count("pk"))
     taken = {key: count for key, *_, count in counted}
     roles = CourseAccessRole.objects.using(read_alias()).order_by()
-    roles = roles.filter(
-        course_id__in=keys, role__in=CourseAccessRole.OUTSIDE_THE_COUNT
-    )
+    roles = roles.filter(course_id__in=keys, role__in=CourseAccessRole.CAPACITY_EXEMPT)
     staff = {
         (keys[course_id], member)
         for course_id, member in roles.values_list("course_id", "user")
@@ -179,8 +177,8 @@ def _needs_locking_reads(connection: BaseDatabaseWrapper) -> bool:
 def capacity_exempt_users(
     info: CourseInfo, user_keys: Sequence[Any], *, using: str
 ) -> set[Any]:
-    """Return the keys of users outside the count: course staff (CAP-03, CAP-05)."""
-    roles = CourseAccessRole.objects.using(using).outside_the_count(info.course_id)
+    """Return the keys of the users who take no seat: course staff (CAP-03, CAP-05)."""
+    roles = CourseAccessRole.objects.using(using).exempt_from_capacity(info.course_id)
     return set(roles.filter(user__in=user_keys).values_list("user", flat=True))
 
 

@@ -30,7 +30,7 @@ from django_enrollments.models import (
 )
 from django_enrollments.models.fields import searchable
 from django_enrollments.text import MAX_TEXT, is_storable
-from django_enrollments.users import find_user_keys, find_users_by_email
+from django_enrollments.users import find_users_by_email, find_users_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -135,10 +135,7 @@ def _as_instances(
 ) -> Iterator[tuple[Any, Callable[[], CourseFacts], Sequence[Any]]]:
     """Yield keys, facts and columns of modes, for adapters that need instances."""
     modes = {f"enrollments_{name}": F(f"{_MODES}__{name}") for name in MODE_COLUMNS}
-    related = adapter.related()
-    if related:
-        courses = courses.select_related(*related)
-    for course in courses.annotate(**modes):
+    for course in adapter.with_related(courses).annotate(**modes):
         columns = [getattr(course, name) for name in modes]
         yield course.pk, partial(adapter.facts, course), columns
 
@@ -223,7 +220,8 @@ def search_enrollments(
         enrollments = enrollments.filter(course__in=found)
     if usernames is not None:
         # Databases find the rows of keys sooner than those of names.
-        enrollments = enrollments.filter(user__in=find_user_keys(usernames))
+        keys = [user.pk for user in find_users_by_name(usernames).values()]
+        enrollments = enrollments.filter(user__in=keys)
     if emails is not None:
         # Databases differ in which addresses are equal.
         users_found = find_users_by_email(emails, enrollments.db)

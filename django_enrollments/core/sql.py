@@ -199,7 +199,7 @@ def count_seats(course_key: Any, course_id: str, *, using: str) -> RawSQL:
         inside, learners = f"{inside} AND {exact} = %s", [*learners, course_key]
     is_staff = {
         "course_id": course_id,
-        "role": sorted(CourseAccessRole.OUTSIDE_THE_COUNT),
+        "role": sorted(CourseAccessRole.CAPACITY_EXEMPT),
     }
     of_staff, members = _condition(CourseAccessRole, is_staff, connection)
     enrollments = _quoted(connection, CourseEnrollment._meta.db_table)

@@ -29,7 +29,7 @@ from django.db import IntegrityError, OperationalError, connections, router, tra
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
-from django_enrollments.context import Call, assigned, clear_readings, one_call
+from django_enrollments.context import Call, assigned, call_context, clear_readings
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id, find_username
 from django_enrollments.models import CourseEnrollment
@@ -113,14 +113,14 @@ def writing_call(at: datetime | None = None) -> Iterator[tuple[Call, str]]:
     first would fail as soon as another process has written.
 
     Args:
-        at: As :func:`~django_enrollments.context.one_call` takes it.
+        at: As :func:`~django_enrollments.context.call_context` takes it.
 
     Yields:
         The call, and the alias that enrollments are written to and read from.
     """
     using = write_alias()
     connection: Any = connections[using]
-    with one_call(at, using=using) as call:
+    with call_context(at, using=using) as call:
         if (
             connection.vendor == "sqlite"
             and connection.in_atomic_block
@@ -360,7 +360,7 @@ def retry_on_conflict(attempt: Callable[[bool], T], *, using: str) -> T:
     for number in range(ATTEMPTS):
         retries = number if is_ours else _retries.get()
         try:
-            with assigned(_retries, retries), one_call(using=using):
+            with assigned(_retries, retries), call_context(using=using):
                 return attempt(number > 1 and not is_ours)
         except Conflict as error:
             if isinstance(error, StateChanged) and _expected.get():

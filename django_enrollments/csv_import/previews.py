@@ -154,7 +154,7 @@ class _Import:
         self.course_id = None if course is None else _course_id(course)
         self.content = _read(file)
         self.rows = _parse(self.content, self.course_id)
-        self.terms = {"source": "bulk", **options}
+        self.arguments = {"source": "bulk", **options}
         origin = origin_of(
             actor=options.get("actor"),
             source=options.get("source", "bulk"),
@@ -200,7 +200,7 @@ class _Import:
 
         def attempt(lock: bool) -> None:
             with transaction.atomic(using), writing_call():
-                results[:] = process_rows(iter(self.rows), self.terms)
+                results[:] = process_rows(iter(self.rows), self.arguments)
                 if _digest(results) != expected:
                     raise _Differs
 

@@ -101,18 +101,20 @@ def write_results(file: Any, rows: Iterable[RowResult]) -> None:
         writer.writerow([getattr(row, name) for name in RESULT_COLUMNS])
 
 
-def process_rows(rows: Iterable[FileRow], terms: dict[str, Any]) -> Iterator[RowResult]:
+def process_rows(
+    rows: Iterable[FileRow], arguments: dict[str, Any]
+) -> Iterator[RowResult]:
     """
     Process consecutive rows with equal tasks together, and yield all results.
 
     Args:
         rows: The rows; as many are read as a batch needs.
-        terms: Arguments of ``api.bulk_enroll`` that are the same for all rows.
+        arguments: Arguments of ``api.bulk_enroll`` that are the same for all rows.
     """
     for task, group in groupby(rows, key=lambda row: row.task):
         # tee() keeps at most one batch of rows.
         rows_read, rows_to_do = tee(group)
-        results = _run(task, rows_to_do, terms) if task else map(_fault, rows_to_do)
+        results = _run(task, rows_to_do, arguments) if task else map(_fault, rows_to_do)
         for row, result in zip(rows_read, results, strict=True):
             yield RowResult(
                 row.line,
@@ -126,7 +128,7 @@ def process_rows(rows: Iterable[FileRow], terms: dict[str, Any]) -> Iterator[Row
 
 
 def _run(
-    task: Task, rows: Iterable[FileRow], terms: dict[str, Any]
+    task: Task, rows: Iterable[FileRow], arguments: dict[str, Any]
 ) -> Iterator[BulkResultDict]:
     """Return the results of rows with one task. If it is invalid, each row fails."""
     identifiers = (row.identifier for row in rows)
@@ -138,7 +140,7 @@ def _run(
             mode=task.mode,
             action=task.action,
             stream=True,
-            **terms,
+            **arguments,
         )
     except CourseEnrollmentError as error:
         code, message = error.code, str(error)

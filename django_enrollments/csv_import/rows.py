@@ -2,9 +2,9 @@
 CSV files of enrollments, read line by line, with an error for each invalid row.
 
 The first line names the columns: ``course``, and ``username`` or ``email`` or both;
-``mode`` and ``action`` are optional, and so is ``course`` in a file about one course. A
-row is one line. No valid value contains a line break, so an unclosed quote
-makes only one row invalid.
+``mode`` and ``action`` are optional, as columns and in each row, and so is ``course``
+in a file about one course. A row is one line. No valid value contains a line break, so
+an unclosed quote makes only one row invalid.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def _read_task(
     kinds = [name for name in header if name in {"username", "email"}]
     # A username takes precedence over an address.
     given = sorted((name for name in kinds if values[name]), reverse=True)
-    action = values.get("action", "enroll").lower()
+    action = values.get("action", "").lower() or "enroll"
     required = ["course"] if course_id is None else []
     for name in (*required, *([] if given else kinds[:1])):
         if not values[name]:
@@ -289,8 +289,6 @@ def _read_task(
     course = values.get("course") or course_id or ""
     if course_id is not None and course != course_id:
         raise invalid("other_course", "course", _("it names another course."))
-    if not action:
-        raise invalid("missing_value", "action", _("it is empty."))
     if action not in ACTIONS:
         text = _("'%(action)s' is neither enroll nor unenroll.")
         raise invalid("unknown_action", "action", text % {"action": action})

@@ -290,11 +290,9 @@ def _load(named: Any, method: str) -> Callable[..., object]:
     """Return a method of an object, or of the one at a dotted path, or raise."""
     try:
         target = import_string(named) if isinstance(named, str) else named
-    except ImportError as error:
-        raise ImproperlyConfigured(str(error)) from error
-    found: Callable[..., object] | None = getattr(target, method, None)
-    if found is None:
-        raise ImproperlyConfigured(f"{named!r} has no {method}().")
+        found: Callable[..., object] = getattr(target, method)
+    except (ImportError, AttributeError) as error:
+        raise ImproperlyConfigured(f"{named!r} has no {method}().") from error
     if iscoroutinefunction(target) or iscoroutinefunction(found):
         # A call would only return a coroutine, and do nothing.
         raise ImproperlyConfigured(f"{named!r} is asynchronous.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -21,35 +20,6 @@ if TYPE_CHECKING:
 _SETTING = "ENROLLMENTS_CONSUMERS"
 
 
-@dataclass(frozen=True)
-class Declared:
-    """
-    A consumer as the setting declares it, with its backend.
-
-    Attributes:
-        token: Tells the worker that has loaded it from others, for its lease.
-    """
-
-    name: str
-    token: str
-    backend: Backend
-    types: Collection[str] | None
-    filter: Callable[[Message], object] | None
-    personal: bool
-    concurrency: int
-
-    def wants(self, message: Message) -> bool:
-        """
-        Return whether a message is delivered, by its type and the filter (D-15).
-
-        Raises:
-            Exception: The filter raised it.
-        """
-        if self.types is not None and message.event.type not in self.types:
-            return False
-        return self.filter is None or bool(self.filter(message))
-
-
 def declaration(name: str) -> Mapping[str, Any]:
     """
     Return the dictionary of a consumer in the setting.
@@ -63,34 +33,34 @@ def declaration(name: str) -> Mapping[str, Any]:
     return found
 
 
-def load_consumer(name: str) -> Declared:
+class Declared:
     """
-    Return a consumer with a new instance of its backend.
+    A consumer as the setting declares it, with a new instance of its backend.
+
+    Attributes:
+        token: Tells the worker that has loaded it from others, for its lease.
 
     Raises:
         ValueError: There is no such consumer.
-        CollaboratorNotLoaded: The backend or the filter cannot be imported.
+        SettingLoadError: The backend or the filter cannot be imported.
         TypeError: The backend does not take the options, or is asynchronous.
         AttributeError: The backend has no ``deliver()``.
     """
-    given = declaration(name)
-    personal = given.get("PERSONAL", False)
-    backend = load(_SETTING, given["BACKEND"])
-    chosen = given.get("FILTER")
-    if isinstance(chosen, str):
-        chosen = load(_SETTING, chosen)
-    instance = backend(consumer=name, personal=personal, **(given.get("OPTIONS") or {}))
-    if iscoroutinefunction(instance.deliver) or iscoroutinefunction(chosen):
-        raise TypeError("deliver() and FILTER must not be asynchronous.")
-    return Declared(
-        name=name,
-        token=uuid4().hex,
-        backend=instance,
-        types=given.get("TYPES"),
-        filter=chosen,
-        personal=personal,
-        concurrency=given.get("CONCURRENCY", 1),
-    )
+
+    def __init__(self, name: str) -> None:
+        given = declaration(name)
+        self.name, self.token = name, uuid4().hex
+        self.types: Collection[str] | None = given.get("TYPES")
+        self.filter: Callable[[Message], object] | None = given.get("FILTER")
+        if isinstance(self.filter, str):
+            self.filter = load(_SETTING, self.filter)
+        self.personal: bool = given.get("PERSONAL", False)
+        self.concurrency: int = given.get("CONCURRENCY", 1)
+        self.backend: Backend = load(_SETTING, given["BACKEND"])(
+            consumer=name, personal=self.personal, **(given.get("OPTIONS") or {})
+        )
+        if any(map(iscoroutinefunction, (self.backend.deliver, self.filter))):
+            raise TypeError("deliver() and FILTER must not be asynchronous.")
 
 
 def registered(name: str) -> Consumer:

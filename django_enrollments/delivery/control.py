@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db.models import Count, Min
 
 from django_enrollments.conf import conf
@@ -14,7 +14,7 @@ from django_enrollments.core.transactions import write_alias
 from django_enrollments.datetimes import as_moment, for_database, now
 from django_enrollments.delivery.consumers import registered
 from django_enrollments.delivery.database import short_transaction
-from django_enrollments.delivery.passes import make_message
+from django_enrollments.delivery.passes import make_message, make_row
 from django_enrollments.delivery.sequencer import last_position, sequence
 from django_enrollments.identifiers import find_stored_course_id
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
@@ -101,7 +101,10 @@ def pause(name: str) -> None:
     Raises:
         ValueError: There is no such consumer.
     """
-    _change(name, state=Consumer.STATES.paused, lease_token="", lease_until=None)
+    with _locked(name) as consumer:
+        _change(
+            consumer, state=Consumer.STATES.paused, lease_token="", lease_until=None
+        )
 
 
 def resume(name: str) -> None:
@@ -111,13 +114,14 @@ def resume(name: str) -> None:
     Raises:
         ValueError: There is no such consumer.
     """
-    _change(
-        name,
-        state=Consumer.STATES.active,
-        failures=0,
-        set_aside_in_a_row=0,
-        retry_at=None,
-    )
+    with _locked(name) as consumer:
+        _change(
+            consumer,
+            state=Consumer.STATES.active,
+            failures=0,
+            set_aside_in_a_row=0,
+            retry_at=None,
+        )
 
 
 def retry(name: str, position: int) -> None:
@@ -129,10 +133,10 @@ def retry(name: str, position: int) -> None:
     """
     with _locked(name):
         row = _find_set_aside(name, position)
-        is_dead = row.state == SetAside.STATES.dead
-        row.state, row.retry_at = SetAside.STATES.retrying, for_database(now())
-        row.attempts = 0 if is_dead else row.attempts
-        row.save(using=write_alias())
+        if row.state == SetAside.STATES.dead:
+            row.state, row.attempts = SetAside.STATES.waiting, 0
+            row.save(using=write_alias())
+        _try_at_once(name, {row.partition})
 
 
 def discard(name: str, position: int, reason: str) -> None:
@@ -163,8 +167,9 @@ def replay(
     """
     Deliver events to a consumer once more.
 
-    Exactly one of the four arguments says which. The first two set the cursor back; the
-    others set single events aside, to be delivered at once.
+    Exactly one of the four arguments says which. The first two set the cursor back, and
+    forget what was set aside from there on; the others set single events aside, to be
+    delivered at once.
 
     Args:
         position: All events from this position on.
@@ -182,69 +187,65 @@ def replay(
     given = [position, since, event_id, course_id]
     if sum(one is not None for one in given) != 1:
         raise ValueError("Give one of position, since, event_id and course_id.")
-    cursor = registered(name).position
-    passed = _events().filter(position__gt=0, position__lte=cursor)
+    events = _events()
     if event_id is not None:
-        try:
-            is_known = _events().filter(event_id=event_id).exists()
-        except ValidationError:
-            is_known = False
-        if not is_known:
+        one = events.filter(event_id=UUID(str(event_id)))
+        if not one.exists():
             raise ValueError(f"There is no event {event_id}.")
-        return _set_aside_again(name, passed.filter(event_id=event_id), advance)
+        return _set_aside_again(name, one, advance)
     if course_id is not None:
-        own = passed.filter(course_id=find_stored_course_id(course_id))
+        own = events.filter(course_id=find_stored_course_id(course_id))
         return _set_aside_again(name, own, advance)
     if since is not None:
-        later = passed.filter(time__gte=for_database(as_moment(since)))
+        at = for_database(as_moment(since))
+        later = events.filter(position__gt=0, time__gte=at)
         position = later.aggregate(first=Min("position"))["first"]
-    if position is None or position > cursor:
-        return 0
-    start = max(position, 1) - 1
-    _change(name, position=start, lease_token="", lease_until=None)
-    return cursor - start
+    with _locked(name) as consumer:
+        start = consumer.position if position is None else max(position, 1) - 1
+        number = max(consumer.position - start, 0)
+        if number:
+            _set_aside(name).filter(position__gt=start).delete()
+            _change(consumer, position=start, lease_token="", lease_until=None)
+    return number
 
 
 def _set_aside_again(
     name: str, events: EnrollmentEventQuerySet, advance: Callable[[int], object]
 ) -> int:
     last = total = 0
-    while batch := list(events.filter(position__gt=last).order_by("position")[:BATCH]):
-        messages = [make_message(event, 0, personal=False) for event in batch]
-        rows = [
-            SetAside(
-                consumer_id=name,
-                position=message.position,
-                partition=message.partition,
-                state=SetAside.STATES.waiting,
-            )
-            for message in messages
-        ]
-        dead = _set_aside(name).filter(state=SetAside.STATES.dead)
-        with _locked(name):
-            dead.filter(position__in=[row.position for row in rows]).delete()
-            SetAside.objects.using(write_alias()).bulk_create(
-                rows, ignore_conflicts=True
-            )
-            _set_aside(name).start_next(
-                {row.partition for row in rows}, for_database(now())
-            )
-        last = messages[-1].position
+    while True:
+        with _locked(name) as consumer:
+            passed = events.filter(position__gt=last, position__lte=consumer.position)
+            rows = [
+                make_row(name, event) for event in passed.order_by("position")[:BATCH]
+            ]
+            positions = [row.position for row in rows]
+            _set_aside(name).filter(position__in=positions).delete()
+            _set_aside(name).bulk_create(rows)
+            _try_at_once(name, {row.partition for row in rows})
+        if not rows:
+            return total
+        last = positions[-1]
         total += len(rows)
         advance(len(rows))
-    return total
 
 
-def _change(name: str, **values: Any) -> None:
+def _try_at_once(name: str, partitions: set[str]) -> None:
+    """Let the first event of each of some enrollments be due, and others wait."""
+    rows = _set_aside(name).open().filter(partition__in=partitions)
+    rows.update(state=SetAside.STATES.waiting)
+    _set_aside(name).start_next(partitions, for_database(now()))
+
+
+def _change(consumer: Consumer, **values: Any) -> None:
     """Write to a consumer; without its lease, a worker that has it stops."""
-    registered(name)
-    with short_transaction(write_alias()):
-        Consumer.objects.using(write_alias()).filter(pk=name).update(**values)
-    logger.info("Consumer %s: %s.", name, values)
+    rows = Consumer.objects.using(write_alias())
+    rows.filter(pk=consumer.pk).update(**values)
+    logger.info("Consumer %s: %s.", consumer.name, values)
 
 
 @contextmanager
-def _locked(name: str) -> Iterator[None]:
+def _locked(name: str) -> Iterator[Consumer]:
     """
     Open a transaction in which no worker changes what is set aside for a consumer.
 
@@ -254,8 +255,7 @@ def _locked(name: str) -> Iterator[None]:
     registered(name)
     using = write_alias()
     with short_transaction(using):
-        Consumer.objects.using(using).select_for_update().get(pk=name)
-        yield
+        yield Consumer.objects.using(using).select_for_update().get(pk=name)
 
 
 def _events() -> EnrollmentEventQuerySet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,14 @@ from django.db import connections, transaction
 from django.db.models import DateTimeField
 from django.db.models.functions import Now
 
-from django_enrollments.core.transactions import take_sqlite_write_lock, write_alias
+from django_enrollments.core.transactions import (
+    is_in_transaction,
+    take_sqlite_write_lock,
+    write_alias,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
@@ -28,8 +33,14 @@ class DatabaseNow(Now):
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
 
 
-def disconnecting(task: Callable[[], object]) -> None:
-    """Do a task in a thread, with autocommit, and close the thread's connections."""
+def in_threads(tasks: Sequence[Callable[[], object]]) -> None:
+    """Do tasks, each in a thread with autocommit, and raise the error of the first."""
+    if tasks:
+        with ThreadPoolExecutor(len(tasks)) as threads:
+            list(threads.map(_disconnecting, tasks))
+
+
+def _disconnecting(task: Callable[[], object]) -> None:
     try:
         # Without this setting it is on, and a thread may need no connection at all.
         if not settings.DATABASES[write_alias()].get("AUTOCOMMIT", True):
@@ -49,6 +60,33 @@ def disconnect() -> None:
 def autocommit() -> None:
     """Switch autocommit on, as a worker needs it, for this thread's connection."""
     connections[write_alias()].set_autocommit(True)
+
+
+class TransactionLeftOpen(Exception):  # noqa: N818 - a failure of the event.
+    """A consumer has begun a transaction and not ended it; it is rolled back."""
+
+
+@contextmanager
+def closing_transaction(using: str) -> Iterator[None]:
+    """
+    Roll back a transaction that a consumer leaves open.
+
+    Raises:
+        TransactionLeftOpen: It did so, and raised nothing.
+    """
+    connection = connections[using]
+    was_open = is_in_transaction(connection)
+    try:
+        yield
+    finally:
+        is_left_open = not was_open and is_in_transaction(connection)
+        if is_left_open:
+            connection.close()
+            # With a new one, what is left of the old one has no effect.
+            del connections[using]
+            autocommit()
+    if is_left_open:
+        raise TransactionLeftOpen
 
 
 @contextmanager

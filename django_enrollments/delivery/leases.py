@@ -30,9 +30,8 @@ class Lease:
     The lease of one consumer; threads may share it.
 
     Args:
-        name: The name of the consumer.
-        token: The same for all leases of one worker, which may claim its own again
-            after it has lost the connection.
+        token: That of the worker, which may claim its own lease again after it has lost
+            the connection.
     """
 
     def __init__(self, name: str, token: str) -> None:
@@ -41,7 +40,6 @@ class Lease:
         self._token = token
         self._renewed = 0.0
         self._lock = Lock()
-        self._is_lost = False
 
     def claim(self) -> Consumer | None:
         """Return the consumer if it is free and not paused or down, else ``None``."""
@@ -50,9 +48,12 @@ class Lease:
         )
         is_free = Q(lease_until=None) | Q(lease_until__lt=DatabaseNow())
         is_free |= Q(lease_token=self._token)
+        rows = self._rows.filter(is_ready, is_free)
+        if not rows.exists():
+            return None
         self._renewed = time.monotonic()
         with short_transaction(self._rows.db):
-            is_ours = self._rows.filter(is_ready, is_free).update(
+            is_ours = rows.update(
                 lease_token=self._token, lease_until=DatabaseNow() + LEASE
             )
         return self._own.first() if is_ours else None
@@ -66,20 +67,12 @@ class Lease:
         """
         began = time.monotonic()
         if not self._own.update(lease_until=DatabaseNow() + LEASE, **values):
-            self._is_lost = True
             raise LeaseLost
         self._renewed = began
 
     def keep(self) -> None:
-        """
-        Renew the lease if it was renewed some seconds ago.
-
-        Raises:
-            LeaseLost: Another worker has it.
-        """
+        """Renew the lease if it was renewed some seconds ago, as :meth:`save` does."""
         with self._lock:
-            if self._is_lost:
-                raise LeaseLost
             if time.monotonic() - self._renewed > RENEW_SECONDS:
                 with short_transaction(self._rows.db):
                     self.save()

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django_enrollments.conf import conf
 
 if TYPE_CHECKING:
+    from django_enrollments.models import EnrollmentEvent
     from django_enrollments.signals import EventRecord
 
-#: The keys of ``data`` that only consumers with ``PERSONAL`` get.
-PERSONAL_KEYS = frozenset({"username", "reason"})
+
+def partition_of(event: EnrollmentEvent | EventRecord) -> str:
+    """Return the key of the enrollment of an event."""
+    return f"{event.user_id}:{event.course_id}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Message:
     @property
     def partition(self) -> str:
         """Return the key of the enrollment, ``"{user_id}:{course_id}"``."""
-        return f"{self.event.user_id}:{self.event.course_id}"
+        return partition_of(self.event)
 
     def to_cloudevent(self, personal: bool = False) -> dict[str, Any]:
         """
@@ -61,7 +64,7 @@ class Message:
             "data": {
                 key: value
                 for key, value in data.items()
-                if personal or key not in PERSONAL_KEYS
+                if personal or key not in {"username", "reason"}
             },
         }
 

@@ -10,38 +10,47 @@ events (D-13). If the consumer as a whole fails, the pass ends and the cursor st
 from __future__ import annotations
 
 import logging
-import math
 import random
+import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import takewhile
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import connections
-
-from django_enrollments.core.transactions import is_in_transaction, write_alias
+from django_enrollments.core.transactions import write_alias
 from django_enrollments.datetimes import for_database, now
-from django_enrollments.delivery.consumers import Declared, load_consumer, registered
+from django_enrollments.delivery.consumers import Declared, registered
 from django_enrollments.delivery.database import (
-    autocommit,
-    disconnecting,
+    closing_transaction,
+    in_threads,
     short_transaction,
 )
 from django_enrollments.delivery.leases import Lease, LeaseLost
-from django_enrollments.delivery.messages import Gone, Message, NotNow, Reject
+from django_enrollments.delivery.messages import (
+    Gone,
+    Message,
+    NotNow,
+    Reject,
+    partition_of,
+)
 from django_enrollments.delivery.sequencer import last_position, sequence_all
 from django_enrollments.models import Consumer, EnrollmentEvent, SetAside
 from django_enrollments.models.delivery import MAX_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Collection, Sequence
 
     from django.db.models import QuerySet
+
+    #: An event, and its row, which is stored if the event is set aside already.
+    Pair = tuple[EnrollmentEvent, SetAside]
+    #: By position, ``None`` for what is done, and the row for what failed or waits.
+    #: Those that are missing were not tried.
+    Outcomes = dict[int, SetAside | None]
 
 logger = logging.getLogger("django_enrollments.delivery")
 
@@ -50,6 +59,9 @@ BATCH = 100
 
 #: Attempts before an event is set aside, and retries before it is dead.
 TRIES, RETRIES = 3, 10
+
+#: What means that the consumer is at fault, not the event (D-12).
+FAILURES_OF_CONSUMER = (NotNow, Gone, ConnectionError, TimeoutError)
 
 #: So many events set aside in a row mean that the consumer is at fault (D-14).
 SET_ASIDE_IN_A_ROW = 10
@@ -81,20 +93,8 @@ class Delivered(NamedTuple):
     lag: int = 0
 
 
-class FilterFailed(Exception):  # noqa: N818 - a failure of the event (D-15).
-    """The filter of a consumer raised an exception."""
-
-
-class TransactionLeftOpen(Exception):  # noqa: N818 - a failure of the event.
-    """A consumer has begun a transaction and not ended it; it is rolled back."""
-
-
-class Trouble(NamedTuple):
-    """A failure of the consumer as a whole: its new state, and the reason."""
-
-    state: str
-    error: str
-    retry_after: float | None = None
+class PassEnded(Exception):  # noqa: N818 - an event, not an error for callers.
+    """The worker stops, or the consumer as a whole fails."""
 
 
 def deliver(name: str, limit: int = 1000) -> Delivered:
@@ -104,24 +104,22 @@ def deliver(name: str, limit: int = 1000) -> Delivered:
     Events without a position get theirs first.
 
     Args:
-        limit: The most events of the feed, and about the most retries.
+        limit: About the most events, with those that are retried.
 
     Raises:
         ValueError: There is no such consumer.
         ImproperlyConfigured: Its backend or filter cannot be imported.
         RuntimeError: A transaction is open.
     """
-    consumer = load_consumer(name)
-    registered(name)
+    consumer = Declared(name)
     sequence_all()
     return Pass(consumer, lambda: False).run(limit)
 
 
-def back_off(delays: Sequence[float], failures: int) -> datetime:
-    """Return the time of the next attempt after so many failures (±20 %)."""
+def back_off(delays: Sequence[float], failures: int) -> float:
+    """Return the seconds before the next attempt after so many failures (±20 %)."""
     seconds = delays[min(failures, len(delays)) - 1]
-    seconds *= random.uniform(0.8, 1.2)  # noqa: S311 - not a secret.
-    return for_database(now() + timedelta(seconds=seconds))
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret.
 
 
 def describe(error: BaseException) -> str:
@@ -133,14 +131,6 @@ def describe(error: BaseException) -> str:
     return text.encode(errors="replace").decode()[:MAX_ERROR]
 
 
-def _seconds(value: object) -> float | None:
-    """Return the seconds to wait; ``None``, the usual back-off, if it is no number."""
-    if not isinstance(value, int | float):
-        return None
-    seconds = min(max(value, 0), LONGEST_RETRY_AFTER)
-    return None if math.isnan(seconds) else seconds
-
-
 def make_message(event: EnrollmentEvent, attempt: int, *, personal: bool) -> Message:
     """Return the message of an event that has a position."""
     record = event.as_record()
@@ -149,41 +139,49 @@ def make_message(event: EnrollmentEvent, attempt: int, *, personal: bool) -> Mes
     return Message(event.position or 0, attempt, record)
 
 
+def make_row(name: str, event: EnrollmentEvent) -> SetAside:
+    """Return a row, not saved, for an event that waits for a consumer."""
+    return SetAside(
+        consumer_id=name,
+        position=event.position or 0,
+        partition=partition_of(event),
+        state=SetAside.STATES.waiting,
+    )
+
+
 class Pass:
     """
     One pass of one worker for one consumer.
 
     Args:
-        consumer: The consumer, which is registered.
         is_stopped: Returns whether the pass ends before the next delivery.
     """
 
     def __init__(self, consumer: Declared, is_stopped: Callable[[], bool]) -> None:
         self._consumer, self._is_stopped = consumer, is_stopped
+        self._row = registered(consumer.name)
         self._events = EnrollmentEvent.objects.using(write_alias())
         self._asides = SetAside.objects.using(write_alias()).filter(
             consumer=consumer.name
         )
         self._lease = Lease(consumer.name, consumer.token)
         self._lock = Lock()
-        self._row = registered(consumer.name)
-        self._in_a_row = self._delivered = self._failed = self._moved_aside = 0
-        self._has_success = False
+        self._delivered = self._failed = self._moved_aside = 0
         #: The failure of the consumer that has ended the pass.
-        self.trouble: Trouble | None = None
-        #: Events that the cursor has passed, and those that were retried.
-        self.handled = 0
+        self.trouble: BaseException | None = None
 
-    def run(self, limit: int) -> Delivered:
+    def run(self, limit: int = sys.maxsize) -> Delivered:
         """Claim the lease, deliver what is due, and release the lease."""
         if self._is_due() and (row := self._lease.claim()):
-            self._row, self._in_a_row = row, row.set_aside_in_a_row
+            self._row = row
             try:
-                while self._go_forward(min(limit - self.handled, BATCH)):
-                    pass
-                end = self.handled + limit
-                while self.handled < end and self._may_go_on() and self._retry():
-                    pass
+                while limit > 0 and not self._is_ending():
+                    handled = self._go_forward(min(limit, BATCH))
+                    if not self._is_ending():
+                        handled += self._retry()
+                    if not handled:
+                        break
+                    limit -= handled
             except LeaseLost:
                 logger.info("The lease of %s has ended.", self._consumer.name)
             finally:
@@ -192,299 +190,219 @@ class Pass:
         return Delivered(self._delivered, self._failed, self._moved_aside, lag)
 
     def _is_due(self) -> bool:
-        """Return whether there may be something to deliver, without writing."""
-        row, at = self._row, for_database(now())
-        if row.state == Consumer.STATES.paused:
-            return False
-        if row.state == Consumer.STATES.down and row.retry_at and row.retry_at > at:
-            return False
-        return row.position < last_position() or self._due(at).exists()
+        return self._row.position < last_position() or self._due().exists()
 
-    def _due(self, at: datetime) -> QuerySet[SetAside]:
-        return self._asides.filter(state=SetAside.STATES.retrying, retry_at__lte=at)
+    def _due(self) -> QuerySet[SetAside]:
+        return self._asides.filter(
+            state=SetAside.STATES.retrying, retry_at__lte=for_database(now())
+        )
 
-    def _may_go_on(self) -> bool:
-        return self.trouble is None and not self._is_stopped()
+    def _is_ending(self) -> bool:
+        return self.trouble is not None or self._is_stopped()
 
-    def _go_forward(self, size: int) -> bool:
-        """Deliver the next batch; return whether there may be another one."""
-        if size <= 0 or not self._may_go_on():
-            return False
+    def _go_forward(self, size: int) -> int:
+        """Deliver the next events of the feed; return their number."""
         ahead = self._events.filter(position__gt=self._row.position)
-        messages = self._messages(ahead.order_by("position")[:size], {})
-        if not messages:
-            return False
-        partitions = {message.partition for message in messages}
-        positions = [message.position for message in messages]
-        blocked = self._asides.open().filter(partition__in=partitions)
-        held = set(blocked.values_list("partition", flat=True))
-        # Since a replay, events may come that are set aside.
-        again = self._asides.filter(position__in=positions)
-        is_again = again.exists()
-        outcomes = self._call_consumer(messages, {}, held)
-        if not (outcomes or self.trouble):
-            # It was stopped before the first call, which tells nothing.
-            return False
-        reached = [*takewhile(outcomes.__contains__, positions)]
-        rows = [row for position in reached if (row := outcomes[position])]
-        with short_transaction(self._events.db):
-            self._save(reached[-1] if reached else self._row.position)
-            if is_again:
-                again.filter(position__in=reached).delete()
-            if rows:
-                SetAside.objects.using(self._events.db).bulk_create(rows)
-            if rows or is_again:
-                # What they wait for may have been discarded meanwhile.
-                self._asides.start_next(partitions, for_database(now()))
-        self.handled += len(reached)
-        self._moved_aside += len(rows)
-        self._report(rows)
-        return True
+        pairs = [
+            (event, make_row(self._consumer.name, event))
+            for event in ahead.order_by("position")[:size]
+        ]
+        if pairs:
+            partitions = {row.partition for _, row in pairs}
+            blocked = self._asides.open().filter(partition__in=partitions)
+            held = set(blocked.values_list("partition", flat=True))
+            outcomes = self._call_consumer(pairs, held)
+            positions = [row.position for _, row in pairs]
+            # The cursor goes to the end of the finished prefix (D-11).
+            reached = {
+                position: outcomes[position]
+                for position in takewhile(outcomes.__contains__, positions)
+            }
+            failed = {row.partition for row in reached.values() if row}
+            self._save(max(reached, default=self._row.position), reached, failed)
+        return len(pairs)
 
-    def _retry(self) -> bool:
-        """Deliver events that are set aside; return whether any was due."""
-        at = for_database(now())
-        due = self._due(at).order_by("retry_at").values_list("partition", flat=True)
+    def _retry(self) -> int:
+        """Deliver events that are set aside and due; return their number."""
+        due = self._due().order_by("retry_at").values_list("partition", flat=True)
         partitions = set(due[:BATCH])
-        if partitions and self._in_a_row >= SET_ASIDE_IN_A_ROW:
+        if partitions and self._row.set_aside_in_a_row >= SET_ASIDE_IN_A_ROW:
             # Any of them, because the pass ends if it fails, and others may not.
             partitions = {random.choice([*partitions])}  # noqa: S311 - not a secret.
         chains = self._asides.open().filter(partition__in=partitions)
         rows = {row.position: row for row in chains.order_by("position")[:BATCH]}
-        if not rows:
-            return False
-        events = self._events.filter(position__in=[*rows]).order_by("position")
-        messages = self._messages(events, rows)
-        outcomes = self._call_consumer(messages, rows, set())
-        if messages and not (outcomes or self.trouble):
-            return False
-        # Those that wait stay as they are; an event that was deleted is forgotten.
-        waiting = SetAside.STATES.waiting
-        failed = [row for row in outcomes.values() if row and row.state != waiting]
-        done = {position for position, row in outcomes.items() if row is None}
-        done |= rows.keys() - {message.position for message in messages}
-        with short_transaction(self._events.db):
-            self._save(self._row.position)
-            self._asides.filter(position__in=done).delete()
-            for row in failed:
-                # Not save(), which inserts again what was discarded meanwhile.
-                names = "state", "attempts", "retry_at", "error"
-                values = {name: getattr(row, name) for name in names}
-                self._asides.filter(pk=row.pk).update(**values)
-                # After a replay, later ones may have been tried already.
-                behind = self._asides.open().filter(partition=row.partition)
-                behind.filter(position__gt=row.position).update(state=waiting)
-            self._asides.start_next(partitions, at)
-        self.handled += len(rows)
-        self._report(failed)
-        return True
+        if rows:
+            events = self._events.filter(position__in=[*rows]).order_by("position")
+            pairs = [(event, rows[event.position or 0]) for event in events]
+            outcomes = self._call_consumer(pairs, set())
+            # An event that was deleted is forgotten.
+            found = {row.position for _, row in pairs}
+            outcomes.update(dict.fromkeys(rows.keys() - found))
+            self._save(self._row.position, outcomes, partitions)
+        return len(rows)
 
-    def _messages(
-        self, events: Iterable[EnrollmentEvent], rows: Mapping[int, SetAside]
-    ) -> list[Message]:
-        messages = []
-        for event in events:
-            row = rows.get(event.position or 0)
-            attempt = row.attempts + 1 if row else 1
-            personal = self._consumer.personal
-            messages.append(make_message(event, attempt, personal=personal))
-        return messages
-
-    def _call_consumer(
-        self,
-        messages: Sequence[Message],
-        rows: Mapping[int, SetAside],
-        held: Iterable[str],
-    ) -> dict[int, SetAside | None]:
-        """
-        Deliver messages, those of one enrollment in order.
-
-        Args:
-            rows: By position, the rows of events that are set aside already.
-            held: The enrollments whose events wait behind one that is set aside.
-
-        Returns:
-            By position, ``None`` for what is done, and the row, not saved, for what
-            failed or waits. Those that are missing were not tried.
-        """
+    def _call_consumer(self, pairs: Sequence[Pair], held: set[str]) -> Outcomes:
+        """Deliver events; those of enrollments that are held wait."""
         number = self._consumer.concurrency
         lane_of: dict[str, int] = {}
-        lanes: dict[int, list[Message]] = defaultdict(list)
-        for message in messages:
-            lane = lane_of.setdefault(message.partition, len(lane_of) % number)
-            lanes[lane].append(message)
-        outcomes: dict[int, SetAside | None] = {}
-        run = partial(self._deliver_lane, rows=rows, held=held, outcomes=outcomes)
-        if len(lanes) <= 1:
-            run(messages)
-            return outcomes
-        with ThreadPoolExecutor(number) as threads:
-            tasks = [
-                partial(disconnecting, partial(run, one)) for one in lanes.values()
-            ]
-            for end in [threads.submit(task) for task in tasks]:
-                end.result()
+        lanes: dict[int, list[Pair]] = defaultdict(list)
+        for event, row in pairs:
+            lane = lane_of.setdefault(row.partition, len(lane_of) % number)
+            lanes[lane].append((event, row))
+        outcomes: Outcomes = {}
+        tasks = [
+            partial(self._deliver_lane, lane, held, outcomes) for lane in lanes.values()
+        ]
+        if len(tasks) == 1:
+            tasks[0]()
+        else:
+            in_threads(tasks)
         return outcomes
 
     def _deliver_lane(
-        self,
-        messages: Sequence[Message],
-        rows: Mapping[int, SetAside],
-        held: Iterable[str],
-        outcomes: dict[int, SetAside | None],
+        self, pairs: Sequence[Pair], held: set[str], outcomes: Outcomes
     ) -> None:
-        held, types = set(held), self._consumer.types
-        for message in messages:
-            if types is not None and message.event.type not in types:
-                outcomes[message.position] = None
-                continue
-            row = rows.get(message.position) or SetAside(
-                consumer_id=self._consumer.name,
-                position=message.position,
-                partition=message.partition,
-            )
-            row.state = SetAside.STATES.waiting
-            if message.partition not in held:
-                done = self._attempt(message, row, is_new=not rows)
-                if done is None:
-                    return
-                if done:
-                    outcomes[message.position] = None
-                    continue
-                if row.state != SetAside.STATES.dead:
-                    held.add(message.partition)
-            outcomes[message.position] = row
+        types = self._consumer.types
+        with suppress(PassEnded):
+            for event, row in pairs:
+                failed: SetAside | None = None
+                if types is None or event.type in types:
+                    if row.partition in held:
+                        row.state = SetAside.STATES.waiting
+                        failed = row
+                    else:
+                        failed = self._attempt(event, row)
+                if failed and failed.state != SetAside.STATES.dead:
+                    held.add(row.partition)
+                outcomes[row.position] = failed
 
-    def _attempt(self, message: Message, row: SetAside, *, is_new: bool) -> bool | None:
-        """Return whether a message is done, its row says how; ``None`` at the end."""
-        error, is_dead = "", False
-        for _ in range(TRIES if is_new else 1):
-            if not self._may_go_on():
-                return None
+    def _attempt(self, event: EnrollmentEvent, row: SetAside) -> SetAside | None:
+        """
+        Return the row of an event that failed; ``None`` if it needs no other attempt.
+
+        Raises:
+            PassEnded: It was not delivered, and that does not count.
+        """
+        consumer = self._consumer
+        for _ in range(1 if row.pk else TRIES):
+            if self._is_ending():
+                raise PassEnded
             self._lease.keep()
-            if self._consumer.personal:
-                message = self._without_erased(message)
+            if consumer.personal:
+                # It may have been erased since it was read.
+                event = self._events.get(pk=event.pk)
+            message = make_message(event, row.attempts + 1, personal=consumer.personal)
+            is_wanted = False
             try:
-                if self._is_wanted(message):
-                    self._deliver(message)
+                is_wanted = consumer.filter is None or bool(consumer.filter(message))
+                if is_wanted:
+                    with closing_transaction(self._events.db):
+                        consumer.backend.deliver(message)
                     with self._lock:
                         self._delivered += 1
-                        self._in_a_row, self._has_success = 0, True
-                return True
-            except (NotNow, ConnectionError, TimeoutError) as failure:
-                after = _seconds(getattr(failure, "retry_after", None))
-                down = Consumer.STATES.down
-                self.trouble = Trouble(down, describe(failure), after)
-                return None
-            except Gone as failure:
-                self.trouble = Trouble(Consumer.STATES.paused, describe(failure))
+                        self._row.set_aside_in_a_row = 0
                 return None
             except KeyboardInterrupt:
                 raise
-            except BaseException as failure:  # noqa: BLE001 - whatever hosts raise.
-                error, is_dead = describe(failure), isinstance(failure, Reject)
+            except BaseException as error:  # noqa: BLE001 - whatever hosts raise.
+                # A filter fails for its event alone (D-15).
+                if is_wanted and isinstance(error, FAILURES_OF_CONSUMER):
+                    self.trouble = error
+                    raise PassEnded from None
+                failure = error
             row.attempts += 1
-            message = replace(message, attempt=message.attempt + 1)
-            if is_dead:
+            if isinstance(failure, Reject):
                 break
         with self._lock:
-            self._failed += 1
-            is_one_too_many = self._in_a_row >= SET_ASIDE_IN_A_ROW
-            # The first failure in a replay, too.
-            is_first = is_new or row.attempts == 1
-            self._in_a_row += is_first and not is_one_too_many
-            if self._in_a_row >= SET_ASIDE_IN_A_ROW:
-                self.trouble = Trouble(Consumer.STATES.down, error)
+            is_one_too_many = self._row.set_aside_in_a_row >= SET_ASIDE_IN_A_ROW
+            # A retry that fails is not another one.
+            self._row.set_aside_in_a_row += not (is_one_too_many or row.error)
+            if self._row.set_aside_in_a_row >= SET_ASIDE_IN_A_ROW:
+                self.trouble = failure
         if is_one_too_many:
-            return None
-        row.error, row.state, row.retry_at = error, SetAside.STATES.dead, None
-        if not is_dead and row.attempts < TRIES + RETRIES:
+            raise PassEnded
+        row.error, row.retry_at = describe(failure), None
+        row.state = SetAside.STATES.dead
+        if not isinstance(failure, Reject) and row.attempts < TRIES + RETRIES:
             retries = max(row.attempts - TRIES, 0)
             row.state = SetAside.STATES.retrying
-            row.retry_at = back_off(EVENT_BACK_OFF, retries + 1)
-        return False
+            wait = timedelta(seconds=back_off(EVENT_BACK_OFF, retries + 1))
+            row.retry_at = for_database(now() + wait)
+        return row
 
-    def _is_wanted(self, message: Message) -> bool:
-        try:
-            return self._consumer.wants(message)
-        except Exception as error:
-            raise FilterFailed(describe(error)) from error
-
-    def _deliver(self, message: Message) -> None:
-        """Call the backend, and close a transaction that it leaves open."""
-        connection = connections[self._events.db]
-        was_open, is_left_open = is_in_transaction(connection), False
-        try:
-            self._consumer.backend.deliver(message)
-        finally:
-            if not was_open and is_in_transaction(connection):
-                is_left_open = True
-                connection.close()
-                # With a new one, what is left of the old one has no effect.
-                del connections[self._events.db]
-                autocommit()
-        if is_left_open:
-            raise TransactionLeftOpen
-
-    def _without_erased(self, message: Message) -> Message:
-        """Return a message without personal data that were erased since it was read."""
-        rows = self._events.filter(position=message.position)
-        row = rows.values("username", "reason").first() or {
-            "username": "",
-            "reason": "",
-        }
-        return replace(message, event=replace(message.event, **row))
-
-    def _save(self, position: int) -> None:
+    def _save(
+        self, position: int, outcomes: Outcomes, partitions: Collection[str]
+    ) -> None:
         """
-        Write the state of the consumer, in a transaction, and renew the lease.
+        Store what has become of events, in a transaction, and renew the lease.
+
+        Args:
+            position: That of the consumer from now on.
+            partitions: The enrollments whose events that are set aside change.
 
         Raises:
-            LeaseLost: It belongs to somebody else.
+            LeaseLost: It belongs to somebody else; nothing is stored.
         """
-        row, trouble, before = self._row, self.trouble, self._row.state
-        if position != row.position or self._has_success:
-            row.progressed_at = for_database(now())
-        if self._has_success or trouble is None:
-            row.failures = 0
-        row.state, row.last_error, row.retry_at = Consumer.STATES.active, "", None
+        row, trouble = self._row, self.trouble
+        if not (outcomes or trouble):
+            # The pass was stopped before the first call, which tells nothing.
+            return
+        rows = [one for one in outcomes.values() if one]
+        new = [one for one in rows if one.pk is None]
+        stored = [one for one in rows if one.pk is not None]
+        done = [position for position, one in outcomes.items() if one is None]
+        values: dict[str, Any] = {
+            "position": position,
+            "state": Consumer.STATES.active,
+            "failures": 0,
+            "set_aside_in_a_row": row.set_aside_in_a_row,
+            "retry_at": None,
+            "last_error": "",
+        }
+        if done:
+            values["progressed_at"] = for_database(now())
         if trouble is not None:
-            row.failures += 1
-            row.state, row.last_error = trouble.state, trouble.error
-            row.retry_at = back_off(BACK_OFF, row.failures)
-            if trouble.retry_after is not None:
-                wait = timedelta(seconds=trouble.retry_after)
-                row.retry_at = for_database(now() + wait)
-        row.set_aside_in_a_row = self._in_a_row
-        self._has_success = False
-        names = "state", "last_error", "failures", "retry_at", "progressed_at"
-        self._lease.save(
-            position=position,
-            set_aside_in_a_row=row.set_aside_in_a_row,
-            **{name: getattr(row, name) for name in names},
-        )
-        row.position = position
+            is_gone = isinstance(trouble, Gone)
+            values["state"] = (
+                Consumer.STATES.paused if is_gone else Consumer.STATES.down
+            )
+            values["failures"] = 1 if done else row.failures + 1
+            values["last_error"] = describe(trouble)
+            seconds = getattr(trouble, "retry_after", None)
+            if not isinstance(seconds, int | float):
+                seconds = back_off(BACK_OFF, values["failures"])
+            wait = timedelta(seconds=min(max(0, seconds), LONGEST_RETRY_AFTER))
+            values["retry_at"] = for_database(now() + wait)
+        with short_transaction(self._events.db):
+            self._lease.save(**values)
+            if partitions:
+                self._asides.filter(position__in=done).delete()
+                self._asides.bulk_create(new)
+                # It does not insert again what was discarded meanwhile.
+                fields = ["state", "attempts", "retry_at", "error"]
+                self._asides.bulk_update(stored, fields)
+                # What they wait for may have been discarded, too.
+                self._asides.start_next(partitions, for_database(now()))
+        before = row.state
+        for name, value in values.items():
+            setattr(row, name, value)
         if row.state != before:
             # The rest of the text may be about a person.
             reason = row.last_error.partition(":")[0] or "it takes messages"
             level = logging.WARNING if trouble else logging.INFO
             logger.log(level, "Consumer %s is %s: %s.", row.name, row.state, reason)
+        self._moved_aside += len(new)
+        failed = [one for one in rows if one.state != SetAside.STATES.waiting]
+        self._failed += len(failed)
+        for one in failed:
+            _log_failure(one)
 
-    def _report(self, rows: Iterable[SetAside]) -> None:
-        """Log the events that are dead (D-13), or have failed three times."""
-        for row in rows:
-            kind = row.error.partition(":")[0]
-            if row.state == SetAside.STATES.dead:
-                logger.error(
-                    "Event %d is dead for consumer %s: %s.",
-                    row.position,
-                    row.consumer_id,
-                    kind,
-                )
-            elif row.attempts == TRIES:
-                logger.warning(
-                    "Event %d failed for consumer %s and is tried again later: %s.",
-                    row.position,
-                    row.consumer_id,
-                    kind,
-                )
+
+def _log_failure(row: SetAside) -> None:
+    """Log that an event is dead (D-13), or that it was set aside."""
+    about = row.position, row.consumer_id, row.error.partition(":")[0]
+    if row.state == SetAside.STATES.dead:
+        logger.error("Event %d is dead for consumer %s: %s.", *about)
+    elif row.attempts == TRIES:
+        text = "Event %d failed for consumer %s and is tried again later: %s."
+        logger.warning(text, *about)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error, connections
@@ -15,22 +16,18 @@ from django_enrollments.core.transactions import write_alias
 from django_enrollments.delivery.consumers import (
     Declared,
     declaration,
-    load_consumer,
     registered,
 )
-from django_enrollments.delivery.database import autocommit, disconnect, disconnecting
+from django_enrollments.delivery.database import autocommit, disconnect, in_threads
 from django_enrollments.delivery.passes import Delivered, Pass
 from django_enrollments.delivery.sequencer import sequence_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     Task = Callable[[], None]
 
 logger = logging.getLogger("django_enrollments.delivery")
-
-#: Events of the feed between two looks at those that are set aside.
-EVENTS_PER_PASS = 1_000
 
 
 def work(seconds: float | None = None) -> dict[str, Any]:
@@ -76,11 +73,11 @@ class Worker:
         for name in self._names:
             declaration(name)
         self._interval = interval
-        self._end = None if seconds is None else time.monotonic() + seconds
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
         self._is_stopped = Event()
         self._consumers: dict[str, Declared] = {}
-        self._sums: dict[str, Delivered] = {}
         self._sequenced = 0
+        self._done: dict[str, Delivered] = {}
         self._errors: dict[str, str] = {}
 
     def stop(self) -> None:
@@ -90,88 +87,63 @@ class Worker:
     def run(self) -> dict[str, Any]:
         """Make one pass over all that is due; return what :func:`work` does."""
         # In a thread, too, since the caller's connection may be in a transaction.
-        self._in_threads(self._is_done, {"sequencer": self._sequence})
-        tasks = self._tasks()
+        in_threads([partial(self._try, "sequencer", self._sequence)])
+        tasks = [partial(self._try, *one) for one in self._deliveries()]
         # Connections to a database in memory, as tests have it, refuse to wait for each
         # other.
         in_memory = getattr(connections[write_alias()], "is_in_memory_db", bool)()
-        for some in [{name: tasks[name]} for name in tasks] if in_memory else [tasks]:
-            self._in_threads(self._is_done, some)
+        for some in [[task] for task in tasks] if in_memory else [tasks]:
+            in_threads(some)
         return {
             "sequenced": self._sequenced,
-            "consumers": {name: done._asdict() for name, done in self._sums.items()},
+            "consumers": {name: done._asdict() for name, done in self._done.items()},
             "errors": self._errors,
         }
 
     def follow(self) -> None:
         """Work until :meth:`stop` is called, whatever fails meanwhile."""
         # Signal handlers run in the calling thread, which only waits.
-        self._in_threads(self._repeat, {"sequencer": self._sequence} | self._tasks())
+        tasks = [("sequencer", self._sequence), *self._deliveries()]
+        in_threads([partial(self._repeat, *one) for one in tasks])
 
-    def _tasks(self) -> dict[str, Task]:
-        return {name: partial(self._deliver, name) for name in self._names}
-
-    def _in_threads(
-        self, act: Callable[[str, Task], object], tasks: Mapping[str, Task]
-    ) -> None:
-        threads = [
-            Thread(target=disconnecting, args=(partial(act, *task),))
-            for task in tasks.items()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def _deliveries(self) -> list[tuple[str, Task]]:
+        return [(name, partial(self._deliver, name)) for name in self._names]
 
     def _repeat(self, what: str, task: Task) -> None:
         while not self._is_stopped.is_set():
-            if not self._is_done(what, task):
-                disconnect()
+            self._try(what, task)
             self._is_stopped.wait(self._interval)
 
-    def _is_done(self, what: str, task: Task) -> bool:
-        """Do a task; return whether it succeeded, and log when that changes."""
+    def _try(self, what: str, task: Task) -> None:
+        """Do a task, and log when that begins to fail or to succeed."""
         try:
+            autocommit()
             task()
         except BaseException as error:
             # Otherwise, the thread would end.
+            disconnect()
             kind = type(error).__name__
             if what not in self._errors:
                 # The text of a database's error may hold what was stored.
                 shown = None if isinstance(error, Error) else error
                 logger.error("Work for %s fails: %s.", what, kind, exc_info=shown)
             self._errors[what] = kind
-            return False
-        if self._errors.pop(what, None):
-            logger.info("Work for %s goes on.", what)
-        return True
+        else:
+            if self._errors.pop(what, None):
+                logger.info("Work for %s goes on.", what)
 
     def _sequence(self) -> None:
-        autocommit()
-        self._sequenced += sequence_all()
+        self._sequenced = sequence_all()
 
     def _deliver(self, name: str) -> None:
-        autocommit()
         if name not in self._consumers:
             registered(name)
-            self._consumers[name] = load_consumer(name)
-        handled = EVENTS_PER_PASS
-        while handled >= EVENTS_PER_PASS and not self._may_not_deliver():
-            one = Pass(self._consumers[name], self._may_not_deliver)
-            done = one.run(EVENTS_PER_PASS)
-            handled = one.handled
-            if done.failed or one.trouble:
-                # The consumer may have lost a connection, which is closed only here.
-                disconnect()
-                autocommit()
-            before = self._sums.get(name, Delivered())
-            self._sums[name] = Delivered(
-                before.delivered + done.delivered,
-                before.failed + done.failed,
-                before.set_aside + done.set_aside,
-                done.lag,
-            )
+            self._consumers[name] = Declared(name)
+        one = Pass(self._consumers[name], self._is_ending)
+        self._done[name] = one.run()
+        if one.trouble or self._done[name].failed:
+            # The consumer may have lost a connection, which is closed only here.
+            disconnect()
 
-    def _may_not_deliver(self) -> bool:
-        is_late = self._end is not None and time.monotonic() > self._end
-        return is_late or self._is_stopped.is_set()
+    def _is_ending(self) -> bool:
+        return self._is_stopped.is_set() or time.monotonic() > self._end

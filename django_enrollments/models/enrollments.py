@@ -100,7 +100,7 @@ class CourseEnrollmentQuerySet(models.QuerySet["CourseEnrollment"]):
             course_key: Primary key of the course.
             course_id: The course id as text.
         """
-        staff = CourseAccessRole.objects.outside_the_count(course_id)
+        staff = CourseAccessRole.objects.exempt_from_capacity(course_id)
         return (
             self.of_course_key(course_key)
             .active()

@@ -17,14 +17,14 @@ from django_enrollments.text import MAX_TEXT
 class CourseAccessRoleQuerySet(models.QuerySet["CourseAccessRole"]):
     """Filters for roles."""
 
-    def outside_the_count(self, course_id: object) -> CourseAccessRoleQuerySet:
+    def exempt_from_capacity(self, course_id: object) -> CourseAccessRoleQuerySet:
         """
         Return the roles on a course whose users take no seat (CAP-03, CAP-04).
 
         Args:
             course_id: The course, its id, or an object whose ``str()`` is the id.
         """
-        roles = self.filter(role__in=CourseAccessRole.OUTSIDE_THE_COUNT)
+        roles = self.filter(role__in=CourseAccessRole.CAPACITY_EXEMPT)
         text = find_stored_course_id(course_id)
         return self.none() if text is None else roles.filter(course_id=text)
 
@@ -61,7 +61,7 @@ class CourseAccessRole(models.Model):
     #: Roles of staff on all courses of an organization (ACC-04).
     ORG_TEAM = frozenset({STAFF, INSTRUCTOR})
     #: Roles whose users take no seat (CAP-03).
-    OUTSIDE_THE_COUNT = frozenset({STAFF, INSTRUCTOR})
+    CAPACITY_EXEMPT = frozenset({STAFF, INSTRUCTOR})
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rest_framework.response import Response
 
 from django_enrollments import api
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.course_details_cache import may_be_personal
-from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.importing import SettingLoadError
 from django_enrollments.views.base import EnrollmentAPIView, requester_of
 from django_enrollments.views.errors import DESCRIBING, responding_to_errors
 from django_enrollments.views.inputs import (
@@ -33,7 +33,7 @@ class EnrollmentCourseDetailView(EnrollmentAPIView):
         """Whether responses depend on the requester."""
         try:
             return may_be_personal()
-        except CollaboratorNotLoaded:
+        except SettingLoadError:
             return True
 
     def get(self, request: Request, course_id: str) -> Response:
@@ -78,7 +78,7 @@ class EnrollmentEligibilityView(EnrollmentAPIView):
             responding_to_errors(
                 DESCRIBING, username=username, course_id=course_id, mode=mode
             ),
-            attributed(origin_of(actor=requester.user, source="rest")),
+            override_origin(origin_of(actor=requester.user, source="rest")),
         ):
             explained = api.explain_enrollment(username, course_id, mode)
         return Response(explained)

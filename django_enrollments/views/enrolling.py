@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django_enrollments import api
 from django_enrollments.conf import conf
-from django_enrollments.context import clear_readings, one_call
+from django_enrollments.context import call_context, clear_readings
 from django_enrollments.core.attributes import clean_attributes, missing_attributes
-from django_enrollments.core.changes import keeps
 from django_enrollments.core.course_info import get_course_info
 from django_enrollments.core.history import clean_enterprise_uuid
 from django_enrollments.core.hooks import SideEffects
@@ -105,6 +104,11 @@ class EnrollmentRequest:
     def joins(self, existing: Enrollment) -> bool:
         """Return whether an inactive enrollment is requested to be active."""
         return not existing["is_active"] and self.is_active is True
+
+    def keeps(self, existing: Enrollment) -> bool:
+        """Return whether enrolling leaves the enrollment as it is (B-05, B-14)."""
+        stays_inactive = self.is_active is False and not self.moves(existing)
+        return bool(existing["is_active"]) or stays_inactive
 
 
 @writing_call()
@@ -206,9 +210,7 @@ def _enroll(wanted: EnrollmentRequest, existing: Enrollment | None) -> Enrollmen
             f"Course Enrollment not found for user {wanted.username} "
             f"in course {wanted.course_id}"
         )
-    is_kept = existing is not None and keeps(
-        existing, wanted.mode, is_active=wanted.is_active
-    )
+    is_kept = existing is not None and wanted.keeps(existing)
     # Staying in a mode needs no permission to choose it.
     if not (is_kept or requester.can_choose_mode(wanted.mode)):
         raise EnrollmentNotAllowed(
@@ -263,7 +265,7 @@ def _validate_mode(wanted: EnrollmentRequest, include_expired: bool) -> None:
 
 
 def _record_enterprise(wanted: EnrollmentRequest) -> None:
-    with one_call() as call:
+    with call_context() as call:
         info = get_course_info(wanted.course_id, call)
         wanted.effects.record_enterprise(get_user(wanted.username), info)
     # A network may be slow: seats and dates are read again.

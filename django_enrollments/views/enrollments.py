@@ -14,12 +14,12 @@ from django_enrollments.authentication import (
     ConfiguredClasses,
     EnrollmentCrossDomainSessionAuth,
 )
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.identifiers import find_course_id
 from django_enrollments.models import get_course_adapter
-from django_enrollments.text import MAX_TEXT
+from django_enrollments.text import MAX_TEXT, MAX_USERNAME, is_storable
 from django_enrollments.users import choose_user, find_user, find_users_by_email
 from django_enrollments.views.audit import write_audit_line
 from django_enrollments.views.base import (
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
 
     from django_enrollments.payloads import EnrollmentDict
     from django_enrollments.policies import Requester
-
-#: The longest name that is looked up.
-_LONGEST_NAME = 1_000
 
 
 class EnrollmentView(EnrollmentAPIView):
@@ -170,7 +167,7 @@ class EnrollmentListView(EnrollmentAPIView):
                     mode=mode,
                     cohort=change.get("cohort"),
                 ),
-                attributed(origin_of(actor=requester.user, source="rest")),
+                override_origin(origin_of(actor=requester.user, source="rest")),
             ):
                 wanted = EnrollmentRequest(
                     requester,
@@ -318,6 +315,4 @@ def _user_of(learner: object, requester: Requester) -> Any | None:
     """Return the learner, or ``None`` if there is no such user (V1-POST-13)."""
     if learner == requester.username and requester.user.is_authenticated:
         return requester.user
-    if isinstance(learner, str) and len(learner) <= _LONGEST_NAME:
-        return find_user(learner)
-    return None
+    return find_user(learner) if is_storable(learner, MAX_USERNAME) else None

@@ -29,7 +29,7 @@ from django_enrollments.errors import (
     InvalidEnrollmentAttribute,
     UserNotFoundError,
 )
-from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.importing import SettingLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -206,7 +206,7 @@ def as_api_exception(error: Exception) -> Exception:
     if isinstance(error, UnreadablePostError):
         # The client hung up; a proxy may still read the response.
         return ParseError("The request could not be read.")
-    if isinstance(error, CollaboratorNotLoaded):
+    if isinstance(error, SettingLoadError):
         logger.error("A request is refused.", exc_info=error)
         return Unavailable()
     return error

@@ -8,7 +8,7 @@ from django.http import QueryDict
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
-from django_enrollments.context import one_call, origin_of
+from django_enrollments.context import call_context, origin_of
 from django_enrollments.core.invitations import (
     invite,
     list_invitations,
@@ -66,7 +66,7 @@ class EnrollmentAllowedView(EnrollmentAPIView):
         values = validated(
             InvitationRequestSerializer(data=body, context={"is_form": is_form})
         )
-        with one_call() as call:
+        with call_context() as call:
             invitation = invite(
                 values["email"],
                 values["course_id"],

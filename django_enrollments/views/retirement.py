@@ -10,10 +10,10 @@ from rest_framework.response import Response
 
 from django_enrollments import api
 from django_enrollments.backends.loading import get_retirement_backend
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.transactions import writing_call
 from django_enrollments.errors import EnrollmentApiLoadError
-from django_enrollments.importing import CollaboratorNotLoaded
+from django_enrollments.importing import SettingLoadError
 from django_enrollments.text import MAX_USERNAME, is_storable
 from django_enrollments.views.base import CanRetireUser, EnrollmentAPIView
 from django_enrollments.views.inputs import (
@@ -60,14 +60,12 @@ class UnenrollmentView(EnrollmentAPIView):
             if user is None:
                 text = "No retirement request status for username."
                 return Response(text, status=404)
-            with attributed(origin_of(actor=request.user, source="retirement")):
-                left = api.leave_all_courses(user.get_username())
+            with override_origin(origin_of(actor=request.user, source="retirement")):
+                left = api.unenroll_user_and_list_courses(user.get_username())
         except Exception as error:
             # The response does not disclose the error (B-11).
             logger.exception("A user could not be unenrolled from all courses.")
-            not_loaded = isinstance(
-                error, CollaboratorNotLoaded | EnrollmentApiLoadError
-            )
+            not_loaded = isinstance(error, SettingLoadError | EnrollmentApiLoadError)
             return Response(
                 "An error occurred while unenrolling the user.",
                 status=400 if not_loaded else 500,
@@ -79,6 +77,6 @@ class UnenrollmentView(EnrollmentAPIView):
 
 def _find_retiring_user(username: object) -> Any | None:
     # A text that a database cannot store is no username, whatever the backend.
-    if not isinstance(username, str) or not is_storable(username, MAX_USERNAME):
+    if not is_storable(username, MAX_USERNAME):
         return None
     return get_retirement_backend().find_retiring_user(username)

@@ -122,6 +122,11 @@ class CourseRun(models.Model):
         """Return the path of the page of the course."""
         return reverse("course", args=[self.code])
 
+    @property
+    def has_started(self) -> bool:
+        """Whether the first day is over."""
+        return self.starts_on is not None and self.starts_on < timezone.localdate()
+
     def opens_later(self, at: datetime) -> bool:
         """Return whether registration has not opened yet."""
         return self.registration_opens_at is not None and (

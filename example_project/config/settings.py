@@ -140,6 +140,8 @@ LOGGING = {
     "handlers": {"terminal": {"class": "logging.StreamHandler", "level": "WARNING"}},
     "loggers": {
         "django": {"handlers": ["terminal"], "level": "INFO", "propagate": False},
+        # Its warnings repeat the lines of django.server, some with a traceback.
+        "django.request": {"level": "ERROR"},
         # Its warnings repeat errors that callers get.
         "django_enrollments": {"handlers": ["terminal"], "level": "ERROR"},
         "django.server": {

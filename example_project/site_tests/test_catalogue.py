@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import count_queries, days, fill, make_run, make_user, moment
+from django.utils.formats import date_format
 
 from django_enrollments.models import CourseAccessRole, CourseEnrollmentAllowed
 from django_enrollments.services import EnrollmentsService
@@ -37,6 +38,13 @@ class TestSeats:
 
         assert "0 of 0 seats left" in page
         assert 'max="1" value="1"' in page
+
+
+@pytest.mark.parametrize(("start", "word"), [(-1, "Started"), (0, "Starts")])
+def test_the_first_day_is_told_as_past_or_to_come(client, start, word):
+    make_run(starts_on=days(start))
+
+    assert f"{word} {date_format(days(start))}" in client.get("/").content.decode()
 
 
 class TestFilters:

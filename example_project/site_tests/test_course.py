@@ -9,6 +9,7 @@ from conftest import count_queries, days, fill, make_run, make_user, moment
 
 from catalog.models import RefusedAttempt
 from django_enrollments.models import (
+    CourseAccessRole,
     CourseEnrollment,
     CourseEnrollmentAllowed,
     CourseMode,
@@ -131,6 +132,19 @@ class TestReasons:
 
         assert self.reasons(client, run) == ["Opens 3 March 2097, 09:00."]
         assert self.reasons(client, full)[0].startswith("Full: 0 of 2 seats left.")
+
+    def test_do_not_hold_for_the_team_who_take_no_seat(self, client, learner):
+        run = make_run(seats=1)
+        fill(run, 1)
+        CourseAccessRole.objects.create(
+            user=learner, org="evening", course_id=run.code, role="staff"
+        )
+        client.force_login(learner)
+
+        page = client.get(run.get_absolute_url()).content.decode()
+
+        assert "You can enroll because members of the course team take no seat" in page
+        assert 'name="action" value="enroll"' in page
 
     @pytest.mark.parametrize("is_logged_in", [False, True])
     def test_are_all_told(self, client, learner, is_logged_in):

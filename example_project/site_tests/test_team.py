@@ -7,6 +7,7 @@ import io
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
@@ -14,6 +15,8 @@ from django.test import Client, TestCase
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import override
 
 from accounts.models import User
 from catalog.models import CourseRun, RefusedAttempt, School
@@ -250,7 +253,11 @@ class EnrollTests(TeamCase):
         self.assertEqual(EnrollmentEvent.objects.count(), 1)
 
     def test_refuses_in_a_sentence_and_counts_the_refusal(self) -> None:
+        sentence = "You can enroll another learner when a seat becomes free."
+        url = self.url("enroll", course=self.other)
+        self.assertNotContains(self.client.get(url), sentence)
         SERVICE.enroll(self.staff, self.other)
+        self.assertContains(self.client.get(url), sentence)
         data = {"learner": "ada", "mode": "audit", "reason": "Please"}
         response = self.client.post(self.url("enroll", course=self.other), data)
         (text,) = self.messages(response)
@@ -516,6 +523,26 @@ class DashboardTests(TeamCase):
         SERVICE.enroll(self.learner, self.course, "audit")
         page = self.client.get("/dashboard/", headers={"accept-language": "de"})
         self.assertContains(page, "Gasthörer hat die meisten")
+
+    def test_leaves_out_years_without_movements(self) -> None:
+        for year, user in ((2020, self.learner), (2023, self.teacher)):
+            at = timezone.now().replace(year=year, month=12, day=25)
+            SERVICE.enroll(user, self.course, at=at)
+        page = self.client.get("/dashboard/")
+        chart = next(iter(page.context["charts"]))
+        self.assertEqual(
+            {label[-4:] for label in chart.drawing.labels}, {"2020", "2023"}
+        )
+        sentence = "Years without arrivals and departures are left out."
+        self.assertContains(page, sentence)
+        self.assertNotContains(self.client.get("/dashboard/?year=2020"), sentence)
+
+    def test_groups_digits_in_texts_and_charts_alike(self) -> None:
+        for language, _name in settings.LANGUAGES:
+            page = self.client.get("/dashboard/", headers={"accept-language": language})
+            with self.subTest(language), override(language):
+                number = f"12{page.context['separator']}345"
+                self.assertEqual(number_format(12345, force_grouping=True), number)
 
     def test_counts_new_events_at_once(self) -> None:
         (first,) = self.learners(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format, get_format, number_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -121,7 +121,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     weeks = totals.weeks()
     years = sorted({week.monday.year for week in weeks if _has_moved(week)})
     year = _read_year(request, years)
-    shown = [week for week in weeks if year in {None, week.monday.year}]
+    shown = [week for week in weeks if week.monday.year in ([year] if year else years)]
     charts = [
         *_charts_of_weeks(shown),
         _chart_of_modes(totals),
@@ -133,10 +133,12 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "numbers": _recent_numbers(totals),
         "years": years,
         "year": year,
+        "leaves_out_years": not year and len(shown) < len(weeks),
         "charts": charts,
         "consumers": list_consumers(),
         "has_history": bool(weeks),
         "drawings": {chart.name: asdict(chart.drawing) for chart in filled},
+        "separator": get_format("THOUSAND_SEPARATOR"),
     }
     return render(request, "team/dashboard.html", context)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from catalog.reasons import reasons_for
+from django_enrollments.errors import in_words
 
 if TYPE_CHECKING:
     from catalog.models import CourseRun
@@ -22,18 +23,11 @@ def error_text(code: str | None, message: str) -> str:
         message: The message of the error, for codes without a sentence.
     """
     sentences = {
-        "user_not_found": _("There is no account with this name."),
-        "invalid_email": _("This is not an e-mail address."),
-        "ambiguous_email": _(
-            "Several accounts have this e-mail address. Use the username."
-        ),
         "enrollment_closed": _("Registration is not open for this learner."),
         "course_full": _("All seats are taken."),
-        "mode_unavailable": _("The course does not offer this mode now."),
         "enrollment_not_found": _("This learner was never in the course."),
-        "course_not_found": _("The course does not exist any more."),
     }
-    return sentences.get(code or "", message)
+    return sentences.get(code or "") or in_words(code, message)
 
 
 def refusal_text(course: CourseRun, explained: ExplanationDict) -> str:
@@ -48,7 +42,7 @@ def refusal_text(course: CourseRun, explained: ExplanationDict) -> str:
         "invitation_only": _(
             "The course is by invitation, and this learner is not invited."
         ),
-        "mode_unavailable": _("The course does not offer this mode now."),
+        "mode_unavailable": in_words("mode_unavailable", ""),
     }
     reasons = reasons_for(course, explained["reasons"], explained["seats"])
     return " ".join(own.get(reason.code, reason.text) for reason in reasons)

@@ -442,11 +442,26 @@ class TestEnrollmentForm:
 
         assert self.refusal(response) == "No enroll today."
 
+    def test_offers_the_modes_of_all_courses(self, admin_client):
+        make_modes(make_course(), "honor", "gold")
+
+        page = admin_client.get(url(CourseEnrollment, "add"))
+
+        field = page.context["adminform"].form.fields["mode"]
+        assert field.choices == [
+            ("", "---------"),
+            ("audit", "Audit"),
+            ("gold", "Gold"),
+            ("honor", "Honor"),
+        ]
+
     def test_refuses_a_mode_that_is_not_offered(self, admin_client):
+        make_modes(make_course("other-101"), "gold")
+
         response = self.add(admin_client, make_user("ada"), make_course(), mode="gold")
 
         assert self.refusal(response) == (
-            "The course does not offer this mode. It offers: audit."
+            "The course does not offer this mode. It offers: Audit."
         )
 
     @pytest.mark.parametrize(
@@ -457,7 +472,7 @@ class TestEnrollmentForm:
                 for name in ("user", "course")
                 for key in ("", "0", "-1", "x", "9" * 40, "a\x00b", "ä" * 999)
             ),
-            *(("mode", "a\x00b"), ("reason", "a\x00b")),
+            *(("mode", "a\x00b"), ("mode", "unknown"), ("reason", "a\x00b")),
         ],
     )
     def test_refuses_invalid_values(self, admin_client, name, value):

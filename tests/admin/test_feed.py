@@ -54,7 +54,7 @@ class TestConsumers:
         listed = page.context["cl"].model_admin
         assert listed.lag(found) == 3
         assert (listed.retrying(found), listed.dead(found)) == (1, 1)
-        assert "crm down 7 3 1 1" in shown(page)
+        assert "crm down 3 1 1" in shown(page)
         assert "HTTP 503" in shown(page)
 
     def test_are_paused_and_resumed(self, admin_client, crm):

@@ -10,7 +10,7 @@ from django.utils.timezone import override as override_time_zone
 
 from django_enrollments import api, datetimes
 from django_enrollments.backends.courses import NAMES, CourseAdapter, CourseFacts
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.course_model import find_field
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
@@ -140,7 +140,7 @@ class TestAdapterOfMethods:
     def test_opens_with_the_first_moment_of_a_date_and_closes_with_the_last(
         self, ada, course, at, is_open
     ):
-        with one_call(at):
+        with call_context(at):
             explained = api.explain_enrollment(username("ada"), COURSE_ID)
 
         assert explained["allowed"] is is_open
@@ -148,9 +148,9 @@ class TestAdapterOfMethods:
     def test_has_seats(self, course):
         ada, bob = make_users(2)
 
-        with one_call(NOON):
+        with call_context(NOON):
             api.add_enrollment(ada.get_username(), COURSE_ID)
-        with one_call(NOON), pytest.raises(CourseEnrollmentFullError):
+        with call_context(NOON), pytest.raises(CourseEnrollmentFullError):
             api.add_enrollment(bob.get_username(), COURSE_ID)
 
     @pytest.mark.rule("B-04")
@@ -381,7 +381,7 @@ class TestWithoutTimeZones:
         course = make_course(enrollment_end=local + DAY, modes=["audit", "honor"])
         learner = make_user()
 
-        with one_call(NOON):
+        with call_context(NOON):
             added = api.add_enrollment(username("ada"), COURSE_ID)
 
         row = CourseEnrollment.objects.get()

@@ -26,6 +26,12 @@ fetch(location.href, {method: "POST", body: new FormData(form)})
     .then(async (answer) => done((await answer.text()).slice(0, 2000)));
 """
 
+#: Returns whether a part of the list is outside of the screen.
+IS_CUT = """
+const results = document.querySelector(".results");
+return results.scrollWidth > results.clientWidth;
+"""
+
 #: Runs axe-core on a part of the page; the rest is Django's, as is the text of a field
 #: that completes what is typed, which has no name of its own.
 RUN_AXE = """
@@ -35,6 +41,14 @@ axe.run(context, {resultTypes: ["violations"]}).then((result) => done(
     result.violations.map((found) =>
         `${found.id}: ` + found.nodes.map((node) => node.html).join(" | "))
 ), (error) => done([String(error)]));
+"""
+
+#: Returns how the path above the content looks.
+LOOK = """
+const {top, left} = document.querySelector(".breadcrumbs").getBoundingClientRect();
+const style = getComputedStyle(document.querySelector(".breadcrumbs"));
+const link = getComputedStyle(document.querySelector(".breadcrumbs a"));
+return [top, left, style.backgroundColor, style.padding, link.color];
 """
 
 
@@ -73,6 +87,18 @@ def write_file(folder: Path, *lines: str) -> str:
     return str(file)
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+def test_lists_are_not_cut(operator, width):
+    cut = []
+    names = ("courseenrollment", "enrollmentevent", "courseenrollmentallowed")
+    for name in (*names, "courseaccessrole", "coursemode", "consumer"):
+        with operator.screen(width):
+            operator.open(f"{ROOT}{name}/")
+            cut += [name] * operator.browser.execute_script(IS_CUT)
+
+    assert cut == []
+
+
 def test_an_enrollment_is_changed_with_reasons(operator, newcomer):
     operator.open(f"{LIST}add/")
     operator.choose("user", newcomer)
@@ -85,20 +111,20 @@ def test_an_enrollment_is_changed_with_reasons(operator, newcomer):
     assert newcomer in operator.text("#content h2")
     assert_accessible(operator)
     submit(operator)
-    assert "This field is required." in operator.text(".errorlist")
+    assert operator.sees("This field is required.", ".errorlist")
     operator.find("[name=reason]").send_keys("Moved away")
     submit(operator)
 
-    assert "1 learner was unenrolled." in operator.text(".messagelist")
+    assert operator.sees("1 learner was unenrolled.", ".messagelist")
     assert operator.text(".field-state .readonly") == "Left"
-    assert "Moved away" in operator.text(".enrollments-table")
-    assert "operator" in operator.text(".enrollments-table")
+    assert operator.sees("Moved away", ".enrollments-table")
+    assert operator.sees("operator", ".enrollments-table")
 
     press(operator, "ENROLL AGAIN")
     operator.find("[name=reason]").send_keys("Came back")
     submit(operator)
     assert operator.text(".field-state .readonly") == "Enrolled"
-    assert "Came back" in operator.text(".enrollments-table")
+    assert operator.sees("Came back", ".enrollments-table")
 
 
 def test_several_enrollments_are_changed_with_one_reason(operator):
@@ -108,11 +134,11 @@ def test_several_enrollments_are_changed_with_one_reason(operator):
     operator.find("[name=action] option[value=unenroll]").click()
     operator.find(".actions button").click()
 
-    assert "2 enrollments are selected." in operator.text("#content")
+    assert operator.sees("2 enrollments are selected.", "#content")
     operator.find("[name=reason]").send_keys("Course cancelled")
     submit(operator)
 
-    assert "2 learners were unenrolled." in operator.text(".messagelist")
+    assert operator.sees("2 learners were unenrolled.", ".messagelist")
 
 
 def test_the_list_is_filtered_by_a_course_and_exported(operator):
@@ -127,7 +153,7 @@ def test_the_list_is_filtered_by_a_course_and_exported(operator):
     operator.find(".enrollments-course-filter button").click()
 
     operator.sees("POTTERY", ".enrollments-course-filter p")
-    assert "POTTERY" in operator.text("#result_list")
+    assert operator.sees("POTTERY", "#result_list")
     assert "2014" not in operator.text("#result_list")
     lines = operator.browser.execute_async_script(EXPORT).splitlines()
     assert lines[0].startswith("username,email,course")
@@ -153,7 +179,7 @@ def test_a_file_is_previewed_and_imported(operator, newcomer, tmp_path):
     assert any(newcomer in row and "Enrolled" in row for row in rows)
     assert operator.has("a[download][href^='data:text/csv']")
     open_enrollment(operator, newcomer)
-    assert "Autumn class" in operator.text(".enrollments-table")
+    assert operator.sees("Autumn class", ".enrollments-table")
 
 
 def test_an_invitation_is_taken_back(operator):
@@ -161,9 +187,29 @@ def test_an_invitation_is_taken_back(operator):
     operator.find("[name=email]").send_keys("guest@example.org")
     operator.find("[name=course_id]").send_keys("DJANGO-101")
     operator.find("[name=_save]").click()
+    operator.sees("was added successfully", ".messagelist")
     operator.open(f"{ROOT}courseenrollmentallowed/?q=guest@example.org")
     operator.find(".action-select").click()
     operator.find("[name=action] option[value=take_back]").click()
     operator.find(".actions button").click()
 
-    assert "1 invitation was taken back." in operator.text(".messagelist")
+    assert operator.sees("1 invitation was taken back.", ".messagelist")
+
+
+def test_the_path_above_each_page_looks_as_on_the_pages_of_django(operator):
+    operator.open(LIST)
+    look = operator.browser.execute_script(LOOK)
+
+    open_enrollment(operator, "student6")
+    page = operator.path
+    for path in (page, f"{page}unenroll/", f"{page}../history/", f"{LIST}import/"):
+        operator.open(path)
+        assert operator.browser.execute_script(LOOK) == look, path
+
+
+def test_a_box_is_beside_its_label(operator):
+    operator.open(f"{LIST}import/")
+    box, label = operator.find_all(".checkbox-row")[0].find_elements(
+        "css selector", "input, label"
+    )
+    assert abs(box.rect["y"] - label.rect["y"]) < box.rect["height"]

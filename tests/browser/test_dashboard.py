@@ -20,6 +20,9 @@ return [...document.querySelectorAll("canvas")]
 #: Returns the numbers of a chart.
 DATA = "return Chart.getChart(arguments[0]).data.datasets[0].data"
 
+#: Returns a number as a chart writes it.
+WRITTEN = "return Chart.getChart('modes').options.scales.x.ticks.callback(12345)"
+
 #: Waits until a chart has another color, and returns it.
 OTHER_COLOR = """
 const [before, done] = arguments;
@@ -67,7 +70,7 @@ def test_learners_may_not_open_it(person):
 
     person.open("/dashboard/")
 
-    assert "You may not open this page" in person.text("h1")
+    assert person.sees("You may not open this page", "h1")
     assert "403" in person.complaints()[0]
 
 
@@ -103,6 +106,17 @@ def test_shows_a_year(staff):
     assert staff.find(".chips [aria-current]").text == "2013"
 
 
+def test_writes_numbers_as_the_texts_do(staff):
+    written = []
+
+    for language in ("en", "de", "ar"):
+        with staff.language(language):
+            staff.open("/dashboard/")
+            written.append(staff.browser.execute_script(WRITTEN))
+
+    assert written == ["12,345", "12.345", "12.345"]
+
+
 def test_shows_an_event_and_its_reason_at_once(staff, newcomer, demo):
     staff.open("/dashboard/")
     arrivals = "return document.querySelectorAll('.tiles dd')[2].textContent"
@@ -111,7 +125,7 @@ def test_shows_an_event_and_its_reason_at_once(staff, newcomer, demo):
     staff.find("[name=learner]").send_keys(newcomer)
     staff.find("[name=reason]").send_keys("Seen on the dashboard")
     staff.find("main .form button").click()
-    assert "is enrolled now" in staff.text(".messages")
+    assert staff.sees("is enrolled now", ".messages")
 
     staff.open("/dashboard/")
 
@@ -119,7 +133,7 @@ def test_shows_an_event_and_its_reason_at_once(staff, newcomer, demo):
     staff.click("Show the numbers", "figure:has(#courses)")
     staff.click("DJANGO-101")
     staff.click(newcomer.capitalize())
-    assert "by Olga Operator · Seen on the dashboard" in staff.text(".timeline")
+    assert staff.sees("by Olga Operator · Seen on the dashboard", ".timeline")
 
 
 def test_is_drawn_anew_when_the_scheme_changes(staff):

@@ -166,10 +166,13 @@ class TestCourse:
         person.log_in(newcomer)
         person.open("/courses/SPANISH-A1/")
         person.click("Enroll", "main .panel form")
+        assert person.sees("You are enrolled", ".messages")
         first = person.browser.current_window_handle
         person.browser.switch_to.new_window("tab")
         person.open("/courses/SPANISH-A1/?leave")
         person.click("Yes, leave the course")
+        # A tab that closes at once sends no request.
+        assert person.sees("You have left", ".messages")
         person.browser.close()
         person.browser.switch_to.window(first)
         person.click("With certificate")

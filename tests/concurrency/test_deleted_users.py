@@ -12,18 +12,15 @@ from tests.enrolling import enroll_or_change
 from tests.factories import course_id_of, make_course, make_user
 from tests.http import wish
 from tests.processes.calls import (
-    after,
     delete_user,
+    once,
     post_enrollment,
     with_slow_cohorts,
 )
 from tests.processes.checks import assert_history_folds
-from tests.processes.concurrent import at_once
+from tests.processes.concurrent import at_once, processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-#: Seconds until the user is deleted, while the transaction that enrolls is open.
-DURING = 0.4
 
 COLOR = {"namespace": "host", "name": "color", "value": "red"}
 
@@ -41,10 +38,12 @@ def test_a_user_who_is_deleted_meanwhile_is_not_found(extras, by_http):
     else:
         enroll = partial(enroll_or_change, name, course_id_of(course), **fields)
 
+    # The user is deleted while the transaction that enrolls is open.
+    is_within = processes.Event()
     answer, _ = at_once(
         [
-            partial(with_slow_cohorts, enroll),
-            partial(after, DURING, partial(delete_user, ada.pk)),
+            partial(with_slow_cohorts, is_within, enroll),
+            partial(once, is_within, partial(delete_user, ada.pk)),
         ]
     )
 

@@ -14,18 +14,22 @@ from django_enrollments.services import EnrollmentsService
 from tests.factories import course_id_of, make_course, make_users
 from tests.processes.calls import (
     add_calls,
-    after,
+    once,
     recreate_course,
     reload_courses,
     with_hiding_base_manager,
 )
 from tests.processes.checks import assert_history_folds, seats_taken, tally
-from tests.processes.concurrent import AUTOCOMMIT, REPEATABLE_READ, Way, at_once, by
+from tests.processes.concurrent import (
+    AUTOCOMMIT,
+    REPEATABLE_READ,
+    Way,
+    at_once,
+    by,
+    processes,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-#: Seconds until learners enroll, while the deletion is not committed.
-DURING = 0.4
 
 SEATS_BEFORE = pytest.mark.parametrize("seats_before", [2, 100])
 TRANSACTIONS = pytest.mark.parametrize(
@@ -37,11 +41,18 @@ def assert_two_seats_are_taken(
     course, calls: list[Any], way: Way, in_one_transaction: bool
 ):
     """Assert that at most two calls succeed while the course is inserted again."""
+    is_gone = processes.Event()
     recreate = partial(
-        recreate_course, course, seats=2, in_one_transaction=in_one_transaction
+        recreate_course,
+        course,
+        is_gone=is_gone,
+        seats=2,
+        in_one_transaction=in_one_transaction,
     )
 
-    done, *answers = at_once([recreate, *calls], way)
+    done, *answers = at_once(
+        [recreate, *(partial(once, is_gone, call) for call in calls)], way
+    )
 
     done.unwrap()
     outcomes = tally(answers)
@@ -64,9 +75,10 @@ class TestRecreatedCourse:
         self, way, seats_before, in_one_transaction
     ):
         course = make_course(max_student_enrollments_allowed=seats_before)
-        calls = [partial(after, DURING, call) for call in add_calls(course, 8)]
 
-        assert_two_seats_are_taken(course, calls, way, in_one_transaction)
+        assert_two_seats_are_taken(
+            course, add_calls(course, 8), way, in_one_transaction
+        )
         assert_history_folds()
 
     def test_does_not_exceed_it_by_activating(
@@ -78,14 +90,10 @@ class TestRecreatedCourse:
             CourseEnrollment.enroll(user, course_id_of(course)).deactivate()
         calls = [
             partial(
-                after,
-                DURING,
-                partial(
-                    api.update_enrollment,
-                    user.get_username(),
-                    course_id_of(course),
-                    is_active=True,
-                ),
+                api.update_enrollment,
+                user.get_username(),
+                course_id_of(course),
+                is_active=True,
             )
             for user in users
         ]
@@ -121,9 +129,12 @@ class TestReloadedTable:
         if connection.vendor != "postgresql":
             pytest.skip(f"{connection.display_name} cannot roll TRUNCATE back.")
         course = make_course(max_student_enrollments_allowed=seats_before)
-        calls = [partial(after, DURING, call) for call in add_calls(course, 8)]
+        is_gone = processes.Event()
+        calls = [partial(once, is_gone, call) for call in add_calls(course, 8)]
 
-        done, *answers = at_once([partial(reload_courses, seats=2), *calls])
+        done, *answers = at_once(
+            [partial(reload_courses, is_gone=is_gone, seats=2), *calls]
+        )
 
         done.unwrap()
         assert seats_taken(course) == tally(answers).get("fine", 0) <= 2

@@ -6,6 +6,7 @@ import json
 import time
 from functools import partial
 from io import BytesIO
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
@@ -17,10 +18,17 @@ from django.urls import reverse
 from django_enrollments.models import CourseEnrollment, CourseEnrollmentAllowed
 from tests.factories import course_id_of, make_course, make_user, make_users, username
 from tests.http import ENROLLMENT, ask, client_of, wish
+from tests.processes.calls import once
 from tests.processes.checks import assert_history_folds, seats_taken, tally
-from tests.processes.concurrent import Way, at_once
+from tests.processes.concurrent import Way, at_once, processes
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+#: How long requests wait for SQLite's write lock, far longer than others need it.
+IMPATIENCE_SECONDS = 20
 
 
 def make_account(number: int):
@@ -40,35 +48,34 @@ def enroll_in_transaction(user, course_id: str) -> int:
 
 
 class SlowBody(BytesIO):
-    """A body that is complete when some learners have enrolled, or after 5 seconds."""
+    """A body that is complete when some learners have enrolled."""
 
     #: The number of these learners.
     learners = 3
 
+    def __init__(self, body: bytes, is_awaited: Event):
+        super().__init__(body)
+        self._is_awaited = is_awaited
+
     def read(self, size: int | None = -1) -> bytes:
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            if CourseEnrollment.objects.active().count() >= self.learners:
-                break
+        self._is_awaited.set()
+        give_up = time.monotonic() + 2 * IMPATIENCE_SECONDS
+        while CourseEnrollment.objects.active().count() < self.learners:
+            assert time.monotonic() < give_up
             time.sleep(0.05)
         return super().read(size)
 
 
-def post_slowly(user, path: str, body: bytes, content_type: str) -> int:
+def post_slowly(
+    is_awaited: Event, user, path: str, body: bytes, content_type: str
+) -> int:
     settings.ALLOWED_HOSTS = ["testserver"]
     connection.settings_dict["ATOMIC_REQUESTS"] = True
+    slow = {"wsgi.input": SlowBody(body, is_awaited)}
     status: int = (
-        client_of(user)
-        .generic("POST", path, body, content_type, **{"wsgi.input": SlowBody(body)})
-        .status_code
+        client_of(user).generic("POST", path, body, content_type, **slow).status_code
     )
     return status
-
-
-def enroll_later(user, course_id: str) -> int:
-    # After the headers of the slow client.
-    time.sleep(0.5)
-    return enroll_in_transaction(user, course_id)
 
 
 def add_by_admin(
@@ -143,9 +150,10 @@ class TestAdmin:
 
 
 class TestSlowClients:
-    #: Fails after a second if another process has the write lock.
+    #: Fails if another process keeps the write lock.
     IMPATIENT = Way(
-        "impatient", {"sqlite": {"timeout": 1}, "postgresql": {}, "mysql": {}}
+        "impatient",
+        {"sqlite": {"timeout": IMPATIENCE_SECONDS}, "postgresql": {}, "mysql": {}},
     )
 
     @pytest.mark.parametrize("page", ["api", "admin"])
@@ -153,15 +161,25 @@ class TestSlowClients:
         course = make_course()
         boss = make_user("boss", is_staff=True, is_superuser=True)
         learners = make_users(SlowBody.learners)
-        calls = [partial(enroll_later, user, course_id_of(course)) for user in learners]
+        # They enroll after the headers of the slow client.
+        is_awaited = processes.Event()
+        calls = [
+            partial(
+                once,
+                is_awaited,
+                partial(enroll_in_transaction, user, course_id_of(course)),
+            )
+            for user in learners
+        ]
         if page == "api":
             body = json.dumps(wish(course)).encode()
-            slow = partial(post_slowly, boss, ENROLLMENT, body, "application/json")
+            request = (ENROLLMENT, body, "application/json")
         else:
             path = reverse("admin:django_enrollments_courseenrollment_add")
             body = urlencode({"user": boss.pk, "course": course.pk}).encode()
             kind = "application/x-www-form-urlencoded"
-            slow = partial(post_slowly, boss, path, body, kind)
+            request = (path, body, kind)
+        slow = partial(post_slowly, is_awaited, boss, *request)
 
         answers = at_once([slow, *calls], self.IMPATIENT)
 

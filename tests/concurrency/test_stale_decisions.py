@@ -13,19 +13,15 @@ from django_enrollments.services import EnrollmentsService
 from tests.factories import course_id_of, make_course, make_modes, make_user
 from tests.processes.calls import (
     ATTRIBUTES,
-    after,
     post_enrollment,
     with_pause_before_attributes,
-    with_slow_filter,
+    with_pause_in_first_filter,
 )
 from tests.processes.checks import assert_history_folds
 from tests.processes.concurrent import at_once
 from tests.processes.controlled import paused
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-#: Seconds until the quick request, while the slow one is decided.
-DURING = 0.4
 
 
 class TestTwoRequests:
@@ -88,19 +84,16 @@ class TestTwoRequests:
             "course_details": {"course_id": course_id_of(course)},
         }
 
-        answers = at_once(
-            [
-                partial(
-                    with_slow_filter,
-                    partial(post_enrollment, {**about, **slow}, "sesame"),
-                ),
-                partial(
-                    after,
-                    DURING,
-                    partial(post_enrollment, {**about, **quick}, "sesame"),
-                ),
-            ]
+        slow_request, quick_request = (
+            partial(post_enrollment, {**about, **fields}, "sesame")
+            for fields in (slow, quick)
         )
+
+        # The quick request is made while the slow one is decided.
+        with paused(partial(with_pause_in_first_filter, slow_request)) as process:
+            (quick_answer,) = at_once([quick_request])
+            process.go_on()
+            answers = [process.answer(), quick_answer]
 
         assert tuple(answer.unwrap() for answer in answers) == statuses
         row = CourseEnrollment.objects.get()

@@ -13,7 +13,7 @@ from django_enrollments.errors import (
 )
 from django_enrollments.models import CourseEnrollment
 from tests.factories import course_id_of, make_modes, username
-from tests.watching import event_types, refused
+from tests.watching import event_types, raises_without_writes
 
 pytestmark = pytest.mark.django_db
 
@@ -112,7 +112,7 @@ class TestWriting:
             )
 
         add("new")
-        with refused(CourseEnrollmentExistsError):
+        with raises_without_writes(CourseEnrollmentExistsError):
             add("late")
         api.update_enrollment(username("ada"), COURSE_ID, is_active=False)
         add("again")

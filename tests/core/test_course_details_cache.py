@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, override
 
 from django_enrollments import api, data
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core import course_details_cache
 from django_enrollments.errors import CourseModeNotFoundError, CourseNotFoundError
 from django_enrollments.models import CourseMode, get_course_adapter, get_course_model
@@ -230,7 +230,7 @@ class TestSavingWhileReading:
     def test_keeps_nothing_that_the_same_call_read_before(self, course):
         course_id = course_id_of(course)
 
-        with one_call():
+        with call_context():
             api.validate_course_mode(course_id, "audit")
             make_mode(course, "honor")
             slugs(course_id)

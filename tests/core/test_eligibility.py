@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from django_enrollments import api
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.errors import CourseEnrollmentClosedError
 from django_enrollments.models import (
     CourseAccessRole,
@@ -24,7 +24,7 @@ from tests.factories import (
     make_user,
     username,
 )
-from tests.watching import nothing_written, refused
+from tests.watching import nothing_written, raises_without_writes
 
 pytestmark = pytest.mark.django_db
 
@@ -67,14 +67,14 @@ class TestWindow:
     def test_is_open_strictly_between_its_ends(self, ada, start, end, is_open):
         make_course(enrollment_start=start, enrollment_end=end)
 
-        with one_call(NOON):
+        with call_context(NOON):
             assert may_enroll() is is_open
 
     @pytest.mark.rule("ACC-08", "ACC-09", "SEED-DIFF-09")
     def test_ignores_the_dates_of_the_course_and_the_style_of_its_id(self, ada):
         make_course("edX/DemoX/2014T2", start=NOON + DAY, end=NOON - DAY)
 
-        with one_call(NOON):
+        with call_context(NOON):
             assert may_enroll("edX/DemoX/2014T2")
 
     @pytest.mark.rule("ACC-14")
@@ -194,7 +194,7 @@ class TestInvitation:
         type(ada).objects.filter(pk=ada.pk).update(email="moved@example.org")
         second = make_user("second", email="ada@example.org")
 
-        with refused(CourseEnrollmentClosedError):
+        with raises_without_writes(CourseEnrollmentClosedError):
             api.add_enrollment(second.get_username(), COURSE_ID)
 
     @pytest.mark.rule("ACC-02")

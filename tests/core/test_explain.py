@@ -9,7 +9,7 @@ from django.utils import translation
 from django.utils.translation import get_language
 
 from django_enrollments import api
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core import eligibility
 from django_enrollments.errors import (
     CourseEnrollmentError,
@@ -43,7 +43,7 @@ COURSE_ID = "course-v1:edX+DemoX+Demo_Course"
 
 def explain(mode=None):
     """Explain at noon whether ``ada`` may enroll; that writes and sends nothing."""
-    with nothing_written(), listening() as heard, one_call(NOON):
+    with nothing_written(), listening() as heard, call_context(NOON):
         explained = api.explain_enrollment(username("ada"), COURSE_ID, mode)
     assert heard == []
     json.dumps(explained)
@@ -277,7 +277,7 @@ class TestExplainEnrollment:
         for mode in ("verified", "masters", "audit", None):
             explained = explain(mode)
 
-            with one_call(NOON):
+            with call_context(NOON):
                 refusal = refusal_of(mode)
             first = explained["reasons"][:1]
             assert len(first) == (0 if refusal is None else 1)

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.errors import (
     CourseNotFoundError,
     EnrollmentNotAllowed,
@@ -140,13 +140,13 @@ class TestExplainMany:
     def test_explains_each_course_as_explain_does(self, learner, mode, is_staff):
         learner.is_staff = is_staff
         courses = make_many_states(learner)
-        with one_call(NOON):
+        with call_context(NOON):
             expected = {
                 course_id_of(one): service.explain(learner, one, mode)
                 for one in courses
             }
         for given in (courses, [course_id_of(one) for one in courses]):
-            with nothing_written(), one_call(NOON):
+            with nothing_written(), call_context(NOON):
                 explained = service.explain_many(learner, given, mode)
 
             assert list(explained) == [course_id_of(one) for one in courses]
@@ -161,7 +161,7 @@ class TestExplainMany:
     def test_explains_an_inactive_account_as_explain_does(self, learner):
         learner.is_active = False
         courses = make_many_states(learner)
-        with one_call(NOON):
+        with call_context(NOON):
             expected = {
                 course_id_of(one): service.explain(learner, one) for one in courses
             }

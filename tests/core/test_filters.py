@@ -18,7 +18,13 @@ from django_enrollments.errors import (
 from django_enrollments.models import CourseEnrollment, EmailOptIn, EnrollmentEvent
 from django_enrollments.services import EnrollmentsService
 from tests.factories import NOON, make_course, make_user, make_users, username
-from tests.watching import event_types, nothing_written, refused, state_of, veto
+from tests.watching import (
+    event_types,
+    nothing_written,
+    raises_without_writes,
+    state_of,
+    veto,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -150,7 +156,9 @@ class TestVeto:
         ],
     )
     def test_refuses_with_the_message_of_the_filter(self, request_):
-        with refused(EnrollmentNotAllowed, match=r"^Not today\.$") as refusal:
+        with raises_without_writes(
+            EnrollmentNotAllowed, match=r"^Not today\.$"
+        ) as refusal:
             request_()
 
         assert refusal.value.code == "not_allowed"
@@ -220,7 +228,7 @@ class TestChangedContext:
     def test_is_refused_with_a_mode_that_no_row_can_hold(self, settings, mode):
         settings.ENROLLMENTS_FILTERS = [lambda action, **context: {"mode": mode}]
 
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             add()
         explained = api.explain_enrollment(ADA, COURSE_ID)
         assert [one["code"] for one in explained["reasons"]] == ["mode_unavailable"]
@@ -261,7 +269,7 @@ class TestFailure:
     def test_to_import_a_filter_refuses(self, settings, filters):
         settings.ENROLLMENTS_FILTERS = filters
 
-        with refused(EnrollmentNotAllowed):
+        with raises_without_writes(EnrollmentNotAllowed):
             add()
         assert calls == []
 
@@ -271,7 +279,7 @@ class TestFailure:
 
         settings.ENROLLMENTS_FILTERS = [fail]
 
-        with refused(ZeroDivisionError):
+        with raises_without_writes(ZeroDivisionError):
             add()
 
 

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.test.utils import isolate_apps
 
 from django_enrollments import api, signals
-from django_enrollments.context import Origin, attributed, moment, one_call
+from django_enrollments.context import Origin, call_context, moment, override_origin
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.models import (
     CourseEnrollment,
@@ -41,7 +41,7 @@ from tests.watching import (
     fold,
     listening,
     nothing_written,
-    refused,
+    raises_without_writes,
     state_of,
 )
 
@@ -94,7 +94,7 @@ class TestEvents:
     def test_of_a_new_enrollment_is_one_with_the_final_state(self, course, is_active):
         learner, actor = make_users(2)
 
-        with attributed(Origin(actor.pk, "rest", "because")), one_call(NOON):
+        with override_origin(Origin(actor.pk, "rest", "because")), call_context(NOON):
             api.add_enrollment(
                 learner.get_username(),
                 COURSE_ID,
@@ -243,7 +243,7 @@ class TestAppendOnly:
                 pk=event.pk, defaults={"reason": "changed"}
             ),
         ):
-            with refused(TypeError, match="history"):
+            with raises_without_writes(TypeError, match="history"):
                 change_it()
 
     def test_takes_new_events_and_a_dump_into_an_empty_table(self, event):
@@ -292,7 +292,7 @@ class TestOrigin:
         learner, actor = make_users(2)
         name = learner.get_username()
 
-        with attributed(Origin(actor.pk, "rest", "because")):
+        with override_origin(Origin(actor.pk, "rest", "because")):
             api.add_enrollment(name, COURSE_ID)
             api.update_enrollment(name, COURSE_ID, "honor")
             CourseEnrollment.unenroll(learner, COURSE_ID)
@@ -303,7 +303,7 @@ class TestOrigin:
     def test_is_the_attributed_one_with_arguments_of_methods(self, course):
         learner, actor, other = make_users(3)
 
-        with attributed(Origin(actor.pk, "admin", "because")):
+        with override_origin(Origin(actor.pk, "admin", "because")):
             CourseEnrollment.enroll(learner, COURSE_ID, reason="by hand")
             CourseEnrollment.unenroll(learner, COURSE_ID, actor=other)
             CourseEnrollment.enroll(learner, COURSE_ID, source="command")
@@ -498,7 +498,7 @@ class TestSignals:
             EnrollmentsService().enroll(enrollment.user, "follow-up", "verified")
 
         enrolling = connected(signals.enrollment_created, enroll_in_the_next)
-        with enrolling, one_call(NOON - 1000 * DAY):
+        with enrolling, call_context(NOON - 1000 * DAY):
             api.explain_enrollment(ADA, "follow-up")
             add()
 

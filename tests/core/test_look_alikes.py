@@ -164,7 +164,7 @@ class TestCourseIds:
         CourseAccessRole.objects.create(user=member, role="staff ", course_id="pd-1")
         CourseAccessRole.objects.create(user=member, role="staff", course_id="pd-1 ")
 
-        assert not CourseAccessRole.objects.outside_the_count("pd-1").exists()
+        assert not CourseAccessRole.objects.exempt_from_capacity("pd-1").exists()
         service.enroll(member, course)
         assert CourseEnrollment.objects.is_course_full(course)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_enrollments import api, data
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core.modes import default_slug
 from django_enrollments.errors import CourseModeNotFoundError
 from django_enrollments.models import CourseMode
@@ -99,7 +99,7 @@ class TestOfferedModes:
 
         counts = []
         for at in (NOON - DAY, NOON, NOON.replace(microsecond=1)):
-            with one_call(at):
+            with call_context(at):
                 counts.append(len(modes_of(course)))
 
         assert counts == [2, 2, 1]

@@ -55,6 +55,6 @@ def test_of_an_enrollment_stays_short():
         api.add_enrollment(username("bea"), course_id_of(course))
 
     modules = {filename for filename, *_ in profile.functions}
-    assert len(profile.functions) <= 116, sorted(profile.functions)
+    assert len(profile.functions) <= 110, sorted(profile.functions)
     assert len(modules) <= 23, sorted(modules)
     assert profile.deepest <= 13

@@ -15,7 +15,7 @@ from django_enrollments.models import (
 )
 from django_enrollments.services import EnrollmentsService
 from tests.factories import make_course, make_user, make_users
-from tests.watching import event_types, nothing_written, refused, state_of
+from tests.watching import event_types, nothing_written, raises_without_writes, state_of
 
 pytestmark = pytest.mark.django_db
 
@@ -151,7 +151,7 @@ class TestSeats:
         enrolls(second)
         set_seats(course, after)
 
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             EnrollmentsService().enroll(third, course)
 
     @pytest.mark.rule("CAP-08")
@@ -190,7 +190,7 @@ class TestSeats:
         CourseEnrollment.get_or_create_enrollment(waiting, COURSE_ID)
         CourseEnrollment.enroll(sitting, COURSE_ID)
 
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             activate(waiting)
 
         CourseEnrollment.unenroll(sitting, COURSE_ID)

@@ -55,7 +55,7 @@ def only_on(*vendors):
     return pytest.mark.skipif(connection.vendor not in vendors, reason=reason)
 
 
-def refusing(times, *, error=None):
+def conflicting_attempt(times, *, error=None):
     """Make an attempt that has so many conflicts; it keeps a log."""
 
     def attempt(lock):
@@ -101,7 +101,7 @@ def move(row, mode):
 class TestUntilSettled:
     @autocommit
     def test_repeats_until_there_is_no_conflict(self):
-        attempts = [refusing(times) for times in (0, 1, ATTEMPTS - 1)]
+        attempts = [conflicting_attempt(times) for times in (0, 1, ATTEMPTS - 1)]
 
         answers = [retry_on_conflict(attempt, using=USING) for attempt in attempts]
 
@@ -114,7 +114,7 @@ class TestUntilSettled:
 
     @autocommit
     def test_raises_after_the_last_attempt(self):
-        attempt = refusing(ATTEMPTS)
+        attempt = conflicting_attempt(ATTEMPTS)
 
         with pytest.raises(CourseEnrollmentError, match="Too many changes") as failure:
             retry_on_conflict(attempt, using=USING)
@@ -125,7 +125,7 @@ class TestUntilSettled:
 
     @pytest.mark.django_db
     def test_locks_from_the_third_attempt_on_in_a_callers_transaction(self):
-        attempt = refusing(4)
+        attempt = conflicting_attempt(4)
 
         retry_on_conflict(attempt, using=USING)
 
@@ -140,7 +140,7 @@ class TestUntilSettled:
         ],
     )
     def test_raises_every_other_error_at_once(self, error):
-        attempt = refusing(1, error=error)
+        attempt = conflicting_attempt(1, error=error)
 
         with pytest.raises(type(error), match=str(error)):
             retry_on_conflict(attempt, using=USING)
@@ -164,7 +164,7 @@ class TestUntilSettled:
     @autocommit
     def test_repeats_a_part_only_with_the_whole(self):
         log = []
-        part = refusing(2)
+        part = conflicting_attempt(2)
 
         def whole(_lock):
             log.append(len(part.locks))
@@ -178,7 +178,7 @@ class TestUntilSettled:
 
     @autocommit
     def test_repeats_work_after_the_commit_by_itself(self):
-        later = refusing(3)
+        later = conflicting_attempt(3)
 
         def do_later():
             with transaction.atomic():
@@ -195,7 +195,7 @@ class TestUntilSettled:
     @autocommit
     def test_takes_a_transaction_for_the_callers_where_autocommit_is_off(self):
         row = make_row()
-        attempt = refusing(1, error=deadlock())
+        attempt = conflicting_attempt(1, error=deadlock())
         transaction.set_autocommit(False)
         try:
             move(row, "honor")
@@ -257,7 +257,7 @@ class TestUntilSettled:
             with transaction.atomic():
                 move(row, "honor")
                 held.set()
-                gone.wait(30)
+                gone.wait(300)
 
         attempts = []
 
@@ -270,7 +270,7 @@ class TestUntilSettled:
 
         with ThreadPoolExecutor(1) as pool:
             holder = in_another_thread(pool, hold)
-            held.wait(30)
+            held.wait(300)
             with connection.cursor() as cursor:
                 cursor.execute("SET innodb_lock_wait_timeout = 1")
             retry_on_conflict(attempt, using=USING)
@@ -321,7 +321,7 @@ def make_crossing():
             with transaction.atomic():
                 move(first, "verified")
                 if log.count(first.pk) == 1:
-                    barrier.wait(30)
+                    barrier.wait(300)
                 move(second, "verified")
 
         return attempt
@@ -448,7 +448,7 @@ class TestLazyTransaction:
     @autocommit
     def test_is_repeated_as_a_whole(self):
         row = make_row()
-        part = refusing(2)
+        part = conflicting_attempt(2)
 
         def attempt(_lock):
             with lazy_transaction(USING):

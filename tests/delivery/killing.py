@@ -215,7 +215,7 @@ def _quietly(call: Callable[[], None]) -> None:
 
 def _finish() -> None:
     """Deliver the rest, once the leases of the killed have ended."""
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + 600
     while (
         sequence()
         or EnrollmentEvent.objects.filter(position=0).exists()

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from contextlib import closing, suppress
-from threading import Thread
+from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
@@ -27,6 +27,7 @@ from django_enrollments.models import CourseEnrollment, EnrollmentEvent, SetAsid
 from django_enrollments.services import EnrollmentsService
 from tests.example import ROOT
 from tests.factories import course_id_of, make_users
+from tests.processes.concurrent import PATIENCE_SECONDS
 from tests.shared_caches import NAMED_REDIS, REDIS_URL
 
 celery = pytest.importorskip("celery", reason="the extra celery is not installed")
@@ -43,8 +44,8 @@ service = EnrollmentsService()
 def need(url: str, named: str | None) -> None:
     """Skip a test, or fail if the server was named, if no server responds."""
     try:
-        with kombu.Connection(url, connect_timeout=2) as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
+        with kombu.Connection(url, connect_timeout=30) as connection:
+            connection.ensure_connection(max_retries=1, timeout=30)
     except Exception as error:
         if named:
             raise
@@ -87,12 +88,11 @@ def make_consumer(settings):
         app.close()
 
 
-def change_at_random(learners, course, seconds: float) -> None:
-    """Enroll and unenroll learners for some seconds."""
+def change_at_random(learners, course, is_enough: Event) -> None:
+    """Enroll and unenroll learners until it is enough."""
     chance = random.Random(7)  # noqa: S311 - not a secret.
     enrolled = set()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not is_enough.is_set():
         learner = chance.choice(learners)
         if learner in enrolled:
             service.unenroll(learner, course)
@@ -102,11 +102,21 @@ def change_at_random(learners, course, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def wait_until(is_true, seconds: float) -> None:
-    end = time.monotonic() + seconds
+def wait_until(is_true) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
     while not is_true():
         assert time.monotonic() < end, "It takes too long."
         time.sleep(0.2)
+
+
+def has_some() -> bool:
+    (one,) = status()
+    return one["position"] > 20
+
+
+def waits_for_the_broker() -> bool:
+    (one,) = status()
+    return one["state"] == "down" and one["lag"] > 100
 
 
 def has_all() -> bool:
@@ -119,25 +129,23 @@ class TestRabbitMQ:
         need_control()
         app, queue = make_consumer(RABBITMQ_URL, confirm_publish=True)
         learners = make_users(40)
-        states = []
-        worker = Worker(interval=0.2)
+        worker, is_enough = Worker(interval=0.2), Event()
         threads = [
             Thread(target=worker.follow),
-            Thread(target=change_at_random, args=(learners, course, 30)),
+            Thread(target=change_at_random, args=(learners, course, is_enough)),
         ]
         for thread in threads:
             thread.start()
         try:
-            time.sleep(4)
+            wait_until(has_some)
             self.control("stop_app")
-            time.sleep(20)
-            states += [one["state"] for one in status()]
-            events_meanwhile = status()[0]["lag"]
+            wait_until(waits_for_the_broker)
         finally:
             self.control("start_app")
+            is_enough.set()
             threads[1].join()
         resume("crm")
-        wait_until(has_all, 60)
+        wait_until(has_all)
         worker.stop()
         threads[0].join()
 
@@ -151,8 +159,6 @@ class TestRabbitMQ:
         for event in got:
             if event["id"] not in received[event["data"]["user_id"]]:
                 received[event["data"]["user_id"]].append(event["id"])
-        assert states == ["down"]
-        assert events_meanwhile > 100
         assert received == wanted
         assert not SetAside.objects.exists()
 
@@ -160,7 +166,6 @@ class TestRabbitMQ:
         self, make_consumer, ada, course, monkeypatch
     ):
         need_control()
-        monkeypatch.setattr(backends, "CONFIRM_SECONDS", 1)
         app, queue = make_consumer(RABBITMQ_URL, confirm_publish=True)
         service.enroll(ada, course)
         assert deliver("crm").delivered == 1
@@ -168,11 +173,11 @@ class TestRabbitMQ:
         process = int(self.control("eval", "os:getpid().").strip('"\n'))
 
         os.kill(process, signal.SIGSTOP)
-        began = time.monotonic()
         try:
-            hung = deliver("crm")
+            with monkeypatch.context() as patched:
+                patched.setattr(backends, "CONFIRM_SECONDS", 1)
+                hung = deliver("crm")
         finally:
-            waited = time.monotonic() - began
             os.kill(process, signal.SIGCONT)
         (state,) = status()
         resume("crm")
@@ -182,7 +187,6 @@ class TestRabbitMQ:
         got = {event["id"] for event in self.drain(app, queue)}
         assert (hung.delivered, again.delivered) == (0, 1)
         assert state["state"] == "down"
-        assert waited < 30
         assert got == {str(event.event_id) for event in EnrollmentEvent.objects.all()}
 
     def control(self, *action: str) -> str:
@@ -191,7 +195,7 @@ class TestRabbitMQ:
             check=True,
             stdout=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         ).stdout
 
     def drain(self, app, queue: str) -> list[dict]:
@@ -201,7 +205,7 @@ class TestRabbitMQ:
             simple = connection.SimpleQueue(queue)
             with simple, suppress(simple.Empty):
                 while True:
-                    message = simple.get(timeout=2)
+                    message = simple.get(block=False)
                     events.append(message.payload[1]["event"])
                     message.ack()
         return events
@@ -225,7 +229,7 @@ class TestRedis:
 
         deliver("crm")
         with self.running_worker(queue, database, seconds=1.5):
-            wait_until(lambda: self.is_done(database, course), 100)
+            wait_until(lambda: self.is_done(database, course))
 
         calls, acts = self.read(database)
         assert max(calls.values()) > 1

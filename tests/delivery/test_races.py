@@ -75,9 +75,10 @@ def test_discard_waits_for_a_worker_that_sets_aside(crm, monkeypatch):
     threads = []
 
     def discard_and_create(*given, **options):
-        threads.append(Thread(target=_discard, args=[crm]))
-        threads[0].start()
-        threads[0].join(1)
+        if not threads:
+            threads.append(Thread(target=_discard, args=[crm]))
+            threads[0].start()
+            threads[0].join(1)
         return bulk_create(*given, **options)
 
     monkeypatch.setattr(SetAsideQuerySet, "bulk_create", discard_and_create)

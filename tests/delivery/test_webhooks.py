@@ -26,6 +26,7 @@ from django_enrollments.importing import ExtraMissing
 from django_enrollments.services import EnrollmentsService
 from tests.delivery.messages import make_message
 from tests.delivery.receiver import running_receiver
+from tests.processes.concurrent import PATIENCE_SECONDS
 
 standardwebhooks = pytest.importorskip(
     "standardwebhooks", reason="the extra webhooks is not installed"
@@ -96,7 +97,7 @@ class TestSignature:
 
         headers = receiver.requests[0].headers
         assert headers["webhook-id"] == str(message.event.event_id)
-        assert abs(int(headers["webhook-timestamp"]) - time.time()) < 10
+        assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
         assert headers["Content-Type"] == "application/cloudevents+json"
 
 
@@ -376,7 +377,7 @@ class TestFeed:
         worker = Worker(interval=0.1)
         thread = Thread(target=worker.follow)
         thread.start()
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_SECONDS
         while len(receiver.requests) < 2 and time.monotonic() < end:
             time.sleep(0.1)
         worker.stop()
@@ -425,9 +426,9 @@ class TestRetryAfter:
         assert parse_retry_after(value) == seconds
 
     def test_can_be_a_date(self):
-        soon = datetime.now(tz=timezone.utc) + timedelta(seconds=60)
+        soon = datetime.now(tz=timezone.utc) + timedelta(hours=1)
 
-        assert 50 < parse_retry_after(format_datetime(soon, usegmt=True)) <= 60
+        assert 3500 < parse_retry_after(format_datetime(soon, usegmt=True)) <= 3600
 
     def test_in_the_past_is_now(self):
         assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0

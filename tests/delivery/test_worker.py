@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import Error, connection
 
 from django_enrollments import api
-from django_enrollments.delivery import NotNow, deliver, status, work
+from django_enrollments.delivery import NotNow, deliver, passes, status, work
 from django_enrollments.delivery import worker as workers
 from django_enrollments.delivery.worker import Worker
 from tests.delivery.consumers import (
@@ -87,7 +87,7 @@ class TestWork:
 
         done = work()
 
-        assert done["errors"] == {"crm": "CollaboratorNotLoaded"}
+        assert done["errors"] == {"crm": "SettingLoadError"}
         assert positions("lms") == [1]
         assert "Work for crm fails" in caplog.text
 
@@ -122,7 +122,7 @@ class TestWork:
         assert is_met == ([] if is_in_memory else [True])
 
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
-        monkeypatch.setattr(workers, "EVENTS_PER_PASS", 2)
+        monkeypatch.setattr(passes, "BATCH", 2)
         enroll(7)
 
         assert work()["consumers"]["crm"]["delivered"] == 7

@@ -66,6 +66,8 @@ def read_only() -> Iterator[None]:
 @contextmanager
 def full() -> Iterator[None]:
     """Let the file of SQLite grow no more."""
+    # Pages that earlier tests have left empty would be used first.
+    execute("VACUUM")
     (pages,) = execute("PRAGMA page_count")
     (before,) = execute("PRAGMA max_page_count")
     execute(f"PRAGMA max_page_count = {pages}")

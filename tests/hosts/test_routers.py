@@ -614,7 +614,7 @@ class TestADatabaseOfAnotherName:
         ]
         assert api.get_enrollments(names[0])[0]["mode"] == "honor"
         assert api.explain_enrollment(names[3], COURSE_ID)["seats"]["left"] == 0
-        assert api.leave_all_courses(names[0]) == [COURSE_ID]
+        assert api.unenroll_user_and_list_courses(names[0]) == [COURSE_ID]
         make_user("new")
         assert service.is_enrolled(make_user("later"), COURSE_ID) is False
         assert EnrollmentEvent.objects.count() == 6

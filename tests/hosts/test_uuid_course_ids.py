@@ -84,7 +84,7 @@ class TestPython:
     def test_leaving_all_returns_ids(self, course, ada):
         api.add_enrollment(ada, str(course.pk))
 
-        assert api.leave_all_courses(ada) == [str(course.pk)]
+        assert api.unenroll_user_and_list_courses(ada) == [str(course.pk)]
 
     def test_many_at_once(self, course, ada):
         results = api.bulk_enroll(str(course.pk), [ada])

@@ -303,6 +303,15 @@ class TestBulkEnroll(TestBulkEnrollBase):
         assert EnrollmentEvent.objects.count() == 1
         assert CourseEnrollmentAllowed.objects.count() == 1
 
+    def test_takes_an_empty_action_for_the_default(self):
+        make_course("django-101")
+        users = make_users(2)
+        lines = [f"django-101,{user.get_username()},,," for user in users]
+
+        self.bulk_enroll(HEADER, lines[0], f"{lines[1]} ")
+
+        assert self.statuses() == ["created", "created"]
+
     def test_keeps_the_order_of_rows_for_the_last_seats(self):
         make_course("django-101", max_student_enrollments_allowed=2)
         for name in ("ada", "bob", "carol"):
@@ -453,7 +462,7 @@ class TestBulkEnrollOfStreams(TestBulkEnrollBase):
 class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
     def refuse(self, *lines: str | bytes) -> list[dict[str, str]]:
         """Run the command on rows of which some fail, and return their results."""
-        with pytest.raises(CommandError, match="rows failed") as error:
+        with pytest.raises(CommandError, match=r"rows? failed") as error:
             self.bulk_enroll(*lines)
         assert error.value.returncode == 1
         return [one for one in self.results_of() if one["status"] == "error"]
@@ -463,7 +472,6 @@ class TestBulkEnrollOfBadRows(TestBulkEnrollBase):
         [
             (",ada,,,enroll", "missing_value", "Column 1 (course): "),
             ("django-101,,,,enroll", "missing_value", "Column 2 (username): "),
-            ("django-101,ada,,,", "missing_value", "Column 5 (action): "),
             ("django-101,ada,,,expel", "unknown_action", "Column 5 (action): 'expel'"),
             ("django-101", "too_few_columns", "Column 2 (username): "),
             ("django-101,ada,,", "too_few_columns", "Column 5 (action): "),
@@ -751,7 +759,7 @@ class TestBulkEnrollProgress(TestBulkEnrollBase):
         writer.start()
 
         out = io.StringIO()
-        with pytest.raises(CommandError, match="1 of 1 rows failed"):
+        with pytest.raises(CommandError, match="1 of 1 row failed"):
             call_command("bulk_enroll", str(self.file), stdout=out)
 
         writer.join()
@@ -922,7 +930,7 @@ class TestSendExpiryNotifications:
             run("send_expiry_notifications", days=7)
 
         assert error.value.returncode == 1
-        assert "1 notifications" in str(error.value)
+        assert "1 notification could" in str(error.value)
         assert self.addresses() == ["ada@example.org", "carol@example.org"]
         assert caplog.messages == [
             f"Mail to user {bob.pk} failed: ConnectionError.",
@@ -1027,7 +1035,7 @@ class TestRedeemInvitations:
         self.invite("ada")
         stderr = io.StringIO()
 
-        with pytest.raises(CommandError, match="1 invitations could not"):
+        with pytest.raises(CommandError, match="1 invitation could not"):
             call_command("redeem_invitations", stderr=stderr, stdout=io.StringIO())
 
         line = f"Invitation {failed.pk}, user {ada.pk}, course full: course_full"

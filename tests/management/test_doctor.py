@@ -95,7 +95,7 @@ class TestSeats:
 
         assert status == 1
         assert lines[0] == (
-            "warning over_capacity: course full-101: 3 learners have 1 seats."
+            "warning over_capacity: course full-101: 3 learners have 1 seat."
         )
 
     def test_staff_take_none(self, ada):
@@ -293,7 +293,7 @@ class TestCourses:
         ]
         assert told[3][:2] == ("note", "enrollment_without_course")
         assert found[3]["message"] == (
-            "1 enrollments, 1 of them active, in a course that is deleted."
+            "1 enrollment, 1 active, in a course that is deleted."
         )
         assert run("courses")[0] == 1
 
@@ -569,7 +569,7 @@ class TestFeed:
         (found,) = find("feed")
 
         assert (found["level"], found["code"]) == ("warning", "dead_events")
-        assert found["message"].startswith("1 events were given up")
+        assert found["message"].startswith("1 event was given up")
 
     def test_consumer_that_the_setting_does_not_have(self, db):
         self.make_consumer(name="old")
@@ -619,6 +619,16 @@ class TestOutput:
         assert few[2] == "no_history: 3 more; --limit 0 prints all."
         assert few[3] == "5 errors, 0 warnings, 0 notes, 0 repaired"
         assert len(all_lines) == 6
+
+    def test_counts_one_in_the_singular(self, course, ada, capsys):
+        CourseEnrollment.objects.create(user=ada, course=course)
+
+        with pytest.raises(CommandError) as error:
+            call_command("enrollments_doctor", only=["history"])
+
+        assert str(error.value) == "Problems are left: 1 error, 0 warnings."
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last == "1 error, 0 warnings, 0 notes, 0 repaired"
 
     def test_is_json_for_programs(self, course, ada):
         CourseEnrollment.objects.create(user=ada, course=course)

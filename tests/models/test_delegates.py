@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.errors import (
     CourseEnrollmentClosedError,
     CourseEnrollmentExistsError,
@@ -27,7 +27,14 @@ from tests.factories import (
     make_users,
     username,
 )
-from tests.watching import event_types, nothing_written, refused, row_of, state_of, veto
+from tests.watching import (
+    event_types,
+    nothing_written,
+    raises_without_writes,
+    row_of,
+    state_of,
+    veto,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -65,10 +72,10 @@ class TestEnroll:
     @pytest.mark.rule("MDL-02")
     @pytest.mark.parametrize("mode", ["", "   ", "x" * 101, "\x00", 5, [], "\ud800"])
     def test_refuses_a_mode_that_no_row_can_hold(self, ada, course_id, mode):
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             enroll(ada, course_id, mode)
         row = enroll(ada, course_id)
-        with refused(CourseModeNotFoundError):
+        with raises_without_writes(CourseModeNotFoundError):
             row.change_mode(mode)
 
     @pytest.mark.rule("MDL-03")
@@ -77,10 +84,10 @@ class TestEnroll:
             make_course(enrollment_end=NOON, max_student_enrollments_allowed=0)
         )
 
-        with refused(CourseEnrollmentClosedError):
+        with raises_without_writes(CourseEnrollmentClosedError):
             enroll(ada, course_id, check_access=True)
         settings.ENROLLMENTS_FILTERS = [veto]
-        with refused(EnrollmentNotAllowed, match="Not today"):
+        with raises_without_writes(EnrollmentNotAllowed, match="Not today"):
             enroll(ada, course_id, check_access=True)
 
     @pytest.mark.rule("MDL-03")
@@ -91,12 +98,12 @@ class TestEnroll:
         enroll(ada, "shut", check_access=True, can_upgrade=True)
 
         assert state_of(ada, shut) == ("audit", True)
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             enroll(ada, "full", check_access=True, can_upgrade=True)
 
     @pytest.mark.rule("MDL-03")
     def test_refuses_an_active_learner_when_access_is_checked(self, row, course_id):
-        with refused(CourseEnrollmentExistsError) as refusal:
+        with raises_without_writes(CourseEnrollmentExistsError) as refusal:
             enroll(row.user, course_id, "honor", check_access=True)
 
         assert refusal.value.enrollment == row
@@ -112,7 +119,7 @@ class TestEnroll:
     def test_needs_a_seat_unless_over_capacity(self, ada):
         course_id = course_id_of(make_course(max_student_enrollments_allowed=0))
 
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             enroll(ada, course_id)
         row = enroll(ada, course_id, over_capacity=True)
 
@@ -136,13 +143,13 @@ class TestEnroll:
 
     @pytest.mark.rule("MDL-04", "MDL-03")
     def test_refuses_a_course_that_does_not_exist_otherwise(self, ada):
-        with refused(CourseNotFoundError):
+        with raises_without_writes(CourseNotFoundError):
             enroll(ada, "announced", check_access=is_default_host())
 
     @pytest.mark.rule("DATA-13")
     @pytest.mark.parametrize("course_id", ["", "not valid", "x/", None, [], "\x00"])
     def test_refuses_invalid_course_ids(self, ada, course_id):
-        with refused(CourseNotFoundError):
+        with raises_without_writes(CourseNotFoundError):
             enroll(ada, course_id)
 
     @pytest.mark.rule("MDL-05", "MDL-06", "B-06", "B-20")
@@ -174,14 +181,14 @@ class TestEnroll:
     @pytest.mark.parametrize("user", [AnonymousUser(), None, "ada", 1])
     @pytest.mark.parametrize("method", [enroll, get_or_create])
     def test_refuses_objects_that_are_no_users(self, course_id, method, user):
-        with refused(UserNotFoundError):
+        with raises_without_writes(UserNotFoundError):
             method(user, course_id)
 
     def test_writes_actor_reason_source_and_moment_to_the_history(self, course_id):
         learner, actor = make_users(2)
         given = {"enterprise_uuid": "acme", "reason": "by hand", "source": "admin"}
 
-        with one_call(NOON - 5000 * DAY):
+        with call_context(NOON - 5000 * DAY):
             row = enroll(learner, course_id, actor=actor, **given)
 
         event = row.events.get()
@@ -262,7 +269,7 @@ class TestByEmail:
         make_course("full", max_student_enrollments_allowed=0)
         email = f"{name}@example.org"
 
-        with refused(error):
+        with raises_without_writes(error):
             CourseEnrollment.enroll_by_email(email, "full", ignore_errors=False)
         assert CourseEnrollment.enroll_by_email(email, "full") is None
 
@@ -414,7 +421,7 @@ class TestUpdateEnrollment:
         course = make_course(max_student_enrollments_allowed=0)
         row = get_or_create(ada, course_id_of(course))
 
-        with refused(CourseEnrollmentFullError):
+        with raises_without_writes(CourseEnrollmentFullError):
             row.activate()
         row.change_mode("honor")
 
@@ -437,7 +444,7 @@ class TestUpdateEnrollment:
             lambda: row.change_mode("honor"),
             lambda: unenroll(row.user, course_id),
         ):
-            with refused(EnrollmentNotAllowed, match="Not today"):
+            with raises_without_writes(EnrollmentNotAllowed, match="Not today"):
                 change()
         assert (row.mode, row.is_active) == ("audit", True)
 

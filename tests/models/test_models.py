@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.signals import pre_delete
 
 from django_enrollments import models
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.models import (
     Course,
     CourseAccessRole,
@@ -198,7 +198,7 @@ class TestCourseMode:
                 mode.name for mode in CourseMode.modes_for_course(course_id, **options)
             ]
 
-        with one_call(NOON):
+        with call_context(NOON):
             assert names() == ["Audit", "Verified"]
         assert names() == ["Audit"]
         assert names(only_selectable=False) == ["Audit", "Credit"]

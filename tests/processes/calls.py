@@ -27,12 +27,17 @@ from django_enrollments.services import EnrollmentsService
 from tests.enrolling import enroll_or_change
 from tests.factories import course_id_of, make_users
 from tests.http import ENROLLMENT, wish
+from tests.processes.concurrent import PATIENCE_SECONDS
 from tests.processes.controlled import pause, pausing_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from multiprocessing.synchronize import Event
 
     from django.db.models import QuerySet
+
+#: Seconds for which others are kept waiting; the results do not depend on it.
+MOMENT = 0.5
 
 
 def own_list(writer: object = 0) -> list[dict[str, str]]:
@@ -102,6 +107,18 @@ def pausing_filter(action: str, **context):
 def with_pausing_filter(call: Callable[[], Any]):
     """Make a call with a filter that pauses."""
     settings.ENROLLMENTS_FILTERS = [pausing_filter]
+    return call()
+
+
+def with_pause_in_first_filter(call: Callable[[], Any]):
+    """Make a call with a filter that pauses the first time, whatever the action."""
+    pauses = [pause]
+
+    def pause_once(action: str, **context):
+        while pauses:
+            pauses.pop()()
+
+    settings.ENROLLMENTS_FILTERS = [pause_once]
     return call()
 
 
@@ -287,12 +304,13 @@ def without_waiting(call: Callable[[], Any], seconds: int = 1):
     return call()
 
 
-def recreate_course(course, *, seats: int, in_one_transaction: bool):
+def recreate_course(course, *, is_gone: Event, seats: int, in_one_transaction: bool):
     """
-    Delete a course, keep its row locked for a second, and insert it again.
+    Delete a course, keep its row locked for a moment, and insert it again.
 
     Args:
         course: The saved course.
+        is_gone: Set once the row is deleted, before the commit.
         seats: The capacity of the new course.
         in_one_transaction: Whether the course is inserted again before the deletion
             is committed.
@@ -311,12 +329,13 @@ def recreate_course(course, *, seats: int, in_one_transaction: bool):
         model._base_manager.filter(pk=course.pk).delete()
         if in_one_transaction:
             insert()
-        time.sleep(1)
+        is_gone.set()
+        time.sleep(MOMENT)
     if not in_one_transaction:
         insert()
 
 
-def reload_courses(*, seats: int):
+def reload_courses(*, is_gone: Event, seats: int):
     """Empty the table of courses and insert the same rows with other seats."""
     model = get_course_model()
     courses = list(model._base_manager.all())
@@ -327,35 +346,40 @@ def reload_courses(*, seats: int):
         for course in courses:
             setattr(course, path, seats)
         model._base_manager.bulk_create(courses)
-        time.sleep(1)
+        is_gone.set()
+        time.sleep(MOMENT)
 
 
-def after(seconds: float, call: Callable[[], Any]):
-    """Wait, then make a call."""
-    time.sleep(seconds)
+def once(event: Event, call: Callable[[], Any]):
+    """Wait until an event is set, then make a call."""
+    assert event.wait(PATIENCE_SECONDS)
     return call()
 
 
 class SlowCohorts:
-    """A cohort backend that takes a second in the transaction."""
+    """A cohort backend that takes a moment in the transaction."""
+
+    is_called: Event
 
     def add_user(self, course, cohort_name: str, user):
-        time.sleep(1)
+        self.is_called.set()
+        time.sleep(MOMENT)
 
 
 def be_slow(action: str, **context):
-    """Take a second, as a filter."""
-    time.sleep(1)
+    """Take a moment, as a filter."""
+    time.sleep(MOMENT)
 
 
 def with_slow_filter(call: Callable[[], Any]):
-    """Make a call with a filter that takes a second."""
+    """Make a call with a filter that takes a moment."""
     with override_settings(ENROLLMENTS_FILTERS=[f"{__name__}.{be_slow.__name__}"]):
         return call()
 
 
-def with_slow_cohorts(call: Callable[[], Any]):
-    """Make a call with a cohort backend that takes a second."""
+def with_slow_cohorts(is_called: Event, call: Callable[[], Any]):
+    """Make a call with a cohort backend that sets an event and takes a moment."""
+    SlowCohorts.is_called = is_called
     path = f"{__name__}.{SlowCohorts.__name__}"
     with override_settings(ENROLLMENTS_COHORT_BACKEND=path):
         return call()

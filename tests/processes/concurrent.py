@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from django_enrollments.signals import EventRecord
 
 #: Longest wait for all processes; reached only when one of them hangs.
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 300
 
 #: Starts processes, and makes the objects that they share.
 processes = multiprocessing.get_context("forkserver")

@@ -64,7 +64,7 @@ def run_kit(
         env=inherited | {"PYTHONPATH": path, "NO_COLOR": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 

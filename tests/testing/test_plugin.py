@@ -105,7 +105,7 @@ def run(folder, *arguments, settings=None):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

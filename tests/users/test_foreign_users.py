@@ -43,7 +43,7 @@ from django_enrollments.views.base import (
 )
 from tests.factories import course_id_of, make_course, make_user, username
 from tests.http import ROOT, client_of, put, wish
-from tests.watching import refused
+from tests.watching import raises_without_writes
 
 pytestmark = pytest.mark.django_db
 
@@ -138,7 +138,7 @@ class TestOriginOf:
 
         for calls in (before, after):
             for call in calls:
-                with refused(TypeError, match="actor"):
+                with raises_without_writes(TypeError, match="actor"):
                     call()
             put(ada, course)
 

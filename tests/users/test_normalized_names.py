@@ -72,7 +72,7 @@ class TestSpellings:
         assert len(api.get_user_roles(given)) == 1
         reasons = api.explain_enrollment(given, COURSE_ID)["reasons"]
         assert [reason["code"] for reason in reasons] == ["already_enrolled"]
-        assert api.leave_all_courses(given) == [COURSE_ID]
+        assert api.unenroll_user_and_list_courses(given) == [COURSE_ID]
 
     def test_are_found_over_http(self, boss, course, jose, given, settings):
         settings.ENROLLMENTS_USERNAME_PATTERN = r"[\w@.]+"

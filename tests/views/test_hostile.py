@@ -825,7 +825,7 @@ def test_raw_requests_to_a_server_are_no_failure(live_server, bea, sent, codes):
 def exchange(address, sent: bytes) -> bytes:
     """Send bytes and nothing after them; return all that is received."""
     server = (address.hostname, address.port)
-    with socket.create_connection(server, timeout=30) as connection:
+    with socket.create_connection(server, timeout=300) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         received = b""

@@ -25,6 +25,7 @@ from django_enrollments.csv_import.rows import (
 )
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
+from django_enrollments.management.words import counted
 from django_enrollments.users import get_user
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class Command(BaseCommand):
         "Enroll or unenroll the learners in a CSV file. The first line names the "
         f"columns: {', '.join(COLUMNS)}. A row needs a course, and a username or an "
         "e-mail address. Without a mode, the course's default mode is used. The action "
-        "is enroll or unenroll. An address without an account is invited. The result "
-        "file has a line for each row. The exit status is 1 if any row failed."
+        "is enroll or unenroll; without one, it is enroll. An address without an "
+        "account is invited. The result file has a line for each row. The exit status "
+        "is 1 if any row failed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -82,7 +84,7 @@ class Command(BaseCommand):
         output = Path(options["output"] or (beside if source != STANDARD else STANDARD))
         # Messages must not be mixed with results.
         write_line = self.stdout.write if output != STANDARD else self._write_to_stderr
-        terms = _read_terms(options)
+        arguments = _read_arguments(options)
         counts: Counter[str] = Counter()
         failures: list[str] = []
         with ExitStack() as stack:
@@ -100,7 +102,7 @@ class Command(BaseCommand):
                 progress(total, terminal=terminal, write_line=write_line)
             )
             writer.writerow(RESULT_COLUMNS)
-            for row in process_rows(_readable(rows), terms):
+            for row in process_rows(_readable(rows), arguments):
                 writer.writerow([getattr(row, name) for name in RESULT_COLUMNS])
                 counts[row.status] += 1
                 if row.status == "error" and len(failures) < FAILURES_SHOWN:
@@ -117,7 +119,8 @@ class Command(BaseCommand):
         if output != STANDARD:
             write_line(f"Every row has its result in {output}")
         if counts["error"]:
-            raise CommandError(f"{counts['error']} of {counts.total()} rows failed.")
+            of_all = counted(counts.total(), "row")
+            raise CommandError(f"{counts['error']} of {of_all} failed.")
 
     def _write_to_stderr(self, message: str) -> None:
         self.stderr.write(message, style_func=str)
@@ -152,7 +155,7 @@ def _dry_run() -> Iterator[Callable[[], object]]:
         transaction.set_rollback(True, using)
 
 
-def _read_terms(options: dict[str, Any]) -> dict[str, Any]:
+def _read_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """
     Return the arguments of ``api.bulk_enroll`` that are the same for all rows.
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_enrollments import api
-from django_enrollments.context import attributed, origin_of
+from django_enrollments.context import origin_of, override_origin
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.errors import (
     CourseEnrollmentError,
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         try:
             email = options["email"]
             user = choose_user(email, find_users_by_email([email], write_alias()))
-            with attributed(origin_of(source="command")):
+            with override_origin(origin_of(source="command")):
                 api.add_enrollment(
                     user.get_username(), options["course"], options["mode"]
                 )

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.doctor import CHECKS, Finding
+from django_enrollments.management.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,11 +93,10 @@ class Command(BaseCommand):
             raise CommandError(problem, returncode=NOT_CHECKED)
         for level, status in EXIT_STATUS.items():
             if left[level]:
-                raise CommandError(
-                    f"Problems are left: {left['error']} errors, "
-                    f"{left['warning']} warnings.",
-                    returncode=status,
-                )
+                errors = counted(left["error"], "error")
+                warnings = counted(left["warning"], "warning")
+                text = f"Problems are left: {errors}, {warnings}."
+                raise CommandError(text, returncode=status)
 
     def _find(self, names: list[str]) -> Iterator[Finding]:
         """Run the checks; without tables and columns, the others cannot run."""
@@ -132,7 +132,7 @@ class Command(BaseCommand):
             if self._limit and number > self._limit:
                 more = number - self._limit
                 self.stdout.write(f"{code}: {more} more; --limit 0 prints all.")
-        texts = [f"{number} {level}s" for level, number in summary.items()]
+        texts = [counted(number, level) for level, number in summary.items()]
         self.stdout.write(f"{', '.join(texts)}, {repaired} repaired")
 
     def _write_json(self, finding: Finding, done: str) -> None:

@@ -16,6 +16,7 @@ from django_enrollments.core.transactions import is_in_transaction, write_alias
 from django_enrollments.datetimes import as_moment
 from django_enrollments.delivery.database import autocommit
 from django_enrollments.management.progress import progress
+from django_enrollments.management.words import counted
 from django_enrollments.models import SetAside
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ class Command(BaseCommand):
                 course_id=options["course"],
                 advance=advance,
             )
-        self.stdout.write(f"{number} events are delivered once more")
+        self.stdout.write(
+            counted(number, "event is", "events are") + " delivered once more"
+        )
 
     def _pause(self, options: dict[str, Any]) -> None:
         delivery.pause(options["name"])
@@ -174,8 +177,9 @@ class Command(BaseCommand):
                 adopted, left_out = adopted + number, left_out + late
                 advance(number + late)
         self.stdout.write(
-            f"{adopted} events are part of the feed now; {left_out} were left out, "
-            "because the feed has later events of their enrollments"
+            f"{counted(adopted, 'event is', 'events are')} part of the feed now; "
+            f"{counted(left_out, 'was', 'were')} left out, because the feed has later "
+            "events of the same enrollments"
         )
 
     def _progress(self, options: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from django_enrollments.core.invitations import redeem, waiting_invitations
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.errors import CourseEnrollmentError
 from django_enrollments.management.progress import progress
+from django_enrollments.management.words import counted
 from django_enrollments.text import is_storable
 from django_enrollments.users import (
     choose_user,
@@ -97,7 +98,8 @@ class Command(BaseCommand):
             f"{redeemed} enrolled or in the course already, {len(failures)} failed"
         )
         if failures:
-            raise CommandError(f"{len(failures)} invitations could not be redeemed.")
+            failed = counted(len(failures), "invitation")
+            raise CommandError(f"{failed} could not be redeemed.")
 
 
 def _with_accounts(

@@ -21,6 +21,7 @@ from django_enrollments.enrollments_notifications import (
     AUDIT_ACCESS_EXPIRING_SOON,
     EnrollmentNotificationSender,
 )
+from django_enrollments.management.words import counted
 from django_enrollments.models import (
     CourseEnrollment,
     CourseMode,
@@ -111,7 +112,8 @@ class Command(BaseCommand):
                     failed += 1
         self.stdout.write(f"{sent} sent, {failed} failed")
         if failed:
-            raise CommandError(f"{failed} notifications could not be sent.")
+            text = counted(failed, "notification")
+            raise CommandError(f"{text} could not be sent.")
 
 
 def _find_deadlines(
@@ -135,11 +137,7 @@ def _find_deadlines(
 
 def _find_course(key: Any) -> Any | None:
     adapter = get_course_adapter()
-    courses = adapter.get_queryset()
-    related = adapter.related()
-    if related:
-        courses = courses.select_related(*related)
-    return courses.filter(pk=key).first()
+    return adapter.with_related(adapter.get_queryset()).filter(pk=key).first()
 
 
 def _find_recipients(

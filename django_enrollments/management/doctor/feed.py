@@ -10,6 +10,7 @@ from django_enrollments import delivery
 from django_enrollments.conf import conf
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.management.doctor.findings import Finding, in_batches
+from django_enrollments.management.words import counted
 from django_enrollments.models import Consumer, EnrollmentEvent, FeedCounter
 
 if TYPE_CHECKING:
@@ -24,18 +25,20 @@ def check_feed() -> Iterator[Finding]:
     for one in delivery.status():
         subject = f"consumer {one['name']}"
         error = f" Last error: {one['last_error']}" if one["last_error"] else ""
+        behind = counted(one["lag"], "event")
         if one["state"] == Consumer.STATES.down:
-            text = f"It is down, {one['lag']} events behind.{error}"
+            text = f"It is down, {behind} behind.{error}"
             yield Finding("consumer_down", "error", subject, text)
         elif one["state"] == Consumer.STATES.paused:
-            text = f"It is paused, {one['lag']} events behind.{error}"
+            text = f"It is paused, {behind} behind.{error}"
             yield Finding("consumer_paused", "warning", subject, text)
         elif one["oldest_age_seconds"] > LONGEST_WAIT_SECONDS:
             text = f"Its oldest event waits for {one['oldest_age_seconds']} seconds. "
             text += "Check that enrollments_work runs."
             yield Finding("consumer_stuck", "error", subject, text + error)
         if one["dead"]:
-            text = f"{one['dead']} events were given up; retry or discard them."
+            events = counted(one["dead"], "event was", "events were")
+            text = f"{events} given up; use event_feed retry or discard."
             yield Finding("dead_events", "warning", subject, text)
     known = [*conf.ENROLLMENTS_CONSUMERS]
     unknown = Consumer.objects.using(write_alias()).exclude(pk__in=known)

@@ -11,7 +11,7 @@ from django.db import router
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from django_enrollments.conf import conf
-from django_enrollments.context import one_call
+from django_enrollments.context import call_context
 from django_enrollments.core.transactions import write_alias
 from django_enrollments.course_model import all_courses
 from django_enrollments.datetimes import for_database, now
@@ -21,6 +21,7 @@ from django_enrollments.management.doctor.findings import (
     Level,
     in_batches,
 )
+from django_enrollments.management.words import counted
 from django_enrollments.models import (
     CourseAccessRole,
     CourseEnrollment,
@@ -43,10 +44,8 @@ OLD_INVITATION = timedelta(days=180)
 def check_seats() -> Iterator[Finding]:
     """Yield the courses that have more learners than seats."""
     adapter, service = get_course_adapter(), EnrollmentsService()
-    related = adapter.related()
-    courses = all_courses(write_alias())
-    for batch in in_batches(courses.select_related(*related) if related else courses):
-        with one_call(using=write_alias()):
+    for batch in in_batches(adapter.with_related(all_courses(write_alias()))):
+        with call_context(using=write_alias()):
             limited = [
                 course
                 for course in batch
@@ -56,7 +55,8 @@ def check_seats() -> Iterator[Finding]:
         for course_id, seats in found.items():
             capacity, taken = seats["capacity"], seats["taken"]
             if capacity is not None and taken > capacity:
-                text = f"{taken} learners have {capacity} seats."
+                learners = counted(taken, "learner has", "learners have")
+                text = f"{learners} {counted(capacity, 'seat')}."
                 yield Finding("over_capacity", "warning", f"course {course_id}", text)
 
 
@@ -66,14 +66,14 @@ def check_courses() -> Iterator[Finding]:
 
     Only roles are a warning: a course may be deleted, or be yet to come.
     """
-    named: tuple[tuple[Any, Level, str, str], ...] = (
-        (CourseAccessRole.objects.exclude(course_id=""), "warning", "role", "roles"),
-        (CourseEnrollmentAllowed.objects.all(), "note", "invitation", "invitations"),
-        (EnrollmentEvent.objects.all(), "note", "event", "events"),
+    named: tuple[tuple[Any, Level, str], ...] = (
+        (CourseAccessRole.objects.exclude(course_id=""), "warning", "role"),
+        (CourseEnrollmentAllowed.objects.all(), "note", "invitation"),
+        (EnrollmentEvent.objects.all(), "note", "event"),
     )
-    for rows, level, one, many in named:
+    for rows, level, one in named:
         for course_id, number in _without_course(rows.using(write_alias())):
-            text = f"{number} {one if number == 1 else many} under this id."
+            text = f"{counted(number, one)} under this id."
             yield Finding(f"{one}_without_course", level, f"course {course_id}", text)
     rows = CourseEnrollment.objects.using(write_alias())
     grouped = rows.values("course").annotate(
@@ -85,8 +85,8 @@ def check_courses() -> Iterator[Finding]:
         known = set(stored.values_list("pk", flat=True))
         for row in batch:
             if row["course"] not in known:
-                text = f"{row['number']} enrollments, {row['active']} of them active, "
-                text += "in a course that is deleted."
+                text = f"{counted(row['number'], 'enrollment')}, {row['active']} "
+                text += "active, in a course that is deleted."
                 subject = f"course {row['course']}"
                 yield Finding("enrollment_without_course", "note", subject, text)
 
@@ -117,8 +117,8 @@ def check_modes() -> Iterator[Finding]:
     rows = rows.exclude(~Exists(offered), mode=conf.ENROLLMENTS_DEFAULT_MODE)
     grouped = rows.order_by("course", "mode").values_list("course", "mode")
     for key, mode, number in grouped.annotate(Count("pk")).iterator():
-        learners = "learner is" if number == 1 else "learners are"
-        text = f"{number} {learners} in mode {mode!r}, which it does not have."
+        learners = counted(number, "learner is", "learners are")
+        text = f"{learners} in mode {mode!r}, which it does not have."
         yield Finding("unknown_mode", "warning", f"course {key}", text)
 
 
@@ -131,7 +131,7 @@ def check_invitations() -> Iterator[Finding]:
         yield from _not_redeemed(batch, accounts)
     old = unused.filter(created__lt=for_database(now() - OLD_INVITATION))
     if number := old.count():
-        subject = f"{number} invitation{'' if number == 1 else 's'}"
+        subject = counted(number, "invitation")
         text = f"Not used for more than {OLD_INVITATION.days} days."
         yield Finding("unused_invitations", "note", subject, text)
 
@@ -169,25 +169,25 @@ def check_users() -> Iterator[Finding]:
     The database prevents them by its foreign keys, unless users are in another database
     or rows were loaded without constraints.
     """
-    named: tuple[tuple[Any, str, str], ...] = (
-        (CourseEnrollment, "enrollment", "enrollments"),
-        (CourseAccessRole, "role", "roles"),
-        (EmailOptIn, "e-mail choice", "e-mail choices"),
-        (CourseEnrollmentAllowed, "used invitation", "used invitations"),
+    named: tuple[tuple[Any, str], ...] = (
+        (CourseEnrollment, "enrollment"),
+        (CourseAccessRole, "role"),
+        (EmailOptIn, "e-mail choice"),
+        (CourseEnrollmentAllowed, "used invitation"),
     )
     using = write_alias()
-    for model, one, many in named:
+    for model, one in named:
         rows = model._base_manager.using(using).exclude(user=None)
         for key, number in _without_user(rows):
-            text = f"It is gone, but has {number} {one if number == 1 else many}."
-            delete = partial(_delete, model, key, one, many)
+            text = f"It is gone, but has {counted(number, one)}."
+            delete = partial(_delete, model, key, one)
             yield Finding("missing_user", "error", f"user {key}", text, delete)
     events = EnrollmentEvent.objects.using(using).exclude(username="")
     named_events = sum(number for _, number in _without_user(events))
     if named_events:
         text = "They have the names of users that are deleted; "
         text += "EnrollmentEvent.objects.erase_personal_data(user_id) erases them."
-        subject = f"{named_events} event{'' if named_events == 1 else 's'}"
+        subject = counted(named_events, "event")
         yield Finding("deleted_user_in_history", "note", subject, text)
 
 
@@ -214,7 +214,7 @@ def _users(keys: Sequence[Any]) -> QuerySet[Any]:
     return rows.filter(pk__in=keys)
 
 
-def _delete(model: Any, user_id: Any, one: str, many: str) -> str:
+def _delete(model: Any, user_id: Any, one: str) -> str:
     """Delete the rows of a user that is gone, as deleting the user does."""
     if _users([user_id]).exists():
         return ""
@@ -225,4 +225,4 @@ def _delete(model: Any, user_id: Any, one: str, many: str) -> str:
     ):
         rows.filter(pk__in=batch).delete()
         number += len(batch)
-    return f"Deleted {number} {one if number == 1 else many}." if number else ""
+    return f"Deleted {counted(number, one)}." if number else ""

@@ -238,7 +238,8 @@ class Command(BaseCommand):
     def _show_feed(self, dataset: oulad.Dataset, running: feed.Feed) -> None:
         self._title("Event feed")
         kills = " and ".join(
-            f"the {name} {number} times" for name, number in running.kills.items()
+            f"the {name} {'once' if number == 1 else f'{number} times'}"
+            for name, number in running.kills.items()
         )
         if kills:
             self._say(f"Killed with SIGKILL while events came: {kills}.")

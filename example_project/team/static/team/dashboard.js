@@ -4,8 +4,9 @@
 (() => {
   const root = document.documentElement;
   const isMirrored = root.dir === "rtl";
-  const drawings = JSON.parse(document.getElementById("drawings").textContent);
-  const format = new Intl.NumberFormat(root.lang);
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const drawings = read("drawings");
+  const separator = read("separator");
   const drawn = [];
 
   /** Return a color of the design as rgb(), for the present color scheme. */
@@ -18,6 +19,11 @@
     return value;
   }
 
+  /** Return a number with the separators of the page's texts; charts have no decimals. */
+  function grouped(number) {
+    return String(number).replace(/\B(?=(\d{3})+$)/g, separator);
+  }
+
   /** Return a label that fits beside its bar on a small screen. */
   function shorten(label) {
     return label.length > 20 ? `${label.slice(0, 19)}…` : label;
@@ -27,7 +33,7 @@
     const line = color("line");
     const soft = color("soft");
     const isRows = drawing.kind === "rows";
-    const write = (value) => format.format(Math.abs(value)) + drawing.unit;
+    const write = (value) => grouped(Math.abs(value)) + drawing.unit;
     const counted = {
       beginAtZero: true,
       max: drawing.maximum ?? undefined,
@@ -52,7 +58,6 @@
       maintainAspectRatio: false,
       // Nothing moves, so nobody has to ask for less motion.
       animation: false,
-      locale: root.lang,
       // The label of the last week ends outside of the axis if that is mirrored.
       layout: { padding: { left: isMirrored && !isRows ? 36 : 0 } },
       interaction: { mode: "index", intersect: false, axis: isRows ? "y" : "x" },

@@ -1,0 +1,3 @@
+"""Numbers with separators, as in the other languages."""
+
+NUMBER_GROUPING = 3

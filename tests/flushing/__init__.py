@@ -1,0 +1,1 @@
+"""An app whose ``flush`` is quick where tables have few rows, as after a test."""
