@@ -27,8 +27,11 @@ HOSTS = {
     "other host": "tests.settings_other_host",
 }
 
-#: Marks of the tests on SQLite in the short run, and in the rest.
+#: Marks of the tests on SQLite in the short run, and in the rest of the default host.
 SHORT, LONG = "not slow and not full", "slow or full"
+
+#: Marks of the rest in the other host; one host has the cross-products in full.
+LONG_ELSEWHERE = "slow and not full"
 
 #: Processes, locks, servers and texts, which do not depend on a host's models.
 IN_ONE_HOST = (
@@ -85,9 +88,14 @@ def choose(database: str, host: str, *, rest: bool) -> list[str]:
         *(ONCE_PER_SERVER if is_other and is_server else ()),
         *(ON_POSTGRES if database == "mariadb" else ()),
     }
-    marks = LONG if rest else SHORT
+    if is_server:
+        marks = "not full"
+    elif rest:
+        marks = LONG_ELSEWHERE if is_other else LONG
+    else:
+        marks = SHORT
     return [
-        *("-m", "not full" if is_server else marks),
+        *("-m", marks),
         *(f"--ignore-glob=tests/{name}" for name in sorted(names)),
     ]
 

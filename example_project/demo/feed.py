@@ -36,7 +36,7 @@ _MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
 _KILLS = (0.15, 0.35, 0.55, 0.75)
 
 #: Seconds without any progress after which the demo gives up.
-_PATIENCE = 60
+_PATIENCE = 300
 
 
 class FeedError(Exception):
