@@ -559,7 +559,8 @@ def serialize_enrollments(
     Return enrollments as dictionaries, including those of deleted courses (API-20).
 
     Args:
-        enrollments: A queryset, or an iterable of instances.
+        enrollments: A queryset, or an iterable of instances. A queryset is read here,
+            even if it has been evaluated; a list of its rows is not read again.
 
     Raises:
         EnrollmentApiLoadError: The data layer cannot be imported.

@@ -27,7 +27,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,7 +192,8 @@ class Reader:
             else:
                 assert words[:2] == ["python", "manage.py"], command
                 try:
-                    call_command(*words[2:], stdout=said, stderr=said)
+                    with redirect_stdout(said):  # What the host's code prints.
+                        call_command(*words[2:], stdout=said, stderr=said)
                 except CommandError as error:
                     # As manage.py prints it.
                     said.write(f"{type(error).__name__}: {error}\n")

@@ -9,6 +9,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import Error, connections
 
 from django_enrollments.conf import conf
@@ -91,8 +92,8 @@ class Worker:
         tasks = [partial(self._try, *one) for one in self._deliveries()]
         # Connections to a database in memory, as tests have it, refuse to wait for each
         # other.
-        in_memory = getattr(connections[write_alias()], "is_in_memory_db", bool)()
-        for some in [[task] for task in tasks] if in_memory else [tasks]:
+        one_by_one = _is_in_memory(write_alias())
+        for some in [[task] for task in tasks] if one_by_one else [tasks]:
             in_threads(some)
         return {
             "sequenced": self._sequenced,
@@ -147,3 +148,11 @@ class Worker:
 
     def _is_ending(self) -> bool:
         return self._is_stopped.is_set() or time.monotonic() > self._end
+
+
+def _is_in_memory(using: str) -> bool:
+    """Return whether a database is one of SQLite in memory."""
+    name = str(settings.DATABASES[using]["NAME"])
+    return connections[using].vendor == "sqlite" and (
+        name == ":memory:" or "mode=memory" in name
+    )

@@ -33,7 +33,7 @@ def rows(crm):
         SetAside.objects.create(
             consumer=crm,
             position=number,
-            partition="1:x",
+            partition=f"{number}:x",
             state=state,
             error="HTTP 400",
         )

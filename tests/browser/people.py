@@ -85,14 +85,14 @@ class Person:
         return self.browser.find_elements("css selector", selector)
 
     def text(self, selector: str = "body") -> str:
-        return self._wait(lambda: [self.find(selector).text])[0]
+        return self.wait_until(lambda: [self.find(selector).text])[0]
 
     def sees(self, text: str, selector: str = "main") -> bool:
         """Return whether a part of the page has this text, now or within seconds."""
-        self._wait(lambda: text in self.text(selector), text)
+        self.wait_until(lambda: text in self.text(selector), text)
         return True
 
-    def _wait(self, look: Callable[[], Any], text: str = "") -> Any:
+    def wait_until(self, look: Callable[[], Any], text: str = "") -> Any:
         """Return the first true result; elements of a former page do not count."""
         from selenium.common.exceptions import (
             NoSuchElementException,
@@ -124,7 +124,7 @@ class Person:
                     return True
             return False
 
-        self._wait(click, text)
+        self.wait_until(click, text)
 
     @property
     def path(self) -> str:

@@ -61,9 +61,11 @@ class TestCatalogue:
     def test_filters_searches_and_turns_pages(self, person):
         person.open("/")
         person.click("Full")
+        assert person.sees("1 course", "p[role=status]")
         assert list(cards(person)) == ["Pottery for beginners"]
 
         person.click("Opens later")
+        assert person.sees("2 courses", "p[role=status]")
         assert set(cards(person)) == {"The night sky", "Welding, second level"}
 
         person.click("All")
@@ -74,7 +76,7 @@ class TestCatalogue:
         assert person.sees("1 course", "p[role=status]")
         assert list(cards(person)) == ["Spanish for travelers"]
         person.click("Clear the search")
-        assert len(cards(person)) == 12
+        assert person.wait_until(lambda: len(cards(person)) == 12)
 
     def test_offers_a_way_out_of_an_empty_list(self, person):
         person.open("/?q=zither")
@@ -82,7 +84,7 @@ class TestCatalogue:
 
         person.click("Show all courses")
 
-        assert len(cards(person)) == 12
+        assert person.wait_until(lambda: len(cards(person)) == 12)
 
 
 class TestNewcomer:

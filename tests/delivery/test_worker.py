@@ -112,14 +112,28 @@ class TestWork:
                 meeting.wait(0.5 if is_in_memory else PATIENCE_SECONDS)
 
         doing["crm"] = doing["lms"] = meet
-        monkeypatch.setattr(
-            connection, "is_in_memory_db", lambda: is_in_memory, raising=False
-        )
+        monkeypatch.setattr(workers, "_is_in_memory", lambda using: is_in_memory)
 
         work()
 
         assert positions("crm") == positions("lms") == [1]
         assert is_met == ([] if is_in_memory else [True])
+
+    @pytest.mark.parametrize(
+        ("name", "is_in_memory"),
+        [
+            (":memory:", True),
+            ("file:memorydb_default?mode=memory&cache=shared", True),
+            ("/srv/memory/school.sqlite3", False),
+        ],
+    )
+    def test_knows_sqlite_in_memory_by_its_name(
+        self, settings, monkeypatch, name, is_in_memory
+    ):
+        monkeypatch.setitem(settings.DATABASES["default"], "NAME", name)
+
+        expected = is_in_memory and connection.vendor == "sqlite"
+        assert workers._is_in_memory("default") is expected
 
     def test_goes_on_until_nothing_is_left(self, two, monkeypatch):
         monkeypatch.setattr(passes, "BATCH", 2)
