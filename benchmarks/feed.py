@@ -36,7 +36,7 @@ DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mariadb": "MariaDB"}
 SMALL, LARGE = 10_000, 300_000
 
 #: Learners who enroll in one round, and rounds with and without a worker.
-LEARNERS, ROUNDS = 200, 5
+LEARNERS, ROUNDS = 1_000, 3
 
 INTERVAL = 0.5
 
