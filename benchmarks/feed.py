@@ -17,15 +17,19 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from tests.databases import SERVERS
 from tools.run_tests import find_fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django_enrollments.delivery import Message
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -35,8 +39,8 @@ DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mariadb": "MariaDB"}
 #: Events of the small and of the large backlog.
 SMALL, LARGE = 10_000, 300_000
 
-#: Learners who enroll in one round, and rounds with and without a worker.
-LEARNERS, ROUNDS = 1_000, 3
+#: Learners who enroll in one round, and rounds, each without and then with a worker.
+LEARNERS, ROUNDS = 300, 15
 
 INTERVAL = 0.5
 
@@ -107,6 +111,7 @@ def in_process(name: str, action: str, **environment: str) -> Any:
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.feed", "--database", name, "--do", action],
         env=os.environ | {"ENROLLMENTS_TEST_DATABASE": name} | environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -124,10 +129,27 @@ def do_deliver() -> dict[str, float]:
 
 
 def do_follow() -> None:
-    """Work until the process is terminated."""
-    from django.core.management import call_command
+    """Work between each pair of lines of the standard input."""
+    from django_enrollments.delivery import Worker
 
-    call_command("enrollments_work", "--follow", "--interval", str(INTERVAL))
+    while sys.stdin.readline():
+        worker = Worker(interval=INTERVAL)
+        thread = Thread(target=worker.follow)
+        thread.start()
+        sys.stdin.readline()
+        worker.stop()
+        thread.join()
+        print("stopped", flush=True)
+
+
+@contextmanager
+def working(process: Any) -> Iterator[None]:
+    """Let the worker of a process work, beginning without a backlog."""
+    print("work", file=process.stdin, flush=True)
+    time.sleep(3 * INTERVAL)
+    yield
+    print("stop", file=process.stdin, flush=True)
+    process.stdout.readline()
 
 
 def enroll_singly() -> float:
@@ -161,35 +183,29 @@ def measure_enrolling(name: str) -> dict[str, float]:
     from django_enrollments.models import EnrollmentEvent
     from tests.factories import make_users
 
-    singly: dict[bool, list[float]] = {True: [], False: []}
-    bulk: dict[bool, list[float]] = {True: [], False: []}
+    ratios: dict[str, list[float]] = {"singly": [], "bulk": []}
     written: dict[str, float] = {}
     with tempfile.NamedTemporaryFile("r") as notes:
-        for turn in range(2 * ROUNDS):
-            works = turn % 2 == 1
-            worker = None
-            if works:
-                path = {"ENROLLMENTS_BENCHMARK_NOTES": notes.name}
-                worker = in_process(name, "follow", **path)
-                # It has imported Django, and delivered what was left.
-                time.sleep(6)
-            singly[works].append(enroll_singly())
-            bulk[works].append(enroll_in_bulk())
-            if worker:
-                time.sleep(4)
-                for user in make_users(20, f"timed{turn}x"):
-                    api.add_enrollment(user.get_username(), "course-v1:edX+Feed+1")
-                    event = EnrollmentEvent.objects.latest("pk")
-                    written[str(event.event_id)] = time.time()
-                    time.sleep(0.1)
-                time.sleep(3 * INTERVAL)
-                worker.terminate()
-                worker.communicate()
+        path = {"ENROLLMENTS_BENCHMARK_NOTES": notes.name}
+        worker = in_process(name, "follow", **path)
+        for _ in range(ROUNDS):
+            alone = enroll_singly(), enroll_in_bulk()
+            with working(worker):
+                both = enroll_singly(), enroll_in_bulk()
+            for row, before, after in zip(ratios.values(), alone, both, strict=True):
+                row.append(after / before)
+        with working(worker):
+            for user in make_users(100, "timed"):
+                api.add_enrollment(user.get_username(), "course-v1:edX+Feed+1")
+                event = EnrollmentEvent.objects.latest("pk")
+                written[str(event.event_id)] = time.time()
+                time.sleep(0.1)
+            time.sleep(3 * INTERVAL)
+        worker.communicate()
         called = dict(line.split() for line in notes.read().splitlines())
     waits = [float(called[key]) - at for key, at in written.items()]
     return {
-        "singly": median(singly[True]) / median(singly[False]),
-        "bulk": median(bulk[True]) / median(bulk[False]),
+        **{name: median(values) for name, values in ratios.items()},
         "wait": quantiles(waits, n=20)[-1] / INTERVAL,
     }
 
@@ -242,8 +258,7 @@ def page(measured: dict[str, dict[str, float]]) -> str:
         "# Event feed",
         "",
         f"Written by `make bench-feed` on a machine with {os.cpu_count()} cores. A "
-        f"ratio is of the medians of {ROUNDS} rounds with and {ROUNDS} without a "
-        "worker.",
+        f"ratio is the median of {ROUNDS} rounds, each without and then with a worker.",
         "",
         f"| | {' | '.join(DATABASES[name] for name in measured)} | goal |",
         f"| --- |{' ---: |' * len(measured)} --- |",
