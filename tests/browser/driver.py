@@ -26,6 +26,15 @@ ARGUMENTS = (
     "--window-size=1280,1000",
 )
 
+#: Marks a page whose form was sent, until the response takes the place of the page. The
+#: back button may bring back the page as it was.
+MARK_SENT = """
+addEventListener("submit", (event) => {
+    if (!event.defaultPrevented) window.isFormSent = true;
+});
+addEventListener("pageshow", () => { window.isFormSent = false; });
+"""
+
 
 class NotInstalledError(Exception):
     """Selenium, Chromium or its driver is missing."""
@@ -60,6 +69,9 @@ def chromium() -> Iterator[Chrome]:
     driver = webdriver.Chrome(options=options, service=service)
     try:
         driver.implicitly_wait(10)
+        driver.execute_cdp_cmd(
+            "Page.addScriptToEvaluateOnNewDocument", {"source": MARK_SENT}
+        )
         yield driver
     finally:
         driver.quit()

@@ -76,12 +76,20 @@ class Person:
     site: str
 
     def open(self, path: str):
+        self._wait_for_response()
         self.browser.get(self.site + path)
 
+    def _wait_for_response(self):
+        """Wait until a form that was sent is gone; another page would cancel it."""
+        sent = "return window.isFormSent === true"
+        self.wait_until(lambda: not self.browser.execute_script(sent), "a response")
+
     def find(self, selector: str) -> WebElement:
+        self._wait_for_response()
         return self.browser.find_element("css selector", selector)
 
     def find_all(self, selector: str) -> list[WebElement]:
+        self._wait_for_response()
         return self.browser.find_elements("css selector", selector)
 
     def text(self, selector: str = "body") -> str:
