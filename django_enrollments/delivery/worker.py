@@ -152,7 +152,7 @@ class Worker:
 
 def _is_in_memory(using: str) -> bool:
     """Return whether a database is one of SQLite in memory."""
-    name = str(settings.DATABASES[using]["NAME"])
+    name = str(settings.DATABASES[using].get("NAME"))
     return connections[using].vendor == "sqlite" and (
         name == ":memory:" or "mode=memory" in name
     )
